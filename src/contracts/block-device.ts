@@ -1,0 +1,46 @@
+/**
+ * Extension point `block-device`: the NVMe tier of one target. Any number of operations may be in flight, in any order;
+ * operations on overlapping ranges are the caller's to keep apart.
+ */
+import type { World } from "./world.ts";
+
+export interface DeviceHealth {
+  readonly state: "normal" | "faulty" | "unplugged";
+  readonly readErrors: number;
+  readonly writeErrors: number;
+  readonly flushErrors: number;
+  readonly discardErrors: number;
+}
+
+export interface BlockDevice {
+  readonly sizeBytes: number;
+  /** Offsets and lengths are multiples of this, bytes (512 or 4096). */
+  readonly blockBytes: number;
+  /** Memory that needs no bounce copy for this device; zeroed. Give it back with `release`. */
+  allocate(sizeBytes: number): Uint8Array;
+  release(buffer: Uint8Array): void;
+  /** Fills `buffer` from `offset`; never short: rejects with IO. The buffer is the device's until settled. */
+  read(offset: number, buffer: Uint8Array): Promise<void>;
+  /**
+   * Writes all of `buffer`. Durable when resolved if `durable` (FUA), else after the next `flush`. On rejection (IO,
+   * NO_SPACE, READ_ONLY) the range is undefined.
+   */
+  write(offset: number, buffer: Uint8Array, options: { durable: boolean }): Promise<void>;
+  /** Every write that resolved before the call is durable. */
+  flush(): Promise<void>;
+  /** The range's content is no longer needed; it reads as anything until written. Advisory. */
+  discard(offset: number, length: number): Promise<void>;
+  health(): DeviceHealth;
+  /** Nothing may be in flight. */
+  close(): Promise<void>;
+}
+
+export interface BlockDeviceOpenOptions {
+  readonly folder: string;
+  readonly sizeBytes: number;
+  readonly create: boolean;
+}
+
+export interface BlockDeviceProvider {
+  open(world: World, options: BlockDeviceOpenOptions): Promise<BlockDevice>;
+}

@@ -1,0 +1,140 @@
+/**
+ * Arguments of the hot object operations (valueFetch .. akeyPunch), and of their replies. Little-endian, fixed, because
+ * one is decoded per operation; everything rarer is CBOR.
+ *
+ * Request:
+ *      0  u32 container handle   4  u32 flags (ObjectFlag)     8  16 bytes object id
+ *     24  u64 epoch, 0 = latest  32  u64 first record index    40  u64 record count
+ *     48  u32 record bytes       52  u16 dkey length           54  u16 akey length
+ *     56  dkey, then akey
+ * Reply:
+ *      0  u64 epoch of the write, or of the newest version read     8  u64 value or data length, bytes
+ *     16  u32 record bytes (arrays)                                 20  u32 flags (ReplyFlag)
+ */
+import { asBuffer, byteString, type ByteString } from "../base/bytes.ts";
+import { DaosError } from "../base/errors.ts";
+import type { Epoch } from "../base/epoch.ts";
+import { MAX_AKEY_BYTES, MAX_DKEY_BYTES } from "../base/limits.ts";
+import type { ObjectId } from "../base/object-id.ts";
+
+export const OBJECT_REQUEST_BYTES = 56;
+export const OBJECT_REPLY_BYTES = 24;
+
+/** Conditions (DAOS_COND_*): fail with ALREADY_EXISTS or DOES_NOT_EXIST. At most one a level. */
+export const ObjectFlag = {
+  ifDkeyAbsent: 1,
+  ifDkeyExists: 2,
+  ifAkeyAbsent: 4,
+  ifAkeyExists: 8,
+  ifObjectExists: 16,
+} as const;
+const KNOWN_FLAGS = 31;
+
+export const ReplyFlag = {
+  /** valueFetch, arrayRead: there is something. Without it the payload is empty (value) or all zeros (array). */
+  found: 1,
+} as const;
+
+export interface ObjectRequest {
+  handle: number;
+  flags: number;
+  oid: ObjectId;
+  epoch: Epoch;
+  recordIndex: number;
+  recordCount: number;
+  recordBytes: number;
+  dkey: ByteString;
+  akey: ByteString;
+}
+
+export interface ObjectReply {
+  epoch: Epoch;
+  lengthBytes: number;
+  recordBytes: number;
+  flags: number;
+}
+
+function writeUInt64(into: Buffer, value: number, offset: number): void {
+  into.writeUInt32LE(value >>> 0, offset);
+  into.writeUInt32LE(Math.floor(value / 0x1_0000_0000), offset + 4);
+}
+
+function readUInt64(from: Buffer, offset: number): number {
+  return from.readUInt32LE(offset) + from.readUInt32LE(offset + 4) * 0x1_0000_0000;
+}
+
+export function objectRequestBytes(request: Readonly<ObjectRequest>): number {
+  return OBJECT_REQUEST_BYTES + request.dkey.length + request.akey.length;
+}
+
+/** Writes the record at `offset`; returns its length. The caller has checked the keys' lengths. */
+export function encodeObjectRequest(into: Buffer, offset: number, request: Readonly<ObjectRequest>): number {
+  into.writeUInt32LE(request.handle, offset);
+  into.writeUInt32LE(request.flags, offset + 4);
+  into.latin1Write(request.oid, offset + 8, 16);
+  writeUInt64(into, request.epoch, offset + 24);
+  writeUInt64(into, request.recordIndex, offset + 32);
+  writeUInt64(into, request.recordCount, offset + 40);
+  into.writeUInt32LE(request.recordBytes, offset + 48);
+  into.writeUInt16LE(request.dkey.length, offset + 52);
+  into.writeUInt16LE(request.akey.length, offset + 54);
+  into.latin1Write(request.dkey, offset + OBJECT_REQUEST_BYTES, request.dkey.length);
+  into.latin1Write(request.akey, offset + OBJECT_REQUEST_BYTES + request.dkey.length, request.akey.length);
+  return OBJECT_REQUEST_BYTES + request.dkey.length + request.akey.length;
+}
+
+/** Throws INVALID_ARGUMENT: lengths that do not add up, keys over their limit, numbers over 2^53, unknown flags. */
+export function decodeObjectRequest(bytes: Uint8Array): ObjectRequest {
+  const view = asBuffer(bytes);
+  if (view.length < OBJECT_REQUEST_BYTES) throw malformed("it is too short");
+  const dkeyLength = view.readUInt16LE(52);
+  const akeyLength = view.readUInt16LE(54);
+  if (dkeyLength > MAX_DKEY_BYTES) throw malformed(`the dkey has ${dkeyLength} bytes, ${MAX_DKEY_BYTES} are allowed`);
+  if (akeyLength > MAX_AKEY_BYTES) throw malformed(`the akey has ${akeyLength} bytes, ${MAX_AKEY_BYTES} are allowed`);
+  const akeyStart = OBJECT_REQUEST_BYTES + dkeyLength;
+  if (view.length !== akeyStart + akeyLength) throw malformed("its lengths do not add up");
+  const request: ObjectRequest = {
+    handle: view.readUInt32LE(0),
+    flags: view.readUInt32LE(4),
+    oid: byteString(view, 8, 24) as ObjectId,
+    epoch: readUInt64(view, 24) as Epoch,
+    recordIndex: readUInt64(view, 32),
+    recordCount: readUInt64(view, 40),
+    recordBytes: view.readUInt32LE(48),
+    dkey: byteString(view, OBJECT_REQUEST_BYTES, akeyStart),
+    akey: byteString(view, akeyStart, akeyStart + akeyLength),
+  };
+  if ((request.flags & ~KNOWN_FLAGS) !== 0) throw malformed("it has unknown flags");
+  if (
+    !Number.isSafeInteger(request.epoch) || !Number.isSafeInteger(request.recordIndex) ||
+    !Number.isSafeInteger(request.recordCount)
+  ) {
+    throw malformed("a number is over 2^53");
+  }
+  return request;
+}
+
+function malformed(what: string): DaosError {
+  return new DaosError("INVALID_ARGUMENT", `Cannot read object request: ${what}.`);
+}
+
+export function encodeObjectReply(into: Buffer, offset: number, reply: Readonly<ObjectReply>): void {
+  writeUInt64(into, reply.epoch, offset);
+  writeUInt64(into, reply.lengthBytes, offset + 8);
+  into.writeUInt32LE(reply.recordBytes, offset + 16);
+  into.writeUInt32LE(reply.flags, offset + 20);
+}
+
+/** Throws PROTOCOL when the bytes are not a reply record. */
+export function decodeObjectReply(bytes: Uint8Array): ObjectReply {
+  const view = asBuffer(bytes);
+  if (view.length !== OBJECT_REPLY_BYTES) {
+    throw new DaosError("PROTOCOL", `Cannot read object reply: ${view.length} bytes instead of ${OBJECT_REPLY_BYTES}.`);
+  }
+  return {
+    epoch: readUInt64(view, 0) as Epoch,
+    lengthBytes: readUInt64(view, 8),
+    recordBytes: view.readUInt32LE(16),
+    flags: view.readUInt32LE(20),
+  };
+}

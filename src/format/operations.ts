@@ -1,0 +1,285 @@
+/**
+ * Operations of the wire protocol: opcodes, and the arguments and replies of those that are not on the hot path, which
+ * travel as CBOR maps. Hot object operations use the fixed records of object-request.ts and object-reply.ts.
+ * docs/protocol.md is the prose of this file.
+ */
+import type { Epoch } from "../base/epoch.ts";
+
+export const Opcode = {
+  /** Both listeners. First request of a connection: versions and what the peer is. */
+  hello: 1,
+  /** Both listeners. Answers its payload; for latency measurement and liveness. */
+  ping: 2,
+
+  /** Management listener (engine's main thread). */
+  systemQuery: 16,
+  serverStop: 17,
+  pluginList: 18,
+  engineMetrics: 19,
+  poolCreate: 32,
+  poolList: 33,
+  poolQuery: 34,
+  poolDestroy: 35,
+  poolGetProperties: 36,
+  poolSetProperties: 37,
+  containerCreate: 48,
+  containerList: 49,
+  containerQuery: 50,
+  containerDestroy: 51,
+  containerGetProperties: 52,
+  containerSetProperties: 53,
+  containerOpen: 54,
+  snapshotCreate: 56,
+  snapshotList: 57,
+  snapshotDestroy: 58,
+
+  /** Target listeners. `attach` turns a capability into this connection's container handle. */
+  attach: 96,
+  detach: 97,
+  /** Hot: object-request record, then payload. */
+  valueFetch: 112,
+  valueUpdate: 113,
+  arrayRead: 114,
+  arrayWrite: 115,
+  arrayPunch: 116,
+  objectPunch: 117,
+  dkeyPunch: 118,
+  akeyPunch: 119,
+  /** CBOR. */
+  dkeyList: 128,
+  akeyList: 129,
+  extentList: 130,
+  objectList: 131,
+  keyQuery: 132,
+  /** What the two epochs of a container differ in. */
+  changeList: 133,
+} as const;
+export type Opcode = (typeof Opcode)[keyof typeof Opcode];
+
+export interface HelloArguments {
+  readonly protocol: { readonly min: number; readonly max: number };
+  readonly peer: string;
+}
+export interface HelloReply {
+  readonly protocol: number;
+  readonly software: string;
+  readonly role: "management" | "target";
+}
+
+export interface TargetAddress {
+  readonly index: number;
+  readonly host: string;
+  readonly port: number;
+}
+
+/** The part of the pool map that a client needs to compute placement. */
+export interface PoolMap {
+  readonly version: number;
+  readonly targets: readonly TargetAddress[];
+}
+
+export interface SystemQueryReply {
+  readonly system: string;
+  readonly software: string;
+  readonly uptimeMs: number;
+  readonly storage: string;
+  readonly pid: number;
+  readonly map: PoolMap;
+  readonly scmTotalBytes: number;
+  readonly scmUsedBytes: number;
+  readonly nvmeTotalBytes: number;
+  readonly nvmeUsedBytes: number;
+}
+
+export interface PluginListReply {
+  readonly plugins: readonly {
+    readonly kind: string;
+    readonly name: string;
+    readonly description: string;
+    readonly origin: string;
+    readonly state: "in use" | "available" | "unavailable";
+    readonly reason: string;
+  }[];
+}
+
+/** Counters since start; CPU of the whole process. */
+export interface EngineMetricsReply {
+  readonly cpuUserUs: number;
+  readonly cpuSystemUs: number;
+  readonly residentBytes: number;
+  readonly requests: number;
+  readonly targets: readonly Readonly<Record<string, number>>[];
+}
+
+export type Properties = Readonly<Record<string, string | number | boolean>>;
+
+export interface PoolCreateArguments {
+  readonly label: string;
+  readonly sizeBytes: number;
+  readonly properties?: Properties;
+}
+export interface PoolDescription {
+  readonly id: string;
+  readonly label: string;
+  readonly state: "ready" | "destroying";
+  readonly sizeBytes: number;
+  readonly usedBytes: number;
+  readonly scmUsedBytes: number;
+  readonly nvmeUsedBytes: number;
+  readonly containers: number;
+  readonly targets: number;
+  readonly createdAt: string;
+  readonly properties: Properties;
+}
+export interface PoolListReply {
+  readonly pools: readonly PoolDescription[];
+}
+/** `pool` is a label or an id, everywhere. */
+export interface PoolReference {
+  readonly pool: string;
+}
+export interface PoolDestroyArguments extends PoolReference {
+  readonly force: boolean;
+}
+export interface PoolSetPropertiesArguments extends PoolReference {
+  readonly properties: Properties;
+}
+export interface PropertiesReply {
+  readonly properties: Properties;
+}
+
+export type ContainerType = "kv" | "object" | "posix";
+export interface ContainerCreateArguments extends PoolReference {
+  readonly label: string;
+  readonly type: ContainerType;
+  readonly properties?: Properties;
+}
+export interface ContainerReference extends PoolReference {
+  readonly container: string;
+}
+export interface ContainerDestroyArguments extends ContainerReference {
+  readonly force: boolean;
+}
+export interface ContainerSetPropertiesArguments extends ContainerReference {
+  readonly properties: Properties;
+}
+export interface ContainerDescription {
+  readonly id: string;
+  readonly label: string;
+  readonly type: ContainerType;
+  readonly pool: string;
+  readonly state: "ready" | "destroying";
+  readonly usedBytes: number;
+  readonly snapshots: number;
+  readonly createdAt: string;
+  readonly properties: Properties;
+}
+export interface ContainerListReply {
+  readonly containers: readonly ContainerDescription[];
+}
+export interface ContainerOpenArguments extends ContainerReference {
+  readonly readOnly: boolean;
+}
+/** All a client needs to talk to the targets. */
+export interface ContainerOpenReply {
+  readonly container: ContainerDescription;
+  readonly map: PoolMap;
+  /** Opaque; presented to each target by `attach`. */
+  readonly capability: Uint8Array;
+}
+
+export interface SnapshotDescription {
+  readonly name: string;
+  readonly epoch: Epoch;
+  readonly createdAt: string;
+}
+export interface SnapshotCreateArguments extends ContainerReference {
+  /** Empty: the engine names it after its epoch. */
+  readonly name: string;
+}
+export interface SnapshotListReply {
+  readonly snapshots: readonly SnapshotDescription[];
+}
+export interface SnapshotDestroyArguments extends ContainerReference {
+  readonly name: string;
+}
+
+export interface AttachArguments {
+  readonly capability: Uint8Array;
+}
+export interface AttachReply {
+  readonly handle: number;
+}
+export interface DetachArguments {
+  readonly handle: number;
+}
+
+/** Keys travel as CBOR byte strings. An anchor is the last key of the page before. */
+export interface KeyListArguments {
+  readonly handle: number;
+  readonly oid: Uint8Array;
+  /** For akeyList and extentList. */
+  readonly dkey?: Uint8Array;
+  /** For extentList. */
+  readonly akey?: Uint8Array;
+  readonly prefix?: Uint8Array;
+  readonly after?: Uint8Array;
+  readonly limit: number;
+  readonly epoch: Epoch;
+}
+export interface KeyListReply {
+  readonly keys: readonly Uint8Array[];
+  /** Nothing follows. */
+  readonly done: boolean;
+  /** Where to go on (`after`), also when `keys` is empty: the scan's time slice ended. */
+  readonly anchor?: Uint8Array;
+}
+export interface ExtentListArguments extends KeyListArguments {
+  readonly from: number;
+}
+export interface ExtentListReply {
+  /** Visible record extents, ascending, not overlapping. */
+  readonly extents: readonly { readonly index: number; readonly count: number; readonly epoch: Epoch }[];
+  readonly recordBytes: number;
+  readonly done: boolean;
+}
+export interface ObjectListArguments {
+  readonly handle: number;
+  readonly after?: Uint8Array;
+  readonly limit: number;
+  readonly epoch: Epoch;
+}
+/** DAOS daos_obj_query_key: GET_MAX or GET_MIN of DKEY, AKEY, RECX; each level not asked for must be given. */
+export interface KeyQueryArguments {
+  readonly handle: number;
+  readonly oid: Uint8Array;
+  readonly direction: "max" | "min";
+  readonly levels: readonly ("dkey" | "akey" | "extent")[];
+  readonly dkey?: Uint8Array;
+  readonly akey?: Uint8Array;
+  readonly epoch: Epoch;
+}
+export interface KeyQueryReply {
+  readonly found: boolean;
+  readonly dkey?: Uint8Array;
+  readonly akey?: Uint8Array;
+  readonly extent?: { readonly index: number; readonly count: number };
+  readonly recordBytes?: number;
+}
+export interface ChangeListArguments {
+  readonly handle: number;
+  readonly fromEpoch: Epoch;
+  readonly toEpoch: Epoch;
+  readonly after?: Uint8Array;
+  readonly limit: number;
+}
+export interface ChangeListReply {
+  readonly changes: readonly {
+    readonly change: "added" | "removed" | "changed";
+    readonly oid: Uint8Array;
+    readonly dkey: Uint8Array;
+    readonly akey: Uint8Array;
+  }[];
+  readonly done: boolean;
+  readonly anchor?: Uint8Array;
+}
