@@ -42,3 +42,50 @@ export const MAX_LABEL_BYTES = 127;
 export const INLINE_VALUE_BYTES = 4 * KIB;
 /** Unit of the NVMe tier: allocation, checksum chunk, and device alignment, bytes. */
 export const BLOCK_BYTES = 4 * KIB;
+/** Payloads of at least this many bytes are reassembled into a buffer of their own and sent without a copy. */
+export const OWNED_PAYLOAD_BYTES = 16 * KIB;
+/** Bytes that one listener holds for all its connections: open frames, requests in flight, replies queued. */
+export const MAX_LISTENER_HELD_BYTES = 512 * MIB;
+/** A frame that has begun and brings less than FRAME_PROGRESS_BYTES in this time ends its connection, milliseconds. */
+export const FRAME_STALL_TIMEOUT_MS = 30_000;
+export const FRAME_PROGRESS_BYTES = 64 * KIB;
+/** A client with a full reply queue that takes nothing for this long is cut, milliseconds. */
+export const CLIENT_STALL_TIMEOUT_MS = 60_000;
+/** Request bytes a client queues on one connection before further calls wait. */
+export const MAX_CLIENT_QUEUED_BYTES = 8 * MIB;
+/** Calls given up (time-out, abort) on one connection whose answers are still due, before the connection is cut. */
+export const MAX_ABANDONED_CALLS = 65_536;
+/** Longest message an error reply carries, bytes of UTF-8. */
+export const MAX_ERROR_MESSAGE_BYTES = 4 * KIB;
+/** Deepest nesting of CBOR arguments. */
+export const MAX_CBOR_DEPTH = 16;
+/** Smallest pool, bytes (DAOS: 16 MiB of SCM). */
+export const MIN_POOL_BYTES = 16 * MIB;
+/** Pools of one system. */
+export const MAX_POOLS = 1024;
+/** Containers of one pool. */
+export const MAX_POOL_CONTAINERS = 16_384;
+/** User attributes (`user.*`) of one pool or container. */
+export const MAX_USER_ATTRIBUTES = 32;
+/** Longest value of a user attribute, bytes of UTF-8. */
+export const MAX_USER_ATTRIBUTE_BYTES = 1 * KIB;
+/** Smallest and largest chunk of an array: the bytes that one dkey holds. */
+export const MIN_CHUNK_BYTES = 4 * KIB;
+export const MAX_CHUNK_BYTES = 1 * GIB;
+/** Time for which a capability opens its container, milliseconds. */
+export const CAPABILITY_LIFETIME_MS = 3_600_000;
+/** Attempts of one change of the control plane against other writers before it gives up with CONFLICT. */
+export const MAX_CHANGE_ATTEMPTS = 64;
+/** Largest configuration file, bytes. */
+export const MAX_CONFIGURATION_BYTES = 256 * KIB;
+/** Targets of one engine. */
+export const MAX_ENGINE_TARGETS = 64;
+/** Smallest share of each tier that one target works with, bytes. */
+export const MIN_TARGET_SCM_BYTES = 16 * MIB;
+export const MIN_TARGET_NVME_BYTES = 64 * MIB;
+/** Longest key of the control plane's store, bytes of UTF-8. */
+export const MAX_META_KEY_BYTES = 1 * KIB;
+/** Largest value of the control plane's store, bytes (etcd takes requests of 1.5 MiB). */
+export const MAX_META_VALUE_BYTES = 1 * MIB;
+/** Time for a foreign plugin's module to load before it is listed as unavailable, milliseconds. */
+export const PLUGIN_LOAD_TIMEOUT_MS = 10_000;

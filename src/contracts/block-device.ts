@@ -1,6 +1,7 @@
 /**
  * Extension point `block-device`: the NVMe tier of one target. Any number of operations may be in flight, in any order;
- * operations on overlapping ranges are the caller's to keep apart.
+ * operations on overlapping ranges are the caller's to keep apart. A range that is empty, off the blocks or off the
+ * device rejects with INVALID_ARGUMENT and touches nothing; all I/O after `close` rejects with UNAVAILABLE.
  */
 import type { World } from "./world.ts";
 
@@ -26,12 +27,12 @@ export interface BlockDevice {
    * NO_SPACE, READ_ONLY) the range is undefined.
    */
   write(offset: number, buffer: Uint8Array, options: { durable: boolean }): Promise<void>;
-  /** Every write that resolved before the call is durable. */
+  /** Every write that resolved before the call is durable. Once it has failed (IO) it fails for good: data may be lost. */
   flush(): Promise<void>;
   /** The range's content is no longer needed; it reads as anything until written. Advisory. */
   discard(offset: number, length: number): Promise<void>;
   health(): DeviceHealth;
-  /** Nothing may be in flight. */
+  /** Nothing may be in flight. Closing twice is harmless. */
   close(): Promise<void>;
 }
 

@@ -4,6 +4,7 @@
  */
 import type { ByteString } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
+import type { ObjectClass } from "../base/object-class.ts";
 import type { ObjectId } from "../base/object-id.ts";
 
 export interface FetchedValue {
@@ -18,6 +19,8 @@ export type Condition = "always" | "ifExists" | "ifAbsent";
 export interface ObjectAccess {
   /** Container type the interface asked for at creation, such as `kv`. */
   readonly containerType: string;
+  /** The container's class for objects whose creator names none. Never changes in the life of a container. */
+  readonly defaultClass: ObjectClass;
   fetchValue(oid: ObjectId, dkey: ByteString, akey: ByteString, options?: { epoch?: Epoch; signal?: AbortSignal }): Promise<FetchedValue | undefined>;
   updateValue(oid: ObjectId, dkey: ByteString, akey: ByteString, value: Uint8Array, options?: { condition?: Condition; signal?: AbortSignal }): Promise<Epoch>;
   punchAkey(oid: ObjectId, dkey: ByteString, akey: ByteString, options?: { condition?: Condition; signal?: AbortSignal }): Promise<Epoch>;

@@ -11,10 +11,11 @@ export interface ScmRegion {
   /**
    * Makes bytes[offset, offset + length) durable. Both are multiples of `granularityBytes`. Returns undefined when durable
    * already, else a promise; ranges of concurrent calls must not overlap. The bytes must not change until then. After a
-   * failure (IO, NO_SPACE) the range is undefined on the medium and the region must not be persisted again.
+   * failure (IO, NO_SPACE) the range is undefined on the medium and the region must not be persisted again. Never throws;
+   * rejects with INVALID_ARGUMENT for a range off the granularity or the region, UNAVAILABLE after `close`.
    */
   persist(offset: number, length: number): undefined | Promise<void>;
-  /** No persist may be running. */
+  /** No persist may be running. Closing twice is harmless. */
   close(): void;
 }
 

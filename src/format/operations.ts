@@ -131,8 +131,17 @@ export interface PoolDescription {
   readonly createdAt: string;
   readonly properties: Properties;
 }
+/** A page of a list; both absent: the first page, as long as fits one reply. */
+export interface PageArguments {
+  /** The anchor of the page before. */
+  readonly after?: string;
+  readonly limit?: number;
+}
+export type PoolListArguments = PageArguments;
 export interface PoolListReply {
   readonly pools: readonly PoolDescription[];
+  /** Present: more follow, ask again with it as `after`. */
+  readonly anchor?: string;
 }
 /** `pool` is a label or an id, everywhere. */
 export interface PoolReference {
@@ -174,8 +183,11 @@ export interface ContainerDescription {
   readonly createdAt: string;
   readonly properties: Properties;
 }
+export interface ContainerListArguments extends PoolReference, PageArguments {}
 export interface ContainerListReply {
   readonly containers: readonly ContainerDescription[];
+  /** Present: more follow, ask again with it as `after`. */
+  readonly anchor?: string;
 }
 export interface ContainerOpenArguments extends ContainerReference {
   readonly readOnly: boolean;
@@ -242,6 +254,8 @@ export interface ExtentListReply {
   readonly extents: readonly { readonly index: number; readonly count: number; readonly epoch: Epoch }[];
   readonly recordBytes: number;
   readonly done: boolean;
+  /** `from` of the next page when not done. */
+  readonly next?: number;
 }
 export interface ObjectListArguments {
   readonly handle: number;

@@ -1,0 +1,252 @@
+/**
+ * Properties of pools and containers: one table for the control plane, the command line and the documents. A property is
+ * in it only if something acts on it. DAOS's names (src/include/daos_prop.h) where it has them; `user.*` are free text
+ * for people.
+ *
+ * Values are checked here and come out in the one form that is stored and sent: sizes as bytes, names in their own
+ * spelling. Where a value lives and what follows from a change is the control plane's.
+ */
+import { DaosError } from "./errors.ts";
+import { checkLabel } from "./label.ts";
+import {
+  KIB,
+  MAX_CHUNK_BYTES,
+  MAX_LABEL_BYTES,
+  MAX_USER_ATTRIBUTE_BYTES,
+  MAX_USER_ATTRIBUTES,
+  MIB,
+  MIN_CHUNK_BYTES,
+  MIN_POOL_BYTES,
+} from "./limits.ts";
+import { objectClassByName } from "./object-class.ts";
+import { formatSize, parseSize } from "./size.ts";
+import { didYouMean } from "./suggestion.ts";
+
+export type PropertyScope = "pool" | "container";
+export type PropertyValue = string | number | boolean;
+export type PropertyMap = Readonly<Record<string, PropertyValue>>;
+
+export interface PropertyDefinition {
+  readonly scope: PropertyScope;
+  readonly name: string;
+  /**
+   * `creation`: then only. `argument`: at creation by an argument of its own, later as a property. `never`: to be read.
+   */
+  readonly settable: "creation" | "argument" | "never";
+  /** What it is when nobody set it; undefined where the record itself holds it. */
+  readonly defaultValue: PropertyValue | undefined;
+  /** What may stand there, for people. */
+  readonly values: string;
+  readonly description: string;
+  /** The stored form. Throws INVALID_ARGUMENT or UNSUPPORTED. */
+  readonly check: (value: PropertyValue) => PropertyValue;
+}
+
+/** Prefix of user attributes. */
+export const USER_ATTRIBUTE_PREFIX = "user.";
+const USER_ATTRIBUTE_PATTERN = /^user\.[A-Za-z0-9:._-]+$/;
+const MAX_REDUNDANCY_FACTOR = 4;
+
+export const PROPERTIES: readonly PropertyDefinition[] = [
+  {
+    scope: "pool",
+    name: "label",
+    settable: "argument",
+    defaultValue: undefined,
+    values: `1 to ${MAX_LABEL_BYTES} of A-Z a-z 0-9 : . _ -`,
+    description: "The pool's name, unique in the system.",
+    check: (value) => checkLabel("pool", String(value)),
+  },
+  {
+    scope: "pool",
+    name: "size",
+    settable: "argument",
+    defaultValue: undefined,
+    values: `a size of at least ${formatSize(MIN_POOL_BYTES)}`,
+    description: "What the pool's containers may take together; changing it resizes the pool.",
+    check: checkPoolSize,
+  },
+  {
+    scope: "pool",
+    name: "rd_fac",
+    settable: "creation",
+    defaultValue: 0,
+    values: "0",
+    description: "Faults that the pool's containers survive unless they say otherwise.",
+    check: checkRedundancyFactor,
+  },
+  {
+    scope: "container",
+    name: "label",
+    settable: "argument",
+    defaultValue: undefined,
+    values: `1 to ${MAX_LABEL_BYTES} of A-Z a-z 0-9 : . _ -`,
+    description: "The container's name, unique in its pool.",
+    check: (value) => checkLabel("container", String(value)),
+  },
+  {
+    scope: "container",
+    name: "type",
+    settable: "never",
+    defaultValue: undefined,
+    values: "kv, object, posix",
+    description: "The data model of the container.",
+    check: (value) => value,
+  },
+  {
+    scope: "container",
+    name: "oclass",
+    settable: "creation",
+    defaultValue: "SX",
+    values: "an object class, such as S1, S4, SX",
+    description: "Class of objects whose creator names none.",
+    check: (value) => objectClassByName(String(value)).name,
+  },
+  {
+    scope: "container",
+    name: "chunk_size",
+    settable: "creation",
+    defaultValue: 1 * MIB,
+    values: `a multiple of 4 KiB, ${formatSize(MIN_CHUNK_BYTES)} to ${formatSize(MAX_CHUNK_BYTES)}`,
+    description: "Bytes of an array that one dkey holds.",
+    check: checkChunkSize,
+  },
+  {
+    scope: "container",
+    name: "rd_fac",
+    settable: "creation",
+    defaultValue: 0,
+    values: "0",
+    description: "Faults that the container's data survives; the pool's rd_fac when not given.",
+    check: checkRedundancyFactor,
+  },
+  {
+    scope: "container",
+    name: "cksum",
+    settable: "never",
+    defaultValue: "crc32",
+    values: "crc32",
+    description: "Checksum of every stored chunk and record.",
+    check: (value) => value,
+  },
+  {
+    scope: "container",
+    name: "status",
+    settable: "never",
+    defaultValue: "healthy",
+    values: "healthy",
+    description: "Whether redundancy was ever exceeded by faults.",
+    check: (value) => value,
+  },
+];
+
+/** The table's rows of one scope. */
+export function propertiesOf(scope: PropertyScope): readonly PropertyDefinition[] {
+  return PROPERTIES.filter((definition) => definition.scope === scope);
+}
+
+/**
+ * Checks what somebody wants to set, and returns it in its stored form. Throws INVALID_ARGUMENT (unknown name, wrong
+ * value, not settable now) or UNSUPPORTED. An empty `user.*` value means "remove it".
+ */
+export function checkProperties(
+  scope: PropertyScope,
+  properties: PropertyMap,
+  moment: "creation" | "later",
+): Record<string, PropertyValue> {
+  const checked: [string, PropertyValue][] = [];
+  for (const [name, value] of Object.entries(properties)) {
+    if (name.startsWith(USER_ATTRIBUTE_PREFIX)) {
+      checked.push([name, checkUserAttribute(scope, name, value)]);
+      continue;
+    }
+    const definition = propertyByName(scope, name);
+    checkSettable(definition, moment);
+    checked.push([name, definition.check(value)]);
+  }
+  return Object.fromEntries(checked);
+}
+
+/** Throws INVALID_ARGUMENT when a record would have more user attributes than it may. */
+export function checkUserAttributeCount(scope: PropertyScope, properties: PropertyMap): void {
+  const count = Object.keys(properties).filter((name) => name.startsWith(USER_ATTRIBUTE_PREFIX)).length;
+  if (count <= MAX_USER_ATTRIBUTES) return;
+  throw new DaosError(
+    "INVALID_ARGUMENT",
+    `Cannot set user attributes of the ${scope}: they would be ${count}. Keep at most ${MAX_USER_ATTRIBUTES}.`,
+  );
+}
+
+function propertyByName(scope: PropertyScope, name: string): PropertyDefinition {
+  const definitions = propertiesOf(scope);
+  const found = definitions.find((definition) => definition.name === name);
+  if (found !== undefined) return found;
+  const names = definitions.map((definition) => definition.name);
+  throw new DaosError(
+    "INVALID_ARGUMENT",
+    `Cannot use ${scope} property "${name}": not known.${didYouMean(name, names)} ` +
+      `Use one of ${names.join(", ")}, or user.<name>.`,
+  );
+}
+
+function checkSettable(definition: PropertyDefinition, moment: "creation" | "later"): void {
+  const { settable } = definition;
+  if (settable === (moment === "creation" ? "creation" : "argument")) return;
+  const reason =
+    settable === "never"
+      ? "it can only be read"
+      : settable === "argument"
+        ? "it has an argument of its own at creation"
+        : "it is fixed at creation";
+  throw new DaosError(
+    "INVALID_ARGUMENT",
+    `Cannot set ${definition.scope} property "${definition.name}": ${reason}. Leave it out.`,
+  );
+}
+
+function checkUserAttribute(scope: PropertyScope, name: string, value: PropertyValue): string {
+  const text = String(value);
+  const badName = !USER_ATTRIBUTE_PATTERN.test(name) || name.length > USER_ATTRIBUTE_PREFIX.length + MAX_LABEL_BYTES;
+  if (badName) {
+    throw invalid(scope, name.slice(0, 160), `its name is not user.<1 to ${MAX_LABEL_BYTES} of A-Z a-z 0-9 : . _ ->`);
+  }
+  const sizeBytes = Buffer.byteLength(text);
+  if (sizeBytes > MAX_USER_ATTRIBUTE_BYTES) {
+    throw invalid(scope, name, `its value has ${sizeBytes} bytes, ${MAX_USER_ATTRIBUTE_BYTES} are allowed. Shorten it`);
+  }
+  return text;
+}
+
+function invalid(scope: PropertyScope, name: string, state: string): DaosError {
+  return new DaosError("INVALID_ARGUMENT", `Cannot use ${scope} property "${name}": ${state}.`);
+}
+
+function checkSize(scope: PropertyScope, name: string, value: PropertyValue): number {
+  if (typeof value === "boolean") throw invalid(scope, name, "a yes or no is no size. Write one such as 4GiB");
+  return parseSize(value);
+}
+
+function checkPoolSize(value: PropertyValue): number {
+  const sizeBytes = checkSize("pool", "size", value);
+  if (sizeBytes >= MIN_POOL_BYTES) return sizeBytes;
+  throw invalid("pool", "size", `${formatSize(sizeBytes)} is too small. Use at least ${formatSize(MIN_POOL_BYTES)}`);
+}
+
+function checkChunkSize(value: PropertyValue): number {
+  const sizeBytes = checkSize("container", "chunk_size", value);
+  if (sizeBytes >= MIN_CHUNK_BYTES && sizeBytes <= MAX_CHUNK_BYTES && sizeBytes % (4 * KIB) === 0) return sizeBytes;
+  const range = `${formatSize(MIN_CHUNK_BYTES)} to ${formatSize(MAX_CHUNK_BYTES)}`;
+  throw invalid("container", "chunk_size", `${sizeBytes} bytes do not fit. Use a multiple of 4 KiB, ${range}`);
+}
+
+function checkRedundancyFactor(value: PropertyValue): number {
+  const factor = typeof value === "boolean" ? Number.NaN : Number(String(value).trim() === "" ? Number.NaN : value);
+  if (factor === 0) return 0;
+  if (Number.isInteger(factor) && factor > 0 && factor <= MAX_REDUNDANCY_FACTOR) {
+    throw new DaosError(
+      "UNSUPPORTED",
+      `Cannot use property "rd_fac" ${factor}: this system keeps one copy of everything. Use 0.`,
+    );
+  }
+  throw new DaosError("INVALID_ARGUMENT", `Cannot use property "rd_fac" "${value}": not a number from 0 to 4. Use 0.`);
+}
