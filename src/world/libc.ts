@@ -1,0 +1,74 @@
+/**
+ * The few calls of the C library that the runtime has no function for: file locks, reserving and freeing blocks, and a
+ * read that gives up rather than wait for the medium. Needs no compiler. Where the library cannot be loaded `libc` is
+ * undefined and the callers do without, except the folder lock, which says so.
+ */
+import { dlopen, FFIType, ptr } from "bun:ffi";
+
+/** Opens the library by its name. Throws where there is none of this name. */
+function openLibrary(name: string) {
+  return dlopen(name, {
+    flock: { args: ["i32", "i32"], returns: "i32" },
+    fallocate: { args: ["i32", "i32", FFIType.i64_fast, FFIType.i64_fast], returns: "i32" },
+    preadv2: { args: ["i32", "ptr", "i32", FFIType.i64_fast, "i32"], returns: FFIType.i64_fast },
+  }).symbols;
+}
+
+/** Names of the C library: Debian and most others, Alpine (musl) on both processors. */
+const LIBRARY_NAMES: readonly string[] = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"];
+
+const LOCK_EXCLUSIVE_NONBLOCKING = 2 | 4;
+const FALLOCATE_KEEP_SIZE = 1;
+const FALLOCATE_PUNCH_HOLE = 2;
+const RWF_NOWAIT = 8;
+
+export class Libc {
+  readonly #call: ReturnType<typeof openLibrary>;
+  readonly #vector = new BigUint64Array(2);
+  readonly #vectorAddress = ptr(this.#vector);
+
+  constructor(libraryName: string) {
+    this.#call = openLibrary(libraryName);
+  }
+
+  /** Takes the exclusive lock of an open file; false when another open of it has the lock. */
+  lockExclusive(descriptor: number): boolean {
+    return this.#call.flock(descriptor, LOCK_EXCLUSIVE_NONBLOCKING) === 0;
+  }
+
+  /** Takes blocks for the range, growing the file, without writing them. False when the file system cannot. */
+  reserve(descriptor: number, offset: number, length: number): boolean {
+    return this.#call.fallocate(descriptor, 0, offset, length) === 0;
+  }
+
+  /** Frees the blocks of the range, which reads as zeros then. False when the file system cannot. */
+  punchHole(descriptor: number, offset: number, length: number): boolean {
+    return this.#call.fallocate(descriptor, FALLOCATE_PUNCH_HOLE | FALLOCATE_KEEP_SIZE, offset, length) === 0;
+  }
+
+  /** Reads what is in the page cache, without waiting: bytes read, possibly fewer than asked for, or -1. */
+  readCached(descriptor: number, buffer: Uint8Array, offset: number): number {
+    this.#vector[0] = BigInt(ptr(buffer));
+    this.#vector[1] = BigInt(buffer.length);
+    return Number(this.#call.preadv2(descriptor, this.#vectorAddress, 1, offset, RWF_NOWAIT));
+  }
+
+  /** Address of the first byte. Only its alignment is of interest. */
+  addressOf(buffer: Uint8Array): number {
+    return ptr(buffer);
+  }
+}
+
+function loadLibc(): Libc | undefined {
+  for (const name of LIBRARY_NAMES) {
+    try {
+      return new Libc(name);
+    } catch {
+      // Not this system's name: the next one.
+    }
+  }
+  return undefined;
+}
+
+/** Shared by the disk of this thread. */
+export const libc: Libc | undefined = loadLibc();

@@ -1,0 +1,26 @@
+/**
+ * What the process tells about itself, and the signals it gets. Only the composition roots use this file.
+ */
+
+/** CPU time of all threads since start, microseconds, and resident memory. */
+export interface ProcessUsage {
+  readonly cpuUserUs: number;
+  readonly cpuSystemUs: number;
+  readonly residentBytes: number;
+}
+
+export function processUsage(): ProcessUsage {
+  const cpu = process.cpuUsage();
+  return { cpuUserUs: cpu.user, cpuSystemUs: cpu.system, residentBytes: process.memoryUsage.rss() };
+}
+
+export type StopSignal = "SIGINT" | "SIGTERM" | "SIGHUP";
+
+/** Calls `handler` for each signal that asks the process to stop. Returns what takes the handler away. */
+export function onStopSignal(handler: (signal: StopSignal) => void): () => void {
+  const signals: readonly StopSignal[] = ["SIGINT", "SIGTERM", "SIGHUP"];
+  for (const signal of signals) process.on(signal, handler);
+  return () => {
+    for (const signal of signals) process.off(signal, handler);
+  };
+}
