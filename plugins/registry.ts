@@ -1,0 +1,17 @@
+/**
+ * The plugins compiled into the executable, in the order `daos server plugins` lists them.
+ */
+import type { PluginDefinition } from "../src/contracts/plugin.ts";
+import blockDeviceFile from "./block-device/file/index.ts";
+import interfaceKv from "./interface/kv/index.ts";
+import metaStoreSqlite from "./meta-store/sqlite/index.ts";
+import redundancyNone from "./redundancy/none/index.ts";
+import scmFile from "./scm/file/index.ts";
+
+export const BUILT_IN_PLUGINS: readonly PluginDefinition[] = [
+  scmFile,
+  blockDeviceFile,
+  redundancyNone,
+  interfaceKv,
+  metaStoreSqlite,
+];
