@@ -1,0 +1,104 @@
+/**
+ * The system itself: its record, made once when the storage is formatted, and what `system query` tells.
+ */
+import { DaosError } from "../base/errors.ts";
+import type { Uuid } from "../base/uuid.ts";
+import type { MetaStore } from "../contracts/meta-store.ts";
+import type { Clock, Random } from "../contracts/world.ts";
+import { SYSTEM_KEY } from "../format/meta-key.ts";
+import type { SystemRecord } from "../format/meta-record.ts";
+import type { PoolMap, SystemQueryReply } from "../format/operations.ts";
+import { CAPABILITY_KEY_BYTES } from "./capability-authority.ts";
+import { absent, MetaRecords, putRecord } from "./meta-records.ts";
+import type { TargetControl } from "./target-control.ts";
+
+export interface OpenSystemOptions {
+  /** Make the record when there is none: the storage is being formatted. */
+  readonly create: boolean;
+  /** From the storage's superblock. */
+  readonly id: Uuid;
+  readonly name: string;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/**
+ * The system's record, which holds the key that capabilities are signed with. Rejects with CORRUPT when the meta store
+ * has none or that of another system: it does not belong to this storage.
+ */
+export async function openSystem(store: MetaStore, options: OpenSystemOptions): Promise<SystemRecord> {
+  const records = new MetaRecords(store);
+  const record = await records.change("open the system", async () => {
+    const stored = await records.get("system", SYSTEM_KEY);
+    if (stored !== undefined) return { compares: [], operations: [], result: stored.record };
+    if (!options.create) throw foreign(options.name, "the meta store has no record of it");
+    const key = new Uint8Array(CAPABILITY_KEY_BYTES);
+    options.random.fill(key);
+    const created: SystemRecord = {
+      id: options.id,
+      name: options.name,
+      createdAtMs: options.clock.wallMs(),
+      capabilityKey: Buffer.from(key).toString("hex"),
+    };
+    const operations = [putRecord("system", SYSTEM_KEY, created)];
+    return { compares: [absent(SYSTEM_KEY)], operations, result: created };
+  });
+  if (record.id === options.id && record.name === options.name) return record;
+  throw foreign(options.name, `the meta store belongs to system "${record.name}" (${record.id})`);
+}
+
+/** The key of a system's capabilities, 32 bytes. */
+export function capabilityKeyOf(record: SystemRecord): Uint8Array {
+  return Uint8Array.from(Buffer.from(record.capabilityKey, "hex"));
+}
+
+/** What the engine knows about itself. */
+export interface EngineFacts {
+  /** Name and release, such as `daos 0.1.0`. */
+  readonly software: string;
+  /** The storage folder. */
+  readonly storage: string;
+  readonly pid: number;
+  /** When it started, on the monotonic clock, nanoseconds. */
+  readonly startedAtNs: number;
+}
+
+export interface SystemServiceParts {
+  readonly name: string;
+  readonly facts: EngineFacts;
+  readonly targets: TargetControl;
+  readonly clock: Clock;
+  readonly map: () => PoolMap;
+}
+
+export class SystemService {
+  readonly #parts: SystemServiceParts;
+
+  constructor(parts: SystemServiceParts) {
+    this.#parts = parts;
+  }
+
+  async query(): Promise<SystemQueryReply> {
+    const { name, facts, targets, clock, map } = this.#parts;
+    const space = await targets.space();
+    return {
+      system: name,
+      software: facts.software,
+      uptimeMs: Math.floor((clock.monotonicNs() - facts.startedAtNs) / 1e6),
+      storage: facts.storage,
+      pid: facts.pid,
+      map: map(),
+      scmTotalBytes: space.scmTotalBytes,
+      scmUsedBytes: space.scmUsedBytes,
+      nvmeTotalBytes: space.nvmeTotalBytes,
+      nvmeUsedBytes: space.nvmeUsedBytes,
+    };
+  }
+}
+
+function foreign(name: string, state: string): DaosError {
+  return new DaosError(
+    "CORRUPT",
+    `Cannot open system "${name}": ${state}. Restore the meta store that belongs to this storage folder.`,
+  );
+}

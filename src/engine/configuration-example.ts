@@ -1,0 +1,82 @@
+/**
+ * The commented example configuration that `daos server config example` prints: every key with its default. The same
+ * text as config/laptop.yml (test/engine/configuration.test.ts compares them), here because the executable has no files
+ * beside it.
+ */
+const EXAMPLE = `# Configuration of a daos engine: every key with its default. All of them may be left out.
+# Start with \`daos server start --config FILE\`; check with \`daos server config check FILE\`.
+# A flag of \`daos server start\` wins over an environment variable (DAOS_...), and that over this file.
+
+# Name of the system. Fixed at format.
+# Environment: DAOS_NAME
+name: daos
+
+# Address of the management listener, HOST:PORT. Target n listens on PORT + 1 + n; port 0 lets the system choose all.
+# Environment: DAOS_LISTEN   flag: --listen
+listen: 127.0.0.1:10001
+
+# Folder that holds everything. A relative path starts at this file's folder.
+# When left out: $XDG_DATA_HOME/daos, else ~/.local/share/daos.
+# Environment: DAOS_STORAGE   flag: --storage
+# storage: ~/.local/share/daos
+
+# Targets of this engine: each has a thread, a listener and a share of each tier. Fixed at format.
+# When left out: the number of cores less one, at least 1.
+# Environment: DAOS_TARGETS   flag: --targets
+# targets: 1
+
+# Storage class memory: the log, the index and small values.
+scm:
+  # Plugin of kind scm; \`daos server plugins\` lists them. Fixed at format.
+  # Environment: DAOS_SCM_PLUGIN
+  plugin: file
+
+  # Size on this engine, shared equally by its targets. Fixed at format. A quarter of it is the log, at most 256 MiB a
+  # target, which the file plugin keeps in memory too. When left out: 4 GiB, or 20 % of what is free when that is less.
+  # Environment: DAOS_SCM_SIZE   flag: --scm-size
+  # size: 4GiB
+
+  # Settings of that plugin; docs/plugins.md has those of the built-in ones.
+  config: {}
+
+# NVMe tier: bulk data.
+nvme:
+  # Plugin of kind block-device. Fixed at format.
+  # Environment: DAOS_NVME_PLUGIN
+  plugin: file
+
+  # Size on this engine, shared equally by its targets. Fixed at format.
+  # When left out: 16 GiB, or 60 % of what is free when that is less.
+  # Environment: DAOS_NVME_SIZE   flag: --nvme-size
+  # size: 16GiB
+
+  # Settings of that plugin.
+  config: {}
+
+# Pools, containers and snapshots.
+meta_store:
+  # Plugin of kind meta-store. Fixed at format.
+  # Environment: DAOS_META_STORE_PLUGIN
+  plugin: sqlite
+
+  # Settings of that plugin.
+  config: {}
+
+# Further plugins to load: package names, or paths, which begin with / or . and start at this file's folder.
+# Environment: DAOS_PLUGINS (separated by commas)
+plugins: []
+
+transport_config:
+  # Listen beyond this machine without certificates: everybody who reaches the port may read and write.
+  # Environment: DAOS_ALLOW_INSECURE
+  allow_insecure: false
+
+# What the engine tells on standard error: error, warn, info or debug.
+# Environment: DAOS_LOG_LEVEL
+log_level: info
+`;
+
+/** A configuration file that changes nothing. */
+export function exampleConfiguration(): string {
+  return EXAMPLE;
+}

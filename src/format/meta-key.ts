@@ -1,0 +1,54 @@
+/**
+ * Keys of the control plane in the meta store. A prefix ends in "/" and selects one kind of record in one scope; labels
+ * and ids contain no "/", so no key is a prefix of another kind's.
+ *
+ *     system                                    the system record
+ *     counter/container                         last container number given out, never reused
+ *     counter/pool                              grows with every change of the pools' sizes
+ *     pool/<pool id>                            pool record
+ *     pool-label/<label>                        label record
+ *     container/<pool id>/<container id>        container record
+ *     container-label/<pool id>/<label>         label record
+ *     snapshot/<container id>/<name>            snapshot record; "~<id>" for one that has no name yet
+ */
+import type { Uuid } from "../base/uuid.ts";
+
+export const SYSTEM_KEY = "system";
+export const CONTAINER_COUNTER_KEY = "counter/container";
+export const POOL_COUNTER_KEY = "counter/pool";
+export const POOL_PREFIX = "pool/";
+
+export function poolKey(pool: string): string {
+  return `${POOL_PREFIX}${pool}`;
+}
+
+export function poolLabelKey(label: string): string {
+  return `pool-label/${label}`;
+}
+
+/** Prefix of a pool's containers. */
+export function containerPrefix(pool: string): string {
+  return `container/${pool}/`;
+}
+
+export function containerKey(pool: string, container: string): string {
+  return `${containerPrefix(pool)}${container}`;
+}
+
+export function containerLabelKey(pool: string, label: string): string {
+  return `container-label/${pool}/${label}`;
+}
+
+/** Prefix of a container's snapshots. */
+export function snapshotPrefix(container: string): string {
+  return `snapshot/${container}/`;
+}
+
+export function snapshotKey(container: string, name: string): string {
+  return `${snapshotPrefix(container)}${name}`;
+}
+
+/** Key of a snapshot that gets its name from its epoch, until that is known. `~` begins no label. */
+export function unnamedSnapshotKey(container: string, id: Uuid): string {
+  return `${snapshotPrefix(container)}~${id}`;
+}
