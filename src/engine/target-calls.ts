@@ -1,0 +1,81 @@
+/**
+ * What the control side of an engine asks of a target's thread, and what a target is started with. Everything here is
+ * structured-cloned between threads.
+ */
+import type { Epoch } from "../base/epoch.ts";
+import type { CellUsage, StoreSpace } from "../store/cell.ts";
+
+/** One storage tier as configured: the plugin's name and its own configuration. */
+export interface TierSettings {
+  readonly plugin: string;
+  readonly sizeBytes: number;
+  readonly config: Readonly<Record<string, unknown>>;
+}
+
+export interface TargetSettings {
+  readonly index: number;
+  /** The target's own folder. */
+  readonly folder: string;
+  /** Format a new store. */
+  readonly create: boolean;
+  readonly host: string;
+  /** 0 picks one. */
+  readonly port: number;
+  readonly scm: TierSettings;
+  readonly nvme: TierSettings;
+  /** Most bytes of the settled index. */
+  readonly indexBytes: number;
+  /** Paths or package names of foreign plugins. */
+  readonly plugins: readonly string[];
+  /** Key that capabilities are signed with. */
+  readonly capabilityKey: Uint8Array;
+  readonly mapVersion: number;
+  /** Release name told to clients. */
+  readonly software: string;
+}
+
+export interface TargetReady {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** A pool's share of one target: its containers together may take this much. */
+export interface TargetQuota {
+  readonly pool: string;
+  readonly sizeBytes: number;
+  readonly containers: readonly number[];
+}
+
+export interface TargetCounters {
+  readonly connections: number;
+  readonly requests: number;
+  readonly failures: number;
+  readonly fetches: number;
+  readonly updates: number;
+  readonly punches: number;
+}
+
+export interface TargetSnapshot {
+  readonly container: number;
+  readonly at?: Epoch;
+}
+
+/** The calls; each may reject with any DaosError of the store. */
+export interface TargetCalls {
+  start(settings: TargetSettings): Promise<TargetReady>;
+  /** Finishes what runs, settles, closes. */
+  stop(value: undefined): Promise<void>;
+  space(value: undefined): StoreSpace;
+  usage(containers: readonly number[]): readonly CellUsage[];
+  openContainer(container: number): void;
+  /** Handles that connections hold on the container. */
+  countHandles(container: number): number;
+  /** At `at`, or at an epoch of the target's choice; CONFLICT when the target has newer writes than `at`. */
+  createSnapshot(value: TargetSnapshot): Promise<Epoch>;
+  listSnapshots(container: number): readonly Epoch[];
+  destroySnapshot(value: { container: number; epoch: Epoch }): Promise<void>;
+  destroyContainer(container: number): Promise<void>;
+  /** Without containers: forget the pool. */
+  setQuota(quota: TargetQuota): void;
+  counters(value: undefined): TargetCounters;
+}

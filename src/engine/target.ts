@@ -1,0 +1,177 @@
+/**
+ * One target: its SCM region, device, index and settle thread opened and joined into a store, the versioned objects on
+ * it, and the listener that clients talk to. Runs in a thread of its own, commanded by calls from the control side.
+ */
+import { HybridLogicalClock, type Epoch } from "../base/epoch.ts";
+import { DaosError } from "../base/errors.ts";
+import { CapabilityAuthority, type Hmac } from "../control/capability-authority.ts";
+import type { BlockDevice } from "../contracts/block-device.ts";
+import type { ScmRegion } from "../contracts/scm.ts";
+import type { World } from "../contracts/world.ts";
+import { Right } from "../format/capability.ts";
+import { RpcServer } from "../rpc/server.ts";
+import type { CellStore } from "../store/cell.ts";
+import { openLmdbIndex } from "../store/lmdb-index.ts";
+import { openStore } from "../store/open-store.ts";
+import type { Settler } from "../store/settler.ts";
+import { VersionedObjects } from "../vos/versioned-objects.ts";
+import { AttachmentTable } from "./attachment-table.ts";
+import type { Attachment } from "./attachments.ts";
+import { EnumerationService } from "./enumeration-service.ts";
+import type { PluginRegistry } from "./plugin-registry.ts";
+import { QuotaTable } from "./quota.ts";
+import type { SettleSettings } from "./settle-settings.ts";
+import type { TargetCalls, TargetCounters, TargetReady, TargetSettings, TargetSnapshot } from "./target-calls.ts";
+import { TargetService } from "./target-service.ts";
+
+/** How long running requests may take to finish when the target stops. */
+const STOP_GRACE_MS = 5_000;
+export const INDEX_FILE = "index.lmdb";
+
+export interface TargetParts {
+  readonly world: World;
+  readonly loadPlugins: (references: readonly string[]) => Promise<PluginRegistry>;
+  readonly hmac: Hmac;
+  /** Starts the thread that settles this target's log. */
+  readonly startSettler: (settings: SettleSettings) => Settler;
+}
+
+interface OpenTarget {
+  readonly store: CellStore;
+  readonly objects: VersionedObjects;
+  readonly attachments: AttachmentTable;
+  readonly quotas: QuotaTable;
+  readonly service: TargetService;
+  readonly server: RpcServer;
+}
+
+/** The calls of `TargetCalls`, on this thread's target. `start` comes first. */
+export class Target implements TargetCalls {
+  readonly #parts: TargetParts;
+  #open: OpenTarget | undefined;
+
+  constructor(parts: TargetParts) {
+    this.#parts = parts;
+  }
+
+  get #target(): OpenTarget {
+    if (this.#open !== undefined) return this.#open;
+    throw new DaosError("UNAVAILABLE", "Cannot use the target: it is not running. Start the engine.");
+  }
+
+  async start(settings: TargetSettings): Promise<TargetReady> {
+    const { world } = this.#parts;
+    const registry = await this.#parts.loadPlugins(settings.plugins);
+    const scm = await registry.provider("scm", settings.scm.plugin, settings.scm.config);
+    const nvme = await registry.provider("block-device", settings.nvme.plugin, settings.nvme.config);
+    const { folder, create } = settings;
+    const region = await scm.open(world, { folder, create, sizeBytes: settings.scm.sizeBytes });
+    const device = await nvme.open(world, { folder, create, sizeBytes: settings.nvme.sizeBytes });
+    const store = await this.#openStore(settings, region, device);
+    const clock = new HybridLogicalClock(() => world.clock.wallMs());
+    clock.restore(store.highestEpoch);
+    const payloadBuffers = {
+      allocate: (sizeBytes: number) => device.allocate(sizeBytes),
+      release: (buffer: Uint8Array) => device.release(buffer),
+    };
+    const { allocate } = payloadBuffers;
+    const objects = new VersionedObjects({ store, clock, timers: world.timers, allocate });
+    const quotas = new QuotaTable((container) => store.usage(container), () => world.clock.monotonicNs() / 1e6);
+    const attachments = new AttachmentTable(this.#grant(settings, quotas), () => world.clock.wallMs());
+    const enumeration = new EnumerationService(objects);
+    const service = new TargetService({ store, objects, attachments, quotas, enumeration, payloadBuffers });
+    const { network, timers } = world;
+    const { host, port, software } = settings;
+    const server = new RpcServer({
+      network, timers, clock, host, port, software, role: "target", handler: service, payloadBuffers,
+    });
+    this.#open = { store, objects, attachments, quotas, service, server };
+    return { host: server.host, port: server.port };
+  }
+
+  async #openStore(settings: TargetSettings, region: ScmRegion, device: BlockDevice): Promise<CellStore> {
+    const { world } = this.#parts;
+    const indexPath = `${settings.folder}/${INDEX_FILE}`;
+    const index = openLmdbIndex({ path: indexPath, sizeBytes: settings.indexBytes, disk: world.disk });
+    const settler = this.#parts.startSettler({
+      indexPath,
+      indexBytes: settings.indexBytes,
+      regionBytes: region.bytes,
+    });
+    return openStore({ world, region, device, index, settler, create: settings.create });
+  }
+
+  #grant(settings: TargetSettings, quotas: QuotaTable): (capability: Uint8Array) => Attachment {
+    const { world, hmac } = this.#parts;
+    const authority = new CapabilityAuthority({
+      key: settings.capabilityKey,
+      hmac,
+      wallMs: () => world.clock.wallMs(),
+    });
+    return (bytes) => {
+      const capability = authority.verify(bytes, settings.mapVersion);
+      const quota = quotas.of(capability.containerNumber);
+      if (quota === undefined) {
+        throw new DaosError("STALE", "Cannot attach: the container is not served here. Open the container again.");
+      }
+      return {
+        container: capability.containerNumber,
+        writable: (capability.rights & Right.write) !== 0,
+        quota,
+        expiresAtMs: capability.expiresAtMs,
+      };
+    };
+  }
+
+  async stop(): Promise<void> {
+    const { server, objects, store } = this.#target;
+    await server.close(STOP_GRACE_MS);
+    await objects.idle();
+    await store.close();
+    this.#open = undefined;
+  }
+
+  space(): ReturnType<TargetCalls["space"]> {
+    return this.#target.store.space();
+  }
+
+  usage(containers: readonly number[]): ReturnType<TargetCalls["usage"]> {
+    const { store } = this.#target;
+    return containers.map((container) => store.usage(container));
+  }
+
+  openContainer(container: number): void {
+    this.#target.objects.openContainer(container);
+  }
+
+  countHandles(container: number): number {
+    return this.#target.attachments.count(container);
+  }
+
+  async createSnapshot({ container, at }: TargetSnapshot): Promise<Epoch> {
+    return this.#target.objects.createSnapshot(container, at);
+  }
+
+  listSnapshots(container: number): readonly Epoch[] {
+    return this.#target.objects.listSnapshots(container);
+  }
+
+  async destroySnapshot({ container, epoch }: { container: number; epoch: Epoch }): Promise<void> {
+    await this.#target.objects.destroySnapshot(container, epoch);
+  }
+
+  async destroyContainer(container: number): Promise<void> {
+    const { attachments, objects } = this.#target;
+    attachments.removeContainer(container);
+    await objects.destroyContainer(container);
+  }
+
+  setQuota(quota: Parameters<TargetCalls["setQuota"]>[0]): void {
+    this.#target.quotas.set(quota);
+  }
+
+  counters(): TargetCounters {
+    const { server, service } = this.#target;
+    return { connections: server.connections, ...service.counters };
+  }
+}

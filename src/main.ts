@@ -1,0 +1,127 @@
+/**
+ * `daos`: the composition root of the process. Joins the real world, the plugins, the client library and the engine, and
+ * hands them to the command line; the subcommand selects the role. Exit status: 0 done, 1 failed, 2 wrong call or
+ * configuration, 70 a bug (with its stack on standard error).
+ */
+import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
+import packageFile from "../package.json" with { type: "json" };
+import { BUILT_IN_PLUGINS } from "../plugins/registry.ts";
+import type { CommandEnvironment, ServerRole, ServerStartOptions } from "./cli/environment.ts";
+import { runCommandLine } from "./cli/command-line.ts";
+import { runBenchmark } from "./client/benchmark.ts";
+import { connect } from "./client/index.ts";
+import { checkConfiguration, type Configuration, loadConfiguration } from "./engine/configuration.ts";
+import { exampleConfiguration } from "./engine/configuration-example.ts";
+import { startEngine } from "./engine/engine.ts";
+import { formatListenAddress } from "./engine/listen-address.ts";
+import { loadPlugins } from "./engine/plugin-loader.ts";
+import type { PluginRegistry } from "./engine/plugin-registry.ts";
+import { standardError, standardInput, standardOutput } from "./world/console.ts";
+import { hmacSha256 } from "./world/hmac.ts";
+import { onStopSignal, processUsage, realWorld, spawnThread } from "./world/index.ts";
+import { openSink, openSource } from "./world/local-files.ts";
+import { moduleImporter } from "./world/module.ts";
+import { diskError } from "./world/disk-error.ts";
+
+const VERSION = packageFile.version;
+const EXIT_BUG = 70;
+
+const world = realWorld();
+const stdout = standardOutput();
+const stderr = standardError();
+
+function registryOf(references: readonly string[]): Promise<PluginRegistry> {
+  const importModule = moduleImporter(process.cwd());
+  return loadPlugins({ builtIn: BUILT_IN_PLUGINS, references, importModule, timers: world.timers });
+}
+
+function configurationOf(options: ServerStartOptions): Configuration {
+  const { configPath } = options;
+  const path = configPath === undefined ? undefined : resolve(configPath);
+  return loadConfiguration({
+    environment: process.env,
+    cores: availableParallelism(),
+    workingFolder: process.cwd(),
+    ...(path !== undefined && { file: { path, text: readText(path) } }),
+    flags: {
+      "storage": options.storage,
+      "listen": options.listen,
+      "targets": options.targets,
+      "scm.size": options.scmSizeBytes,
+      "nvme.size": options.nvmeSizeBytes,
+    },
+  });
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw diskError("read", path, error);
+  }
+}
+
+/** Runs an engine until a signal, a stop request, or a failure. */
+async function startServer(options: ServerStartOptions): Promise<number> {
+  const configuration = configurationOf(options);
+  const engine = await startEngine(configuration, {
+    world,
+    software: `daos ${VERSION}`,
+    registry: await registryOf(configuration.plugins),
+    hmac: hmacSha256,
+    pid: process.pid,
+    spawnTarget: (index) => spawnThread(new URL("./target-thread.ts", import.meta.url), `target-${index}`),
+    usage: processUsage,
+  });
+  const address = formatListenAddress(engine);
+  const ready = options.json
+    ? JSON.stringify({ ready: true, address, storage: engine.storage, created: engine.created, pid: process.pid })
+    : `daos engine ready on ${address} (storage ${engine.storage}${engine.created ? ", formatted" : ""})`;
+  await stdout.write(Buffer.from(`${ready}\n`));
+  const stop = (): void => void engine.stop().catch(() => {});
+  if (options.signal.aborted) stop();
+  else options.signal.addEventListener("abort", stop, { once: true });
+  await engine.ended;
+  return 0;
+}
+
+const server: ServerRole = {
+  start: startServer,
+  checkConfiguration: (text, path) => checkConfiguration(text, path, availableParallelism()).problems ?? [],
+  exampleConfiguration,
+  localPlugins: async () => (await registryOf([])).list(),
+};
+
+async function main(): Promise<number> {
+  const abort = new AbortController();
+  onStopSignal(() => abort.abort());
+  const registry = await registryOf([]);
+  const interfaces = await Promise.all(
+    registry.available("interface").map((name) => registry.provider("interface", name)),
+  );
+  const environment: CommandEnvironment = {
+    world,
+    version: VERSION,
+    signal: abort.signal,
+    variables: process.env,
+    stdout,
+    stderr,
+    openStdin: standardInput,
+    files: { openSource, openSink },
+    server,
+    containerTypes: registry.available("interface"),
+    connect: (own, options) => connect(own, { ...options, interfaces }),
+    runBenchmark: (options) => runBenchmark({ world, usage: processUsage, interfaces }, options),
+  };
+  return runCommandLine(process.argv.slice(2), environment);
+}
+
+main().then(
+  (status) => process.exit(status),
+  (error: unknown) => {
+    console.error(error);
+    process.exit(EXIT_BUG);
+  },
+);
