@@ -1,0 +1,85 @@
+/**
+ * The limit of one durable operation at a time: a TCP round trip to an echo server in another process, then a durable
+ * 4 KiB overwrite of a preallocated file, one after the other. No store can be quicker on this machine; the sum is what
+ * a put with one in flight is held against.
+ */
+import { closeSync, constants, fsyncSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Contender } from "./benchmark.ts";
+import { median } from "./table.ts";
+import type { Figures } from "./table.ts";
+
+const BLOCK_BYTES = 4096;
+const BLOCKS = 4096;
+const OPERATIONS = 3000;
+const MESSAGE_BYTES = 150;
+
+const ECHO = `const l = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data(s, d) { s.write(d); } } }); console.log(l.port);`;
+
+export class LimitContender implements Contender {
+  readonly name = "TCP round trip + durable 4 KiB write";
+  #folder = "";
+  #echo: ReturnType<typeof startEcho> | undefined;
+  #port = 0;
+
+  async start(): Promise<void> {
+    this.#folder = mkdtempSync(join(tmpdir(), "daos-limit-"));
+    this.#echo = startEcho();
+    const { value } = await this.#echo.stdout.getReader().read();
+    this.#port = Number(new TextDecoder().decode(value));
+  }
+
+  async measure(): Promise<Figures> {
+    const roundTripUs = await this.#roundTripUs();
+    const writeUs = this.#durableWriteUs();
+    return { "p50 us": roundTripUs + writeUs, "round trip us": roundTripUs, "durable write us": writeUs };
+  }
+
+  async #roundTripUs(): Promise<number> {
+    let answered: () => void = () => {};
+    const socket = await Bun.connect({ hostname: "127.0.0.1", port: this.#port, socket: { data: () => answered() } });
+    socket.setNoDelay(true);
+    const message = new Uint8Array(MESSAGE_BYTES);
+    const times: number[] = [];
+    for (let count = 0; count < OPERATIONS; count += 1) {
+      const start = performance.now();
+      const answer = new Promise<void>((resolve) => {
+        answered = resolve;
+      });
+      socket.write(message);
+      await answer;
+      times.push((performance.now() - start) * 1000);
+    }
+    socket.end();
+    return median(times);
+  }
+
+  /** The cheapest way this machine has: O_DIRECT with O_DSYNC over blocks that were written before. */
+  #durableWriteUs(): number {
+    const path = join(this.#folder, "blocks");
+    const plain = openSync(path, "w");
+    writeSync(plain, new Uint8Array(BLOCK_BYTES * BLOCKS), 0, BLOCK_BYTES * BLOCKS, 0);
+    fsyncSync(plain);
+    closeSync(plain);
+    const file = openSync(path, constants.O_WRONLY | constants.O_DIRECT | constants.O_DSYNC);
+    const block = new Uint8Array(new SharedArrayBuffer(1024 * 1024), 0, BLOCK_BYTES);
+    const times: number[] = [];
+    for (let count = 0; count < OPERATIONS; count += 1) {
+      const start = performance.now();
+      writeSync(file, block, 0, BLOCK_BYTES, (count % BLOCKS) * BLOCK_BYTES);
+      times.push((performance.now() - start) * 1000);
+    }
+    closeSync(file);
+    return median(times);
+  }
+
+  async stop(): Promise<void> {
+    this.#echo?.kill();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+function startEcho() {
+  return Bun.spawn([process.execPath, "-e", ECHO], { stdin: "ignore", stdout: "pipe", stderr: "ignore" });
+}
