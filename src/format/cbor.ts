@@ -11,15 +11,19 @@ import { asBuffer } from "../base/bytes.ts";
 import { DaosError } from "../base/errors.ts";
 import { MAX_CBOR_DEPTH } from "../base/limits.ts";
 
-/** Plain maps instead of records; shortest headers; byte strings untagged and copied out of the source. */
-const codec = new Encoder({
-  int64AsNumber: true,
+/**
+ * Plain maps instead of records; shortest headers; byte strings untagged and copied out of the source; whole numbers as
+ * numbers, never as bigint. (The package's types do not know all of its options.)
+ */
+const CODEC_OPTIONS = {
   useRecords: false,
   mapsAsObjects: true,
   variableMapSize: true,
   tagUint8Array: false,
   copyBuffers: true,
-});
+  int64AsNumber: true,
+};
+const codec = new Encoder(CODEC_OPTIONS);
 
 const Major = { unsigned: 0, negative: 1, bytes: 2, text: 3, array: 4, map: 5, tag: 6, simple: 7 } as const;
 /** First of the simple values false, true, null, undefined. */
@@ -58,8 +62,8 @@ interface CborWalk {
 }
 
 /**
- * Walks the items without recursion. In a map every other item is a key. An item takes at least one byte, so a count
- * beyond the bytes there are ends the walk at once.
+ * Walks the items without recursion. In a map every other item is a key. An item takes at least one byte, so the walk
+ * ends with the bytes, whatever counts they claim.
  */
 function checkCbor(bytes: Buffer): void {
   const walk: CborWalk = { left: [1], isMap: [false] };
@@ -103,7 +107,7 @@ function checkItem(bytes: Buffer, at: number, walk: CborWalk): number {
       return next + argument;
     case Major.array:
     case Major.map:
-      openLevel(walk, major === Major.map, argument, bytes.length - next);
+      openLevel(walk, major === Major.map, argument);
       return next;
     case Major.tag:
       throw malformed("it has a tag");
@@ -121,9 +125,8 @@ function readArgument(bytes: Buffer, at: number, short: number): number {
   return bytes.readUInt32BE(at) * 0x1_0000_0000 + bytes.readUInt32BE(at + 4);
 }
 
-function openLevel(walk: CborWalk, isMap: boolean, count: number, bytesLeft: number): void {
+function openLevel(walk: CborWalk, isMap: boolean, count: number): void {
   const items = isMap ? count * 2 : count;
-  if (items > bytesLeft) throw malformed("it ends early");
   if (walk.left.length > MAX_CBOR_DEPTH) throw malformed(`it is nested deeper than ${MAX_CBOR_DEPTH}`);
   walk.left.push(items);
   walk.isMap.push(isMap);

@@ -37,7 +37,14 @@ export interface FrameHeader {
 
 export function emptyFrameHeader(): FrameHeader {
   return {
-    flags: 0, opcode: 0, requestId: 0, argumentsLength: 0, payloadLength: 0, mapVersion: 0, epoch: 0, bodyChecksum: 0,
+    flags: 0,
+    opcode: 0,
+    requestId: 0,
+    argumentsLength: 0,
+    payloadLength: 0,
+    mapVersion: 0,
+    epoch: 0,
+    bodyChecksum: 0,
   };
 }
 
@@ -57,17 +64,22 @@ export function encodeFrameHeader(into: Buffer, offset: number, header: Readonly
 
 /**
  * Reads the header at `offset` of `bytes` into `header`. Throws PROTOCOL (magic, checksum, flags), VERSION, TOO_LARGE.
- * After PROTOCOL or VERSION the stream cannot be trusted any further. The body is not looked at.
+ * After PROTOCOL or VERSION the stream cannot be trusted any further; after TOO_LARGE `header` is filled and the body can
+ * be skipped. The version is looked at before the checksum, whose place another version may have moved. The body is not
+ * looked at.
  */
 export function decodeFrameHeader(bytes: Uint8Array, offset: number, header: FrameHeader): void {
   const view = asBuffer(bytes);
   if (view.readUInt32LE(offset) !== FRAME_MAGIC) throw new DaosError("PROTOCOL", "Cannot read frame: bad magic.");
-  if (view.readUInt32LE(offset + 36) !== crc32(view.subarray(offset, offset + 36))) {
-    throw new DaosError("PROTOCOL", "Cannot read frame: header checksum does not match.");
-  }
   const word = view.readUInt32LE(offset + 4);
   if ((word & 0xff) !== PROTOCOL_VERSION) {
-    throw new DaosError("VERSION", `Cannot read frame: protocol version ${word & 0xff}, this side speaks ${PROTOCOL_VERSION}.`);
+    throw new DaosError(
+      "VERSION",
+      `Cannot read frame: protocol version ${word & 0xff}, this side speaks ${PROTOCOL_VERSION}.`,
+    );
+  }
+  if (view.readUInt32LE(offset + 36) !== crc32(view.subarray(offset, offset + 36))) {
+    throw new DaosError("PROTOCOL", "Cannot read frame: header checksum does not match.");
   }
   header.flags = (word >>> 8) & 0xff;
   header.opcode = word >>> 16;
@@ -80,7 +92,10 @@ export function decodeFrameHeader(bytes: Uint8Array, offset: number, header: Fra
   if ((header.flags & ~KNOWN_FLAGS) !== 0 || !Number.isSafeInteger(header.epoch)) {
     throw new DaosError("PROTOCOL", "Cannot read frame: unknown flags or impossible epoch.");
   }
-  if (header.argumentsLength > MAX_FRAME_ARGUMENTS_BYTES || header.argumentsLength + header.payloadLength > MAX_FRAME_BODY_BYTES) {
+  if (
+    header.argumentsLength > MAX_FRAME_ARGUMENTS_BYTES ||
+    header.argumentsLength + header.payloadLength > MAX_FRAME_BODY_BYTES
+  ) {
     throw new DaosError("TOO_LARGE", `Cannot read frame: body over ${MAX_FRAME_BODY_BYTES} bytes. Split the request.`);
   }
 }

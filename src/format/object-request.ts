@@ -106,7 +106,8 @@ export function decodeObjectRequest(bytes: Uint8Array): ObjectRequest {
   };
   if ((request.flags & ~KNOWN_FLAGS) !== 0) throw malformed("it has unknown flags");
   if (
-    !Number.isSafeInteger(request.epoch) || !Number.isSafeInteger(request.recordIndex) ||
+    !Number.isSafeInteger(request.epoch) ||
+    !Number.isSafeInteger(request.recordIndex) ||
     !Number.isSafeInteger(request.recordCount)
   ) {
     throw malformed("a number is over 2^53");
@@ -125,16 +126,20 @@ export function encodeObjectReply(into: Buffer, offset: number, reply: Readonly<
   into.writeUInt32LE(reply.flags, offset + 20);
 }
 
-/** Throws PROTOCOL when the bytes are not a reply record. */
+/** Throws PROTOCOL when the bytes are not a reply record. Flags this build does not know are left to the caller. */
 export function decodeObjectReply(bytes: Uint8Array): ObjectReply {
   const view = asBuffer(bytes);
   if (view.length !== OBJECT_REPLY_BYTES) {
     throw new DaosError("PROTOCOL", `Cannot read object reply: ${view.length} bytes instead of ${OBJECT_REPLY_BYTES}.`);
   }
-  return {
+  const reply: ObjectReply = {
     epoch: readUInt64(view, 0) as Epoch,
     lengthBytes: readUInt64(view, 8),
     recordBytes: view.readUInt32LE(16),
     flags: view.readUInt32LE(20),
   };
+  if (!Number.isSafeInteger(reply.epoch) || !Number.isSafeInteger(reply.lengthBytes)) {
+    throw new DaosError("PROTOCOL", "Cannot read object reply: a number is over 2^53.");
+  }
+  return reply;
 }

@@ -1,0 +1,399 @@
+/**
+ * The client's end of one connection. Hundreds of calls may be in flight and end in any order; requests made in one turn
+ * leave in one write. When much is queued, further calls wait for room. Losing the connection fails every open call with
+ * UNAVAILABLE; connecting again is the caller's business. */
+import { assert } from "../base/assert.ts";
+import type { Epoch, HybridLogicalClock } from "../base/epoch.ts";
+import { DaosError } from "../base/errors.ts";
+import { MAX_ABANDONED_CALLS, MAX_CLIENT_QUEUED_BYTES } from "../base/limits.ts";
+import type { Network, Socket, SocketHandlers } from "../contracts/world.ts";
+import { decodeErrorReply } from "../format/error-reply.ts";
+import { FrameFlag, type FrameHeader } from "../format/frame.ts";
+import { type HelloReply, Opcode } from "../format/operations.ts";
+import { CallDeadlines, type DeadlineOwner } from "./call-deadlines.ts";
+import { CallTable } from "./call-table.ts";
+import {
+  DEFAULT_CALL_TIMEOUT_MS,
+  DEFAULT_CONNECT_TIMEOUT_MS,
+  type RpcCallOptions,
+  type RpcConnectOptions,
+} from "./connection-options.ts";
+import { FrameReader, type FrameSink } from "./frame-reader.ts";
+import { fitsFrame, FrameWriter } from "./frame-writer.ts";
+import { decodeHelloReply, encodeHello } from "./hello.ts";
+import { InputBlock } from "./input-block.ts";
+import { OUTPUT_REFERENCE_BYTES, OutputBlocks, OutputQueue } from "./output-queue.ts";
+import { heapPayloadBuffers, type PayloadBuffers } from "./payload-buffers.ts";
+import {
+  type ArgumentEncoder,
+  PendingCall,
+  PromiseCompletion,
+  type RpcAnswer,
+  type RpcCompletion,
+  type WaitingCall,
+} from "./pending-call.ts";
+
+const RESOLVED = Promise.resolve();
+
+/** Blocks of all connections of this thread. */
+const blocks = new OutputBlocks();
+const input = new InputBlock();
+
+export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
+  readonly host: string;
+  readonly port: number;
+  /** What the server said it is. */
+  server: HelloReply | undefined;
+  readonly #socket: Socket;
+  readonly #clock: HybridLogicalClock;
+  readonly #callTimeoutMs: number;
+  readonly #payloadBuffers: PayloadBuffers;
+  readonly #output: OutputQueue;
+  readonly #writer: FrameWriter;
+  readonly #reader: FrameReader;
+  readonly #calls = new CallTable();
+  readonly #deadlines: CallDeadlines;
+  #waiting: WaitingCall[] = [];
+  #isFlushListed = false;
+  #closeError: DaosError | undefined;
+  readonly #closeListeners: ((error: DaosError) => void)[] = [];
+
+  private constructor(socket: Socket, host: string, port: number, options: RpcConnectOptions) {
+    this.host = host;
+    this.port = port;
+    this.#socket = socket;
+    this.#clock = options.clock;
+    this.#callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
+    this.#payloadBuffers = options.payloadBuffers ?? heapPayloadBuffers;
+    this.#output = new OutputQueue(socket, blocks);
+    this.#writer = new FrameWriter(this.#output);
+    this.#reader = new FrameReader(this);
+    this.#deadlines = new CallDeadlines(options.timers, this);
+  }
+
+  /**
+   * Connects and greets. Rejects with UNAVAILABLE, TIMEOUT, CANCELED, VERSION, OVERLOADED, PROTOCOL (no server of ours),
+   * or INVALID_ARGUMENT (the clocks are too far apart).
+   */
+  static async connect(
+    network: Network,
+    host: string,
+    port: number,
+    options: RpcConnectOptions,
+  ): Promise<RpcConnection> {
+    const { signal, timeoutMs = DEFAULT_CONNECT_TIMEOUT_MS } = options;
+    let connection: RpcConnection | undefined;
+    const open = (socket: Socket): SocketHandlers => (connection = new RpcConnection(socket, host, port, options));
+    await network.connect(host, port, open, { timeoutMs, ...(signal === undefined ? {} : { signal }) });
+    assert(connection !== undefined, "connected without a socket");
+    try {
+      const answer = await connection.call(Opcode.hello, encodeHello(options.peer ?? "daos"), undefined, {
+        signal,
+        timeoutMs,
+      });
+      connection.server = decodeHelloReply(answer.args);
+      return connection;
+    } catch (error) {
+      const reason = connection.#closeError;
+      connection.close();
+      throw reason ?? error;
+    }
+  }
+
+  get isClosed(): boolean {
+    return this.#closeError !== undefined;
+  }
+
+  /** Calls that have not ended. */
+  get openCalls(): number {
+    return this.#calls.size + this.#waiting.length;
+  }
+
+  /** Request bytes that the socket has not taken. */
+  get queuedBytes(): number {
+    return this.#output.queuedBytes;
+  }
+
+  /** Calls `listener` once when the connection has ended, whoever ended it; at once when it has already. */
+  onClose(listener: (error: DaosError) => void): void {
+    if (this.#closeError === undefined) this.#closeListeners.push(listener);
+    else listener(this.#closeError);
+  }
+
+  /**
+   * Sends a request; resolves with its answer, whose bytes are the caller's. A payload of OUTPUT_REFERENCE_BYTES or more
+   * is sent from where it is, and `args` and any payload of a call that waits for room likewise: they must not change
+   * until the call ends (one that changes after an abort only damages its own request, which the server then refuses).
+   * Rejects with the server's error, or UNAVAILABLE, TIMEOUT, CANCELED (it may have happened), TOO_LARGE, PROTOCOL.
+   */
+  call(opcode: number, args: Uint8Array, payload?: Uint8Array, options?: RpcCallOptions): Promise<RpcAnswer> {
+    return this.callEncoded(opcode, args.length, (buffer, offset) => buffer.set(args, offset), payload, options);
+  }
+
+  /** As `call`, with arguments that `encode` writes in place, all `argsLength` bytes of them, usually before this
+   * returns. It must not throw. */
+  callEncoded(
+    opcode: number,
+    argsLength: number,
+    encode: ArgumentEncoder,
+    payload?: Uint8Array,
+    options?: RpcCallOptions,
+  ): Promise<RpcAnswer> {
+    return new Promise((resolve, reject) => {
+      this.start(opcode, argsLength, encode, payload, options, new PromiseCompletion(resolve, reject));
+    });
+  }
+
+  /** As `callEncoded`, for those who want the answer in place, without a promise and without a copy. */
+  start(
+    opcode: number,
+    argsLength: number,
+    encode: ArgumentEncoder,
+    payload: Uint8Array | undefined,
+    options: RpcCallOptions | undefined,
+    completion: RpcCompletion,
+  ): void {
+    const refusal = this.#refusal(argsLength, payload, options?.signal);
+    if (refusal !== undefined) {
+      void RESOLVED.then(() => completion.failed(refusal, false));
+      return;
+    }
+    const call = new PendingCall(opcode, completion, this.#deadlines.after(options?.timeoutMs ?? this.#callTimeoutMs));
+    if (options?.signal !== undefined) this.#watchSignal(call, options.signal);
+    const mapVersion = options?.mapVersion ?? 0;
+    if (this.#waiting.length > 0 || this.#output.queuedBytes > MAX_CLIENT_QUEUED_BYTES) {
+      this.#waiting.push({ call, argsLength, encode, payload, mapVersion });
+    } else {
+      this.#write(call, argsLength, encode, payload, mapVersion);
+    }
+  }
+
+  /** Ends the connection; open calls fail with UNAVAILABLE. */
+  close(): void {
+    this.#end(
+      new DaosError(
+        "UNAVAILABLE",
+        `Cannot use connection to "${this.host}:${this.port}": it was closed. Connect again.`,
+      ),
+    );
+  }
+
+  // DeadlineOwner
+
+  expire(tick: number): number {
+    let earliest = Infinity;
+    for (const call of [...this.#calls.list(), ...this.#waiting.map((waiting) => waiting.call)]) {
+      if (call.isDone) continue;
+      if (call.deadlineTick > tick) {
+        earliest = Math.min(earliest, call.deadlineTick);
+        continue;
+      }
+      const advice = "It may have happened; ask again or allow more time";
+      const message = `Cannot finish request to "${this.host}:${this.port}": no answer in time. ${advice}.`;
+      this.#giveUp(call, new DaosError("TIMEOUT", message));
+    }
+    this.#waiting = this.#waiting.filter((waiting) => !waiting.call.isDone);
+    return earliest;
+  }
+
+  // SocketHandlers
+
+  received(bytes: Uint8Array): void {
+    if (this.#closeError !== undefined) return;
+    try {
+      this.#reader.read(input.hold(bytes), 0, bytes.length);
+    } catch (error) {
+      if (!(error instanceof DaosError)) throw error;
+      this.#end(error);
+    }
+  }
+
+  drain(): void {
+    this.#output.unblock();
+    this.#flush();
+  }
+
+  closed(error?: Error): void {
+    const state = error === undefined ? "the server closed it" : `it broke (${error.message})`;
+    const message = `Cannot use connection to "${this.host}:${this.port}": ${state}. Connect again; what was asked may have happened.`;
+    this.#end(new DaosError("UNAVAILABLE", message, { cause: error }));
+  }
+
+  // FrameSink
+
+  frame(header: FrameHeader, args: Buffer, payload: Buffer, payloadBuffer: Uint8Array | undefined): boolean {
+    const call = this.#answeredCall(header);
+    if (call === undefined) {
+      if (payloadBuffer !== undefined) this.#payloadBuffers.release(payloadBuffer);
+      if ((header.flags & FrameFlag.error) !== 0 && header.requestId === 0) this.#end(decodeErrorReply(args));
+      return this.#closeError === undefined;
+    }
+    if ((header.flags & FrameFlag.error) === 0) {
+      call.completion.answered(args, payload, payloadBuffer !== undefined);
+      return this.#closeError === undefined;
+    }
+    if (payloadBuffer !== undefined) this.#payloadBuffers.release(payloadBuffer);
+    call.completion.failed(decodeErrorReply(args), true);
+    return this.#closeError === undefined;
+  }
+
+  refused(header: FrameHeader, error: DaosError): boolean {
+    this.#answeredCall(header)?.completion.failed(error, true);
+    return this.#closeError === undefined;
+  }
+
+  admit(): boolean {
+    return true;
+  }
+
+  allocatePayload(sizeBytes: number): Uint8Array | undefined {
+    return this.#payloadBuffers.allocate(sizeBytes);
+  }
+
+  releasePayload(buffer: Uint8Array): void {
+    this.#payloadBuffers.release(buffer);
+  }
+
+  #refusal(
+    argsLength: number,
+    payload: Uint8Array | undefined,
+    signal: AbortSignal | undefined,
+  ): DaosError | undefined {
+    if (this.#closeError !== undefined) {
+      return new DaosError("UNAVAILABLE", this.#closeError.message, { cause: this.#closeError });
+    }
+    if (signal?.aborted === true) return new DaosError("CANCELED", "Cannot start request: the caller canceled.");
+    if (fitsFrame(argsLength, payload?.length ?? 0)) return undefined;
+    const bytes = argsLength + (payload?.length ?? 0);
+    return new DaosError(
+      "TOO_LARGE",
+      `Cannot send request: ${bytes} bytes are over a frame's limit. Split the request.`,
+    );
+  }
+
+  #write(
+    call: PendingCall,
+    argsLength: number,
+    encode: ArgumentEncoder,
+    payload: Uint8Array | undefined,
+    mapVersion: number,
+  ): void {
+    const writer = this.#writer;
+    const { header } = writer;
+    header.flags = 0;
+    header.opcode = call.opcode;
+    header.requestId = this.#calls.add(call);
+    header.mapVersion = mapVersion;
+    header.epoch = this.#clock.peek();
+    const payloadLength = payload === undefined ? 0 : payload.length;
+    const isByReference = payloadLength >= OUTPUT_REFERENCE_BYTES;
+    const at = writer.start(argsLength, isByReference ? 0 : payloadLength);
+    encode(writer.block, at);
+    if (isByReference) {
+      writer.finishWith(payload!, undefined);
+    } else {
+      if (payloadLength > 0) writer.block.set(payload!, at + argsLength);
+      writer.finish();
+    }
+    if (this.#isFlushListed) return;
+    this.#isFlushListed = true;
+    void RESOLVED.then(this.#flushListed);
+  }
+
+  readonly #flushListed = (): void => {
+    this.#isFlushListed = false;
+    this.#flush();
+  };
+
+  #flush(): void {
+    if (this.#closeError !== undefined) return;
+    this.#output.flush();
+    while (this.#waiting.length > 0 && this.#output.queuedBytes <= MAX_CLIENT_QUEUED_BYTES / 2) {
+      this.#writeWaiting();
+      this.#output.flush();
+    }
+  }
+
+  /** Writes waiting calls, in order, up to the limit. */
+  #writeWaiting(): void {
+    let count = 0;
+    for (const { call, argsLength, encode, payload, mapVersion } of this.#waiting) {
+      if (this.#output.queuedBytes > MAX_CLIENT_QUEUED_BYTES) break;
+      count += 1;
+      if (!call.isDone) this.#write(call, argsLength, encode, payload, mapVersion);
+    }
+    this.#waiting.splice(0, count);
+  }
+
+  /**
+   * The call a frame answers, which then has ended; undefined when nobody waits for it. A frame that answers nothing we
+   * asked ends the connection.
+   */
+  #answeredCall(header: FrameHeader): PendingCall | undefined {
+    this.#clock.observe(header.epoch as Epoch);
+    const { requestId } = header;
+    const call = (header.flags & FrameFlag.response) === 0 ? undefined : this.#calls.take(requestId, header.opcode);
+    if (call !== undefined) {
+      call.end();
+      return call;
+    }
+    const isLate = this.#calls.takeAbandoned(requestId);
+    const isFarewell = requestId === 0 && (header.flags & FrameFlag.error) !== 0;
+    if (!isLate && !isFarewell) {
+      this.#end(
+        new DaosError(
+          "PROTOCOL",
+          `Cannot read answers of "${this.host}:${this.port}": one answers no request of ours. Connect again.`,
+        ),
+      );
+    }
+    return undefined;
+  }
+
+  #watchSignal(call: PendingCall, signal: AbortSignal): void {
+    call.signal = signal;
+    call.onAbort = (): void => {
+      const cause: unknown = signal.reason;
+      this.#giveUp(
+        call,
+        new DaosError("CANCELED", "Cannot finish request: the caller canceled. It may have happened.", { cause }),
+      );
+    };
+    signal.addEventListener("abort", call.onAbort);
+  }
+
+  #giveUp(call: PendingCall, error: DaosError): void {
+    if (call.isDone) return;
+    call.end();
+    const wasSent = call.requestId !== 0;
+    if (wasSent) this.#calls.abandon(call);
+    call.completion.failed(error, wasSent);
+    if (this.#calls.abandonedCount <= MAX_ABANDONED_CALLS) return;
+    const state = `it has left ${MAX_ABANDONED_CALLS} requests without an answer`;
+    this.#end(
+      new DaosError("UNAVAILABLE", `Cannot use connection to "${this.host}:${this.port}": ${state}. Connect again.`),
+    );
+  }
+
+  #end(error: DaosError): void {
+    if (this.#closeError !== undefined) return;
+    this.#closeError = error;
+    this.#socket.terminate();
+    this.#reader.discard();
+    this.#output.close();
+    this.#deadlines.stop();
+    const calls = this.#calls.list();
+    const waiting = this.#waiting;
+    this.#calls.clear();
+    this.#waiting = [];
+    for (const call of calls) this.#fail(call, error, true);
+    for (const { call } of waiting) this.#fail(call, error, false);
+    for (const listener of this.#closeListeners) listener(error);
+  }
+
+  #fail(call: PendingCall, error: DaosError, wasSent: boolean): void {
+    if (call.isDone) return;
+    call.end();
+    call.completion.failed(error, wasSent);
+  }
+}

@@ -1,0 +1,197 @@
+/**
+ * Finds the frames in a stream of bytes that arrives in pieces of any size. Both ends of a connection use it.
+ *
+ * A frame that lies whole in one piece and is small is handed over as views of that piece: no copy. One that is cut in
+ * two is collected in memory of exactly its size, which is let go with the frame; between frames a reader holds nothing.
+ * A payload of OWNED_PAYLOAD_BYTES or more always gets a buffer of its own. Bodies that the sink has no memory for, or
+ * that are over the limits, are skipped without being stored. Checksums are verified here.
+ */
+import { asBuffer } from "../base/bytes.ts";
+import { crc32 } from "../base/checksum.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
+import { OWNED_PAYLOAD_BYTES } from "../base/limits.ts";
+import { decodeFrameHeader, emptyFrameHeader, FRAME_HEADER_BYTES, type FrameHeader } from "../format/frame.ts";
+
+/** Whom the frames are for. `header` is the reader's own, valid in the call only. */
+export interface FrameSink {
+  /**
+   * A whole frame with a good checksum. `args` and `payload` are valid in the call only, except that a large payload
+   * is the prefix of `payloadBuffer`, which the sink now owns. False: read no further than this frame for now.
+   */
+  frame(header: FrameHeader, args: Buffer, payload: Buffer, payloadBuffer: Uint8Array | undefined): boolean;
+  /** The header is good, the body is damaged (PROTOCOL), over the limits (TOO_LARGE) or unwanted (OVERLOADED). */
+  refused(header: FrameHeader, error: DaosError): boolean;
+  /** Whether this frame's body, which has to be collected, may take its memory now. Ended by frame or refused. */
+  admit(header: FrameHeader): boolean;
+  /** A buffer of at least the payload's length; undefined when there is none. */
+  allocatePayload(sizeBytes: number): Uint8Array | undefined;
+  /** Takes back a buffer whose payload turned out damaged or was never completed. */
+  releasePayload(buffer: Uint8Array): void;
+}
+
+const NOTHING = Buffer.alloc(0);
+
+export class FrameReader {
+  /** Whole frames seen so far, refused ones included. */
+  framesRead = 0;
+  readonly #sink: FrameSink;
+  readonly #header = emptyFrameHeader();
+  /** A header that came in part; kept once made, it is small. */
+  #headerBytes: Buffer | undefined;
+  #headerFilled = 0;
+  /** Arguments, and the payload too when it is small; undefined unless a body is being collected. */
+  #body: Buffer | undefined;
+  /** A large payload: its bytes follow those of #body. */
+  #payload: Buffer = NOTHING;
+  #payloadBuffer: Uint8Array | undefined;
+  #bodyFilled = 0;
+  #checksum = 0;
+  /** Body bytes still to be dropped. */
+  #skip = 0;
+  #goOn = true;
+
+  constructor(sink: FrameSink) {
+    this.#sink = sink;
+  }
+
+  /** A frame has begun and is not complete. */
+  get isInFrame(): boolean {
+    return this.#headerFilled > 0 || this.#body !== undefined || this.#skip > 0;
+  }
+
+  /** Bytes of the open frame's body so far; with `framesRead` it shows progress. */
+  get bodyBytesRead(): number {
+    return this.#bodyFilled;
+  }
+
+  /**
+   * Takes in `bytes` from `start` to `end`; returns where it stopped: `end`, unless the sink said so. Throws PROTOCOL or
+   * VERSION when the stream cannot be followed any more.
+   */
+  read(bytes: Buffer, start: number, end: number): number {
+    let at = start;
+    this.#goOn = true;
+    while (this.#goOn && at < end) {
+      if (this.#skip > 0) at = this.#skipBody(at, end);
+      else if (this.#body !== undefined) at = this.#collectBody(bytes, at, end, this.#body);
+      else if (this.#headerFilled > 0 || end - at < FRAME_HEADER_BYTES) at = this.#collectHeader(bytes, at, end);
+      else at = this.#begin(bytes, at, bytes, at + FRAME_HEADER_BYTES, end);
+    }
+    return at;
+  }
+
+  /** Lets go of an open frame. The reader is of no use afterwards. */
+  discard(): void {
+    if (this.#payloadBuffer !== undefined) this.#sink.releasePayload(this.#payloadBuffer);
+    this.#payloadBuffer = undefined;
+    this.#payload = NOTHING;
+    this.#body = undefined;
+    this.#headerFilled = 0;
+    this.#skip = 0;
+  }
+
+  #collectHeader(bytes: Buffer, start: number, end: number): number {
+    this.#headerBytes ??= Buffer.allocUnsafeSlow(FRAME_HEADER_BYTES);
+    const stop = Math.min(end, start + FRAME_HEADER_BYTES - this.#headerFilled);
+    bytes.copy(this.#headerBytes, this.#headerFilled, start, stop);
+    this.#headerFilled += stop - start;
+    if (this.#headerFilled < FRAME_HEADER_BYTES) return stop;
+    this.#headerFilled = 0;
+    return this.#begin(this.#headerBytes, 0, bytes, stop, end);
+  }
+
+  /** Decodes the header at `headerAt`; its body starts at `at` of `bytes`. Returns where to read on. */
+  #begin(headerBytes: Buffer, headerAt: number, bytes: Buffer, at: number, end: number): number {
+    const header = this.#header;
+    try {
+      decodeFrameHeader(headerBytes, headerAt, header);
+    } catch (error) {
+      if (hasCode(error, "TOO_LARGE")) return this.#refuse(error, at);
+      throw error;
+    }
+    const argumentsEnd = at + header.argumentsLength;
+    const bodyEnd = argumentsEnd + header.payloadLength;
+    if (header.payloadLength >= OWNED_PAYLOAD_BYTES || bodyEnd > end) return this.#beginBody(at);
+    this.framesRead += 1;
+    if (bodyEnd === at) {
+      this.#deliver(0, NOTHING, NOTHING);
+      return at;
+    }
+    const checksum = crc32(bytes.subarray(at, bodyEnd));
+    const payload = bodyEnd === argumentsEnd ? NOTHING : bytes.subarray(argumentsEnd, bodyEnd);
+    this.#deliver(checksum, bytes.subarray(at, argumentsEnd), payload);
+    return bodyEnd;
+  }
+
+  /** Makes room for a body that is to be collected. */
+  #beginBody(at: number): number {
+    const { argumentsLength, payloadLength } = this.#header;
+    const isLarge = payloadLength >= OWNED_PAYLOAD_BYTES;
+    const isAdmitted = this.#sink.admit(this.#header);
+    if (isAdmitted && isLarge) this.#payloadBuffer = this.#sink.allocatePayload(payloadLength);
+    if (!isAdmitted || (isLarge && this.#payloadBuffer === undefined)) {
+      const state = "the memory for requests is in use. Try again later";
+      return this.#refuse(
+        new DaosError("OVERLOADED", `Cannot take in a body of ${argumentsLength + payloadLength} bytes: ${state}.`),
+        at,
+      );
+    }
+    if (this.#payloadBuffer !== undefined) this.#payload = asBuffer(this.#payloadBuffer).subarray(0, payloadLength);
+    this.#body = Buffer.allocUnsafeSlow(isLarge ? argumentsLength : argumentsLength + payloadLength);
+    this.#bodyFilled = 0;
+    this.#checksum = 0;
+    return at;
+  }
+
+  #refuse(error: DaosError, at: number): number {
+    this.#skip = this.#header.argumentsLength + this.#header.payloadLength;
+    this.#bodyFilled = 0;
+    this.framesRead += 1;
+    this.#goOn = this.#sink.refused(this.#header, error);
+    return at;
+  }
+
+  #skipBody(start: number, end: number): number {
+    const count = Math.min(this.#skip, end - start);
+    this.#skip -= count;
+    this.#bodyFilled += count;
+    return start + count;
+  }
+
+  #collectBody(bytes: Buffer, start: number, end: number, body: Buffer): number {
+    const inPayload = this.#bodyFilled >= body.length;
+    const into = inPayload ? this.#payload : body;
+    const intoAt = inPayload ? this.#bodyFilled - body.length : this.#bodyFilled;
+    const count = Math.min(end - start, into.length - intoAt);
+    bytes.copy(into, intoAt, start, start + count);
+    this.#checksum = crc32(into.subarray(intoAt, intoAt + count), this.#checksum);
+    this.#bodyFilled += count;
+    if (this.#bodyFilled === body.length + this.#payload.length) this.#finishBody(body);
+    return start + count;
+  }
+
+  #finishBody(body: Buffer): void {
+    const { argumentsLength } = this.#header;
+    const large = this.#payloadBuffer !== undefined;
+    const payload = large ? this.#payload : body.subarray(argumentsLength);
+    this.#body = undefined;
+    this.#payload = NOTHING;
+    this.framesRead += 1;
+    this.#deliver(this.#checksum, large ? body : body.subarray(0, argumentsLength), payload);
+  }
+
+  #deliver(checksum: number, args: Buffer, payload: Buffer): void {
+    const buffer = this.#payloadBuffer;
+    this.#payloadBuffer = undefined;
+    if (checksum === this.#header.bodyChecksum) {
+      this.#goOn = this.#sink.frame(this.#header, args, payload, buffer);
+      return;
+    }
+    if (buffer !== undefined) this.#sink.releasePayload(buffer);
+    const error = new DaosError(
+      "PROTOCOL",
+      "Cannot read frame: the checksum of its body does not match. Send it again.",
+    );
+    this.#goOn = this.#sink.refused(this.#header, error);
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * Writes frames to an output queue: arguments are encoded in place behind room left for the header, which is filled in
+ * last, when the checksum is known. Both ends of a connection use it.
+ */
+import { assert } from "../base/assert.ts";
+import { crc32 } from "../base/checksum.ts";
+import { MAX_FRAME_ARGUMENTS_BYTES, MAX_FRAME_BODY_BYTES } from "../base/limits.ts";
+import { emptyFrameHeader, encodeFrameHeader, FRAME_HEADER_BYTES } from "../format/frame.ts";
+import { OUTPUT_REFERENCE_BYTES, type OutputQueue } from "./output-queue.ts";
+
+const NO_FRAME = -1;
+
+/** Whether a frame may be this large. */
+export function fitsFrame(argumentsBytes: number, payloadBytes: number): boolean {
+  return argumentsBytes <= MAX_FRAME_ARGUMENTS_BYTES && argumentsBytes + payloadBytes <= MAX_FRAME_BODY_BYTES;
+}
+
+export class FrameWriter {
+  readonly #output: OutputQueue;
+  /** What the next frame's header says: the caller sets flags, opcode, requestId, mapVersion and epoch before `finish`. */
+  readonly header = emptyFrameHeader();
+  #frameAt = NO_FRAME;
+  #inlineBytes = 0;
+
+  constructor(output: OutputQueue) {
+    this.#output = output;
+  }
+
+  /** Where the bytes of the frame begun last are to be put. */
+  get block(): Buffer {
+    return this.#output.block!;
+  }
+
+  /**
+   * Begins a frame whose arguments and, behind them, first payload bytes the caller writes to `block` from the returned
+   * offset on. `finish` must follow before anything else is written to the connection.
+   */
+  start(argumentsBytes: number, payloadBytes: number): number {
+    assert(this.#frameAt === NO_FRAME, "a frame is begun while another is open");
+    this.header.argumentsLength = argumentsBytes;
+    this.header.payloadLength = payloadBytes;
+    this.#inlineBytes = argumentsBytes + payloadBytes;
+    this.#frameAt = this.#output.reserve(FRAME_HEADER_BYTES + this.#inlineBytes);
+    return this.#frameAt + FRAME_HEADER_BYTES;
+  }
+
+  /** Ends the frame. */
+  finish(): void {
+    const bodyAt = this.#frameAt + FRAME_HEADER_BYTES;
+    const { block, header } = this;
+    header.bodyChecksum = this.#inlineBytes === 0 ? 0 : crc32(block.subarray(bodyAt, bodyAt + this.#inlineBytes));
+    encodeFrameHeader(block, this.#frameAt, header);
+    this.#frameAt = NO_FRAME;
+  }
+
+  /**
+   * Ends the frame with `payload` behind what was written in place, sent from where it is: it must not change until
+   * `released` is called, once, when the socket has taken it or the connection is closed.
+   */
+  finishWith(payload: Uint8Array, released: (() => void) | undefined): void {
+    const bodyAt = this.#frameAt + FRAME_HEADER_BYTES;
+    const { block, header } = this;
+    header.payloadLength += payload.length;
+    header.bodyChecksum = crc32(payload, crc32(block.subarray(bodyAt, bodyAt + this.#inlineBytes)));
+    encodeFrameHeader(block, this.#frameAt, header);
+    this.#frameAt = NO_FRAME;
+    this.#output.append(payload, released);
+  }
+
+  /** One whole frame. A large payload is sent from where it is, as in `finishWith`; else `released` is called at once. */
+  write(args: Uint8Array, payload: Uint8Array, released: (() => void) | undefined): void {
+    const byReference = payload.length >= OUTPUT_REFERENCE_BYTES;
+    const at = this.start(args.length, byReference ? 0 : payload.length);
+    if (args.length > 0) this.block.set(args, at);
+    if (byReference) {
+      this.finishWith(payload, released);
+      return;
+    }
+    if (payload.length > 0) this.block.set(payload, at + args.length);
+    this.finish();
+    released?.();
+  }
+}

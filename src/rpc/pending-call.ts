@@ -1,0 +1,83 @@
+/**
+ * A call that has not ended, as the client's end of a connection keeps it. It ends once: answered, failed, given up.
+ */
+import type { DaosError } from "../base/errors.ts";
+
+/** Who waits for a call. Exactly one of the two is called, once, never from within the call that started it. */
+export interface RpcCompletion {
+  /**
+   * `args` and `payload` are valid until this returns, except that with `isOwned` the payload may be kept. Must not
+   * throw.
+   */
+  answered(args: Buffer, payload: Buffer, isOwned: boolean): void;
+  /** `wasSent`: the request may have reached the server; an answer that says so has. Must not throw. */
+  failed(error: DaosError, wasSent: boolean): void;
+}
+
+/** An answer whose bytes are the receiver's. */
+export interface RpcAnswer {
+  readonly args: Uint8Array;
+  readonly payload: Uint8Array;
+}
+
+/** Writes a request's arguments to `buffer` from `offset` on. */
+export type ArgumentEncoder = (buffer: Buffer, offset: number) => void;
+
+export class PendingCall {
+  readonly opcode: number;
+  readonly completion: RpcCompletion;
+  /** Tick at which the call fails with TIMEOUT. */
+  readonly deadlineTick: number;
+  /** 0 until the request is written. */
+  requestId = 0;
+  isDone = false;
+  signal: AbortSignal | undefined = undefined;
+  onAbort: (() => void) | undefined = undefined;
+
+  constructor(opcode: number, completion: RpcCompletion, deadlineTick: number) {
+    this.opcode = opcode;
+    this.completion = completion;
+    this.deadlineTick = deadlineTick;
+  }
+
+  /** Marks the end. The caller then tells `completion`. */
+  end(): void {
+    this.isDone = true;
+    if (this.onAbort !== undefined) this.signal?.removeEventListener("abort", this.onAbort);
+  }
+}
+
+/** A call that waits for room in the output queue. */
+export interface WaitingCall {
+  readonly call: PendingCall;
+  readonly argsLength: number;
+  readonly encode: ArgumentEncoder;
+  readonly payload: Uint8Array | undefined;
+  readonly mapVersion: number;
+}
+
+/** Settles a promise with an answer that has memory of its own. */
+export class PromiseCompletion implements RpcCompletion {
+  readonly #resolve: (answer: RpcAnswer) => void;
+  readonly #reject: (error: DaosError) => void;
+
+  constructor(resolve: (answer: RpcAnswer) => void, reject: (error: DaosError) => void) {
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  answered(args: Buffer, payload: Buffer, isOwned: boolean): void {
+    if (isOwned) {
+      this.#resolve({ args: Buffer.from(args), payload });
+      return;
+    }
+    const body = Buffer.allocUnsafe(args.length + payload.length);
+    args.copy(body, 0);
+    if (payload.length > 0) payload.copy(body, args.length);
+    this.#resolve({ args: body.subarray(0, args.length), payload: body.subarray(args.length) });
+  }
+
+  failed(error: DaosError): void {
+    this.#reject(error);
+  }
+}
