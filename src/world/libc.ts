@@ -1,15 +1,16 @@
 /**
- * The few calls of the C library that the runtime has no function for: file locks, reserving and freeing blocks, and a
- * read that gives up rather than wait for the medium. Needs no compiler. Where the library cannot be loaded `libc` is
+ * The few calls of the C library that the runtime has no function for: file locks, reserving and freeing blocks, giving
+ * back pages of a mapped file, and a read that gives up rather than wait for the medium. Needs no compiler. Where the library cannot be loaded `libc` is
  * undefined and the callers do without, except the folder lock, which says so.
  */
-import { dlopen, FFIType, ptr } from "bun:ffi";
+import { dlopen, FFIType, type Pointer, ptr } from "bun:ffi";
 
 /** Opens the library by its name. Throws where there is none of this name. */
 function openLibrary(name: string) {
   return dlopen(name, {
     flock: { args: ["i32", "i32"], returns: "i32" },
     fallocate: { args: ["i32", "i32", FFIType.i64_fast, FFIType.i64_fast], returns: "i32" },
+    madvise: { args: ["ptr", FFIType.i64_fast, "i32"], returns: "i32" },
     preadv2: { args: ["i32", "ptr", "i32", FFIType.i64_fast, "i32"], returns: FFIType.i64_fast },
   }).symbols;
 }
@@ -21,6 +22,7 @@ const LOCK_EXCLUSIVE_NONBLOCKING = 2 | 4;
 const FALLOCATE_KEEP_SIZE = 1;
 const FALLOCATE_PUNCH_HOLE = 2;
 const RWF_NOWAIT = 8;
+const MADV_DONTNEED = 4;
 
 export class Libc {
   readonly #call: ReturnType<typeof openLibrary>;
@@ -51,6 +53,11 @@ export class Libc {
     this.#vector[0] = BigInt(ptr(buffer));
     this.#vector[1] = BigInt(buffer.length);
     return Number(this.#call.preadv2(descriptor, this.#vectorAddress, 1, offset, RWF_NOWAIT));
+  }
+
+  /** Unmaps the pages of the range from this process; of a shared map the file keeps their content. False when it cannot. */
+  forgetPages(address: number, length: number): boolean {
+    return this.#call.madvise(address as Pointer, length, MADV_DONTNEED) === 0;
   }
 
   /** Address of the first byte. Only its alignment is of interest. */

@@ -3,7 +3,7 @@
  * name only when complete.
  */
 import { randomUUID } from "node:crypto";
-import { open, rename, rm } from "node:fs/promises";
+import { open, realpath, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { DaosError } from "../base/errors.ts";
 import { MIB } from "../base/limits.ts";
@@ -25,8 +25,8 @@ export interface LocalSink {
 /** Rejects with NOT_FOUND, PERMISSION, INVALID_ARGUMENT (a folder) or IO. */
 export async function openSource(path: string): Promise<LocalSource> {
   const file = await open(path, "r").catch((error: unknown) => fail("read", path, error));
-  const stat = await file.stat();
-  if (stat.isDirectory()) {
+  const found = await file.stat();
+  if (found.isDirectory()) {
     await file.close();
     throw new DaosError("INVALID_ARGUMENT", `Cannot read "${path}": it is a folder. Name a file.`);
   }
@@ -44,13 +44,19 @@ export async function openSource(path: string): Promise<LocalSource> {
       await file.close();
     }
   }
-  return { sizeBytes: stat.isFile() ? stat.size : undefined, chunks: chunks() };
+  return { sizeBytes: found.isFile() ? found.size : undefined, chunks: chunks() };
 }
 
-/** Rejects with NOT_FOUND, PERMISSION, NO_SPACE or IO. */
+/**
+ * A regular file is written beside its place and renamed over it; what is there and is no regular file (a device, a pipe)
+ * is written straight through. Links are followed. Rejects with NOT_FOUND, PERMISSION, NO_SPACE or IO.
+ */
 export async function openSink(path: string): Promise<LocalSink> {
-  const draft = join(dirname(path), `.${randomUUID()}.partial`);
-  const file = await open(draft, "wx").catch((error: unknown) => fail("write", path, error));
+  const place = await realpath(path).catch(() => path);
+  const existing = await stat(place).catch(() => undefined);
+  const isStraight = existing !== undefined && !existing.isFile();
+  const draft = isStraight ? place : join(dirname(place), `.${randomUUID()}.partial`);
+  const file = await open(draft, isStraight ? "w" : "wx").catch((error: unknown) => fail("write", path, error));
   return {
     async write(bytes) {
       for (let at = 0; at < bytes.length;) {
@@ -59,13 +65,13 @@ export async function openSink(path: string): Promise<LocalSink> {
       }
     },
     async commit() {
-      await file.sync().catch((error: unknown) => fail("write", path, error));
+      if (!isStraight) await file.sync().catch((error: unknown) => fail("write", path, error));
       await file.close();
-      await rename(draft, path).catch((error: unknown) => fail("write", path, error));
+      if (!isStraight) await rename(draft, place).catch((error: unknown) => fail("write", path, error));
     },
     async abort() {
       await file.close();
-      await rm(draft, { force: true });
+      if (!isStraight) await rm(draft, { force: true });
     },
   };
 }

@@ -1,0 +1,91 @@
+/**
+ * Everything the command line takes from outside: the world, the client library, the server, streams, files and
+ * plugins. src/main.ts fills it with the real ones, the tests with their own; src/cli itself touches no process, file
+ * or socket.
+ */
+import type { BenchmarkOptions, BenchmarkResult } from "../client/benchmark.ts";
+import type { World } from "../contracts/world.ts";
+import type { ConfigurationProblem } from "../engine/configuration.ts";
+import type { PluginListReply } from "../format/operations.ts";
+import type { ConnectOptions, SystemAccess } from "./client-access.ts";
+
+/** Standard output or standard error. */
+export interface OutputStream {
+  /** A person watches it: progress bars may be drawn. */
+  readonly isTerminal: boolean;
+  /**
+   * Resolves when the bytes are on their way and more may come (back-pressure); `bytes` are the caller's again then.
+   * Rejects with an error whose `code` is "EPIPE" when the reader has gone away.
+   */
+  write(bytes: Uint8Array): Promise<void>;
+}
+
+/** An open file or standard input, read once from front to back. */
+export interface ByteSource {
+  /** Undefined for what has no known length, such as a pipe. */
+  readonly sizeBytes: number | undefined;
+  /** Chunks of bounded size (64 KiB to 1 MiB do well), each valid until the next is asked for. */
+  readonly chunks: AsyncIterable<Uint8Array>;
+}
+
+/** A file being written. Exactly one of `commit` and `abort` ends it. */
+export interface FileSink {
+  /** Appends. `bytes` are the caller's again when it resolves. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** The file has its name and its content from now on; before, an earlier file of that name is untouched. */
+  commit(): Promise<void>;
+  /** Leaves nothing behind. */
+  abort(): Promise<void>;
+}
+
+/** Local files. Rejections are DaosError NOT_FOUND, PERMISSION, NO_SPACE or IO with a message that names the file. */
+export interface FileAccess {
+  openSource(path: string): Promise<ByteSource>;
+  openSink(path: string): Promise<FileSink>;
+}
+
+/** What `daos server start` was told; what is absent comes from the environment, the file or the defaults. */
+export interface ServerStartOptions {
+  readonly configPath?: string;
+  readonly storage?: string;
+  readonly listen?: string;
+  readonly targets?: number;
+  readonly scmSizeBytes?: number;
+  readonly nvmeSizeBytes?: number;
+  /** Print the ready line as JSON. */
+  readonly json: boolean;
+  /** Stop cleanly when it fires. */
+  readonly signal: AbortSignal;
+}
+
+/** The server role, as src/main.ts wires it. */
+export interface ServerRole {
+  /** Runs an engine until it is stopped; resolves with the exit status. Rejects with DaosError when it cannot start. */
+  start(options: ServerStartOptions): Promise<number>;
+  /** Checks a configuration file's text; an empty array means that it is valid. `path` is as the user wrote it. */
+  checkConfiguration(text: string, path: string): readonly ConfigurationProblem[];
+  /** A commented configuration file. */
+  exampleConfiguration(): string;
+  /** The plugins this executable holds, for when no engine answers. */
+  localPlugins(): Promise<PluginListReply["plugins"]>;
+}
+
+export interface CommandEnvironment {
+  readonly world: World;
+  /** The release, as `daos --version` prints it. */
+  readonly version: string;
+  /** Fires on SIGINT and SIGTERM. */
+  readonly signal: AbortSignal;
+  /** The process's environment; DAOS_SYSTEM and NO_COLOR are looked at. */
+  readonly variables: Readonly<Record<string, string | undefined>>;
+  readonly stdout: OutputStream;
+  readonly stderr: OutputStream;
+  /** Called at most once. */
+  openStdin(): ByteSource;
+  readonly files: FileAccess;
+  readonly server: ServerRole;
+  /** Container types that the loaded interface plugins give meaning to, such as `kv`. `object` needs none. */
+  readonly containerTypes: readonly string[];
+  connect(world: World, options: ConnectOptions): Promise<SystemAccess>;
+  runBenchmark(options: BenchmarkOptions): Promise<BenchmarkResult>;
+}

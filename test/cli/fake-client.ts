@@ -1,0 +1,470 @@
+/**
+ * A system in memory that answers the commands as the real client library would: pools, containers, kv, arrays,
+ * objects, snapshots. Small and synchronous inside; every error has the code that the real one has.
+ */
+import { bytesOf } from "../../src/base/bytes.ts";
+import type { Epoch } from "../../src/base/epoch.ts";
+import { DaosError } from "../../src/base/errors.ts";
+import { byteStringOfKey, type Key } from "../../src/base/key.ts";
+import { MIB } from "../../src/base/limits.ts";
+import { type ObjectClass, objectClassByName } from "../../src/base/object-class.ts";
+import { type ObjectId, objectId, type ObjectType } from "../../src/base/object-id.ts";
+import type {
+  ArrayAccess,
+  Change,
+  ContainerAccess,
+  ContainerViewAccess,
+  ObjectAccess,
+  PoolAccess,
+  SystemAccess,
+} from "../../src/cli/client-access.ts";
+import type { KeyValue, KeyValueListOptions, KeyValueWriteOptions } from "../../src/contracts/key-value.ts";
+import type {
+  ContainerDescription,
+  ContainerType,
+  EngineMetricsReply,
+  PluginListReply,
+  PoolDescription,
+  Properties,
+  SnapshotDescription,
+  SystemQueryReply,
+} from "../../src/format/operations.ts";
+
+const CREATED_AT = "2026-01-02T03:04:05.000Z";
+const KV_OBJECT = objectId("KV_LEXICAL", objectClassByName("SX"), 0, 1n);
+
+/** dkey -> akey -> value, by object; an array object holds its bytes at dkey 1, akey "0". */
+type Contents = Map<ObjectId, Map<string, Map<string, Uint8Array>>>;
+
+const FIRST_DKEY = "\0\0\0\0\0\0\0\x01";
+
+export class FakeSystem implements SystemAccess {
+  readonly pools = new Map<string, FakePool>();
+  /** Answers of the engine that a test may change. */
+  pluginEntries: PluginListReply["plugins"] = [];
+  stopped = false;
+  closed = 0;
+
+  query(): Promise<SystemQueryReply> {
+    return Promise.resolve({
+      system: "daos_server",
+      software: "daos 0.1.0",
+      uptimeMs: 93_784_000,
+      storage: "/var/lib/daos",
+      pid: 4242,
+      map: {
+        version: 3,
+        targets: [
+          { index: 0, host: "127.0.0.1", port: 40_001 },
+          { index: 1, host: "127.0.0.1", port: 40_002 },
+        ],
+      },
+      scmTotalBytes: 512 * MIB,
+      scmUsedBytes: 128 * MIB,
+      nvmeTotalBytes: 4096 * MIB,
+      nvmeUsedBytes: 0,
+    });
+  }
+
+  metrics(): Promise<EngineMetricsReply> {
+    const tiers = { scmTotalBytes: 256 * MIB, scmUsedBytes: 64 * MIB, nvmeTotalBytes: 2048 * MIB, nvmeUsedBytes: MIB };
+    return Promise.resolve({
+      cpuUserUs: 1,
+      cpuSystemUs: 2,
+      residentBytes: 3,
+      requests: 4,
+      targets: [{ ...tiers }, { ...tiers, nvmeUsedBytes: 0 }],
+    });
+  }
+
+  plugins(): Promise<PluginListReply["plugins"]> {
+    return Promise.resolve(this.pluginEntries);
+  }
+
+  stop(): Promise<void> {
+    this.stopped = true;
+    return Promise.resolve();
+  }
+
+  async listPools(): Promise<PoolDescription[]> {
+    return [...this.pools.values()].map((pool) => pool.describe());
+  }
+
+  async createPool(options: { label: string; sizeBytes: number; properties?: Properties }): Promise<PoolDescription> {
+    if (this.pools.has(options.label)) throw alreadyThere("pool", options.label);
+    const pool = new FakePool(this, options.label, options.sizeBytes, { label: options.label, ...options.properties });
+    this.pools.set(options.label, pool);
+    return pool.describe();
+  }
+
+  pool(label: string): PoolAccess {
+    return this.pools.get(label) ?? new FakePool(this, label, 0, {}, false);
+  }
+
+  async close(): Promise<void> {
+    this.closed += 1;
+  }
+}
+
+export class FakePool implements PoolAccess {
+  readonly containers = new Map<string, FakeContainer>();
+  readonly #system: FakeSystem;
+  readonly #label: string;
+  readonly #sizeBytes: number;
+  #properties: Properties;
+  readonly #exists: boolean;
+
+  constructor(system: FakeSystem, label: string, sizeBytes: number, properties: Properties, exists = true) {
+    this.#system = system;
+    this.#label = label;
+    this.#sizeBytes = sizeBytes;
+    this.#properties = properties;
+    this.#exists = exists;
+  }
+
+  describe(): PoolDescription {
+    return {
+      id: "11111111-2222-4333-8444-555555555555",
+      label: this.#label,
+      state: "ready",
+      sizeBytes: this.#sizeBytes,
+      usedBytes: this.#sizeBytes / 4,
+      scmUsedBytes: this.#sizeBytes / 8,
+      nvmeUsedBytes: this.#sizeBytes / 8,
+      containers: this.containers.size,
+      targets: 2,
+      createdAt: CREATED_AT,
+      properties: this.#properties,
+    };
+  }
+
+  #check(): void {
+    if (!this.#exists) throw missing("pool", this.#label);
+  }
+
+  #container(label: string): FakeContainer {
+    this.#check();
+    const found = this.containers.get(label);
+    if (found === undefined) throw missing("container", label);
+    return found;
+  }
+
+  async query(): Promise<PoolDescription> {
+    this.#check();
+    return this.describe();
+  }
+
+  async destroy({ force }: { force: boolean }): Promise<void> {
+    this.#check();
+    if (this.containers.size > 0 && !force) {
+      throw new DaosError("BUSY", `Cannot destroy pool "${this.#label}": it holds containers. Use --force.`);
+    }
+    this.#system.pools.delete(this.#label);
+  }
+
+  async getProperties(): Promise<Properties> {
+    this.#check();
+    return this.#properties;
+  }
+
+  async setProperties(properties: Properties): Promise<Properties> {
+    this.#check();
+    this.#properties = { ...this.#properties, ...properties };
+    return this.#properties;
+  }
+
+  async createContainer(options: {
+    label: string;
+    type: ContainerType;
+    properties?: Properties;
+  }): Promise<ContainerDescription> {
+    this.#check();
+    if (this.containers.has(options.label)) throw alreadyThere("container", options.label);
+    const properties = { label: options.label, oclass: "SX", chunk_size: MIB, ...options.properties };
+    const container = new FakeContainer(options.label, options.type, this.#label, properties);
+    this.containers.set(options.label, container);
+    return container.describe();
+  }
+
+  async listContainers(): Promise<ContainerDescription[]> {
+    this.#check();
+    return [...this.containers.values()].map((container) => container.describe());
+  }
+
+  async queryContainer(label: string): Promise<ContainerDescription> {
+    return this.#container(label).describe();
+  }
+
+  async destroyContainer(label: string, { force }: { force: boolean }): Promise<void> {
+    if (this.#container(label).snapshots.length > 0 && !force) {
+      throw new DaosError("BUSY", `Cannot destroy container "${label}": it has snapshots. Use --force.`);
+    }
+    this.containers.delete(label);
+  }
+
+  async getContainerProperties(label: string): Promise<Properties> {
+    return this.#container(label).properties;
+  }
+
+  async setContainerProperties(label: string, properties: Properties): Promise<Properties> {
+    const container = this.#container(label);
+    container.properties = { ...container.properties, ...properties };
+    return container.properties;
+  }
+
+  async openContainer(label: string, options: { readOnly: boolean }): Promise<ContainerAccess> {
+    const container = this.#container(label);
+    container.opened.push(options.readOnly);
+    return container;
+  }
+}
+
+/** What a view reads and, when it is the present one, writes. */
+class FakeView implements ContainerViewAccess {
+  contents: Contents = new Map();
+
+  object(oid: ObjectId): ObjectAccess {
+    return new FakeObject(this, oid);
+  }
+
+  kv(): KeyValue {
+    return new FakeKeyValue(this);
+  }
+
+  array(oid: ObjectId): ArrayAccess {
+    return new FakeArray(this, oid);
+  }
+
+  async *listObjects(): AsyncGenerator<ObjectId> {
+    yield* [...this.contents.keys()].toSorted();
+  }
+
+  value(oid: ObjectId, dkey: string, akey: string): Uint8Array | undefined {
+    return this.contents.get(oid)?.get(dkey)?.get(akey);
+  }
+
+  store(oid: ObjectId, dkey: string, akey: string, value: Uint8Array): void {
+    const dkeys = this.contents.get(oid) ?? new Map<string, Map<string, Uint8Array>>();
+    const akeys = dkeys.get(dkey) ?? new Map<string, Uint8Array>();
+    this.contents.set(oid, dkeys.set(dkey, akeys.set(akey, Uint8Array.from(value))));
+  }
+
+  remove(oid: ObjectId, dkey?: string, akey?: string): void {
+    const dkeys = this.contents.get(oid);
+    if (dkey === undefined) this.contents.delete(oid);
+    else if (akey === undefined) dkeys?.delete(dkey);
+    else if (dkeys?.get(dkey)?.delete(akey) === true && dkeys.get(dkey)!.size === 0) dkeys.delete(dkey);
+    if (dkeys?.size === 0) this.contents.delete(oid);
+  }
+}
+
+export class FakeContainer extends FakeView implements ContainerAccess {
+  readonly snapshots: (SnapshotDescription & { readonly contents: Contents })[] = [];
+  /** `readOnly` of each open. */
+  readonly opened: boolean[] = [];
+  properties: Properties;
+  readonly #label: string;
+  readonly #type: ContainerType;
+  readonly #pool: string;
+  #nextObject = 2n;
+
+  constructor(label: string, type: ContainerType, pool: string, properties: Properties) {
+    super();
+    this.#label = label;
+    this.#type = type;
+    this.#pool = pool;
+    this.properties = properties;
+  }
+
+  describe(): ContainerDescription {
+    return {
+      id: "66666666-7777-4888-8999-000000000000",
+      label: this.#label,
+      type: this.#type,
+      pool: this.#pool,
+      state: "ready",
+      usedBytes: 12_288,
+      snapshots: this.snapshots.length,
+      createdAt: CREATED_AT,
+      properties: this.properties,
+    };
+  }
+
+  newObjectId(type: ObjectType, objectClass?: ObjectClass): ObjectId {
+    return objectId(type, objectClass ?? objectClassByName(String(this.properties["oclass"])), 0, this.#nextObject++);
+  }
+
+  async createSnapshot(name?: string): Promise<SnapshotDescription> {
+    const epoch = (1000 + this.snapshots.length) as Epoch;
+    const label = name ?? String(epoch);
+    if (this.snapshots.some((snapshot) => snapshot.name === label)) throw alreadyThere("snapshot", label);
+    this.snapshots.push({ name: label, epoch, createdAt: CREATED_AT, contents: structuredClone(this.contents) });
+    return { name: label, epoch, createdAt: CREATED_AT };
+  }
+
+  async listSnapshots(): Promise<SnapshotDescription[]> {
+    return this.snapshots.map(({ name, epoch, createdAt }) => ({ name, epoch, createdAt }));
+  }
+
+  async destroySnapshot(name: string): Promise<void> {
+    const index = this.snapshots.findIndex((snapshot) => snapshot.name === name);
+    if (index === -1) throw missing("snapshot", name);
+    this.snapshots.splice(index, 1);
+  }
+
+  async at(moment: string | Epoch): Promise<ContainerViewAccess> {
+    const view = new FakeView();
+    view.contents = this.#contentsAt(moment);
+    return view;
+  }
+
+  async *changes(from: string | Epoch, to?: string | Epoch): AsyncGenerator<Change> {
+    const before = flatten(this.#contentsAt(from));
+    const after = flatten(to === undefined ? this.contents : this.#contentsAt(to));
+    for (const [name, [oid, dkey, akey, value]] of new Map([...before, ...after])) {
+      const old = before.get(name)?.[3];
+      const change = old === undefined ? "added" : after.has(name) ? "changed" : "removed";
+      if (change === "changed" && Buffer.compare(old!, value) === 0) continue;
+      yield { change, oid, dkey: bytesOf(dkey), akey: bytesOf(akey) };
+    }
+  }
+
+  #contentsAt(moment: string | Epoch): Contents {
+    const found = this.snapshots.find(({ name, epoch }) => name === moment || epoch === moment);
+    if (found === undefined) throw missing("snapshot", String(moment));
+    return found.contents;
+  }
+}
+
+function flatten(contents: Contents): Map<string, [ObjectId, string, string, Uint8Array]> {
+  const flat = new Map<string, [ObjectId, string, string, Uint8Array]>();
+  for (const [oid, dkeys] of contents) {
+    for (const [dkey, akeys] of dkeys) {
+      for (const [akey, value] of akeys) flat.set(`${oid}/${dkey}/${akey}`, [oid, dkey, akey, value]);
+    }
+  }
+  return flat;
+}
+
+class FakeObject implements ObjectAccess {
+  readonly #view: FakeView;
+  readonly #oid: ObjectId;
+
+  constructor(view: FakeView, oid: ObjectId) {
+    this.#view = view;
+    this.#oid = oid;
+  }
+
+  async *listDkeys(): AsyncGenerator<Uint8Array> {
+    for (const dkey of [...(this.#view.contents.get(this.#oid)?.keys() ?? [])].toSorted()) yield bytesOf(dkey);
+  }
+
+  async *listAkeys(dkey: Key): AsyncGenerator<Uint8Array> {
+    const akeys = this.#view.contents.get(this.#oid)?.get(byteStringOfKey(dkey));
+    for (const akey of [...(akeys?.keys() ?? [])].toSorted()) yield bytesOf(akey);
+  }
+
+  async punch(): Promise<void> {
+    this.#view.remove(this.#oid);
+  }
+
+  async punchDkey(dkey: Key): Promise<void> {
+    this.#view.remove(this.#oid, byteStringOfKey(dkey));
+  }
+
+  async punchAkey(dkey: Key, akey: Key): Promise<void> {
+    this.#view.remove(this.#oid, byteStringOfKey(dkey), byteStringOfKey(akey));
+  }
+}
+
+class FakeKeyValue implements KeyValue {
+  readonly #view: FakeView;
+
+  constructor(view: FakeView) {
+    this.#view = view;
+  }
+
+  async get(key: Key): Promise<{ value: Uint8Array; epoch: Epoch } | undefined> {
+    const value = this.#view.value(KV_OBJECT, byteStringOfKey(key), "");
+    return value === undefined ? undefined : { value, epoch: 77 as Epoch };
+  }
+
+  async put(key: Key, value: Uint8Array, options?: KeyValueWriteOptions): Promise<Epoch> {
+    this.#checkCondition(key, options);
+    this.#view.store(KV_OBJECT, byteStringOfKey(key), "", value);
+    return 78 as Epoch;
+  }
+
+  async delete(key: Key, options?: KeyValueWriteOptions): Promise<Epoch> {
+    this.#checkCondition(key, options);
+    this.#view.remove(KV_OBJECT, byteStringOfKey(key));
+    return 79 as Epoch;
+  }
+
+  async *list(options: KeyValueListOptions = {}): AsyncGenerator<Uint8Array> {
+    const prefix = byteStringOfKey(options.prefix ?? "");
+    for (const key of [...(this.#view.contents.get(KV_OBJECT)?.keys() ?? [])].toSorted()) {
+      if (key.startsWith(prefix)) yield bytesOf(key);
+    }
+  }
+
+  #checkCondition(key: Key, options?: KeyValueWriteOptions): void {
+    const exists = this.#view.value(KV_OBJECT, byteStringOfKey(key), "") !== undefined;
+    if (options?.condition === "ifExists" && !exists)
+      throw new DaosError("DOES_NOT_EXIST", "Cannot write: no such akey.");
+    if (options?.condition === "ifAbsent" && exists)
+      throw new DaosError("ALREADY_EXISTS", "Cannot write: akey is there.");
+  }
+}
+
+class FakeArray implements ArrayAccess {
+  readonly chunkBytes = MIB;
+  readonly recordBytes = 1;
+  readonly #view: FakeView;
+  readonly #oid: ObjectId;
+
+  constructor(view: FakeView, oid: ObjectId) {
+    this.#view = view;
+    this.#oid = oid;
+  }
+
+  get #bytes(): Uint8Array {
+    return this.#view.value(this.#oid, FIRST_DKEY, "0") ?? new Uint8Array();
+  }
+
+  async size(): Promise<number> {
+    return this.#bytes.length;
+  }
+
+  async setSize(sizeBytes: number): Promise<void> {
+    const resized = new Uint8Array(sizeBytes);
+    resized.set(this.#bytes.subarray(0, sizeBytes));
+    this.#view.store(this.#oid, FIRST_DKEY, "0", resized);
+  }
+
+  async writeStream(chunks: AsyncIterable<Uint8Array>): Promise<number> {
+    let sizeBytes = 0;
+    for await (const chunk of chunks) {
+      const grown = new Uint8Array(Math.max(this.#bytes.length, sizeBytes + chunk.length));
+      grown.set(this.#bytes);
+      grown.set(chunk, sizeBytes);
+      this.#view.store(this.#oid, FIRST_DKEY, "0", grown);
+      sizeBytes += chunk.length;
+    }
+    return sizeBytes;
+  }
+
+  async *readStream(options: { offset?: number; length?: number }): AsyncGenerator<Uint8Array> {
+    const { offset = 0, length = this.#bytes.length } = options;
+    const end = Math.min(this.#bytes.length, offset + length);
+    for (let at = offset; at < end; at += 1000) yield this.#bytes.slice(at, Math.min(end, at + 1000));
+  }
+}
+
+function missing(noun: string, name: string): DaosError {
+  return new DaosError("NOT_FOUND", `Cannot open ${noun} "${name}": there is none. See \`daos ${noun} list\`.`);
+}
+
+function alreadyThere(noun: string, name: string): DaosError {
+  return new DaosError("ALREADY_EXISTS", `Cannot create ${noun} "${name}": there is one. Choose another label.`);
+}
