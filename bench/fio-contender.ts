@@ -22,7 +22,13 @@ interface FioSide {
 }
 interface FioOutput {
   readonly jobs: readonly [
-    { readonly read: FioSide; readonly write: FioSide; readonly usr_cpu: number; readonly sys_cpu: number; readonly job_runtime: number },
+    {
+      readonly read: FioSide;
+      readonly write: FioSide;
+      readonly usr_cpu: number;
+      readonly sys_cpu: number;
+      readonly job_runtime: number;
+    },
   ];
 }
 
@@ -48,8 +54,14 @@ export class FioContender implements Contender {
   async measure(workload: string): Promise<Figures> {
     const { operation, sizeBytes, depth } = this.#workloads[workload]!;
     const output = await this.#run([
-      `--rw=${operation}`, `--bs=${sizeBytes}`, "--size=512m", `--iodepth=${depth}`, "--ioengine=io_uring", "--direct=1",
-      "--time_based", `--runtime=${SECONDS}`,
+      `--rw=${operation}`,
+      `--bs=${sizeBytes}`,
+      "--size=512m",
+      `--iodepth=${depth}`,
+      "--ioengine=io_uring",
+      "--direct=1",
+      "--time_based",
+      `--runtime=${SECONDS}`,
     ]);
     const job = output.jobs[0];
     const side = operation.endsWith("read") ? job.read : job.write;

@@ -11,7 +11,11 @@ const READ = "read 4 KiB, 32 in flight";
 const SMALL = ["array", "--size", "4KiB", "--concurrency", "32", "--keys", "65536", "--seconds", "4"];
 
 const goal = (workload: string): Goal => ({
-  workload, figure: "op/s", contender: "daos", reference: "fio (io_uring, O_DIRECT)", atLeast: 0.4,
+  workload,
+  figure: "op/s",
+  contender: "daos",
+  reference: "fio (io_uring, O_DIRECT)",
+  atLeast: 0.4,
 });
 
 const benchmark: Benchmark = {

@@ -14,7 +14,19 @@ const benchmark: Benchmark = {
   workloads: [PUT],
   contenders: () => [
     new EngineContender({
-      [PUT]: ["kv", "--size", "100", "--connections", "1", "--concurrency", "1", "--seconds", "3", "--read-percent", "0"],
+      [PUT]: [
+        "kv",
+        "--size",
+        "100",
+        "--connections",
+        "1",
+        "--concurrency",
+        "1",
+        "--seconds",
+        "3",
+        "--read-percent",
+        "0",
+      ],
     }),
     limit,
   ],

@@ -65,12 +65,29 @@ export class RadosContender implements Contender {
 
 function radosBench(operation: string, sizeBytes: number, concurrency: number, run: string): Promise<string> {
   const size = operation === "write" ? ["-b", String(sizeBytes), "--no-cleanup"] : [];
-  return rados(["-p", POOL, "bench", String(SECONDS), operation, "-t", String(concurrency), "--run-name", run, ...size]);
+  return rados([
+    "-p",
+    POOL,
+    "bench",
+    String(SECONDS),
+    operation,
+    "-t",
+    String(concurrency),
+    "--run-name",
+    run,
+    ...size,
+  ]);
 }
 
 async function rados(args: readonly string[]): Promise<string> {
   const environment = { ...process.env, CEPH_CONF: join(STATE, "ceph.conf") };
-  const child = Bun.spawn(["rados", ...args], { stdin: "ignore", stdout: "pipe", stderr: "ignore", env: environment, cwd: STATE });
+  const child = Bun.spawn(["rados", ...args], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "ignore",
+    env: environment,
+    cwd: STATE,
+  });
   const [text, status] = await Promise.all([new Response(child.stdout).text(), child.exited]);
   if (status !== 0) throw new Error(`rados ${args.join(" ")}: status ${status}`);
   return text;

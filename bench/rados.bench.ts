@@ -13,7 +13,11 @@ const SMALL = ["array", "--size", "4KiB", "--concurrency", "32", "--keys", "6553
 const LARGE = ["array", "--size", "4MiB", "--concurrency", "16", "--keys", "256", "--seconds", "4"];
 
 const goal = (workload: string, figure: string, atLeast: number): Goal => ({
-  workload, figure, contender: "daos", reference: "rados (1 copy)", atLeast,
+  workload,
+  figure,
+  contender: "daos",
+  reference: "rados (1 copy)",
+  atLeast,
 });
 
 const benchmark: Benchmark = {

@@ -12,7 +12,11 @@ const GET = "get 100 B, 50 connections x 1";
 const FIFTY = ["--size", "100", "--connections", "50", "--concurrency", "1", "--keys", "100000", "--seconds", "3"];
 
 const goal = (workload: string, figure: string, bound: { atLeast?: number; atMost?: number }): Goal => ({
-  workload, figure, contender: "daos", reference: REDIS, ...bound,
+  workload,
+  figure,
+  contender: "daos",
+  reference: REDIS,
+  ...bound,
 });
 
 const benchmark: Benchmark = {

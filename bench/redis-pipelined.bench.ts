@@ -11,7 +11,11 @@ const GET = "get 100 B, deep pipeline";
 const DEEP = ["--size", "100", "--connections", "1", "--concurrency", "256", "--keys", "100000", "--seconds", "3"];
 
 const goal = (workload: string): Goal => ({
-  workload, figure: "op/s", contender: "daos", reference: "redis (no persistence)", atLeast: 0.5,
+  workload,
+  figure: "op/s",
+  contender: "daos",
+  reference: "redis (no persistence)",
+  atLeast: 0.5,
 });
 
 const benchmark: Benchmark = {

@@ -21,7 +21,7 @@ const CHECKED_KEYS = 100_000;
 /** Overwriting before the kill: until the log is full, or for so long. */
 const FILL_LOG_MS = 60_000;
 const FULL_LOG_SHARE = 0.85;
-const LOG_BYTES = 256 * 2 ** 20;
+const LOG_BYTES = 128 * 2 ** 20;
 const SETTLED_WAIT_MS = 120_000;
 const REPORT_INTERVAL_MS = 10_000;
 
@@ -99,7 +99,10 @@ async function load(engine: EngineProcess, { container }: Client): Promise<void>
   const timer = setInterval(() => {
     const rate = Math.round((done - lastDone) / (REPORT_INTERVAL_MS / 1000));
     lastDone = done;
-    show(`${Math.round((performance.now() - startMs) / 1000)} s, ${done} keys, ${rate} put/s`, processMemory(engine.pid));
+    show(
+      `${Math.round((performance.now() - startMs) / 1000)} s, ${done} keys, ${rate} put/s`,
+      processMemory(engine.pid),
+    );
   }, REPORT_INTERVAL_MS);
   await lanes(keys, async (turn) => {
     const place = placeOf(turn);
@@ -127,7 +130,7 @@ async function settled({ system }: Client): Promise<number> {
 
 async function scmUsed(system: System): Promise<number> {
   const { targets } = await system.metrics();
-  return targets.reduce((sum, { scmUsedBytes }) => sum + scmUsedBytes, 0);
+  return targets.reduce((sum, { scmUsedBytes }) => sum + (scmUsedBytes ?? 0), 0);
 }
 
 /** Random places; `versions` says which of them have which version, 0 when it does not. */
@@ -155,7 +158,11 @@ async function compare({ container }: Client, versions: ReadonlyMap<number, numb
 const MAYBE = -1;
 
 /** Overwrites until the log is as full as it gets, and kills the engine in the middle of it. */
-async function killWithFullLog(engine: EngineProcess, client: Client, settledBytes: number): Promise<Map<number, number>> {
+async function killWithFullLog(
+  engine: EngineProcess,
+  client: Client,
+  settledBytes: number,
+): Promise<Map<number, number>> {
   const versions = new Map<number, number>();
   const kv = client.container.kv();
   let killed = false;
@@ -178,7 +185,9 @@ async function killWithFullLog(engine: EngineProcess, client: Client, settledByt
   killed = true;
   await writers;
   await client.system.close();
-  console.log(`killed with at least ${Math.round(fullestBytes / 2 ** 20)} MiB logged, ${versions.size} keys overwritten`);
+  console.log(
+    `killed with at least ${Math.round(fullestBytes / 2 ** 20)} MiB logged, ${versions.size} keys overwritten`,
+  );
   return versions;
 }
 

@@ -46,9 +46,9 @@ function configurationOf(options: ServerStartOptions): Configuration {
     workingFolder: process.cwd(),
     ...(path !== undefined && { file: { path, text: readText(path) } }),
     flags: {
-      "storage": options.storage,
-      "listen": options.listen,
-      "targets": options.targets,
+      storage: options.storage,
+      listen: options.listen,
+      targets: options.targets,
       "scm.size": options.scmSizeBytes,
       "nvme.size": options.nvmeSizeBytes,
     },
@@ -111,7 +111,7 @@ async function main(): Promise<number> {
     openStdin: standardInput,
     files: { openSource, openSink },
     server,
-    containerTypes: registry.available("interface"),
+    containerTypes: interfaces.flatMap((provider) => provider.containerTypes),
     connect: (own, options) => connect(own, { ...options, interfaces }),
     runBenchmark: (options) => runBenchmark({ world, usage: processUsage, interfaces }, options),
   };

@@ -10,6 +10,7 @@ import { serveThreadCalls } from "./engine/thread-call.ts";
 import { ThreadSettler } from "./store/thread-settler.ts";
 import { hmacSha256 } from "./world/hmac.ts";
 import { parentThread, realWorld, spawnThread } from "./world/index.ts";
+import { MappedFile } from "./world/mapped-file.ts";
 import { moduleImporter } from "./world/module.ts";
 
 const world = realWorld();
@@ -18,12 +19,14 @@ const importModule = moduleImporter(process.cwd());
 const target = new Target({
   world,
   hmac: hmacSha256,
-  loadPlugins: (references) => loadPlugins({ builtIn: BUILT_IN_PLUGINS, references, importModule, timers: world.timers }),
+  loadPlugins: (references) =>
+    loadPlugins({ builtIn: BUILT_IN_PLUGINS, references, importModule, timers: world.timers }),
   startSettler: (settings) => {
     const thread = spawnThread(new URL("./settle-thread.ts", import.meta.url), "settle");
     thread.post(settings);
     return new ThreadSettler(thread);
   },
+  mappedMemory: (path) => new MappedFile(path),
 });
 
 serveThreadCalls<TargetCalls>(parentThread(), {

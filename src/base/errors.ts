@@ -84,7 +84,7 @@ export function errorFromWire(wireCode: number, message: string): DaosError {
   return new DaosError(code, message);
 }
 
-/** True when `error` is a DaosError with this code. */
+/** True when `error` is a DaosError with this code; also one of another copy of this module, as a plugin may bring. */
 export function hasCode(error: unknown, code: ErrorCode): error is DaosError {
-  return error instanceof DaosError && error.code === code;
+  return error instanceof Error && error.name === "DaosError" && (error as DaosError).code === code;
 }

@@ -42,7 +42,7 @@ export const MAX_LABEL_BYTES = 127;
 export const INLINE_VALUE_BYTES = 4 * KIB;
 /** Unit of the NVMe tier: allocation, checksum chunk, and device alignment, bytes. */
 export const BLOCK_BYTES = 4 * KIB;
-/** Payloads of at least this many bytes are reassembled into a buffer of their own and sent without a copy. */
+/** Payloads of at least this many bytes are received into a buffer of their own, which the receiver keeps. */
 export const OWNED_PAYLOAD_BYTES = 16 * KIB;
 /** Bytes that one listener holds for all its connections: open frames, requests in flight, replies queued. */
 export const MAX_LISTENER_HELD_BYTES = 512 * MIB;

@@ -21,9 +21,25 @@ export interface ObjectAccess {
   readonly containerType: string;
   /** The container's class for objects whose creator names none. Never changes in the life of a container. */
   readonly defaultClass: ObjectClass;
-  fetchValue(oid: ObjectId, dkey: ByteString, akey: ByteString, options?: { epoch?: Epoch; signal?: AbortSignal }): Promise<FetchedValue | undefined>;
-  updateValue(oid: ObjectId, dkey: ByteString, akey: ByteString, value: Uint8Array, options?: { condition?: Condition; signal?: AbortSignal }): Promise<Epoch>;
-  punchAkey(oid: ObjectId, dkey: ByteString, akey: ByteString, options?: { condition?: Condition; signal?: AbortSignal }): Promise<Epoch>;
+  fetchValue(
+    oid: ObjectId,
+    dkey: ByteString,
+    akey: ByteString,
+    options?: { epoch?: Epoch; signal?: AbortSignal },
+  ): Promise<FetchedValue | undefined>;
+  updateValue(
+    oid: ObjectId,
+    dkey: ByteString,
+    akey: ByteString,
+    value: Uint8Array,
+    options?: { condition?: Condition; signal?: AbortSignal },
+  ): Promise<Epoch>;
+  punchAkey(
+    oid: ObjectId,
+    dkey: ByteString,
+    akey: ByteString,
+    options?: { condition?: Condition; signal?: AbortSignal },
+  ): Promise<Epoch>;
   /** Dkeys with a visible value, in byte order, after `after`, with this prefix; at most `limit`. */
   listDkeys(
     oid: ObjectId,

@@ -9,10 +9,10 @@ import type { RedundancyProvider } from "./redundancy.ts";
 import type { ScmProvider } from "./scm.ts";
 
 export interface ProviderByKind {
-  "scm": ScmProvider;
+  scm: ScmProvider;
   "block-device": BlockDeviceProvider;
-  "redundancy": RedundancyProvider;
-  "interface": InterfaceProvider;
+  redundancy: RedundancyProvider;
+  interface: InterfaceProvider;
   "meta-store": MetaStoreProvider;
 }
 export type PluginKind = keyof ProviderByKind;

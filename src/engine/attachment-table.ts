@@ -4,7 +4,8 @@
  */
 import { DaosError } from "../base/errors.ts";
 import { decodeCbor, encodeCbor } from "../format/cbor.ts";
-import { Opcode, type AttachArguments, type AttachReply, type DetachArguments } from "../format/operations.ts";
+import { checkArguments } from "../format/operation-arguments.ts";
+import { type AttachReply, Opcode } from "../format/operations.ts";
 import type { RpcPeer, RpcRequest } from "../rpc/request.ts";
 import { Attachments, type Attachment } from "./attachments.ts";
 
@@ -37,10 +38,7 @@ export class AttachmentTable {
   /** Serves `attach` and `detach`; returns the reply's arguments. */
   handle(request: RpcRequest): Uint8Array {
     if (request.opcode === Opcode.attach) return this.#attach(request);
-    const { handle } = decodeCbor(request.args) as Partial<DetachArguments>;
-    if (typeof handle !== "number") {
-      throw new DaosError("INVALID_ARGUMENT", "Cannot detach: no handle given. Send the handle that attach gave.");
-    }
+    const { handle } = checkArguments(Opcode.detach, decodeCbor(request.args));
     (request.connection.session as Attachments | undefined)?.remove(handle);
     return encodeCbor({});
   }
@@ -63,10 +61,7 @@ export class AttachmentTable {
   }
 
   #attach(request: RpcRequest): Uint8Array {
-    const { capability } = decodeCbor(request.args) as Partial<AttachArguments>;
-    if (!(capability instanceof Uint8Array)) {
-      throw new DaosError("INVALID_ARGUMENT", "Cannot attach: no capability given. Open the container to get one.");
-    }
+    const { capability } = checkArguments(Opcode.attach, decodeCbor(request.args));
     const attachment = this.#grant(capability);
     let attachments = request.connection.session as Attachments | undefined;
     if (attachments === undefined) {

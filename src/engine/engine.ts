@@ -30,7 +30,7 @@ import { ThreadCaller } from "./thread-call.ts";
 const MAP_VERSION = 1;
 const STOP_GRACE_MS = 2_000;
 /** The log takes a quarter of a target's SCM, at most this; the settled index has the rest. */
-export const MAX_LOG_BYTES = 256 * MIB;
+export const MAX_LOG_BYTES = 128 * MIB;
 const LOG_UNIT_BYTES = 1 * MIB;
 
 export interface EngineParts {
@@ -97,16 +97,33 @@ class EngineStartup {
     const { superblock, format } = storage;
     const metaStore = await metaProvider.open(world, { folder: metaFolder(folder) });
     this.#metaStore = metaStore;
-    const system = await openSystem(metaStore, { create: format, id: superblock.id as Uuid, name: superblock.system, clock, random });
+    const system = await openSystem(metaStore, {
+      create: format,
+      id: superblock.id as Uuid,
+      name: superblock.system,
+      clock,
+      random,
+    });
     const failed = new Promise<never>((_resolve, reject) => {
       this.#fail = reject;
     });
     failed.catch(() => {});
     const { targets, map } = await this.#startTargets(storage, capabilityKeyOf(system), failed);
     const facts = { software, storage: folder, pid, startedAtNs: this.#startedAtNs };
-    const containerTypes = [...registry.available("interface"), "object"];
+    const interfaces = await Promise.all(
+      registry.available("interface").map((name) => registry.provider("interface", name)),
+    );
+    const containerTypes = [...interfaces.flatMap((provider) => provider.containerTypes), "object"];
     const control = new ControlPlane({
-      metaStore, system, targets, clock, random, hmac, map: () => map, facts, containerTypes,
+      metaStore,
+      system,
+      targets,
+      clock,
+      random,
+      hmac,
+      map: () => map,
+      facts,
+      containerTypes,
     });
     const resumed = await control.resume();
     if (format) markReady(disk, folder, superblock);
@@ -134,7 +151,9 @@ class EngineStartup {
         this.#fail(error ?? new DaosError("UNAVAILABLE", `Cannot go on: the thread of target ${index} has ended.`));
       });
     });
-    const starts = callers.map((caller, index) => caller.call("start", this.#targetSettings(storage, index, capabilityKey)));
+    const starts = callers.map((caller, index) =>
+      caller.call("start", this.#targetSettings(storage, index, capabilityKey)),
+    );
     const ready = await Promise.race([Promise.all(starts), failed]);
     const addresses = ready.map(({ host, port }, index) => ({ index, host, port }));
     return { targets: new Targets(callers, world.clock), map: { version: MAP_VERSION, targets: addresses } };
@@ -166,7 +185,10 @@ class EngineStartup {
     failed: Promise<never>,
   ): Engine {
     const { world, registry, software } = this.#parts;
-    const { listen: { host, port }, storage } = this.#configuration;
+    const {
+      listen: { host, port },
+      storage,
+    } = this.#configuration;
     const { network, timers } = world;
     let requestStop = (): void => {};
     const stopRequested = new Promise<void>((resolve) => {
@@ -182,7 +204,7 @@ class EngineStartup {
     const server = new RpcServer({ network, timers, clock, host, port, software, role: "management", handler });
     this.#server = server;
     const ended = Promise.race([stopRequested, failed]).then(
-      () => this.#shutDown(targets),
+      () => this.#shutDown(targets, handler),
       async (error: unknown) => {
         await this.abandon();
         throw error;
@@ -195,12 +217,14 @@ class EngineStartup {
     return { host: server.host, port: server.port, storage, ...started, ended, stop };
   }
 
-  async #shutDown(targets: Targets): Promise<void> {
-    await this.#server?.close(STOP_GRACE_MS);
+  /** The listener goes last: who finds nobody there may start another engine on the folder. */
+  async #shutDown(targets: Targets, management: ManagementService): Promise<void> {
+    await management.drain();
     await targets.stop();
     for (const thread of this.#threads) thread.terminate();
     await this.#metaStore?.close();
     this.#lock?.release();
+    await this.#server?.close(STOP_GRACE_MS);
   }
 
   async #metrics(targets: Targets): Promise<EngineMetricsReply> {

@@ -66,9 +66,10 @@ export class EnumerationService {
       ...(args.prefix === undefined ? {} : { prefix: byteString(args.prefix) }),
       ...(args.after === undefined ? {} : { after: byteString(args.after) }),
     };
-    const keys = opcode === Opcode.dkeyList
-      ? await this.#objects.listDkeys(container, page)
-      : await this.#objects.listAkeys(container, { ...page, dkey: required(args.dkey, "list akeys", "dkey") });
+    const keys =
+      opcode === Opcode.dkeyList
+        ? await this.#objects.listDkeys(container, page)
+        : await this.#objects.listAkeys(container, { ...page, dkey: required(args.dkey, "list akeys", "dkey") });
     const reply: KeyListReply = { keys: keys.keys.map(bytesOf), done: keys.done, ...anchorOf(keys.anchor) };
     return { reply, sequence: keys.sequence, error: keys.error };
   }

@@ -18,23 +18,50 @@ export interface ManagementServiceParts {
 
 export class ManagementService implements RpcHandler {
   readonly #parts: ManagementServiceParts;
+  #running = 0;
+  #whenIdle: (() => void) | undefined;
+  #isStopping = false;
 
   constructor(parts: ManagementServiceParts) {
     this.#parts = parts;
   }
 
+  /** Refuses new requests from now on; resolves when those that run are answered. */
+  drain(): Promise<void> {
+    this.#isStopping = true;
+    if (this.#running === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#whenIdle = resolve;
+    });
+  }
+
+  #ended(): void {
+    this.#running -= 1;
+    if (this.#running === 0) this.#whenIdle?.();
+  }
+
   handle(request: RpcRequest, reply: RpcReply): void {
+    if (this.#isStopping) {
+      throw new DaosError(
+        "UNAVAILABLE",
+        "Cannot serve the request: the engine is shutting down. Retry when it is back.",
+      );
+    }
     const args: unknown = request.args.length === 0 ? {} : decodeCbor(request.args);
-    this.#answer(request.opcode, args).then(
-      (answer) => {
-        reply.send(encodeCbor(answer));
-        if (request.opcode === Opcode.serverStop) this.#parts.stop();
-      },
-      (error: unknown) => {
-        if (!(error instanceof DaosError)) throw error;
-        reply.fail(error);
-      },
-    );
+    const { opcode } = request;
+    this.#running += 1;
+    void this.#answer(opcode, args)
+      .then(
+        (answer) => reply.send(encodeCbor(answer)),
+        (error: unknown) => {
+          if (!(error instanceof DaosError)) throw error;
+          reply.fail(error);
+        },
+      )
+      .finally(() => {
+        this.#ended();
+        if (opcode === Opcode.serverStop) this.#parts.stop();
+      });
   }
 
   async #answer(opcode: number, args: unknown): Promise<object> {

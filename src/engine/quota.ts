@@ -35,8 +35,14 @@ export class QuotaTable {
 
   /** Sets or changes a pool's quota; without containers the pool is forgotten. Attachments keep the same PoolQuota. */
   set({ pool, sizeBytes, containers }: TargetQuota): void {
-    const entry = this.#byPool.get(pool) ??
-      { pool, sizeBytes, containers: new Set<number>(), usedBytes: 0, writtenBytes: 0, renewAtMs: 0 };
+    const entry = this.#byPool.get(pool) ?? {
+      pool,
+      sizeBytes,
+      containers: new Set<number>(),
+      usedBytes: 0,
+      writtenBytes: 0,
+      renewAtMs: 0,
+    };
     for (const container of entry.containers) this.#byContainer.delete(container);
     entry.sizeBytes = sizeBytes;
     entry.containers = new Set(containers);

@@ -188,9 +188,10 @@ export class TargetService implements RpcHandler {
     attachment: Attachment,
     reply: RpcReply,
   ): Promise<void> | undefined {
-    const result = request.opcode === Opcode.valueUpdate
-      ? this.#objects.updateValue(attachment.container, object, request.payload)
-      : this.#objects.writeArray(attachment.container, object, request.payload);
+    const result =
+      request.opcode === Opcode.valueUpdate
+        ? this.#objects.updateValue(attachment.container, object, request.payload)
+        : this.#objects.writeArray(attachment.container, object, request.payload);
     if (!(result instanceof Promise)) return this.#answerWrite(result, reply);
     return result.then((written) => this.#answerWrite(written, reply));
   }

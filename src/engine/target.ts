@@ -11,6 +11,7 @@ import type { World } from "../contracts/world.ts";
 import { Right } from "../format/capability.ts";
 import { RpcServer } from "../rpc/server.ts";
 import type { CellStore } from "../store/cell.ts";
+import { checkIndexContent } from "../store/index-content-check.ts";
 import { openLmdbIndex } from "../store/lmdb-index.ts";
 import { openStore } from "../store/open-store.ts";
 import type { Settler } from "../store/settler.ts";
@@ -18,6 +19,7 @@ import { VersionedObjects } from "../vos/versioned-objects.ts";
 import { AttachmentTable } from "./attachment-table.ts";
 import type { Attachment } from "./attachments.ts";
 import { EnumerationService } from "./enumeration-service.ts";
+import { IndexMemory, type MappedMemory } from "./index-memory.ts";
 import type { PluginRegistry } from "./plugin-registry.ts";
 import { QuotaTable } from "./quota.ts";
 import type { SettleSettings } from "./settle-settings.ts";
@@ -34,6 +36,8 @@ export interface TargetParts {
   readonly hmac: Hmac;
   /** Starts the thread that settles this target's log. */
   readonly startSettler: (settings: SettleSettings) => Settler;
+  /** The file of this path as it is mapped here; without it memory of the index's map is not bounded. */
+  readonly mappedMemory?: (path: string) => MappedMemory;
 }
 
 interface OpenTarget {
@@ -43,6 +47,7 @@ interface OpenTarget {
   readonly quotas: QuotaTable;
   readonly service: TargetService;
   readonly server: RpcServer;
+  readonly indexMemory: IndexMemory | undefined;
 }
 
 /** The calls of `TargetCalls`, on this thread's target. `start` comes first. */
@@ -76,22 +81,35 @@ export class Target implements TargetCalls {
     };
     const { allocate } = payloadBuffers;
     const objects = new VersionedObjects({ store, clock, timers: world.timers, allocate });
-    const quotas = new QuotaTable((container) => store.usage(container), () => world.clock.monotonicNs() / 1e6);
+    const quotas = new QuotaTable(
+      (container) => store.usage(container),
+      () => world.clock.monotonicNs() / 1e6,
+    );
     const attachments = new AttachmentTable(this.#grant(settings, quotas), () => world.clock.wallMs());
     const enumeration = new EnumerationService(objects);
     const service = new TargetService({ store, objects, attachments, quotas, enumeration, payloadBuffers });
     const { network, timers } = world;
     const { host, port, software } = settings;
     const server = new RpcServer({
-      network, timers, clock, host, port, software, role: "target", handler: service, payloadBuffers,
+      network,
+      timers,
+      clock,
+      host,
+      port,
+      software,
+      role: "target",
+      handler: service,
+      payloadBuffers,
     });
-    this.#open = { store, objects, attachments, quotas, service, server };
+    const indexMemory = this.#boundIndexMemory(folder);
+    this.#open = { store, objects, attachments, quotas, service, server, indexMemory };
     return { host: server.host, port: server.port };
   }
 
   async #openStore(settings: TargetSettings, region: ScmRegion, device: BlockDevice): Promise<CellStore> {
     const { world } = this.#parts;
     const indexPath = `${settings.folder}/${INDEX_FILE}`;
+    if (world.disk.exists(indexPath)) checkIndexFile(world, indexPath);
     const index = openLmdbIndex({ path: indexPath, sizeBytes: settings.indexBytes, disk: world.disk });
     const settler = this.#parts.startSettler({
       indexPath,
@@ -99,6 +117,11 @@ export class Target implements TargetCalls {
       regionBytes: region.bytes,
     });
     return openStore({ world, region, device, index, settler, create: settings.create });
+  }
+
+  #boundIndexMemory(folder: string): IndexMemory | undefined {
+    const mapped = this.#parts.mappedMemory?.(`${folder}/${INDEX_FILE}`);
+    return mapped === undefined ? undefined : new IndexMemory(this.#parts.world.timers, mapped);
   }
 
   #grant(settings: TargetSettings, quotas: QuotaTable): (capability: Uint8Array) => Attachment {
@@ -124,7 +147,8 @@ export class Target implements TargetCalls {
   }
 
   async stop(): Promise<void> {
-    const { server, objects, store } = this.#target;
+    const { server, objects, store, indexMemory } = this.#target;
+    indexMemory?.stop();
     await server.close(STOP_GRACE_MS);
     await objects.idle();
     await store.close();
@@ -173,5 +197,14 @@ export class Target implements TargetCalls {
   counters(): TargetCounters {
     const { server, service } = this.#target;
     return { connections: server.connections, ...service.counters };
+  }
+}
+
+function checkIndexFile(world: World, path: string): void {
+  const file = world.disk.openFile(path, { readOnly: true });
+  try {
+    checkIndexContent(path, file);
+  } finally {
+    file.close();
   }
 }

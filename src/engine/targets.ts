@@ -112,6 +112,7 @@ export class Targets implements TargetControl {
   async stop(): Promise<void> {
     const outcomes = await Promise.allSettled(this.#callers.map((caller) => caller.call("stop", undefined)));
     const failed = outcomes.find((outcome) => outcome.status === "rejected");
-    if (failed !== undefined) throw failed.reason instanceof Error ? failed.reason : new DaosError("IO", String(failed.reason));
+    if (failed !== undefined)
+      throw failed.reason instanceof Error ? failed.reason : new DaosError("IO", String(failed.reason));
   }
 }

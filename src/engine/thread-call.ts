@@ -67,7 +67,10 @@ export function serveThreadCalls<Calls extends { [Name in keyof Calls]: (value: 
     const { call, name, value } = message as CallMessage;
     const handler = handlers[name as keyof Calls] as unknown as ((value: unknown) => unknown) | undefined;
     if (handler === undefined) {
-      parent.post({ answer: call, error: { code: "UNSUPPORTED", message: `No call "${name}".` } } satisfies AnswerMessage);
+      parent.post({
+        answer: call,
+        error: { code: "UNSUPPORTED", message: `No call "${name}".` },
+      } satisfies AnswerMessage);
       return;
     }
     const failed = (error: unknown): void => {

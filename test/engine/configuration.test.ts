@@ -174,7 +174,7 @@ describe("precedence", () => {
       2,
       "warn",
       GIB,
-      "/work/rel",
+      "/home/admin/rel",
     ]);
     expect([...given].sort()).toEqual(["listen", "log_level", "name", "scm.size", "storage", "targets"]);
   });
@@ -198,7 +198,7 @@ describe("precedence", () => {
     expect(Object.keys(environment).sort()).toEqual([...known].sort());
     const configuration = loadConfiguration({ ...BARE, environment });
     expect(configuration.given.size).toBe(known.length);
-    expect(configuration.plugins).toEqual(["/work/p.ts", "q"]);
+    expect(configuration.plugins).toEqual(["/home/admin/p.ts", "q"]);
     expect(configuration.allowInsecure).toBe(true);
   });
 

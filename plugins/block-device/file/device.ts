@@ -48,7 +48,7 @@ export class FileBlockDevice implements BlockDevice {
     this.#directReads = config.reads === "direct";
     this.#readFile = this.#directReads ? this.#writeFile : disk.openFile(path, { readOnly: true });
     // A preallocated file keeps its blocks: giving them back would make a later write fail with NO_SPACE.
-    this.#discards = !config.preallocate;
+    this.#discards = config.discard && !config.preallocate;
     this.#strategy = new IoStrategy(config.mode, world.clock, MAX_SYNC_BYTES);
   }
 

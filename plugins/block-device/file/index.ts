@@ -13,6 +13,8 @@ const configSchema = z
     path: z.string().min(1).optional(),
     /** Take all the space at format time, written with zeros: slow to format, but never NO_SPACE from below. */
     preallocate: z.boolean().default(false),
+    /** Give freed space of a sparse file back at once: about 0.3 ms a MiB in the target's thread, and slower rewrites. */
+    discard: z.boolean().default(false),
     /** `cached` reads through the page cache, `direct` past it: for a device much larger and as fast as memory. */
     reads: z.enum(["cached", "direct"]).default("cached"),
     /** `sync` blocks the thread for small I/O, `async` uses the thread pool, `auto` picks by measured latency. */

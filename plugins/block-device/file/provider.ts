@@ -12,6 +12,7 @@ import { BLOCK_BYTES, FileBlockDevice } from "./device.ts";
 export interface FileBlockDeviceConfig {
   readonly path?: string | undefined;
   readonly preallocate: boolean;
+  readonly discard: boolean;
   readonly reads: "cached" | "direct";
   readonly mode: IoMode;
 }
@@ -19,7 +20,7 @@ export interface FileBlockDeviceConfig {
 export class FileBlockDeviceProvider implements BlockDeviceProvider {
   readonly #config: FileBlockDeviceConfig;
 
-  constructor(config: FileBlockDeviceConfig = { preallocate: false, reads: "cached", mode: "auto" }) {
+  constructor(config: FileBlockDeviceConfig = { preallocate: false, discard: false, reads: "cached", mode: "auto" }) {
     this.#config = config;
   }
 

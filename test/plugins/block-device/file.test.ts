@@ -7,7 +7,7 @@ import { blockDeviceConformance } from "../../conformance/block-device.ts";
 import { expectBytes, expectCode, inTemporaryFolder, pattern } from "../../conformance/support.ts";
 import { simulatedWorld } from "../../simulation/world.ts";
 
-const DEFAULTS = { preallocate: false, reads: "cached", mode: "auto" } as const;
+const DEFAULTS = { preallocate: false, discard: true, reads: "cached", mode: "auto" } as const;
 const SIZE_BYTES = 4 * 1024 * 1024;
 
 blockDeviceConformance("file", () => blockDeviceFile.create(DEFAULTS), { worldDisk: true });
@@ -15,7 +15,7 @@ blockDeviceConformance("file, direct reads", () => blockDeviceFile.create({ ...D
   worldDisk: true,
 });
 blockDeviceConformance("file, pool only, preallocated", () =>
-  blockDeviceFile.create({ preallocate: true, reads: "cached", mode: "async" }),
+  blockDeviceFile.create({ ...DEFAULTS, preallocate: true, mode: "async" }),
 );
 
 test("a sparse device takes no space when made, a preallocated one all of it", async () => {
