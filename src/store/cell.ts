@@ -93,7 +93,8 @@ export interface CellStore {
   admit(recordBytes: number, options?: { punch?: boolean }): undefined | Promise<void>;
   /**
    * Applies all writes as one atomic record and returns its sequence; durability follows. Call only in the same turn as
-   * a successful `admit`. Epochs of one key never go back; an equal epoch replaces.
+   * a successful `admit`. Epochs of one key never go back; an equal epoch replaces, but never a complete version by a part:
+   * what it hid may be gone. An extent, or a slice of one, belongs to one version only.
    */
   append(writes: readonly CellWrite[], reclaims?: readonly ReclaimRange[]): number;
   /** Calls back when every record up to `sequence` is durable, or with the error that made the store read-only. */
@@ -133,6 +134,8 @@ export interface CellStore {
 
   /** The epochs whose view of the container must be kept, ascending. Takes effect for all later aggregation. */
   setSnapshots(container: number, epochs: readonly Epoch[]): void;
+  /** No epoch in the store is above this: a clock that is past it gives new ones only. */
+  readonly highestEpoch: Epoch;
   /** Versions below this epoch that no snapshot needs may be gone: other reads below it are refused by the caller. */
   aggregatedTo(container: number): Epoch;
   /** Asks for a full aggregation pass of the container; resolves when done. */

@@ -1,0 +1,196 @@
+/**
+ * Bulk bytes on the block device: written once to fresh blocks, checksummed by 4 KiB chunk, verified at every read.
+ *
+ * Blocks that were freed are given out again only when every read that was running at that moment has ended, so a read
+ * never sees another extent's bytes in its place; large runs are first discarded on the device.
+ */
+import { assert } from "../base/assert.ts";
+import { crc32 } from "../base/checksum.ts";
+import { DaosError } from "../base/errors.ts";
+import { BLOCK_BYTES, MIB } from "../base/limits.ts";
+import type { BlockDevice } from "../contracts/block-device.ts";
+import type { ExtentRef } from "./cell.ts";
+import type { ExtentAllocator } from "./extent-allocator.ts";
+
+/** Freed runs of this size and more are discarded on the device. */
+const DISCARD_BYTES = 1 * MIB;
+
+/** Reads that began between two frees, and the blocks freed after them. */
+interface ReadGeneration {
+  running: number;
+  freed: { first: number; count: number }[];
+}
+
+export class Extents {
+  readonly #device: BlockDevice;
+  readonly #allocator: ExtentAllocator;
+  /** Oldest first; the last one is the current one and has nothing freed yet. */
+  readonly #generations: ReadGeneration[] = [{ running: 0, freed: [] }];
+  #running = 0;
+  #idleWaiters: (() => void)[] = [];
+
+  constructor(device: BlockDevice, allocator: ExtentAllocator) {
+    this.#device = device;
+    this.#allocator = allocator;
+  }
+
+  get totalBytes(): number {
+    return this.#allocator.blockCount * BLOCK_BYTES;
+  }
+
+  get usedBytes(): number {
+    return (this.#allocator.blockCount - this.#allocator.freeBlocks) * BLOCK_BYTES;
+  }
+
+  /** See CellStore.writeExtent. */
+  async write(buffer: Uint8Array): Promise<ExtentRef> {
+    assert(buffer.length > 0, "an extent is not empty");
+    const count = Math.ceil(buffer.length / BLOCK_BYTES);
+    const first = this.#allocator.allocate(count);
+    const checksums = checksumsOf(buffer, count);
+    const direct = paddedView(buffer, count * BLOCK_BYTES);
+    const source = direct ?? this.#device.allocate(count * BLOCK_BYTES);
+    this.#running += 1;
+    try {
+      if (direct === undefined) source.set(buffer);
+      await this.#device.write(first * BLOCK_BYTES, source, { durable: true });
+    } catch (error) {
+      this.#allocator.free(first, count);
+      throw error;
+    } finally {
+      if (direct === undefined) this.#device.release(source);
+      this.#ended();
+    }
+    return { offset: first * BLOCK_BYTES, length: buffer.length, checksums };
+  }
+
+  /** See CellStore.readExtent. */
+  async read(extent: ExtentRef, offset: number, length: number, into: Uint8Array): Promise<void> {
+    assert(offset >= 0 && offset + length <= extent.length && into.length >= length, "the read is inside the extent");
+    if (length === 0) return;
+    const generation = this.#generations.at(-1)!;
+    generation.running += 1;
+    this.#running += 1;
+    try {
+      await this.#readChecked(extent, offset, length, into);
+    } finally {
+      generation.running -= 1;
+      this.#releaseFreed();
+      this.#ended();
+    }
+  }
+
+  async #readChecked(extent: ExtentRef, offset: number, length: number, into: Uint8Array): Promise<void> {
+    const first = Math.floor(offset / BLOCK_BYTES);
+    const bytes = Math.ceil((offset + length) / BLOCK_BYTES) * BLOCK_BYTES - first * BLOCK_BYTES;
+    const whole = bytes === length && into.byteOffset % BLOCK_BYTES === 0;
+    const target = whole ? into.subarray(0, length) : this.#device.allocate(bytes);
+    try {
+      const place = extent.offset + first * BLOCK_BYTES;
+      await this.#device.read(place, target);
+      if (!verified(extent, first, target)) {
+        await this.#device.read(place, target);
+        if (!verified(extent, first, target)) throw damaged(extent);
+      }
+      if (!whole) {
+        const start = offset - first * BLOCK_BYTES;
+        into.set(target.subarray(start, start + length));
+      }
+    } finally {
+      if (!whole) this.#device.release(target);
+    }
+  }
+
+  /** See CellStore.sliceExtent. */
+  slice(extent: ExtentRef, offset: number, length: number): ExtentRef {
+    assert(offset % BLOCK_BYTES === 0, "a slice begins at a block");
+    assert(length % BLOCK_BYTES === 0 || offset + length === extent.length, "a slice ends at a block or the end");
+    assert(length > 0 && offset + length <= extent.length, "a slice is inside its extent");
+    const first = offset / BLOCK_BYTES;
+    const checksums = extent.checksums.slice(first, first + Math.ceil(length / BLOCK_BYTES));
+    return { offset: extent.offset + offset, length, checksums };
+  }
+
+  /** Frees the blocks of an extent that nothing referred to. */
+  abandon(extent: ExtentRef): void {
+    this.#allocator.free(extent.offset / BLOCK_BYTES, Math.ceil(extent.length / BLOCK_BYTES));
+  }
+
+  /** Takes blocks that nothing refers to any more: offset, length, offset, length, ... */
+  freed(ranges: Float64Array): void {
+    if (ranges.length === 0) return;
+    const generation = this.#generations.at(-1)!;
+    for (let index = 0; index < ranges.length; index += 2) {
+      const first = ranges[index]! / BLOCK_BYTES;
+      generation.freed.push({ first, count: Math.ceil(ranges[index + 1]! / BLOCK_BYTES) });
+    }
+    this.#generations.push({ running: 0, freed: [] });
+    this.#releaseFreed();
+  }
+
+  #releaseFreed(): void {
+    while (this.#generations.length > 1 && this.#generations[0]!.running === 0) {
+      for (const run of this.#generations.shift()!.freed) this.#release(run.first, run.count);
+    }
+  }
+
+  #release(first: number, count: number): void {
+    if (count * BLOCK_BYTES < DISCARD_BYTES) {
+      this.#allocator.free(first, count);
+      return;
+    }
+    this.#running += 1;
+    const done = (): void => {
+      this.#allocator.free(first, count);
+      this.#ended();
+    };
+    // Advisory: the device counts failures in its health.
+    this.#device.discard(first * BLOCK_BYTES, count * BLOCK_BYTES).then(done, done);
+  }
+
+  #ended(): void {
+    this.#running -= 1;
+    if (this.#running > 0 || this.#idleWaiters.length === 0) return;
+    const waiters = this.#idleWaiters;
+    this.#idleWaiters = [];
+    for (const resolve of waiters) resolve();
+  }
+
+  /** Resolves when nothing is in flight on the device. */
+  async idle(): Promise<void> {
+    while (this.#running > 0) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
+  }
+}
+
+function checksumsOf(buffer: Uint8Array, count: number): Uint32Array {
+  const checksums = new Uint32Array(count);
+  for (let index = 0; index < count; index += 1) {
+    checksums[index] = crc32(buffer.subarray(index * BLOCK_BYTES, (index + 1) * BLOCK_BYTES));
+  }
+  return checksums;
+}
+
+/** The buffer extended to whole blocks, where its memory is aligned and goes on that far. */
+function paddedView(buffer: Uint8Array, paddedBytes: number): Uint8Array | undefined {
+  if (buffer.byteOffset % BLOCK_BYTES !== 0) return undefined;
+  if (buffer.length === paddedBytes) return buffer;
+  if (buffer.byteOffset + paddedBytes > buffer.buffer.byteLength) return undefined;
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, paddedBytes);
+}
+
+/** Whether the blocks of `extent` from `first` on, as read into `blocks`, are what was written. */
+function verified(extent: ExtentRef, first: number, blocks: Uint8Array): boolean {
+  for (let start = 0, chunk = first; start < blocks.length; start += BLOCK_BYTES, chunk += 1) {
+    const bytes = Math.min(BLOCK_BYTES, extent.length - chunk * BLOCK_BYTES);
+    if (crc32(blocks.subarray(start, start + bytes)) !== extent.checksums[chunk]) return false;
+  }
+  return true;
+}
+
+function damaged(extent: ExtentRef): DaosError {
+  return new DaosError(
+    "CORRUPT",
+    `Cannot read extent at "${extent.offset}": its bytes fail their checksum twice. ` +
+      "Restore the target from its redundancy or a backup.",
+  );
+}

@@ -1,0 +1,107 @@
+/**
+ * The memtables of a store, one a generation of whole log segments: the active one takes writes, frozen ones wait to be
+ * settled, oldest first. A generation of many cells ends with its segment, so that settling it takes bounded memory; one
+ * of few cells written over and over goes on. Never more than there are segments.
+ */
+import type { ByteString } from "../base/bytes.ts";
+import type { Epoch } from "../base/epoch.ts";
+import { type CellUsage, type Version, VersionKind } from "./cell.ts";
+import type { LoggedVersion } from "./logged-version.ts";
+import { Memtable } from "./memtable.ts";
+
+export class Generations {
+  readonly #generationCells: number;
+  /** Youngest first. */
+  #all: readonly Memtable[] = [new Memtable()];
+  #active = this.#all[0]!;
+  /** What the records of all generations hold, bytes. */
+  unsettledBytes = 0;
+
+  /** A generation of `generationCells` cells takes no further segment. Reads ask one generation after another. */
+  constructor(generationCells: number) {
+    this.#generationCells = generationCells;
+  }
+
+  get all(): readonly Memtable[] {
+    return this.#all;
+  }
+
+  put(key: ByteString, version: LoggedVersion, storedBytes: number): void {
+    this.#active.put(key, version, storedBytes);
+    this.unsettledBytes += storedBytes;
+  }
+
+  /** The newest version at or before `epoch`; the settled index is asked for what is not here. */
+  get(key: ByteString, epoch: Epoch): LoggedVersion | undefined {
+    const all = this.#all;
+    for (let index = 0; index < all.length; index += 1) {
+      const version = all[index]!.get(key, epoch);
+      if (version !== undefined) return version;
+    }
+    return undefined;
+  }
+
+  /**
+   * Visits versions at or before `epoch`, newest first. Returns the epoch up to which older sources may go on, or
+   * undefined when the visit has ended: a version was complete, or `visit` said so.
+   */
+  visit(key: ByteString, epoch: Epoch, visit: (version: Version) => boolean | undefined): Epoch | undefined {
+    let limit = epoch;
+    for (const memtable of this.#all) {
+      for (let version = memtable.get(key, limit); version !== undefined; version = version.older) {
+        if (visit(version) === false || version.kind !== VersionKind.part) return undefined;
+        // An equal epoch in an older source was replaced.
+        limit = (version.epoch - 1) as Epoch;
+      }
+    }
+    return limit;
+  }
+
+  /** The segment of this ordinal has ended: the active generation ends with it if it is large. */
+  segmentEnded(ordinal: number): void {
+    if (this.#active.cellCount >= this.#generationCells) this.freeze(ordinal);
+  }
+
+  /** Ends the active generation, whose last segment has this ordinal, and starts a new one. */
+  freeze(lastOrdinal: number): void {
+    this.#active.lastOrdinal = lastOrdinal;
+    this.#active = new Memtable();
+    this.#all = [this.#active, ...this.#all];
+  }
+
+  /** The generation to be settled next, if any is frozen. */
+  get oldestFrozen(): Memtable | undefined {
+    return this.#all.length > 1 ? this.#all.at(-1) : undefined;
+  }
+
+  /** The frozen generations that end with this segment or before. */
+  frozenUpTo(ordinal: number): readonly Memtable[] {
+    return this.#all.filter((memtable) => memtable.lastOrdinal <= ordinal);
+  }
+
+  /**
+   * Drops the generations that end with this segment or before: they are settled. Returns the last segment that no
+   * generation refers to any more, or undefined when none was dropped.
+   */
+  dropUpTo(ordinal: number): number | undefined {
+    const last = this.frozenUpTo(ordinal)[0]?.lastOrdinal;
+    this.#all = this.#all.filter((memtable) => memtable.lastOrdinal > ordinal);
+    this.unsettledBytes = 0;
+    for (const memtable of this.#all) {
+      for (const share of memtable.shares()) this.unsettledBytes += share.scmBytes;
+    }
+    return last;
+  }
+
+  /** What all generations wrote in a container. */
+  usage(container: number): CellUsage {
+    const usage = { scmBytes: 0, nvmeBytes: 0, versions: 0 };
+    for (const memtable of this.#all) {
+      const share = memtable.share(container);
+      usage.scmBytes += share?.scmBytes ?? 0;
+      usage.nvmeBytes += share?.nvmeBytes ?? 0;
+      usage.versions += share?.versions ?? 0;
+    }
+    return usage;
+  }
+}

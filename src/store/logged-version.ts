@@ -1,0 +1,59 @@
+/**
+ * A version whose bytes are in the log: what memtables are made of. It refers to the region instead of copying; its views
+ * are made when asked for and hold until the segment is recycled, which never happens within a turn.
+ */
+import type { Epoch } from "../base/epoch.ts";
+import type { ExtentRef, Version, VersionKind } from "./cell.ts";
+
+/** What versions need of the log they lie in. */
+export interface VersionSource {
+  readonly bytes: Buffer;
+  readonly durableSequence: number;
+}
+
+export class LoggedVersion implements Version {
+  readonly epoch: Epoch;
+  readonly kind: VersionKind;
+  readonly extent: ExtentRef | undefined;
+  /** Next older version of the cell in the same memtable. */
+  older: LoggedVersion | undefined = undefined;
+  readonly #source: VersionSource;
+  readonly #sequence: number;
+  readonly #metaOffset: number;
+  readonly #metaLength: number;
+  readonly #inlineLength: number;
+
+  constructor(
+    source: VersionSource,
+    sequence: number,
+    epoch: Epoch,
+    kind: VersionKind,
+    metaOffset: number,
+    metaLength: number,
+    inlineLength: number,
+    extent: ExtentRef | undefined,
+  ) {
+    this.#source = source;
+    this.#sequence = sequence;
+    this.epoch = epoch;
+    this.kind = kind;
+    this.extent = extent;
+    this.#metaOffset = metaOffset;
+    this.#metaLength = metaLength;
+    this.#inlineLength = inlineLength;
+  }
+
+  get sequence(): number {
+    return this.#sequence > this.#source.durableSequence ? this.#sequence : 0;
+  }
+
+  get meta(): Uint8Array {
+    return this.#source.bytes.subarray(this.#metaOffset, this.#metaOffset + this.#metaLength);
+  }
+
+  get inline(): Uint8Array | undefined {
+    if (this.#inlineLength < 0) return undefined;
+    const start = this.#metaOffset + this.#metaLength;
+    return this.#source.bytes.subarray(start, start + this.#inlineLength);
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * What is done to settled cells in the background, one bounded slice a transaction: working off reclaim ranges, and
+ * aggregation passes over a container. Like settling it runs inline or in a thread.
+ *
+ * A reclaim that had to leave something for a snapshot is parked when its pass ends, and starts over when a snapshot of its
+ * container goes; until it is gone, tombstones of its epoch stay.
+ */
+import type { ByteString } from "../base/bytes.ts";
+import type { Epoch } from "../base/epoch.ts";
+import { uint32Key } from "../format/settled-row.ts";
+import { decodeSettledVersion, type SettledVersion } from "../format/settled-version.ts";
+import { type CellUsage, VersionKind } from "./cell.ts";
+import { CellRewriter, settledOrigins, type SnapshotLists } from "./cell-rewriter.ts";
+import { advanceReclaim, nextReclaim, wakeReclaims } from "./reclaim-table.ts";
+import type { IndexReader, IndexSpace, IndexTransaction, SettledIndex } from "./settled-index.ts";
+
+/** Cells that one slice rewrites at most. */
+export const SLICE_CELLS = 2000;
+/** Cells that one slice looks at at most. */
+const SLICE_VISITS = 20_000;
+/** Parked reclaims that one slice wakes at most. */
+const SLICE_WAKES = 2000;
+
+export type MaintenanceTask =
+  /** The first reclaim that is not parked. */
+  | { readonly kind: "reclaim" }
+  /** Wakes the parked reclaims of a container, or of all. */
+  | { readonly kind: "wake"; readonly container: number | undefined }
+  /** Cells of the container from `cursor` on. */
+  | { readonly kind: "aggregate"; readonly container: number; readonly cursor: ByteString };
+
+export interface MaintenanceRequest {
+  readonly task: MaintenanceTask;
+  readonly snapshots: SnapshotLists;
+}
+
+export interface MaintenanceResult {
+  readonly freed: Float64Array;
+  readonly usage: readonly [number, CellUsage][];
+  /** Where an aggregation goes on; undefined when the task is done. For the others: not undefined means "again". */
+  readonly cursor: ByteString | undefined;
+  readonly space: IndexSpace;
+}
+
+/** Does one slice of the task. Throws NO_SPACE, CORRUPT, IO; nothing has changed then. */
+export function maintainSlice(request: MaintenanceRequest, index: SettledIndex): MaintenanceResult {
+  const result = index.transact((transaction) => {
+    const rewriter = new CellRewriter(transaction, request.snapshots);
+    const cursor = runTask(request.task, transaction, rewriter);
+    return { ...rewriter.finish(), cursor };
+  });
+  return { ...result, space: index.space() };
+}
+
+function runTask(task: MaintenanceTask, transaction: IndexTransaction, rewriter: CellRewriter): ByteString | undefined {
+  if (task.kind === "reclaim") return reclaimSlice(transaction, rewriter);
+  if (task.kind === "wake") {
+    return wakeReclaims(transaction, task.container, SLICE_WAKES) ? uint32Key(task.container ?? 0) : undefined;
+  }
+  return aggregateSlice(transaction, rewriter, task.container, task.cursor);
+}
+
+interface FoundCell {
+  readonly key: ByteString;
+  readonly newest: SettledVersion;
+}
+
+/** Cells in [from, to) whose newest version `wanted` says yes to, and where to go on. */
+function collect(
+  index: IndexReader,
+  from: ByteString,
+  to: ByteString,
+  wanted: (newest: SettledVersion) => boolean,
+): { found: FoundCell[]; next: ByteString | undefined } {
+  const found: FoundCell[] = [];
+  const cursor = index.cursor("cells", from, to, false);
+  let next: ByteString | undefined;
+  for (let visits = 0; cursor.key !== undefined; cursor.next(), visits += 1) {
+    if (found.length >= SLICE_CELLS || visits >= SLICE_VISITS) {
+      next = cursor.key;
+      break;
+    }
+    const newest = decodeSettledVersion(cursor.key, cursor.value);
+    if (wanted(newest)) found.push({ key: cursor.key, newest });
+  }
+  cursor.close();
+  return { found, next };
+}
+
+function reclaimSlice(transaction: IndexTransaction, rewriter: CellRewriter): ByteString | undefined {
+  const reclaim = nextReclaim(transaction);
+  if (reclaim === undefined) return undefined;
+  const { cursor, to, epoch } = reclaim.progress;
+  const { found, next } = collect(transaction, cursor, to, () => true);
+  let { kept } = reclaim.progress;
+  for (const { key, newest } of found) {
+    const versions = settledOrigins(transaction, key, newest);
+    if (versions.at(-1)!.content.epoch > epoch) continue;
+    if (rewriter.rewrite(key, versions, true, epoch) > 0) kept = true;
+  }
+  advanceReclaim(transaction, reclaim, next, kept);
+  return reclaim.key;
+}
+
+function aggregateSlice(
+  transaction: IndexTransaction,
+  rewriter: CellRewriter,
+  container: number,
+  cursor: ByteString,
+): ByteString | undefined {
+  const from = cursor === "" ? uint32Key(container) : cursor;
+  const to = container === 0xffff_ffff ? ("" as ByteString) : uint32Key(container + 1);
+  const { found, next } = collect(
+    transaction,
+    from,
+    to,
+    (newest) => newest.hasOlder || newest.kind === VersionKind.tombstone,
+  );
+  for (const { key, newest } of found) {
+    rewriter.rewrite(key, settledOrigins(transaction, key, newest), true, 0 as Epoch);
+  }
+  return next;
+}

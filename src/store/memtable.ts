@@ -1,0 +1,96 @@
+/**
+ * Memtable: point and ordered access to the cells that one generation of log segments wrote. Together they are bounded by
+ * the size of the log.
+ */
+import type { ByteString } from "../base/bytes.ts";
+import type { Epoch } from "../base/epoch.ts";
+import { BLOCK_BYTES } from "../base/limits.ts";
+import { uint32OfKey } from "../format/settled-row.ts";
+import type { LoggedVersion } from "./logged-version.ts";
+import { type KeyCursor, OrderedKeys } from "./ordered-keys.ts";
+
+/** What a generation wrote in one container. */
+export interface ContainerShare {
+  readonly container: number;
+  scmBytes: number;
+  nvmeBytes: number;
+  versions: number;
+  highestEpoch: Epoch;
+}
+
+export class Memtable {
+  /** Newest version of each cell. */
+  readonly #cells = new Map<ByteString, LoggedVersion>();
+  readonly #keys = new OrderedKeys();
+  readonly #shares = new Map<number, ContainerShare>();
+  /** Ordinal of the last segment it covers, once it is frozen. */
+  lastOrdinal = Number.POSITIVE_INFINITY;
+  #lastShare: ContainerShare | undefined;
+
+  get cellCount(): number {
+    return this.#cells.size;
+  }
+
+  /** The newest version of the cell in this generation. */
+  newest(key: ByteString): LoggedVersion | undefined {
+    return this.#cells.get(key);
+  }
+
+  /** The newest version of the cell at or before `epoch` in this generation. */
+  get(key: ByteString, epoch: Epoch): LoggedVersion | undefined {
+    let version = this.#cells.get(key);
+    while (version !== undefined && version.epoch > epoch) version = version.older;
+    return version;
+  }
+
+  /** Adds a version; one of equal epoch is replaced. `storedBytes`: what it takes of the record. */
+  put(key: ByteString, version: LoggedVersion, storedBytes: number): void {
+    const head = this.#cells.get(key);
+    if (head === undefined) {
+      this.#cells.set(key, version);
+      this.#keys.add(key);
+    } else if (head.epoch > version.epoch) {
+      insertBelow(head, version);
+    } else {
+      version.older = head.epoch === version.epoch ? head.older : head;
+      this.#cells.set(key, version);
+    }
+    this.#count(uint32OfKey(key), version, storedBytes);
+  }
+
+  #count(container: number, version: LoggedVersion, storedBytes: number): void {
+    let share = this.#lastShare;
+    if (share === undefined || share.container !== container) {
+      share = this.#shares.get(container);
+      if (share === undefined) {
+        share = { container, scmBytes: 0, nvmeBytes: 0, versions: 0, highestEpoch: version.epoch };
+        this.#shares.set(container, share);
+      }
+      this.#lastShare = share;
+    }
+    share.scmBytes += storedBytes;
+    share.versions += 1;
+    if (version.extent !== undefined) share.nvmeBytes += Math.ceil(version.extent.length / BLOCK_BYTES) * BLOCK_BYTES;
+    if (version.epoch > share.highestEpoch) share.highestEpoch = version.epoch;
+  }
+
+  share(container: number): ContainerShare | undefined {
+    return this.#shares.get(container);
+  }
+
+  shares(): Iterable<ContainerShare> {
+    return this.#shares.values();
+  }
+
+  cursor(from: ByteString, to: ByteString, reverse: boolean): KeyCursor {
+    return this.#keys.cursor(from, to, reverse);
+  }
+}
+
+/** Puts `version` in its place in a chain whose head is newer. */
+function insertBelow(head: LoggedVersion, version: LoggedVersion): void {
+  let above = head;
+  while (above.older !== undefined && above.older.epoch > version.epoch) above = above.older;
+  version.older = above.older?.epoch === version.epoch ? above.older.older : above.older;
+  above.older = version;
+}

@@ -1,0 +1,260 @@
+/**
+ * Makes a new store or opens an existing one: superblock, index and log are checked against each other, then what is not
+ * settled is replayed. A store of a newer format, or parts of different stores, are refused with a clear error.
+ */
+import { asBuffer, byteString, type ByteString } from "../base/bytes.ts";
+import type { Epoch } from "../base/epoch.ts";
+import { DaosError } from "../base/errors.ts";
+import { BLOCK_BYTES } from "../base/limits.ts";
+import type { BlockDevice } from "../contracts/block-device.ts";
+import type { ScmRegion } from "../contracts/scm.ts";
+import type { Random, Timers } from "../contracts/world.ts";
+import { LOG_WRITE_BYTES, type LogRecord } from "../format/log-record.ts";
+import {
+  AGGREGATED_ROWS,
+  decodeNumbers,
+  decodeStoreRow,
+  encodeNumbers,
+  encodeStoreRow,
+  SETTLED_ROW,
+  SNAPSHOT_ROWS,
+  STORE_ROW,
+  uint32OfKey,
+} from "../format/settled-row.ts";
+import {
+  checkStoreVersion,
+  decodeSuperblock,
+  encodeSuperblock,
+  STORE_FORMAT_VERSION,
+  STORE_ID_BYTES,
+  type Superblock,
+} from "../format/superblock.ts";
+import type { CellStore, CellUsage } from "./cell.ts";
+import { usageOfRow } from "./cell-rewriter.ts";
+import { ExtentAllocator } from "./extent-allocator.ts";
+import { Extents } from "./extents.ts";
+import { Generations } from "./generations.ts";
+import { LoggedVersion } from "./logged-version.ts";
+import { type LogLayout, planLayout, superblockOffset, unitBytesOf } from "./log-layout.ts";
+import { recoverLog } from "./log-recovery.ts";
+import { settledState } from "./settle-batch.ts";
+import type { SettledIndex } from "./settled-index.ts";
+import type { Settler } from "./settler.ts";
+import { SnapshotRegistry } from "./snapshot-lists.ts";
+import { visitSpace } from "./space-table.ts";
+import { TargetStore } from "./target-store.ts";
+
+const SETTLE_CELLS = 4096;
+const TRANSACTIONS_PER_GENERATION = 8;
+
+export interface OpenStoreOptions {
+  readonly world: { readonly timers: Timers; readonly random: Random };
+  /** Region, device, index and settler are the store's once it is open: `close` closes them. After a failure they are not. */
+  readonly region: ScmRegion;
+  readonly device: BlockDevice;
+  readonly index: SettledIndex;
+  readonly settler: Settler;
+  /** Format: the region and the index are new and empty. */
+  readonly create: boolean;
+  /** Size of a log segment when creating; a sixteenth of the region, at most 32 MiB, unless given. */
+  readonly segmentBytes?: number;
+  /** Cells of one transaction of a settle, about; a generation of the log has eight times as many. */
+  readonly settleCells?: number;
+}
+
+/**
+ * Throws CORRUPT (damage, lost records, parts of different stores), VERSION (another format), ALREADY_EXISTS (create over
+ * an existing index), INVALID_ARGUMENT (a region too small), IO.
+ */
+export async function openStore(options: OpenStoreOptions): Promise<CellStore> {
+  const superblock = options.create ? await createStore(options) : await reopenSuperblock(options);
+  return recover(options, superblock);
+}
+
+async function createStore(options: OpenStoreOptions): Promise<Superblock> {
+  const { region, device, index, world } = options;
+  if (index.get("meta", STORE_ROW) !== undefined) {
+    throw new DaosError("ALREADY_EXISTS", 'Cannot create "store": its index has one already. Remove it or open it.');
+  }
+  const layout = planLayout(region.bytes.length, region.granularityBytes, options.segmentBytes);
+  const idBytes = new Uint8Array(STORE_ID_BYTES);
+  world.random.fill(idBytes);
+  const superblock: Superblock = {
+    storeId: byteString(idBytes),
+    generation: 1,
+    regionBytes: region.bytes.length,
+    segmentBytes: layout.segmentBytes,
+    segmentCount: layout.segmentCount,
+    deviceBytes: device.sizeBytes,
+  };
+  index.transact((transaction) => {
+    transaction.put("meta", STORE_ROW, encodeStoreRow(superblock.storeId, STORE_FORMAT_VERSION));
+    transaction.put("meta", SETTLED_ROW, encodeNumbers(SETTLED_ROW, [0, 0]));
+  });
+  index.refresh();
+  await writeSuperblock(region, 0, superblock);
+  await writeSuperblock(region, 1, superblock);
+  return superblock;
+}
+
+async function writeSuperblock(region: ScmRegion, copy: number, superblock: Superblock): Promise<void> {
+  const unitBytes = unitBytesOf(region.granularityBytes);
+  const offset = superblockOffset({ unitBytes }, copy);
+  const bytes = asBuffer(region.bytes);
+  bytes.fill(0, offset, offset + unitBytes);
+  encodeSuperblock(bytes, offset, superblock);
+  await region.persist(offset, unitBytes);
+}
+
+/** Finds the superblock and makes this opening's generation durable, in the copy that is not the newest. */
+async function reopenSuperblock(options: OpenStoreOptions): Promise<Superblock> {
+  const { region, device, index } = options;
+  const unitBytes = unitBytesOf(region.granularityBytes);
+  const copies = [0, 1].map((copy) => decodeSuperblock(region.bytes, superblockOffset({ unitBytes }, copy)));
+  const found = copies.reduce((best, copy) => ((copy?.generation ?? 0) > (best?.generation ?? 0) ? copy : best));
+  if (found === undefined) {
+    throw corrupt("region", "it has no superblock");
+  }
+  if (found.regionBytes !== region.bytes.length) {
+    throw corrupt("region", `it has ${region.bytes.length} bytes and was made with ${found.regionBytes}`);
+  }
+  if (found.deviceBytes > device.sizeBytes) {
+    throw corrupt("device", `it has ${device.sizeBytes} bytes and was ${found.deviceBytes}`);
+  }
+  const row = index.get("meta", STORE_ROW);
+  if (row === undefined) throw corrupt("settled index", "it is empty and the log is not");
+  const { storeId, version } = decodeStoreRow(row);
+  checkStoreVersion(version, "settled index");
+  if (storeId !== found.storeId) throw corrupt("store", "its region and its index belong to different stores");
+  const superblock = { ...found, generation: found.generation + 1 };
+  await writeSuperblock(region, copies[0] === found ? 1 : 0, superblock);
+  return superblock;
+}
+
+function layoutOf(superblock: Superblock, region: ScmRegion): LogLayout {
+  const { segmentBytes, segmentCount } = superblock;
+  const unitBytes = unitBytesOf(region.granularityBytes);
+  const fits = 2 * unitBytes + segmentBytes * segmentCount <= region.bytes.length;
+  if (!fits || segmentBytes % unitBytes !== 0 || segmentBytes === 0 || segmentCount === 0) {
+    throw corrupt("region", `its ${segmentCount} segments of ${segmentBytes} bytes do not fit this device`);
+  }
+  return { granularityBytes: region.granularityBytes, unitBytes, segmentBytes, segmentCount };
+}
+
+async function recover(options: OpenStoreOptions, superblock: Superblock): Promise<CellStore> {
+  const { region, index } = options;
+  const { storeId } = superblock;
+  const layout = layoutOf(superblock, region);
+  const state = settledState(index);
+  const transactionCells = options.settleCells ?? SETTLE_CELLS;
+  const generations = new Generations(transactionCells * TRANSACTIONS_PER_GENERATION);
+  const snapshots = new SnapshotRegistry();
+  const allocator = new ExtentAllocator(Math.floor(options.device.sizeBytes / BLOCK_BYTES));
+  const settled = readSettled(index, snapshots);
+  takeSettledBlocks(index, allocator);
+  const replay = new Replay(asBuffer(region.bytes), generations, snapshots, allocator);
+  const log = await recoverLog({
+    region,
+    layout,
+    storeId,
+    ...state,
+    generation: superblock.generation,
+    replay: (record) => replay.add(record),
+    segmentEnded: (ordinal) => generations.segmentEnded(ordinal),
+  });
+  return new TargetStore({
+    ...options,
+    ...options.world,
+    ...settled,
+    ...log,
+    storeId,
+    layout,
+    generations,
+    transactionCells,
+    snapshots,
+    generation: superblock.generation,
+    extents: new Extents(options.device, allocator),
+  });
+}
+
+/** What the index knows of the containers. */
+function readSettled(
+  index: SettledIndex,
+  snapshots: SnapshotRegistry,
+): { usage: Map<number, CellUsage>; aggregatedTo: Map<number, Epoch> } {
+  const usage = new Map<number, CellUsage>();
+  const aggregatedTo = new Map<number, Epoch>();
+  const rows = index.cursor("usage", "" as ByteString, "" as ByteString, false);
+  for (; rows.key !== undefined; rows.next()) usage.set(uint32OfKey(rows.key), usageOfRow(rows.key, rows.value));
+  const meta = index.cursor("meta", "" as ByteString, "" as ByteString, false);
+  for (; meta.key !== undefined; meta.next()) {
+    if (meta.key.startsWith(AGGREGATED_ROWS)) {
+      const [epoch] = decodeNumbers(meta.key, meta.value, 1) as [Epoch];
+      aggregatedTo.set(uint32OfKey(meta.key, AGGREGATED_ROWS.length), epoch);
+    } else if (meta.key.startsWith(SNAPSHOT_ROWS)) {
+      const epochs = decodeNumbers(meta.key, meta.value) as Epoch[];
+      snapshots.restore(uint32OfKey(meta.key, SNAPSHOT_ROWS.length), epochs);
+    }
+  }
+  return { usage, aggregatedTo };
+}
+
+function takeSettledBlocks(index: SettledIndex, allocator: ExtentAllocator): void {
+  visitSpace(index, (firstBlock, bits) => {
+    for (let place = 0; place < bits.length; place += 1) {
+      const byte = bits[place]!;
+      for (let bit = 0; byte >>> bit !== 0; bit += 1) {
+        if (((byte >>> bit) & 1) === 1 && !allocator.take(firstBlock + place * 8 + bit, 1)) {
+          throw corrupt("settled index", `block ${firstBlock + place * 8 + bit} is beyond the device`);
+        }
+      }
+    }
+  });
+}
+
+/** Brings replayed records into memory. They are durable, whatever sequence they have. */
+class Replay {
+  readonly #source: { bytes: Buffer; durableSequence: number };
+  readonly #generations: Generations;
+  readonly #snapshots: SnapshotRegistry;
+  readonly #allocator: ExtentAllocator;
+
+  constructor(bytes: Buffer, generations: Generations, snapshots: SnapshotRegistry, allocator: ExtentAllocator) {
+    this.#source = { bytes, durableSequence: Number.MAX_SAFE_INTEGER };
+    this.#generations = generations;
+    this.#snapshots = snapshots;
+    this.#allocator = allocator;
+  }
+
+  add(record: LogRecord): void {
+    for (const write of record.writes) {
+      const { key, epoch, kind, metaOffset, metaLength, inlineLength, extent } = write;
+      if (extent !== undefined) this.#take(extent.offset, extent.length);
+      const version = new LoggedVersion(
+        this.#source,
+        record.sequence,
+        epoch,
+        kind,
+        metaOffset,
+        metaLength,
+        inlineLength,
+        extent,
+      );
+      const dataBytes = extent === undefined ? Math.max(inlineLength, 0) : 8 + 4 * extent.checksums.length;
+      this.#generations.put(key, version, LOG_WRITE_BYTES + key.length + metaLength + dataBytes);
+    }
+    for (const { container, epochs } of record.snapshots) this.#snapshots.restore(container, epochs);
+  }
+
+  #take(offset: number, length: number): void {
+    if (this.#allocator.take(offset / BLOCK_BYTES, Math.ceil(length / BLOCK_BYTES))) return;
+    throw corrupt("log", `the extent at ${offset} is beyond the device or used by another version`);
+  }
+}
+
+function corrupt(what: string, state: string): DaosError {
+  return new DaosError(
+    "CORRUPT",
+    `Cannot open "${what}": ${state}. Restore the target from its redundancy or a backup.`,
+  );
+}

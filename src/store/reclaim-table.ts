@@ -1,0 +1,104 @@
+/**
+ * The reclaim ranges that are not done, as the index keeps them: working ones, and parked ones whose pass ended with
+ * something kept for a snapshot. A parked one works again when a snapshot of its container goes.
+ */
+import type { ByteString } from "../base/bytes.ts";
+import type { Epoch } from "../base/epoch.ts";
+import {
+  decodeReclaim,
+  encodeReclaim,
+  type ReclaimProgress,
+  reclaimPrefix,
+  reclaimSuffix,
+  uint32OfKey,
+} from "../format/settled-row.ts";
+import type { ReclaimRange } from "./cell.ts";
+import type { IndexReader, IndexTransaction } from "./settled-index.ts";
+
+/** First key after the working ones. */
+const PARKED_ROWS = "\x01" as ByteString;
+const STATE_BYTES = 1;
+const LAST = "\xff";
+
+export interface WorkingReclaim {
+  readonly key: ByteString;
+  readonly progress: ReclaimProgress;
+}
+
+/** Adds the range that the record of `sequence` carried at `place`. */
+export function addReclaim(transaction: IndexTransaction, range: ReclaimRange, sequence: number, place: number): void {
+  const prefix = reclaimPrefix(false, uint32OfKey(range.from), range.epoch);
+  const key = (prefix + reclaimSuffix(sequence, place)) as ByteString;
+  const { from, to, epoch } = range;
+  transaction.put("reclaim", key, encodeReclaim(key, { from, to, epoch, cursor: from, kept: false }));
+}
+
+/** Whether the container has a reclaim of this epoch: then tombstones of the same record belong to a punch under way. */
+export function hasReclaim(index: IndexReader, container: number, epoch: Epoch): boolean {
+  for (const parked of [false, true]) {
+    const prefix = reclaimPrefix(parked, container, epoch);
+    const cursor = index.cursor("reclaim", prefix, (prefix + LAST.repeat(11)) as ByteString, false);
+    const found = cursor.key !== undefined;
+    cursor.close();
+    if (found) return true;
+  }
+  return false;
+}
+
+/** True when there is none at all, parked or not. */
+export function noReclaims(index: IndexReader): boolean {
+  const cursor = index.cursor("reclaim", "" as ByteString, "" as ByteString, false);
+  const none = cursor.key === undefined;
+  cursor.close();
+  return none;
+}
+
+/** The first range that is not parked. */
+export function nextReclaim(index: IndexReader): WorkingReclaim | undefined {
+  const cursor = index.cursor("reclaim", "" as ByteString, PARKED_ROWS, false);
+  try {
+    if (cursor.key === undefined) return undefined;
+    return { key: cursor.key, progress: decodeReclaim(cursor.key, cursor.value) };
+  } finally {
+    cursor.close();
+  }
+}
+
+/** Remembers that the range is done up to `cursor`; undefined: to its end. */
+export function advanceReclaim(
+  transaction: IndexTransaction,
+  reclaim: WorkingReclaim,
+  cursor: ByteString | undefined,
+  kept: boolean,
+): void {
+  const { key, progress } = reclaim;
+  if (cursor !== undefined) {
+    transaction.put("reclaim", key, encodeReclaim(key, { ...progress, cursor, kept }));
+    return;
+  }
+  transaction.remove("reclaim", key);
+  if (kept) move(transaction, key, progress, PARKED_ROWS);
+}
+
+function move(transaction: IndexTransaction, key: ByteString, progress: ReclaimProgress, state: string): void {
+  const moved = (state + key.slice(STATE_BYTES)) as ByteString;
+  transaction.put("reclaim", moved, encodeReclaim(moved, { ...progress, cursor: progress.from, kept: false }));
+}
+
+/** Makes up to `limit` parked ranges of the container, or of all, work again. True when there may be more. */
+export function wakeReclaims(transaction: IndexTransaction, container: number | undefined, limit: number): boolean {
+  const from = container === undefined ? PARKED_ROWS : reclaimPrefix(true, container);
+  const to = container === undefined ? ("" as ByteString) : ((from + LAST.repeat(19)) as ByteString);
+  const found: WorkingReclaim[] = [];
+  const cursor = transaction.cursor("reclaim", from, to, false);
+  for (; cursor.key !== undefined && found.length < limit; cursor.next()) {
+    found.push({ key: cursor.key, progress: decodeReclaim(cursor.key, cursor.value) });
+  }
+  const more = cursor.key !== undefined;
+  cursor.close();
+  for (const { key, progress } of found) {
+    transaction.remove("reclaim", key);
+    move(transaction, key, progress, "\x00");
+  }
+  return more;
+}

@@ -1,0 +1,319 @@
+/**
+ * When background work happens: settling (the log is a quarter full, idle for a while, somebody waits for room), and
+ * between settles reclaim slices and aggregation passes. One piece of work at a time; foreground never waits for it
+ * except where the log is full. A settle takes one generation, the oldest; only when that finds the index full it takes
+ * everything at once, for punches logged later may make the room.
+ */
+import type { ByteString } from "../base/bytes.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
+import type { Timers } from "../contracts/world.ts";
+import type { Generations } from "./generations.ts";
+import type { Log } from "./log.ts";
+import type { MaintenanceResult, MaintenanceTask } from "./maintenance.ts";
+import type { SettleResult } from "./settle-batch.ts";
+import type { Settler } from "./settler.ts";
+import type { SnapshotRegistry } from "./snapshot-lists.ts";
+
+/** Settle when this share of the log's segments is in use. */
+const SETTLE_SHARE = 0.25;
+/** Settle what is logged after so long without writes. */
+export const IDLE_SETTLE_MS = 2000;
+/** Write a durable mark after so long without writes. */
+export const DURABLE_MARK_MS = 50;
+/** Try again after the index was full. */
+const FULL_RETRY_MS = 1000;
+
+export interface SchedulerHooks {
+  /** The generations up to the segment of this ordinal are about to be settled. */
+  settling(lastOrdinal: number): void;
+  settled(result: SettleResult): void;
+  /** Maintenance is about to change the index, and may have until `maintaining(false)`. */
+  maintaining(running: boolean): void;
+  maintained(result: MaintenanceResult): void;
+  /** The index is full, or no longer. */
+  fullChanged(error: DaosError | undefined): void;
+  /** Background work failed for good. */
+  failed(error: Error): void;
+}
+
+interface Aggregation {
+  readonly container: number;
+  cursor: ByteString;
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+export interface SchedulerOptions {
+  readonly log: Log;
+  readonly timers: Timers;
+  readonly settler: Settler;
+  readonly generations: Generations;
+  readonly snapshots: SnapshotRegistry;
+  readonly storeId: ByteString;
+  /** See SettleRequest. */
+  readonly transactionCells: number;
+  readonly hooks: SchedulerHooks;
+}
+
+export class SettleScheduler {
+  readonly #options: SchedulerOptions;
+  #busy = false;
+  #stopped: Error | undefined;
+  /** What is logged up to this sequence is to be settled. */
+  #settleUpTo = 0;
+  /** The last settle of one generation found the index full. */
+  #settleAll = false;
+  #checkScheduled = false;
+  #reclaimsPending = true;
+  /** Parked reclaims to wake: of all containers at first, for what parked them may be gone since. */
+  #wakes = new Set<number | undefined>([undefined]);
+  readonly #aggregations: Aggregation[] = [];
+  #draining = false;
+  #maintenancePostponed = false;
+  #drainWaiters: (() => void)[] = [];
+  #full: DaosError | undefined;
+  /** Records that the last settle that found the index full included. */
+  #fullSequence = 0;
+  #markTimer: (() => void) | undefined;
+  #idleTimer: (() => void) | undefined;
+  #retryTimer: (() => void) | undefined;
+  #idleSequence = 0;
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options;
+  }
+
+  /** Some records became durable. */
+  advanced(): void {
+    if (this.#stopped !== undefined) return;
+    this.#markTimer ??= this.#options.timers.after(DURABLE_MARK_MS, () => {
+      this.#markTimer = undefined;
+      if (this.#options.log.spans.length > 0) this.#options.log.mark();
+    });
+    if (this.#idleTimer === undefined) this.#armIdle();
+  }
+
+  #armIdle(): void {
+    this.#idleSequence = this.#options.log.lastSequence;
+    this.#idleTimer = this.#options.timers.after(IDLE_SETTLE_MS, () => {
+      this.#idleTimer = undefined;
+      if (this.#options.log.spans.length === 0) return;
+      if (this.#options.log.lastSequence === this.#idleSequence) this.settleNow();
+      else this.#armIdle();
+    });
+  }
+
+  /** The log goes on in another segment; the record that is the first in it comes next. */
+  segmentOpened(): void {
+    const { log, generations } = this.#options;
+    const ended = log.spans.at(-2)?.ordinal;
+    if (ended === undefined) return;
+    generations.segmentEnded(ended);
+    if (this.#logIsLong) this.settleNow();
+  }
+
+  get #logIsLong(): boolean {
+    const { log } = this.#options;
+    return log.spans.length > log.layout.segmentCount * SETTLE_SHARE;
+  }
+
+  /** Background work goes on, if there is any. */
+  start(): void {
+    if (this.#options.log.spans.length > 0) this.#armIdle();
+    if (this.#logIsLong) this.settleNow();
+    this.#schedule();
+  }
+
+  /** Settles what is logged now as soon as possible. */
+  settleNow(): void {
+    this.#settleUpTo = this.#options.log.lastSequence;
+    this.#schedule();
+  }
+
+  /** A snapshot of the container is gone: what was kept for it may be reclaimed. */
+  wakeReclaims(container: number): void {
+    this.#wakes.add(container);
+    this.#schedule();
+  }
+
+  /** See CellStore.aggregate. */
+  aggregate(container: number): Promise<void> {
+    if (this.#stopped !== undefined) return Promise.reject(this.#stopped);
+    return new Promise((resolve, reject) => {
+      this.#aggregations.push({ container, cursor: "" as ByteString, resolve, reject });
+      this.settleNow();
+    });
+  }
+
+  /** Why the index takes nothing now. */
+  get full(): DaosError | undefined {
+    return this.#full;
+  }
+
+  #schedule(): void {
+    if (this.#checkScheduled || this.#busy || this.#stopped !== undefined) return;
+    this.#checkScheduled = true;
+    this.#options.timers.soon(() => {
+      this.#checkScheduled = false;
+      this.#next();
+    });
+  }
+
+  #next(): void {
+    if (this.#busy || this.#stopped !== undefined) return;
+    const task = this.#settleDue() ? undefined : this.#nextTask();
+    if (task !== undefined) this.#run(this.#maintain(task));
+    else if (this.#settleDue()) this.#run(this.#settle());
+    else this.#releaseDrained();
+  }
+
+  #run(work: Promise<void>): void {
+    this.#busy = true;
+    const done = (): void => {
+      this.#busy = false;
+      this.#schedule();
+    };
+    work.then(done, (error: unknown) => {
+      this.#options.hooks.failed(error as Error);
+      done();
+    });
+  }
+
+  #settleDue(): boolean {
+    const { log } = this.#options;
+    const oldest = log.spans[0];
+    if (oldest === undefined || oldest.firstSequence > this.#settleUpTo) return false;
+    // While the index is full only further records, punches among them, can change anything.
+    return this.#full === undefined || log.lastSequence > this.#fullSequence;
+  }
+
+  async #settle(): Promise<void> {
+    const { log, snapshots, settler, hooks, storeId } = this.#options;
+    const isWhole = this.#settleAll;
+    const lastOrdinal = this.#freeze();
+    const spans = log.spans.filter(({ ordinal }) => ordinal <= lastOrdinal);
+    const { lastSequence } = spans.at(-1)!;
+    hooks.settling(lastOrdinal);
+    await durable(log, lastSequence);
+    try {
+      const result = await settler.settle({
+        storeId,
+        granularityBytes: log.layout.granularityBytes,
+        spans,
+        transactionCells: isWhole ? Number.MAX_SAFE_INTEGER : this.#options.transactionCells,
+        snapshots: snapshots.kept(log.durableSequence),
+      });
+      if (result.reclaimsAdded > 0) this.#reclaimsPending = true;
+      this.#maintenancePostponed = false;
+      this.#settleAll = result.lastOrdinal < lastOrdinal;
+      this.#setFull(undefined);
+      hooks.settled(result);
+    } catch (error) {
+      if (!hasCode(error, "NO_SPACE")) throw error;
+      this.#settleAll = true;
+      if (!isWhole) return;
+      this.#settleUpTo = 0;
+      this.#fullSequence = lastSequence;
+      this.#setFull(error);
+      this.#retryTimer ??= this.#options.timers.after(FULL_RETRY_MS, () => {
+        this.#retryTimer = undefined;
+        this.settleNow();
+      });
+    }
+  }
+
+  /** Freezes what is to be settled next, the oldest generation or all; returns the ordinal of its last segment. */
+  #freeze(): number {
+    const { log, generations } = this.#options;
+    const oldest = generations.oldestFrozen;
+    if (oldest !== undefined && !this.#settleAll) return oldest.lastOrdinal;
+    const lastOrdinal = log.seal().at(-1)!.ordinal;
+    generations.freeze(lastOrdinal);
+    return lastOrdinal;
+  }
+
+  #setFull(error: DaosError | undefined): void {
+    this.#full = error;
+    this.#options.hooks.fullChanged(error);
+  }
+
+  #nextTask(): MaintenanceTask | undefined {
+    if (this.#draining || this.#maintenancePostponed) return undefined;
+    for (const container of this.#wakes) return { kind: "wake", container };
+    if (this.#reclaimsPending) return { kind: "reclaim" };
+    const aggregation = this.#aggregations[0];
+    if (aggregation === undefined) return undefined;
+    return { kind: "aggregate", container: aggregation.container, cursor: aggregation.cursor };
+  }
+
+  async #maintain(task: MaintenanceTask): Promise<void> {
+    const { log, settler, snapshots, hooks } = this.#options;
+    hooks.maintaining(true);
+    try {
+      const result = await settler.maintain({ task, snapshots: snapshots.kept(log.durableSequence) });
+      hooks.maintained(result);
+      this.#sliceDone(task, result);
+    } catch (error) {
+      // Rewriting needs some room too. It goes on after the next settle, which may have brought punches.
+      if (!hasCode(error, "NO_SPACE")) throw error;
+      this.#maintenancePostponed = true;
+      this.#rejectAggregations(error);
+    } finally {
+      hooks.maintaining(false);
+    }
+  }
+
+  #sliceDone(task: MaintenanceTask, result: MaintenanceResult): void {
+    if (this.#full !== undefined) this.#fullSequence = 0;
+    const done = result.cursor === undefined;
+    if (task.kind === "wake" && done) {
+      this.#wakes.delete(task.container);
+      this.#reclaimsPending = true;
+    } else if (task.kind === "reclaim" && done) {
+      this.#reclaimsPending = false;
+    } else if (task.kind === "aggregate") {
+      const aggregation = this.#aggregations[0]!;
+      if (result.cursor !== undefined) aggregation.cursor = result.cursor;
+      else this.#aggregations.shift()?.resolve();
+    }
+  }
+
+  /** Settles all that is logged; resolves when it is done or cannot be done. Maintenance may stay for the next start. */
+  async drain(): Promise<void> {
+    if (this.#stopped !== undefined) return;
+    this.#draining = true;
+    this.#rejectAggregations(new DaosError("UNAVAILABLE", "Cannot aggregate: the store closes. Open it again."));
+    this.settleNow();
+    await new Promise<void>((resolve) => this.#drainWaiters.push(resolve));
+  }
+
+  #releaseDrained(): void {
+    for (const resolve of this.#drainWaiters.splice(0)) resolve();
+  }
+
+  #rejectAggregations(error: Error): void {
+    for (const aggregation of this.#aggregations.splice(0)) aggregation.reject(error);
+  }
+
+  /** Starts nothing any more. */
+  stop(error: Error): void {
+    if (this.#stopped !== undefined) return;
+    this.#stopped = error;
+    this.#markTimer?.();
+    this.#idleTimer?.();
+    this.#retryTimer?.();
+    this.#rejectAggregations(error);
+    this.#releaseDrained();
+  }
+
+  /** True while the settler works. */
+  get busy(): boolean {
+    return this.#busy;
+  }
+}
+
+function durable(log: Log, sequence: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    log.whenDurable(sequence, (error) => (error === undefined ? resolve() : reject(error)));
+  });
+}

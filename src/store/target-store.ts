@@ -1,0 +1,378 @@
+/**
+ * The store of one target: log, memtables, settled index and extents behind the CellStore interface. Opened by
+ * open-store.ts; the hot path is `admit`, `append`, `whenDurable` and `get`.
+ *
+ * After a failure of the medium the store is read-only: what is durable stays readable until it is closed.
+ */
+import type { ByteString } from "../base/bytes.ts";
+import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
+import { DaosError } from "../base/errors.ts";
+import { MAX_CELL_KEY_BYTES, MAX_SNAPSHOTS, MIB } from "../base/limits.ts";
+import { formatSize } from "../base/size.ts";
+import type { BlockDevice } from "../contracts/block-device.ts";
+import type { ScmRegion } from "../contracts/scm.ts";
+import type { Timers } from "../contracts/world.ts";
+import {
+  LOG_RECORD_HEADER_BYTES,
+  LOG_WRITE_BYTES,
+  logWriteBytes,
+  MAX_RECORD_ENTRIES,
+  type RecordSnapshots,
+} from "../format/log-record.ts";
+import { Admission } from "./admission.ts";
+import {
+  type CellStore,
+  type CellUsage,
+  type CellWrite,
+  type ExtentRef,
+  MAX_VERSION_META_BYTES,
+  type ReclaimRange,
+  type StoreSpace,
+  type Version,
+} from "./cell.ts";
+import { scanCells } from "./cell-scan.ts";
+import type { Extents } from "./extents.ts";
+import type { Generations } from "./generations.ts";
+import { Log, type SegmentSpan } from "./log.ts";
+import type { LogLayout } from "./log-layout.ts";
+import { LoggedVersion } from "./logged-version.ts";
+import type { SettleResult } from "./settle-batch.ts";
+import { SettleScheduler } from "./settle-scheduler.ts";
+import { ReadCache } from "./read-cache.ts";
+import { settledVersionAt, visitSettled } from "./settled-cells.ts";
+import type { IndexSpace, SettledIndex } from "./settled-index.ts";
+import type { Settler } from "./settler.ts";
+import type { SnapshotRegistry } from "./snapshot-lists.ts";
+
+/** Index space kept for punches and for what settling needs: this share, within the bounds below. */
+const INDEX_RESERVE_SHARE = 0.02;
+const MIN_INDEX_RESERVE_BYTES = 4 * MIB;
+const MAX_INDEX_RESERVE_SHARE = 0.25;
+/** A row takes about so many times its bytes in the index: keys, page fill. */
+const INDEX_GROWTH = 1.5;
+
+const NO_RECLAIMS: readonly ReclaimRange[] = [];
+const NO_WRITES: readonly CellWrite[] = [];
+const NO_SNAPSHOTS: readonly RecordSnapshots[] = [];
+const NO_USAGE: CellUsage = { scmBytes: 0, nvmeBytes: 0, versions: 0 };
+
+/** What recovery found and the caller gave. All of it is the store's from now on. */
+export interface TargetStoreParts {
+  readonly timers: Timers;
+  readonly region: ScmRegion;
+  readonly device: BlockDevice;
+  readonly index: SettledIndex;
+  readonly settler: Settler;
+  readonly storeId: ByteString;
+  readonly generation: number;
+  readonly layout: LogLayout;
+  readonly spans: SegmentSpan[];
+  readonly nextOrdinal: number;
+  readonly lastSequence: number;
+  readonly generations: Generations;
+  /** See SettleRequest. */
+  readonly transactionCells: number;
+  readonly snapshots: SnapshotRegistry;
+  readonly extents: Extents;
+  /** Settled usage, by container. */
+  readonly usage: Map<number, CellUsage>;
+  /** Highest epoch that may have been aggregated, by container. */
+  readonly aggregatedTo: Map<number, Epoch>;
+}
+
+export class TargetStore implements CellStore {
+  readonly #parts: TargetStoreParts;
+  readonly #log: Log;
+  readonly #generations: Generations;
+  readonly #index: SettledIndex;
+  readonly #extents: Extents;
+  readonly #admission: Admission;
+  readonly #scheduler: SettleScheduler;
+  readonly #cache = new ReadCache();
+  /** The index may change under the cache: what it holds could outlive the punch that hides it. */
+  #isMaintained = false;
+  #indexSpace: IndexSpace;
+  #closing: Promise<void> | undefined;
+
+  constructor(parts: TargetStoreParts) {
+    this.#parts = parts;
+    this.#generations = parts.generations;
+    this.#index = parts.index;
+    this.#extents = parts.extents;
+    this.#indexSpace = parts.index.space();
+    this.#log = new Log({
+      ...parts,
+      hooks: {
+        segmentOpened: () => this.#scheduler.segmentOpened(),
+        advanced: () => this.#scheduler.advanced(),
+        failed: (error) => this.#stop(error),
+      },
+    });
+    this.#admission = new Admission(this.#log, parts.timers, {
+      settleNow: () => this.#scheduler.settleNow(),
+      indexState: (recordBytes) => this.#indexState(recordBytes),
+      stuck: () => this.#scheduler.full,
+    });
+    this.#scheduler = new SettleScheduler({
+      ...parts,
+      log: this.#log,
+      hooks: {
+        settling: (lastOrdinal) => this.#raiseAggregated(lastOrdinal),
+        settled: (result) => this.#settled(result),
+        maintaining: (running) => this.#maintaining(running),
+        maintained: (result) => this.#indexChanged(result),
+        fullChanged: () => this.#admission.wake(),
+        failed: (error) => this.#failed(error),
+      },
+    });
+    this.#scheduler.start();
+  }
+
+  get durableSequence(): number {
+    return this.#log.durableSequence;
+  }
+
+  admit(recordBytes: number, options?: { punch?: boolean }): undefined | Promise<void> {
+    return this.#admission.admit(recordBytes, options?.punch === true);
+  }
+
+  append(writes: readonly CellWrite[], reclaims: readonly ReclaimRange[] = NO_RECLAIMS): number {
+    checkWrites(writes, reclaims);
+    if (this.#closing !== undefined) throw closed();
+    const sequence = this.#log.append(writes, reclaims, NO_SNAPSHOTS);
+    let position = this.#log.recordOffset + LOG_RECORD_HEADER_BYTES;
+    for (let index = 0; index < writes.length; index += 1) {
+      const write = writes[index]!;
+      const bytes = logWriteBytes(write);
+      const metaOffset = position + LOG_WRITE_BYTES + write.key.length;
+      const inlineLength = write.inline === undefined ? -1 : write.inline.length;
+      const version = new LoggedVersion(
+        this.#log,
+        sequence,
+        write.epoch,
+        write.kind,
+        metaOffset,
+        write.meta.length,
+        inlineLength,
+        write.extent,
+      );
+      this.#generations.put(write.key, version, bytes);
+      position += bytes;
+    }
+    return sequence;
+  }
+
+  whenDurable(sequence: number, callback: (error?: Error) => void): void {
+    this.#log.whenDurable(sequence, callback);
+  }
+
+  get(key: ByteString, epoch: Epoch): Version | undefined {
+    const logged = this.#generations.get(key, epoch);
+    if (logged !== undefined) return logged;
+    const isLatest = epoch === EPOCH_MAX && !this.#isMaintained;
+    const cached = isLatest ? this.#cache.get(key) : undefined;
+    if (cached !== undefined) return cached;
+    const settled = settledVersionAt(this.#index, key, epoch);
+    if (isLatest && settled !== undefined) this.#cache.put(key, settled);
+    return settled;
+  }
+
+  versions(key: ByteString, epoch: Epoch, visit: (version: Version) => boolean | undefined): void {
+    const limit = this.#generations.visit(key, epoch, visit);
+    if (limit !== undefined) visitSettled(this.#index, key, limit, visit);
+  }
+
+  scan(
+    from: ByteString,
+    to: ByteString,
+    epoch: Epoch,
+    visit: (key: ByteString, version: Version) => boolean | undefined,
+    options?: { reverse?: boolean },
+  ): void {
+    const range = { from, to, epoch, reverse: options?.reverse === true };
+    if (to === "" || from < to) scanCells(this.#generations.all, this.#index, range, visit);
+  }
+
+  async writeExtent(buffer: Uint8Array): Promise<ExtentRef> {
+    if (this.#closing !== undefined) throw closed();
+    if (this.#log.failure !== undefined) throw this.#log.failure;
+    return this.#extents.write(buffer);
+  }
+
+  sliceExtent(extent: ExtentRef, offset: number, length: number): ExtentRef {
+    return this.#extents.slice(extent, offset, length);
+  }
+
+  abandonExtent(extent: ExtentRef): void {
+    this.#extents.abandon(extent);
+  }
+
+  readExtent(extent: ExtentRef, offset: number, length: number, into: Uint8Array): Promise<void> {
+    return this.#extents.read(extent, offset, length, into);
+  }
+
+  setSnapshots(container: number, epochs: readonly Epoch[]): void {
+    const { snapshots } = this.#parts;
+    const before = snapshots.get(container);
+    if (before.length === epochs.length && before.every((epoch, index) => epoch === epochs[index])) return;
+    if (epochs.length > MAX_SNAPSHOTS) {
+      throw new DaosError(
+        "TOO_LARGE",
+        `Cannot keep ${epochs.length} snapshots: ${MAX_SNAPSHOTS} are allowed. Destroy some.`,
+      );
+    }
+    if (this.#closing !== undefined) throw closed();
+    const sequence = this.#log.append(NO_WRITES, NO_RECLAIMS, [{ container, epochs }]);
+    snapshots.replace(container, epochs, sequence);
+    if (before.every((epoch) => epochs.includes(epoch))) return;
+    this.#log.whenDurable(sequence, (error) => {
+      if (error === undefined) this.#scheduler.wakeReclaims(container);
+    });
+  }
+
+  get highestEpoch(): Epoch {
+    let highest = this.#parts.snapshots.highest;
+    for (const epoch of this.#parts.aggregatedTo.values()) if (epoch > highest) highest = epoch;
+    for (const memtable of this.#generations.all) {
+      for (const share of memtable.shares()) if (share.highestEpoch > highest) highest = share.highestEpoch;
+    }
+    return highest;
+  }
+
+  aggregatedTo(container: number): Epoch {
+    return this.#parts.aggregatedTo.get(container) ?? (0 as Epoch);
+  }
+
+  aggregate(container: number): Promise<void> {
+    return this.#scheduler.aggregate(container);
+  }
+
+  usage(container: number): CellUsage {
+    const settled = this.#parts.usage.get(container) ?? NO_USAGE;
+    const logged = this.#generations.usage(container);
+    return {
+      scmBytes: settled.scmBytes + logged.scmBytes,
+      nvmeBytes: settled.nvmeBytes + logged.nvmeBytes,
+      versions: settled.versions + logged.versions,
+    };
+  }
+
+  space(): StoreSpace {
+    const { segmentCount, segmentBytes } = this.#log.layout;
+    return {
+      scmTotalBytes: segmentCount * segmentBytes + this.#indexSpace.totalBytes,
+      scmUsedBytes: this.#log.usedBytes + this.#indexSpace.usedBytes,
+      nvmeTotalBytes: this.#extents.totalBytes,
+      nvmeUsedBytes: this.#extents.usedBytes,
+    };
+  }
+
+  /** Readers are told before it happens: the settler may commit at any moment from now on. */
+  #raiseAggregated(lastOrdinal: number): void {
+    const { aggregatedTo } = this.#parts;
+    for (const memtable of this.#generations.frozenUpTo(lastOrdinal)) {
+      for (const { container, highestEpoch } of memtable.shares()) {
+        if (highestEpoch > (aggregatedTo.get(container) ?? 0)) aggregatedTo.set(container, highestEpoch);
+      }
+    }
+  }
+
+  #settled(result: SettleResult): void {
+    // A generation that is settled in part goes on to show what it has, so its segments stay.
+    const lastOrdinal = this.#generations.dropUpTo(result.lastOrdinal);
+    if (lastOrdinal !== undefined) this.#log.release(lastOrdinal);
+    this.#indexChanged(result);
+  }
+
+  #maintaining(running: boolean): void {
+    this.#isMaintained = running;
+    this.#cache.clear();
+  }
+
+  #indexChanged(result: Pick<SettleResult, "usage" | "freed" | "space">): void {
+    this.#index.refresh();
+    this.#cache.clear();
+    for (const [container, usage] of result.usage) {
+      if (usage.versions === 0) this.#parts.usage.delete(container);
+      else this.#parts.usage.set(container, usage);
+    }
+    this.#indexSpace = result.space;
+    this.#extents.freed(result.freed);
+    this.#admission.wake();
+  }
+
+  #indexState(recordBytes: number): "room" | "settle" | DaosError {
+    if (this.#scheduler.full !== undefined) return this.#scheduler.full;
+    const { totalBytes, usedBytes } = this.#indexSpace;
+    const reserve = Math.min(
+      Math.max(totalBytes * INDEX_RESERVE_SHARE, MIN_INDEX_RESERVE_BYTES),
+      totalBytes * MAX_INDEX_RESERVE_SHARE,
+    );
+    const roomBytes = totalBytes - reserve - usedBytes;
+    const { unsettledBytes } = this.#generations;
+    if (roomBytes > (unsettledBytes + recordBytes) * INDEX_GROWTH) return "room";
+    if (roomBytes > 0 && this.#log.spans.length > 0) return "settle";
+    return new DaosError(
+      "NO_SPACE",
+      `Cannot write: SCM is full (${formatSize(usedBytes)} of ${formatSize(totalBytes)}). Delete data or extend the pool.`,
+    );
+  }
+
+  #failed(cause: Error): void {
+    if (this.#log.failure !== undefined) return;
+    this.#log.stop(
+      new DaosError(
+        "READ_ONLY",
+        `Cannot write: settling failed (${cause.message}). The target serves reads only; check its medium and restart it.`,
+        { cause },
+      ),
+    );
+  }
+
+  #stop(error: DaosError): void {
+    this.#admission.refuse(error);
+    this.#scheduler.stop(error);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const { timers, settler, region, device } = this.#parts;
+    this.#admission.refuse(closed());
+    await new Promise<void>((resolve) => this.#log.whenDurable(this.#log.lastSequence, () => resolve()));
+    await this.#scheduler.drain();
+    this.#scheduler.stop(closed());
+    while (this.#scheduler.busy || this.#log.busy) await new Promise<void>((resolve) => timers.soon(resolve));
+    await this.#extents.idle();
+    await settler.close();
+    await this.#index.close();
+    region.close();
+    await device.close();
+  }
+}
+
+function closed(): DaosError {
+  return new DaosError("UNAVAILABLE", "Cannot use the store: it is closed. Try again when the target has restarted.");
+}
+
+function checkWrites(writes: readonly CellWrite[], reclaims: readonly ReclaimRange[]): void {
+  if (writes.length > MAX_RECORD_ENTRIES || reclaims.length > MAX_RECORD_ENTRIES) {
+    throw new DaosError(
+      "TOO_LARGE",
+      `Cannot append "${writes.length} writes": a record has ${MAX_RECORD_ENTRIES}. Split it.`,
+    );
+  }
+  for (let index = 0; index < writes.length; index += 1) {
+    const { key, meta } = writes[index]!;
+    if (key.length < 4 || key.length > MAX_CELL_KEY_BYTES || meta.length > MAX_VERSION_META_BYTES) {
+      throw new DaosError(
+        "INVALID_ARGUMENT",
+        `Cannot append a key of ${key.length} and meta of ${meta.length} bytes: ` +
+          `4 to ${MAX_CELL_KEY_BYTES} and ${MAX_VERSION_META_BYTES} are allowed.`,
+      );
+    }
+  }
+}

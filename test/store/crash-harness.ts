@@ -1,0 +1,424 @@
+/**
+ * Runs a store on a machine that loses power again and again: random work, a power loss at a random point, recovery, and
+ * a comparison of everything the store shows with what it acknowledged. Prints nothing; throws with the seed on a failure.
+ */
+import { bytesEqual, type ByteString } from "../../src/base/bytes.ts";
+import type { Epoch } from "../../src/base/epoch.ts";
+import { BLOCK_BYTES, KIB } from "../../src/base/limits.ts";
+import { decodeNumbers, uint32OfKey } from "../../src/format/settled-row.ts";
+import { decodeSettledVersion, HISTORY_SUFFIX_BYTES } from "../../src/format/settled-version.ts";
+import { type CellStore, type CellWrite, type ExtentRef, VersionKind } from "../../src/store/cell.ts";
+import { versionBytes } from "../../src/store/cell-rewriter.ts";
+import { openStore } from "../../src/store/open-store.ts";
+import { settledState } from "../../src/store/settle-batch.ts";
+import { InlineSettler } from "../../src/store/settler.ts";
+import { visitSpace } from "../../src/store/space-table.ts";
+import { CrashMachine, type MachineOptions, PowerLossError } from "./crash-machine.ts";
+import { CrashModel } from "./crash-model.ts";
+import type { ModelIndex } from "./model-index.ts";
+
+const CONTAINERS = [1, 2];
+const SEGMENT_BYTES = 16 * KIB;
+/** Few, so that a settle takes several transactions, and the log has several generations. */
+const SETTLE_CELLS = 2;
+const NO_META = new Uint8Array(0);
+
+/** Names that are prefixes of each other, with and without the bytes that history appends. */
+const NAMES = ["", "a", "a\x00\x00\x00\x00\x00\x00\x00\x00", "a\xff\xff\xff\xff\xff\xff\xff\xff", "ab", "b\x00"];
+
+function cellKey(container: number, name: string): ByteString {
+  return (String.fromCharCode(0, 0, 0, container) + name) as ByteString;
+}
+
+export interface CrashCounts {
+  points: number;
+  closes: number;
+  operations: number;
+  commits: number;
+  persists: number;
+  /** Operations that were refused for want of space. */
+  refusals: number;
+  /** Where power failed, and how often. */
+  readonly places: Map<string, number>;
+}
+
+export class CrashHarness {
+  readonly machine: CrashMachine;
+  readonly model = new CrashModel();
+  readonly counts: CrashCounts = {
+    points: 0,
+    closes: 0,
+    operations: 0,
+    commits: 0,
+    persists: 0,
+    refusals: 0,
+    places: new Map(),
+  };
+  #store!: CellStore;
+  #index!: ModelIndex;
+  /** What went wrong outside of the harness's own calls. */
+  #unexpected: unknown;
+  readonly #seed: number;
+
+  constructor(options: MachineOptions) {
+    this.machine = new CrashMachine(options);
+    this.#seed = options.seed;
+  }
+
+  /** Passes `points` power losses. Throws what was found wrong, naming seed and point. */
+  async run(points: number): Promise<CrashCounts> {
+    try {
+      await this.#open(true);
+      while (this.counts.points < points) await this.#life();
+      return this.counts;
+    } catch (error) {
+      const where = `seed ${this.#seed}, point ${this.counts.points} (${this.machine.crashedIn})`;
+      throw new Error(`${where}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    }
+  }
+
+  async #open(create: boolean): Promise<void> {
+    const { machine } = this;
+    const region = machine.openRegion();
+    this.#index = machine.openIndex();
+    const settler = new InlineSettler(this.#index, (offset, length) =>
+      machine.regionMedium.slice(offset, offset + length),
+    );
+    this.#store = await openStore({
+      world: machine,
+      region,
+      device: machine.openDevice(),
+      index: this.#index,
+      settler,
+      create,
+      segmentBytes: SEGMENT_BYTES,
+      settleCells: SETTLE_CELLS,
+    });
+  }
+
+  /** From one power loss to the next. */
+  async #life(): Promise<void> {
+    const { machine } = this;
+    const { random } = machine;
+    machine.crashAt = machine.steps + 1 + random.below(60);
+    const turns = 1 + random.below(60);
+    for (let turn = 0; turn < turns && !machine.dead; turn += 1) {
+      const operations = 1 + random.below(4);
+      for (let count = 0; count < operations && !machine.dead; count += 1) {
+        try {
+          this.#operate();
+        } catch (error) {
+          this.#refused(error);
+        }
+      }
+      await this.#pass([0, 0.3, 1, 5, 60, 2500][random.below(6)]!);
+    }
+    if (!machine.dead && random.next() < 0.1) await this.#close();
+    machine.losePower("between operations");
+    this.counts.commits += this.#index.commits;
+    this.counts.persists = machine.persists;
+    await this.#recover();
+  }
+
+  async #close(): Promise<void> {
+    const closed = this.#store.close().then(() => true);
+    if (!(await this.#orCrash(closed))) return;
+    this.counts.closes += 1;
+    const { settledSequence } = settledState(this.#index);
+    if (settledSequence < this.model.acknowledged) throw new Error("close left records unsettled");
+  }
+
+  /** Lets simulated time pass; returns at a power loss too. */
+  async #pass(ms: number): Promise<void> {
+    const reached = Promise.withResolvers<boolean>();
+    this.machine.timers.after(ms, () => reached.resolve(true));
+    await this.#orCrash(reached.promise);
+  }
+
+  /** The promise's value, or undefined when power fails first. */
+  async #orCrash<T>(promise: Promise<T>): Promise<T | undefined> {
+    let settled = false;
+    let value: T | undefined;
+    let failure: unknown;
+    promise.then(
+      (result) => {
+        settled = true;
+        value = result;
+      },
+      (error: unknown) => {
+        settled = true;
+        failure = error;
+      },
+    );
+    while (!settled && !this.machine.dead) await new Promise(setImmediate);
+    if (this.machine.dead) return undefined;
+    if (failure !== undefined) throw failure;
+    if (this.#unexpected !== undefined) throw this.#unexpected;
+    return value;
+  }
+
+  async #recover(): Promise<void> {
+    const { machine, model } = this;
+    for (;;) {
+      await new Promise(setImmediate);
+      this.counts.points += 1;
+      this.counts.places.set(machine.crashedIn, (this.counts.places.get(machine.crashedIn) ?? 0) + 1);
+      machine.restart();
+      // Recovery itself may be struck.
+      if (machine.random.next() < 0.2) machine.crashAt = machine.steps + 1 + machine.random.below(3);
+      try {
+        await this.#orCrash(this.#open(false));
+      } catch (error) {
+        if (!(error instanceof PowerLossError)) throw error;
+      }
+      if (!machine.dead) break;
+    }
+    machine.crashAt = Number.POSITIVE_INFINITY;
+    model.recoverTo(this.#store.durableSequence);
+    for (const container of CONTAINERS) this.#store.setSnapshots(container, model.snapshotEpochs(container));
+    this.#checkAccounts();
+    await this.#checkEverything();
+  }
+
+  async #checkEverything(): Promise<void> {
+    const reads: Promise<void>[] = [];
+    for (const key of this.model.keys()) {
+      for (const viewer of this.model.viewers(uint32OfKey(key))) {
+        for (const { extent, bytes } of this.model.check(this.#store, key, viewer)) {
+          reads.push(this.#checkExtent(extent, bytes));
+        }
+      }
+    }
+    for (const container of CONTAINERS) {
+      for (const viewer of this.model.viewers(container)) {
+        this.model.checkScan(this.#store, container, viewer, false);
+        this.model.checkScan(this.#store, container, viewer, true);
+      }
+    }
+    this.model.checkPunches(this.#store);
+    await Promise.all(reads);
+  }
+
+  async #checkExtent(extent: ExtentRef, bytes: Uint8Array): Promise<void> {
+    const from = this.machine.random.below(bytes.length);
+    const length =
+      this.machine.random.next() < 0.5 ? bytes.length - from : 1 + this.machine.random.below(bytes.length - from);
+    const found = new Uint8Array(length);
+    await this.#store.readExtent(extent, from, length, found);
+    if (!bytesEqual(found, bytes.subarray(from, from + length))) throw new Error(`extent ${extent.offset} differs`);
+  }
+
+  /** Every taken block belongs to exactly one version of index or log, and usage adds up. Right after recovery. */
+  #checkAccounts(): void {
+    const { settledSequence } = settledState(this.#index);
+    this.model.logged = this.model.logged.filter((entry) => entry.sequence > settledSequence);
+    const taken = new Set<number>();
+    const take = (extent: ExtentRef): void => {
+      for (let block = extent.offset / BLOCK_BYTES; block * BLOCK_BYTES < extent.offset + extent.length; block += 1) {
+        if (taken.has(block)) throw new Error(`block ${block} is in two versions`);
+        taken.add(block);
+      }
+    };
+    const usage = new Map<number, [number, number, number]>();
+    for (const table of ["cells", "history"] as const) {
+      for (const [rowKey, row] of this.machine.tables.rows.get(table)!) {
+        const key = table === "cells" ? rowKey : (rowKey.slice(0, -HISTORY_SUFFIX_BYTES) as ByteString);
+        const version = decodeSettledVersion(key, row.slice());
+        const sums = usage.get(uint32OfKey(key)) ?? [0, 0, 0];
+        sums[0] += versionBytes(key, version);
+        sums[2] += 1;
+        if (version.extent !== undefined) {
+          take(version.extent);
+          sums[1] += Math.ceil(version.extent.length / BLOCK_BYTES) * BLOCK_BYTES;
+        }
+        usage.set(uint32OfKey(key), sums);
+      }
+    }
+    let settledBlocks = 0;
+    visitSpace(this.#index, (first, bits) => {
+      for (let block = 0; block < bits.length * 8; block += 1) {
+        if (((bits[block >>> 3]! >>> (block & 7)) & 1) === 0) continue;
+        settledBlocks += 1;
+        if (!taken.has(first + block)) throw new Error(`block ${first + block} is taken by nobody`);
+      }
+    });
+    if (settledBlocks !== taken.size) throw new Error("a settled extent is not in the bitmap");
+    for (const { extent } of this.model.logged) take(extent);
+    const used = this.#store.space().nvmeUsedBytes / BLOCK_BYTES;
+    if (used !== taken.size) throw new Error(`${used} blocks are taken, ${taken.size} are named`);
+    const rows = [...this.machine.tables.rows.get("usage")!];
+    const stored = new Map(rows.map(([key, row]) => [uint32OfKey(key), decodeNumbers(key, row)]));
+    if (JSON.stringify([...stored].sort()) !== JSON.stringify([...usage].sort())) {
+      throw new Error(`usage ${JSON.stringify([...stored])} instead of ${JSON.stringify([...usage])}`);
+    }
+  }
+
+  #operate(): void {
+    this.counts.operations += 1;
+    const choice = this.machine.random.next();
+    if (choice < 0.55) this.#put();
+    else if (choice < 0.63) this.#replace();
+    else if (choice < 0.82) void this.#putExtent().catch((error: unknown) => this.#refused(error));
+    else if (choice < 0.89) this.#punch();
+    else if (choice < 0.94) this.#createSnapshot();
+    else if (choice < 0.97) this.#destroySnapshot();
+    else if (choice < 0.98) this.#aggregate();
+    else this.#checkSome();
+    if (choice < 0.1) this.model.checkPunches(this.#store);
+  }
+
+  #refused(error: unknown): void {
+    const { code } = error as { code?: string };
+    if (code === "NO_SPACE") this.counts.refusals += 1;
+    if (!this.machine.dead && code !== "NO_SPACE" && code !== "UNAVAILABLE") this.#unexpected ??= error;
+  }
+
+  #randomKey(container = CONTAINERS[this.machine.random.below(CONTAINERS.length)]!): ByteString {
+    const { random } = this.machine;
+    if (random.next() < 0.3) return cellKey(container, NAMES[random.below(NAMES.length)]!);
+    return cellKey(container, `key ${random.below(25)}`);
+  }
+
+  #randomBytes(limit: number): Uint8Array {
+    const { random } = this.machine;
+    const bytes = new Uint8Array(random.below(limit));
+    bytes.fill(random.below(256));
+    random.fill(bytes.subarray(0, 8));
+    return bytes;
+  }
+
+  #randomKind(): VersionKind {
+    const choice = this.machine.random.next();
+    if (choice < 0.55) return VersionKind.value;
+    return choice < 0.8 ? VersionKind.part : VersionKind.tombstone;
+  }
+
+  #write(key: ByteString, epoch: Epoch): CellWrite {
+    const kind = this.#randomKind();
+    const meta = this.machine.random.next() < 0.5 ? NO_META : this.#randomBytes(20);
+    if (kind === VersionKind.tombstone) return { key, epoch, kind, meta };
+    const inline = this.#randomBytes(this.machine.random.next() < 0.1 ? 3000 : 300);
+    return this.machine.random.next() < 0.1 ? { key, epoch, kind, meta } : { key, epoch, kind, meta, inline };
+  }
+
+  /** True when a record may be appended in this turn. */
+  #admitted(bytes: number, punch = false): boolean {
+    const wait = this.#store.admit(bytes, { punch });
+    if (wait === undefined) return true;
+    wait.catch((error: unknown) => this.#refused(error));
+    return false;
+  }
+
+  #put(): void {
+    if (!this.#admitted(9500)) return;
+    const epoch = this.model.nextEpoch();
+    const keys = new Set([this.#randomKey()]);
+    while (this.machine.random.next() < 0.3) keys.add(this.#randomKey());
+    this.model.append(
+      this.#store,
+      [...keys].slice(0, 3).map((key) => this.#write(key, epoch)),
+      [],
+    );
+  }
+
+  /** An equal epoch in the same cell replaces. */
+  #replace(): void {
+    const key = this.#randomKey();
+    const newest = this.model.newest(key);
+    if (newest === undefined || !this.#admitted(3200)) return;
+    const write = this.#write(key, newest.epoch);
+    const complete = newest.kind !== VersionKind.part && write.kind === VersionKind.part;
+    this.model.append(this.#store, [complete ? { ...write, kind: VersionKind.value } : write], []);
+  }
+
+  async #putExtent(): Promise<void> {
+    const { random } = this.machine;
+    const bytes = this.#randomBytes(random.next() < 0.05 ? 200_000 : 20_000);
+    if (bytes.length === 0) return;
+    const extent = await this.#store.writeExtent(bytes.slice());
+    await this.#store.admit(600);
+    if (random.next() < 0.15) {
+      this.#store.abandonExtent(extent);
+      return;
+    }
+    const epoch = this.model.nextEpoch();
+    const kind = random.next() < 0.7 ? VersionKind.value : VersionKind.part;
+    const key = this.#randomKey();
+    const other = this.#randomKey();
+    if (bytes.length <= BLOCK_BYTES || random.next() < 0.5 || key === other) {
+      this.model.append(this.#store, [{ key, epoch, kind, meta: NO_META, extent }], [], [bytes]);
+      return;
+    }
+    const cut = BLOCK_BYTES * (1 + random.below(Math.floor((bytes.length - 1) / BLOCK_BYTES)));
+    const first = this.#store.sliceExtent(extent, 0, cut);
+    const second = this.#store.sliceExtent(extent, cut, bytes.length - cut);
+    const writes = [
+      { key, epoch, kind, meta: NO_META, extent: first },
+      { key: other, epoch, kind, meta: NO_META, extent: second },
+    ];
+    this.model.append(this.#store, writes, [], [bytes.subarray(0, cut), bytes.subarray(cut)]);
+  }
+
+  #punch(): void {
+    if (!this.#admitted(400, true)) return;
+    const container = CONTAINERS[this.machine.random.below(CONTAINERS.length)]!;
+    const [from, to] = [this.#randomKey(container), this.#randomKey(container)].sort() as [ByteString, ByteString];
+    const epoch = this.model.nextEpoch();
+    if (from === to) return;
+    const marker = cellKey(container, `~punch ${epoch}`);
+    const write = { key: marker, epoch, kind: VersionKind.tombstone, meta: NO_META };
+    const sequence = this.model.append(this.#store, [write], [{ from, to, epoch }]);
+    this.model.punches.push({ from, to, epoch, marker, sequence });
+  }
+
+  #createSnapshot(): void {
+    const container = CONTAINERS[this.machine.random.below(CONTAINERS.length)]!;
+    const epochs = this.model.snapshotEpochs(container);
+    if (epochs.length >= 5 || !this.#admitted(300)) return;
+    const epoch = this.model.nextEpoch();
+    this.#store.setSnapshots(container, [...epochs, epoch]);
+    const write = { key: cellKey(container, `~snapshot ${epoch}`), epoch, kind: VersionKind.value, meta: NO_META };
+    const createdBy = this.model.append(this.#store, [write], []);
+    this.model.snapshots.push({ container, epoch, createdBy, removedBy: undefined });
+  }
+
+  #destroySnapshot(): void {
+    const snapshots = this.model.snapshots.filter((snapshot) => snapshot.removedBy === undefined);
+    const snapshot = snapshots[this.machine.random.below(snapshots.length)];
+    if (snapshot === undefined || !this.#admitted(300, true)) return;
+    const { container } = snapshot;
+    const key = cellKey(container, `~snapshot ${snapshot.epoch}`);
+    const write = { key, epoch: this.model.nextEpoch(), kind: VersionKind.tombstone, meta: NO_META };
+    const store = this.#store;
+    snapshot.removedBy = this.model.append(store, [write], []);
+    store.whenDurable(snapshot.removedBy, (error) => {
+      if (error !== undefined || this.machine.dead || store !== this.#store) return;
+      this.model.snapshots = this.model.snapshots.filter((other) => other !== snapshot);
+      try {
+        store.setSnapshots(container, this.model.snapshotEpochs(container));
+      } catch (refusal) {
+        this.#refused(refusal);
+      }
+    });
+  }
+
+  #aggregate(): void {
+    void this.#store.aggregate(CONTAINERS[0]!).catch((error: unknown) => this.#refused(error));
+  }
+
+  /** Reads while work goes on, at now, at a snapshot, and at an epoch that is not aggregated yet. */
+  #checkSome(): void {
+    const { random } = this.machine;
+    for (const key of this.model.keys()) {
+      if (random.next() < 0.7) continue;
+      const container = uint32OfKey(key);
+      const removed = this.model.snapshots.filter((snapshot) => snapshot.removedBy !== undefined);
+      const viewers = this.model.viewers(container).filter((epoch) => !removed.some((one) => one.epoch === epoch));
+      const aggregated = Math.max(this.#store.aggregatedTo(container), this.model.prunedTo);
+      viewers.push((aggregated + random.below(this.model.lastEpoch - aggregated + 1)) as Epoch);
+      for (const { extent, bytes } of this.model.check(this.#store, key, viewers[random.below(viewers.length)]!)) {
+        void this.#checkExtent(extent, bytes).catch((error: unknown) => this.#refused(error));
+      }
+    }
+  }
+}

@@ -1,0 +1,273 @@
+/**
+ * What a store must show, kept beside it: cells with all versions, punches and snapshots, as a base that is known to be
+ * durable and the operations since. After a crash the operations up to the recovered sequence become the base.
+ */
+import { bytesEqual, type ByteString } from "../../src/base/bytes.ts";
+import type { Epoch } from "../../src/base/epoch.ts";
+import { uint32OfKey } from "../../src/format/settled-row.ts";
+import {
+  type CellStore,
+  type CellWrite,
+  type ExtentRef,
+  type ReclaimRange,
+  type Version,
+  VersionKind,
+} from "../../src/store/cell.ts";
+
+export interface ModelVersion {
+  readonly epoch: Epoch;
+  readonly kind: VersionKind;
+  readonly meta: Uint8Array;
+  /** Inline or in the extent. */
+  readonly bytes: Uint8Array | undefined;
+  readonly extent: ExtentRef | undefined;
+}
+
+interface ModelCell {
+  /** Newest first. */
+  readonly versions: readonly ModelVersion[];
+  /** Epochs of the punches that cover it, ascending. */
+  readonly punches: readonly Epoch[];
+}
+
+export interface ModelSnapshot {
+  readonly container: number;
+  readonly epoch: Epoch;
+  readonly createdBy: number;
+  removedBy: number | undefined;
+}
+
+interface ModelOperation {
+  readonly sequence: number;
+  readonly writes: readonly { key: ByteString; version: ModelVersion }[];
+  readonly reclaims: readonly ReclaimRange[];
+}
+
+const NOTHING: ModelCell = { versions: [], punches: [] };
+/** Punches that are watched. */
+const MAX_PUNCHES = 20;
+const LATEST = Number.MAX_SAFE_INTEGER as Epoch;
+
+function insert(versions: readonly ModelVersion[], version: ModelVersion): ModelVersion[] {
+  const kept = versions.filter((other) => other.epoch !== version.epoch);
+  const place = kept.findIndex((other) => other.epoch < version.epoch);
+  return place < 0 ? [...kept, version] : kept.toSpliced(place, 0, version);
+}
+
+/** Without tombstones that hide nothing. */
+function trimmed(versions: ModelVersion[]): ModelVersion[] {
+  while (versions.at(-1)?.kind === VersionKind.tombstone) versions.pop();
+  return versions;
+}
+
+export class CrashModel {
+  #base = new Map<ByteString, ModelCell>();
+  #live = new Map<ByteString, ModelCell>();
+  #operations: ModelOperation[] = [];
+  snapshots: ModelSnapshot[] = [];
+  /** Extents that log records name, by sequence: until they are settled. */
+  logged: { sequence: number; extent: ExtentRef }[] = [];
+  punches: { from: ByteString; to: ByteString; epoch: Epoch; marker: ByteString; sequence: number }[] = [];
+  /** Highest sequence the store called durable. */
+  acknowledged = 0;
+  lastEpoch = 0 as Epoch;
+  /** Below this epoch the model remembers only what snapshots see. */
+  prunedTo = 0 as Epoch;
+
+  nextEpoch(): Epoch {
+    this.lastEpoch = (this.lastEpoch + 1) as Epoch;
+    return this.lastEpoch;
+  }
+
+  keys(): ByteString[] {
+    return [...this.#live.keys()].sort();
+  }
+
+  /** The newest version of the cell, unless a punch hides it. */
+  newest(key: ByteString): ModelVersion | undefined {
+    const cell = this.#live.get(key) ?? NOTHING;
+    return visible(cell, LATEST)[0];
+  }
+
+  /**
+   * A punch is known by its tombstone, which hides other cells: it must stay while the store shows anything of them. Checks
+   * that for the last punches.
+   */
+  checkPunches(store: CellStore): void {
+    for (const { from, to, epoch, marker } of this.punches) {
+      const hidden = this.keys().find((key) => {
+        const newest = key >= from && key < to ? store.get(key, LATEST) : undefined;
+        return newest !== undefined && newest.epoch <= epoch;
+      });
+      if (hidden === undefined || store.get(marker, LATEST)?.epoch === epoch) continue;
+      throw new Error(`the punch at ${epoch} is forgotten while ${JSON.stringify(hidden)} is there`);
+    }
+  }
+
+  /** Appends to the store and remembers. `contents`: the bytes of the extents, by write. */
+  append(
+    store: CellStore,
+    writes: readonly CellWrite[],
+    reclaims: readonly ReclaimRange[],
+    contents: readonly (Uint8Array | undefined)[] = [],
+  ): number {
+    const sequence = store.append(writes, reclaims);
+    const versions = writes.map((write, index) => ({
+      key: write.key,
+      version: {
+        epoch: write.epoch,
+        kind: write.kind,
+        meta: write.meta.slice(),
+        bytes: write.inline?.slice() ?? contents[index],
+        extent: write.extent,
+      },
+    }));
+    const operation = { sequence, writes: versions, reclaims };
+    this.#operations.push(operation);
+    apply(this.#live, operation);
+    for (const { extent } of writes) if (extent !== undefined) this.logged.push({ sequence, extent });
+    store.whenDurable(sequence, (error) => {
+      if (error === undefined) this.acknowledged = Math.max(this.acknowledged, sequence);
+    });
+    return sequence;
+  }
+
+  /** What happened up to `sequence` has happened; the rest has not. */
+  recoverTo(sequence: number): void {
+    if (sequence < this.acknowledged) {
+      throw new Error(`acknowledged ${this.acknowledged}, recovered only ${sequence}`);
+    }
+    for (const operation of this.#operations) if (operation.sequence <= sequence) apply(this.#base, operation);
+    this.#operations = [];
+    this.logged = this.logged.filter((entry) => entry.sequence <= sequence);
+    this.punches = this.punches.filter((punch) => punch.sequence <= sequence).slice(-MAX_PUNCHES);
+    this.snapshots = this.snapshots.filter((snapshot) => snapshot.createdBy <= sequence);
+    for (const snapshot of this.snapshots) {
+      if (snapshot.removedBy !== undefined && snapshot.removedBy > sequence) snapshot.removedBy = undefined;
+    }
+    this.snapshots = this.snapshots.filter((snapshot) => snapshot.removedBy === undefined);
+    this.#prune();
+    this.prunedTo = this.lastEpoch;
+    this.#live = new Map(this.#base);
+  }
+
+  /** Forgets versions that no viewer sees. */
+  #prune(): void {
+    for (const [key, cell] of this.#base) {
+      const seen = new Set<ModelVersion>();
+      for (const viewer of this.viewers(uint32OfKey(key))) {
+        for (const version of visible(cell, viewer)) seen.add(version);
+      }
+      const versions = cell.versions.filter((version) => seen.has(version));
+      // The store may still show what a punch hides: the punches that viewers go by are remembered.
+      const floors = new Set(this.viewers(uint32OfKey(key)).map((viewer) => floorOf(cell, viewer)));
+      const punches = cell.punches.filter((epoch) => floors.has(epoch));
+      if (versions.length === 0 && punches.length === 0) this.#base.delete(key);
+      else this.#base.set(key, { versions, punches });
+    }
+  }
+
+  /** Epochs of the container that must be readable. */
+  viewers(container: number): Epoch[] {
+    const own = this.snapshots.filter((snapshot) => snapshot.container === container);
+    return [LATEST, ...own.map((snapshot) => snapshot.epoch)];
+  }
+
+  /** Epochs of the snapshots that count, ascending. */
+  snapshotEpochs(container: number): Epoch[] {
+    return this.viewers(container)
+      .slice(1)
+      .sort((left, right) => left - right);
+  }
+
+  /** Compares what the store shows of the cell at `viewer`; returns the extents whose bytes are still to be compared. */
+  check(store: CellStore, key: ByteString, viewer: Epoch): { extent: ExtentRef; bytes: Uint8Array }[] {
+    const cell = this.#live.get(key) ?? NOTHING;
+    const expected = trimmed(visible(cell, viewer));
+    const floor = floorOf(cell, viewer);
+    const found: Version[] = [];
+    store.versions(key, viewer, (version) => {
+      if (version.epoch > viewer) throw new Error(`version ${version.epoch} is newer than ${viewer}`);
+      if (version.epoch > floor) found.push(version);
+      return true;
+    });
+    while (found.at(-1)?.kind === VersionKind.tombstone) found.pop();
+    const where = `cell ${JSON.stringify(key)} at ${viewer}`;
+    if (found.length !== expected.length) {
+      const list = (versions: readonly { epoch: number; kind: number }[]): string =>
+        versions.map((version) => `${version.epoch}/${version.kind}`).join(" ");
+      throw new Error(`${where}: expected [${list(expected)}], found [${list(found)}]`);
+    }
+    return found.flatMap((version, index) => compare(where, expected[index]!, version));
+  }
+
+  /** Compares a scan of the whole container with the cells that must be in it. */
+  checkScan(store: CellStore, container: number, viewer: Epoch, reverse: boolean): void {
+    const prefix = String.fromCharCode(0, 0, 0, container) as ByteString;
+    const end = String.fromCharCode(0, 0, 0, container + 1) as ByteString;
+    const found: ByteString[] = [];
+    store.scan(
+      prefix,
+      end,
+      viewer,
+      (key, version) => {
+        const floor = floorOf(this.#live.get(key) ?? NOTHING, viewer);
+        if (version.epoch > floor && version.kind !== VersionKind.tombstone) found.push(key);
+        return true;
+      },
+      { reverse },
+    );
+    const expected = this.keys().filter((key) => {
+      const newest = visible(this.#live.get(key)!, viewer)[0];
+      return key.startsWith(prefix) && newest !== undefined && newest.kind !== VersionKind.tombstone;
+    });
+    if (reverse) expected.reverse();
+    if (JSON.stringify(found) !== JSON.stringify(expected)) {
+      throw new Error(`scan at ${viewer}: expected ${JSON.stringify(expected)}, found ${JSON.stringify(found)}`);
+    }
+  }
+}
+
+function apply(cells: Map<ByteString, ModelCell>, operation: ModelOperation): void {
+  for (const { key, version } of operation.writes) {
+    const cell = cells.get(key) ?? NOTHING;
+    cells.set(key, { versions: insert(cell.versions, version), punches: cell.punches });
+  }
+  for (const { from, to, epoch } of operation.reclaims) {
+    for (const [key, cell] of cells) {
+      if (key >= from && key < to) cells.set(key, { versions: cell.versions, punches: [...cell.punches, epoch] });
+    }
+  }
+}
+
+/** Versions at or before it are hidden from the viewer. */
+function floorOf(cell: ModelCell, viewer: Epoch): number {
+  return cell.punches.findLast((epoch) => epoch <= viewer) ?? -1;
+}
+
+function visible(cell: ModelCell, viewer: Epoch): ModelVersion[] {
+  const floor = floorOf(cell, viewer);
+  const seen: ModelVersion[] = [];
+  for (const version of cell.versions) {
+    if (version.epoch > viewer) continue;
+    if (version.epoch <= floor) break;
+    seen.push(version);
+    if (version.kind !== VersionKind.part) break;
+  }
+  return seen;
+}
+
+function compare(where: string, expected: ModelVersion, found: Version): { extent: ExtentRef; bytes: Uint8Array }[] {
+  const same =
+    expected.epoch === found.epoch &&
+    expected.kind === found.kind &&
+    bytesEqual(expected.meta, found.meta) &&
+    expected.extent?.offset === found.extent?.offset &&
+    expected.extent?.length === found.extent?.length;
+  if (!same) throw new Error(`${where}: expected epoch ${expected.epoch}, found ${found.epoch} or other content`);
+  if (found.extent !== undefined) return [{ extent: found.extent, bytes: expected.bytes! }];
+  if (expected.bytes === undefined ? found.inline !== undefined : !bytesEqual(expected.bytes, found.inline!)) {
+    throw new Error(`${where}: bytes differ`);
+  }
+  return [];
+}

@@ -1,0 +1,31 @@
+/**
+ * Power loss at a thousand points: whatever was acknowledged is there afterwards, nothing else is, and every account adds
+ * up. scripts/crash-points.ts runs as many more as one likes. And the check is checked: a lie of the medium is found.
+ */
+import { expect, test } from "bun:test";
+import { CrashHarness } from "./crash-harness.ts";
+
+const PERSIST_GRANULARITY = [4096, 512, 64];
+
+test("a store that loses power at 1,000 points keeps what it acknowledged, exactly", async () => {
+  for (const [index, granularityBytes] of PERSIST_GRANULARITY.entries()) {
+    const harness = new CrashHarness({ seed: 100 + index, granularityBytes });
+    const counts = await harness.run(340);
+    for (const place of ["persist", "device write", "before commit", "after commit"]) {
+      expect(counts.places.get(place) ?? 0).toBeGreaterThan(10);
+    }
+  }
+}, 120_000);
+
+test("a store with a small index and device keeps what it acknowledged when both run full", async () => {
+  const harness = new CrashHarness({ seed: 200, indexBytes: 40_000, deviceBytes: 256 * 1024 });
+  const counts = await harness.run(150);
+  expect(counts.refusals).toBeGreaterThan(100);
+}, 60_000);
+
+test("canary: a medium that skips one persist is found out", async () => {
+  for (const lyingPersist of [4, 5, 6, 11, 16, 29]) {
+    const harness = new CrashHarness({ seed: lyingPersist, lyingPersist });
+    await expect(harness.run(40)).rejects.toThrow(/^seed/);
+  }
+});

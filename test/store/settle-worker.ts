@@ -1,0 +1,15 @@
+/** The settle thread of thread-settler.test.ts: the first message is the index's path and the shared log. */
+import type { Thread } from "../../src/contracts/world.ts";
+import { MIB } from "../../src/base/limits.ts";
+import { openLmdbIndex } from "../../src/store/lmdb-index.ts";
+import { serveSettle } from "../../src/store/settle-service.ts";
+import { parentThread } from "../../src/world/thread.ts";
+
+const parent: Thread = parentThread();
+parent.onMessage((message) => {
+  const { path, log } = message as { path: string; log: Uint8Array };
+  serveSettle(parent, {
+    openIndex: () => openLmdbIndex({ path, sizeBytes: 64 * MIB }),
+    openLog: () => (offset, length) => log.subarray(offset, offset + length),
+  });
+});
