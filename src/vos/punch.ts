@@ -1,0 +1,176 @@
+/**
+ * Punches of akeys, dkeys and objects. A subtree of few akeys is punched akey by akey, which leaves nothing behind once it is
+ * aggregated; a larger one gets a punch in its own cell, and its space is reclaimed in the background. A punch of what does
+ * not exist writes nothing.
+ */
+import { assert } from "../base/assert.ts";
+import type { ByteString } from "../base/bytes.ts";
+import type { Epoch } from "../base/epoch.ts";
+import type { ObjectId } from "../base/object-id.ts";
+import { ObjectFlag } from "../format/object-request.ts";
+import { type CellWrite, VersionKind } from "../store/cell.ts";
+import { akeyPrefix, beneathStart, dkeyPrefix, OBJECT_PREFIX_BYTES, ownCellKey, prefixEnd } from "./cell-key.ts";
+import { CellWalk } from "./cell-walk.ts";
+import { DKEY_PUNCH_META, encodeObjectMeta, MetaType, NO_META, ObjectCellFlag } from "./cell-meta.ts";
+import { checkConditions, checkFlags, LATEST } from "./condition.ts";
+import type { ObjectState } from "./object-state.ts";
+import { appendPunch, nothingPunched, type PunchRecord } from "./punch-record.ts";
+import { type AkeyRequest, refusedWrite, type WriteOutcome } from "./single-value.ts";
+import { checkKeys, isLive, Seen, type TargetObjects } from "./target-objects.ts";
+
+/** Cells looked at to find the akeys that are punched one by one. */
+const MAX_PUNCH_CELLS = 4096;
+
+export interface ObjectRequestKeys {
+  readonly oid: ObjectId;
+  readonly flags?: number;
+}
+export interface DkeyRequest extends ObjectRequestKeys {
+  readonly dkey: ByteString;
+}
+
+export class Punches {
+  readonly #target: TargetObjects;
+
+  constructor(target: TargetObjects) {
+    this.#target = target;
+  }
+
+  /**
+   * Flags: ifObjectExists, ifDkeyExists, ifAkeyExists. Errors: INVALID_ARGUMENT, TOO_LARGE, NOT_FOUND, READ_ONLY,
+   * UNAVAILABLE, OVERLOADED, NO_SPACE (the reserve for punches is used up).
+   */
+  punchAkey(container: number, request: AkeyRequest): WriteOutcome | Promise<WriteOutcome> {
+    checkKeys(request.dkey, request.akey);
+    checkFlags(request.flags ?? 0, ObjectFlag.ifObjectExists | ObjectFlag.ifDkeyExists | ObjectFlag.ifAkeyExists);
+    return appendPunch(this.#target, () => this.#akey(container, request));
+  }
+
+  /** As punchAkey; flags ifObjectExists, ifDkeyExists. */
+  punchDkey(container: number, request: DkeyRequest): WriteOutcome | Promise<WriteOutcome> {
+    checkKeys(request.dkey, "");
+    checkFlags(request.flags ?? 0, ObjectFlag.ifObjectExists | ObjectFlag.ifDkeyExists);
+    return appendPunch(this.#target, () => {
+      const state = this.#target.object(container, request.oid);
+      const seen = new Seen();
+      const dkey = dkeyPrefix(state.prefix, request.dkey);
+      const floor = this.#target.floor(state, dkey, LATEST, seen);
+      return this.#subtree(state, "dkey", dkey, floor, request.flags ?? 0, seen);
+    });
+  }
+
+  /** As punchAkey; flag ifObjectExists. */
+  punchObject(container: number, request: ObjectRequestKeys): WriteOutcome | Promise<WriteOutcome> {
+    checkFlags(request.flags ?? 0, ObjectFlag.ifObjectExists);
+    return appendPunch(this.#target, () => {
+      const state = this.#target.object(container, request.oid);
+      const seen = new Seen();
+      seen.add(this.#target.pending(state.sequence));
+      return this.#subtree(state, "object", state.prefix, state.punchEpoch, request.flags ?? 0, seen);
+    });
+  }
+
+  #akey(container: number, request: AkeyRequest): PunchRecord | WriteOutcome {
+    const target = this.#target;
+    const state = target.object(container, request.oid);
+    const dkey = dkeyPrefix(state.prefix, request.dkey);
+    const akey = akeyPrefix(dkey, request.akey);
+    const seen = new Seen();
+    const flags = request.flags ?? 0;
+    if (flags !== 0) {
+      const error = checkConditions(target, state, flags, LATEST, seen, dkey, akey);
+      if (error !== undefined) return refusedWrite(error, seen.sequence);
+    }
+    const floor = target.floor(state, dkey, LATEST, seen);
+    const version = target.store.get(ownCellKey(akey), LATEST);
+    if (version !== undefined) seen.add(version.sequence);
+    const isArray = version?.meta[0] === MetaType.array;
+    const live = isLive(version, floor);
+    const epoch = target.containers.writeEpoch();
+    if (!live) return nothingPunched(epoch, seen.sequence);
+    const record: PunchRecord = { epoch, writes: [], reclaims: [] };
+    addAkeyPunch(record, akey, isArray);
+    return record;
+  }
+
+  /** Punches a dkey or an object as a whole. */
+  #subtree(
+    state: ObjectState,
+    unit: "dkey" | "object",
+    prefix: string,
+    floor: number,
+    flags: number,
+    seen: Seen,
+  ): PunchRecord | WriteOutcome {
+    const target = this.#target;
+    if (flags !== 0) {
+      const error = checkConditions(target, state, flags, LATEST, seen, unit === "dkey" ? prefix : "", "");
+      if (error !== undefined) return refusedWrite(error, seen.sequence);
+    }
+    const akeys = this.#visibleAkeys(state, unit, prefix, floor, seen);
+    const epoch = target.containers.writeEpoch();
+    if (akeys?.length === 0) return nothingPunched(epoch, seen.sequence);
+    const record: PunchRecord = { epoch, writes: [], reclaims: [] };
+    let next: { flags: number; punchEpoch: number } | undefined;
+    if (akeys !== undefined) {
+      for (const akey of akeys) addAkeyPunch(record, akey, this.#isArray(akey));
+      const isIdle = state.flags === ObjectCellFlag.arrays && state.punchEpoch === 0;
+      if (unit === "object" && isIdle) next = { flags: 0, punchEpoch: 0 };
+    } else {
+      record.reclaims.push({ from: beneathStart(prefix), to: prefixEnd(prefix), epoch });
+      if (unit === "object") next = { flags: state.flags & ObjectCellFlag.dkeyPunches, punchEpoch: epoch };
+      else {
+        record.writes.push({ key: ownCellKey(prefix), epoch, kind: VersionKind.value, meta: DKEY_PUNCH_META });
+        if ((state.flags & ObjectCellFlag.dkeyPunches) === 0) {
+          next = { flags: state.flags | ObjectCellFlag.dkeyPunches, punchEpoch: state.punchEpoch };
+        }
+      }
+    }
+    if (next === undefined) return record;
+    record.writes.push(objectCell(state, next, epoch));
+    return { ...record, appended: (sequence) => void Object.assign(state, next, { epoch, sequence }) };
+  }
+
+  #isArray(akey: string): boolean {
+    return this.#target.store.get(ownCellKey(akey), LATEST)?.meta[0] === MetaType.array;
+  }
+
+  /** The visible akeys of a subtree if they are few and soon found; undefined when there are, or may be, more. */
+  #visibleAkeys(
+    state: ObjectState,
+    unit: "dkey" | "object",
+    prefix: string,
+    floor: number,
+    seen: Seen,
+  ): string[] | undefined {
+    const akeys: string[] = [];
+    const within = unit === "dkey" ? { object: state.prefix, dkey: prefix, floor } : { object: state.prefix, floor };
+    const walk = new CellWalk(
+      this.#target,
+      "akey",
+      { from: beneathStart(prefix), to: prefixEnd(prefix) },
+      LATEST,
+      seen,
+      within,
+    );
+    const done = walk.step(MAX_PUNCH_CELLS, (akey) => {
+      akeys.push(akey);
+      return akeys.length <= this.#target.limits.singlyPunchedAkeys;
+    });
+    return done ? akeys : undefined;
+  }
+}
+
+function addAkeyPunch(record: PunchRecord, akey: string, isArray: boolean): void {
+  const { epoch } = record;
+  record.writes.push({ key: ownCellKey(akey), epoch, kind: VersionKind.tombstone, meta: NO_META });
+  if (isArray) record.reclaims.push({ from: beneathStart(akey), to: prefixEnd(akey), epoch });
+}
+
+/** A tombstone when the object cell has nothing left to say. */
+function objectCell(state: ObjectState, next: { flags: number; punchEpoch: number }, epoch: Epoch): CellWrite {
+  assert(state.prefix.length === OBJECT_PREFIX_BYTES, "an object prefix has a fixed length");
+  const key = ownCellKey(state.prefix);
+  if (next.flags === 0 && next.punchEpoch === 0) return { key, epoch, kind: VersionKind.tombstone, meta: NO_META };
+  return { key, epoch, kind: VersionKind.value, meta: encodeObjectMeta(next.flags, next.punchEpoch) };
+}

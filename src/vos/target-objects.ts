@@ -1,0 +1,131 @@
+/**
+ * What all operations on one target's objects share: the store, the clock, the open containers, the objects' states, and
+ * the rules of visibility. A version is visible at epoch e when it is not newer than e and no punch of its object, dkey or
+ * akey at or before e is newer than it. The *floor* of a dkey is the newest such punch of object or dkey: what is at or
+ * below it is hidden.
+ */
+import type { Timers } from "../contracts/world.ts";
+import type { Epoch, HybridLogicalClock } from "../base/epoch.ts";
+import { DaosError } from "../base/errors.ts";
+import { MAX_AKEY_BYTES, MAX_DKEY_BYTES } from "../base/limits.ts";
+import { OBJECT_ID_BYTES, type ObjectId } from "../base/object-id.ts";
+import { type CellStore, type Version, VersionKind } from "../store/cell.ts";
+import { ownCellKey } from "./cell-key.ts";
+import { ObjectCellFlag } from "./cell-meta.ts";
+import { type ObjectState, ObjectStates } from "./object-state.ts";
+import { Containers } from "./snapshots.ts";
+
+/** Limits of single steps; smaller ones than the defaults serve tests. */
+export interface StepLimits {
+  /** Cells that a walk looks at before it gives up its turn. */
+  readonly stepCells: number;
+  /** Parts of one window that a read or write meets before it asks for their merge. */
+  readonly windowParts: number;
+  /** Akeys that a punch of their dkey or object punches one by one; more are punched as a whole. */
+  readonly singlyPunchedAkeys: number;
+}
+
+const DEFAULT_LIMITS: StepLimits = { stepCells: 2000, windowParts: 16, singlyPunchedAkeys: 16 };
+
+export interface TargetObjectsOptions {
+  readonly store: CellStore;
+  readonly clock: HybridLogicalClock;
+  readonly timers: Pick<Timers, "soon">;
+  /** Zeroed memory for what is read from and written to the NVMe tier; aligned memory saves copies. */
+  readonly allocate?: (sizeBytes: number) => Uint8Array;
+  /** Takes back what `allocate` gave and the caller of an operation does not get. */
+  readonly release?: (buffer: Uint8Array) => void;
+  readonly maxObjectStates?: number;
+  readonly limits?: Partial<StepLimits>;
+}
+
+/** Collects the newest sequence of everything a decision rests on. */
+export class Seen {
+  sequence = 0;
+
+  add(sequence: number): void {
+    if (sequence > this.sequence) this.sequence = sequence;
+  }
+}
+
+export class TargetObjects {
+  readonly store: CellStore;
+  readonly clock: HybridLogicalClock;
+  readonly containers: Containers;
+  readonly states: ObjectStates;
+  readonly allocate: (sizeBytes: number) => Uint8Array;
+  readonly release: (buffer: Uint8Array) => void;
+  readonly limits: StepLimits;
+  readonly #timers: Pick<Timers, "soon">;
+
+  constructor(options: TargetObjectsOptions) {
+    this.store = options.store;
+    this.clock = options.clock;
+    this.#timers = options.timers;
+    this.limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.allocate = options.allocate ?? ((sizeBytes) => new Uint8Array(sizeBytes));
+    this.clock.restore(options.store.highestEpoch);
+    this.release = options.release ?? (() => undefined);
+    this.containers = new Containers(options.store, options.clock);
+    this.states = new ObjectStates(options.store, options.maxObjectStates);
+  }
+
+  /** Lets other work run: resolves after the I/O events of this turn. */
+  pause(): Promise<void> {
+    return new Promise((resolve) => this.#timers.soon(resolve));
+  }
+
+  /** The state of an object in an open container. Throws NOT_FOUND, INVALID_ARGUMENT. */
+  object(container: number, oid: ObjectId): ObjectState {
+    if (oid.length !== OBJECT_ID_BYTES) {
+      throw new DaosError(
+        "INVALID_ARGUMENT",
+        `Cannot use an object id of ${oid.length} bytes: it has ${OBJECT_ID_BYTES}.`,
+      );
+    }
+    return this.states.get(this.containers.get(container), oid);
+  }
+
+  /** The floor of a dkey at `epoch`; 0 when neither it nor its object was punched. */
+  floor(state: ObjectState, dkey: string, epoch: Epoch, seen: Seen): number {
+    if (state.epoch === 0) return 0;
+    if (state.sequence > seen.sequence) seen.add(this.pending(state.sequence));
+    const objectPunch = this.states.punchEpochAt(state, epoch);
+    if ((state.flags & ObjectCellFlag.dkeyPunches) === 0) return objectPunch;
+    const version = this.store.get(ownCellKey(dkey), epoch);
+    if (version === undefined) return objectPunch;
+    seen.add(version.sequence);
+    if (version.kind === VersionKind.tombstone) return objectPunch;
+    return Math.max(objectPunch, version.epoch);
+  }
+
+  /** The sequence if it may not be durable yet, else 0. */
+  pending(sequence: number): number {
+    return sequence > this.store.durableSequence ? sequence : 0;
+  }
+
+  /** As CellStore.admit: once it returned undefined, or its promise resolved, append within the turn. */
+  admit(recordBytes: number, punch: boolean): undefined | Promise<void> {
+    return this.store.admit(recordBytes, punch ? PUNCH : undefined);
+  }
+}
+
+const PUNCH = { punch: true };
+
+/** Throws TOO_LARGE when a key is over its limit. */
+export function checkKeys(dkey: string, akey: string): void {
+  if (dkey.length > MAX_DKEY_BYTES) throw keyTooLong("dkey", dkey.length, MAX_DKEY_BYTES);
+  if (akey.length > MAX_AKEY_BYTES) throw keyTooLong("akey", akey.length, MAX_AKEY_BYTES);
+}
+
+function keyTooLong(what: string, length: number, limit: number): DaosError {
+  return new DaosError(
+    "TOO_LARGE",
+    `Cannot use a ${what} of ${length} bytes: ${limit} are allowed. Use a shorter key.`,
+  );
+}
+
+/** True when the version holds something that a floor does not hide. */
+export function isLive(version: Version | undefined, floor: number): version is Version {
+  return version !== undefined && version.kind !== VersionKind.tombstone && version.epoch > floor;
+}

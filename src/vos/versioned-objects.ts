@@ -1,0 +1,176 @@
+/**
+ * The versioned object store of one target: objects of dkeys, dkeys of akeys, under each akey a single value or an array;
+ * every update and punch with an epoch, every read at one. Built on a CellStore; owns the meaning of its cells.
+ *
+ * Every operation decides and appends in one turn of the event loop, so operations are atomic and in the order of their
+ * epochs. Results come at once when nothing has to be waited for, else as a promise. Each carries `sequence`: nothing of
+ * the result, a refusal included, may be told to anybody before `CellStore.whenDurable(sequence)`.
+ */
+import type { Epoch } from "../base/epoch.ts";
+import type { CellUsage } from "../store/cell.ts";
+import { type ArrayReadOutcome, ArrayReads, type RecordRange } from "./array-read.ts";
+import { ArrayWrites } from "./array-write.ts";
+import { type ChangeListRequest, ChangeLists, type ChangePage } from "./change-list.ts";
+import {
+  type AkeyListRequest,
+  type DkeyListRequest,
+  Enumerations,
+  type KeyPage,
+  type ObjectPage,
+  type PageRequest,
+} from "./enumeration.ts";
+import { type ExtentListRequest, ExtentLists, type ExtentPage } from "./extent-list.ts";
+import { KeyQueries, type KeyQueryOutcome, type KeyQueryRequest } from "./key-query.ts";
+import { type DkeyRequest, type ObjectRequestKeys, Punches } from "./punch.ts";
+import {
+  type AkeyReadRequest,
+  type AkeyRequest,
+  type FetchOutcome,
+  SingleValues,
+  type WriteOutcome,
+} from "./single-value.ts";
+import { TargetObjects, type TargetObjectsOptions } from "./target-objects.ts";
+import { type MergeCounters, WindowMerges } from "./window-merge.ts";
+
+export class VersionedObjects {
+  readonly #target: TargetObjects;
+  readonly #values: SingleValues;
+  readonly #arrayReads: ArrayReads;
+  readonly #arrayWrites: ArrayWrites;
+  readonly #punches: Punches;
+  readonly #enumerations: Enumerations;
+  readonly #extents: ExtentLists;
+  readonly #queries: KeyQueries;
+  readonly #changes: ChangeLists;
+  readonly #merges: WindowMerges;
+
+  /**
+   * Takes over a store that was just opened, and moves the clock past every epoch in it. Call it in the turn in which the
+   * store is handed over: snapshots are loaded before anything is read.
+   */
+  constructor(options: TargetObjectsOptions) {
+    const target = new TargetObjects(options);
+    this.#target = target;
+    this.#merges = new WindowMerges(target);
+    const crowded = this.#merges.request.bind(this.#merges);
+    this.#values = new SingleValues(target);
+    this.#arrayReads = new ArrayReads(target, crowded);
+    this.#arrayWrites = new ArrayWrites(target, crowded);
+    this.#punches = new Punches(target);
+    this.#enumerations = new Enumerations(target);
+    this.#extents = new ExtentLists(target);
+    this.#queries = new KeyQueries(target, this.#extents);
+    this.#changes = new ChangeLists(target);
+  }
+
+  /** See SingleValues.fetch: `value` may be a view, valid until the caller awaits. */
+  fetchValue(container: number, request: AkeyReadRequest): FetchOutcome | Promise<FetchOutcome> {
+    return this.#values.fetch(container, request);
+  }
+
+  /** See SingleValues.update. */
+  updateValue(container: number, request: AkeyRequest, value: Uint8Array): WriteOutcome | Promise<WriteOutcome> {
+    return this.#values.update(container, request, value);
+  }
+
+  /** See ArrayReads.read: `bytes` may be a view, valid until the caller awaits. */
+  readArray(container: number, request: AkeyReadRequest & RecordRange): ArrayReadOutcome | Promise<ArrayReadOutcome> {
+    return this.#arrayReads.read(container, request);
+  }
+
+  /** See ArrayWrites.write. */
+  writeArray(
+    container: number,
+    request: AkeyRequest & RecordRange,
+    bytes: Uint8Array,
+  ): WriteOutcome | Promise<WriteOutcome> {
+    return this.#arrayWrites.write(container, request, bytes);
+  }
+
+  /** See ArrayWrites.punch. */
+  punchArray(container: number, request: AkeyRequest & RecordRange): WriteOutcome | Promise<WriteOutcome> {
+    return this.#arrayWrites.punch(container, request);
+  }
+
+  /** See Punches. */
+  punchAkey(container: number, request: AkeyRequest): WriteOutcome | Promise<WriteOutcome> {
+    return this.#punches.punchAkey(container, request);
+  }
+
+  punchDkey(container: number, request: DkeyRequest): WriteOutcome | Promise<WriteOutcome> {
+    return this.#punches.punchDkey(container, request);
+  }
+
+  punchObject(container: number, request: ObjectRequestKeys): WriteOutcome | Promise<WriteOutcome> {
+    return this.#punches.punchObject(container, request);
+  }
+
+  /** See Enumerations. */
+  listDkeys(container: number, request: DkeyListRequest): KeyPage | Promise<KeyPage> {
+    return this.#enumerations.listDkeys(container, request);
+  }
+
+  listAkeys(container: number, request: AkeyListRequest): KeyPage | Promise<KeyPage> {
+    return this.#enumerations.listAkeys(container, request);
+  }
+
+  listObjects(container: number, request: PageRequest): ObjectPage | Promise<ObjectPage> {
+    return this.#enumerations.listObjects(container, request);
+  }
+
+  /** See ExtentLists.list. */
+  listExtents(container: number, request: ExtentListRequest): Promise<ExtentPage> {
+    return this.#extents.list(container, request);
+  }
+
+  /** See KeyQueries.query. */
+  queryKey(container: number, request: KeyQueryRequest): Promise<KeyQueryOutcome> {
+    return this.#queries.query(container, request);
+  }
+
+  /** See ChangeLists.list. */
+  listChanges(container: number, request: ChangeListRequest): Promise<ChangePage> {
+    return this.#changes.list(container, request);
+  }
+
+  /** Serves the container; its snapshots are loaded. Harmless when it is open. NOT_FOUND after destroyContainer. */
+  openContainer(container: number): void {
+    this.#target.containers.open(container);
+    this.#target.containers.get(container);
+  }
+
+  /** See Containers.destroyContainer. */
+  destroyContainer(container: number): Promise<void> {
+    return this.#target.containers.destroyContainer(container);
+  }
+
+  /** See Containers.createSnapshot. */
+  createSnapshot(container: number, at?: Epoch): Promise<Epoch> {
+    return this.#target.containers.createSnapshot(container, at);
+  }
+
+  /** See Containers.destroySnapshot. */
+  destroySnapshot(container: number, epoch: Epoch): Promise<void> {
+    return this.#target.containers.destroySnapshot(container, epoch);
+  }
+
+  /** Epochs of the snapshots, ascending. */
+  listSnapshots(container: number): Epoch[] {
+    return this.#target.containers.listSnapshots(container);
+  }
+
+  /** Space the container takes here; what is hidden counts until it is reclaimed. */
+  usage(container: number): CellUsage {
+    return this.#target.store.usage(container);
+  }
+
+  /** Counts of merged windows since start. */
+  get mergeCounters(): Readonly<MergeCounters> {
+    return this.#merges.counters;
+  }
+
+  /** Resolves when no background merge is waiting or running. */
+  idle(): Promise<void> {
+    return this.#merges.idle();
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * Versioned objects against their definition, on the model store: it settles, aggregates and reclaims at random moments,
+ * and damages every view that is held too long. DAOS_TEST_SEED and DAOS_TEST_RUNS make it another or a longer test.
+ */
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { Comparison, HISTORY_LIMITS, operation } from "./history.ts";
+import { makeRig } from "./rig.ts";
+
+function makeComparison(): Comparison {
+  const rig = makeRig({ strict: true, maxObjectStates: 2, limits: HISTORY_LIMITS });
+  return new Comparison({
+    store: rig.store,
+    get objects() {
+      return rig.objects;
+    },
+    settle: (lazily) => rig.store.settle(lazily),
+    reopen: () => rig.reopen(),
+    congest: () => {
+      rig.store.congestion = 3;
+    },
+  });
+}
+
+describe("VersionedObjects", () => {
+  test("agree with their definition over random histories", async () => {
+    let operations = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(operation, { minLength: 40, maxLength: 80 }), async (history) => {
+        const comparison = makeComparison();
+        for (const [index, one] of history.entries()) {
+          await comparison.apply(one);
+          if (index % 40 === 39) await comparison.compare();
+        }
+        await comparison.compare();
+        operations += history.length;
+      }),
+      {
+        numRuns: Number(process.env["DAOS_TEST_RUNS"] ?? 30),
+        seed: Number(process.env["DAOS_TEST_SEED"] ?? 20_261_122),
+      },
+    );
+    expect(operations).toBeGreaterThan(1000);
+  }, 120_000);
+});
