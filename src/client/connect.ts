@@ -1,0 +1,73 @@
+/**
+ * Where a client begins: from the world and a system's address to a System.
+ */
+import { HybridLogicalClock } from "../base/epoch.ts";
+import { DaosError } from "../base/errors.ts";
+import type { InterfaceProvider } from "../contracts/interface.ts";
+import type { World } from "../contracts/world.ts";
+import { RpcConnection } from "../rpc/connection.ts";
+import { ManagementConnection } from "./management-connection.ts";
+import { ReceiveBuffers } from "./receive-buffers.ts";
+import { DEFAULT_RETRY_WINDOW_MS } from "./retry.ts";
+import type { Dial } from "./rpc-link.ts";
+import { parseSystemAddresses } from "./system-address.ts";
+import { SystemCalls } from "./system-calls.ts";
+import { System } from "./system.ts";
+import { TargetConnections } from "./target-connection.ts";
+
+/** Limit of one request when the caller names none, milliseconds. */
+const DEFAULT_TIMEOUT_MS = 60_000;
+/** Limit of connecting, when the request's limit is longer, milliseconds. */
+const CONNECT_TIMEOUT_MS = 5_000;
+
+export interface ConnectOptions {
+  /** `host:port[,host:port]`: the management listeners of a system's engines; the first that answers is used. */
+  readonly system: string;
+  /** Limit of one request, milliseconds; 60 s. */
+  readonly timeoutMs?: number | undefined;
+  /** How long a request is tried again while its target cannot be reached, milliseconds; 10 s. */
+  readonly retryWindowMs?: number | undefined;
+  /** Ends the connecting only. */
+  readonly signal?: AbortSignal | undefined;
+  /** Data models that containers may have, such as the plugin interface/kv makes. */
+  readonly interfaces?: readonly InterfaceProvider[] | undefined;
+}
+
+/**
+ * Connects to a system. Rejects with UNAVAILABLE when no engine answers, INVALID_ARGUMENT, CANCELED, VERSION. Closing the
+ * System is the caller's.
+ */
+export async function connect(world: World, options: ConnectOptions): Promise<System> {
+  const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+  const retryWindowMs = options.retryWindowMs ?? DEFAULT_RETRY_WINDOW_MS;
+  for (const [name, value] of [
+    ["timeoutMs", timeoutMs],
+    ["retryWindowMs", retryWindowMs],
+  ] as const) {
+    if (value >= 0) continue;
+    throw new DaosError("INVALID_ARGUMENT", `Cannot connect: ${name} ${value} is no time. Give milliseconds.`);
+  }
+  const addresses = parseSystemAddresses(options.system);
+  const clock = new HybridLogicalClock(() => world.clock.wallMs());
+  const buffers = new ReceiveBuffers();
+  const dial: Dial = (host, port, { timeoutMs: limitMs }) =>
+    RpcConnection.connect(world.network, host, port, {
+      timers: world.timers,
+      clock,
+      timeoutMs: limitMs,
+      payloadBuffers: buffers,
+    });
+  const connectTimeoutMs = Math.min(timeoutMs, CONNECT_TIMEOUT_MS);
+  const limits = { timeoutMs, connectTimeoutMs, retryWindowMs };
+  const management = new ManagementConnection(world, addresses, dial, limits);
+  const connections = new TargetConnections(dial, connectTimeoutMs);
+  const calls = new SystemCalls(management);
+  const interfaces = options.interfaces ?? [];
+  try {
+    await management.open(options.signal);
+  } catch (error) {
+    management.close();
+    throw error;
+  }
+  return new System({ world, management, calls, connections, buffers, interfaces, timeoutMs, retryWindowMs });
+}

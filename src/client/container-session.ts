@@ -1,0 +1,263 @@
+/**
+ * An open container as the data path sees it: the pool map, the capability, and for each target the link that it is
+ * attached on. It sends requests to the target that placement names, attaches where it is not attached yet, and sends
+ * again what failed for a passing reason: a lost connection, a full queue, or a map or capability that is out of date
+ * (STALE: the container is opened afresh first).
+ *
+ * The way of a hot request that succeeds is plain calls without `await`: everything else is off that way.
+ */
+import { DaosError, hasCode } from "../base/errors.ts";
+import type { World } from "../contracts/world.ts";
+import { encodeCbor } from "../format/cbor.ts";
+import { objectRequestBytes } from "../format/object-request.ts";
+import { type AttachReply, type ContainerDescription, type ContainerOpenReply, Opcode } from "../format/operations.ts";
+import { Placement } from "../placement/placement.ts";
+import { type CallSender, type ObjectCall, TARGET_OF_DKEY } from "./object-call.ts";
+import type { ReceiveBuffers } from "./receive-buffers.ts";
+import { decodeReply, wrongReply } from "./reply.ts";
+import { abortable, type AttemptReach, clientClosed, Retry } from "./retry.ts";
+import type { RpcAnswer, RpcCallOptions, RpcLink } from "./rpc-link.ts";
+import type { TargetConnection, TargetConnections } from "./target-connection.ts";
+
+/** Highest target index a pool map may name. */
+const MAX_TARGET_INDEX = 65_535;
+
+interface AttachedTarget {
+  readonly connection: TargetConnection;
+  /** The link on which `handle` is valid; undefined before the first attach. */
+  link: RpcLink | undefined;
+  handle: number;
+  attaching: Promise<RpcLink> | undefined;
+}
+
+/** What decides where a call goes. */
+type CallPlace = Pick<ObjectCall<unknown>, "target" | "oid" | "dkey">;
+
+/** Sends to an attached target, under the session's or the caller's options. */
+type Send<T> = (link: RpcLink, handle: number, options: RpcCallOptions) => Promise<T>;
+
+export interface SessionOptions {
+  readonly world: World;
+  readonly connections: TargetConnections;
+  readonly buffers: ReceiveBuffers;
+  readonly readOnly: boolean;
+  readonly timeoutMs: number;
+  readonly retryWindowMs: number;
+  /** Opens the container once more: a new capability and the latest map. */
+  readonly reopen: () => Promise<ContainerOpenReply>;
+  /** Hears once that the session was closed. */
+  readonly closed: (session: ContainerSession) => void;
+}
+
+export class ContainerSession implements CallSender {
+  readonly #options: SessionOptions;
+  /** By target index; holes where the map has none. */
+  #targets: (AttachedTarget | undefined)[] = [];
+  #capability!: Uint8Array;
+  #placement!: Placement;
+  #container!: ContainerDescription;
+  #callOptions!: RpcCallOptions;
+  /** Counts the openings, so that many requests that meet the same stale map cause one reopening. */
+  #generation = 0;
+  #reopening: Promise<void> | undefined;
+  #closed = false;
+
+  /** Throws PROTOCOL when the reply's map is of no use. */
+  constructor(opened: ContainerOpenReply, options: SessionOptions) {
+    this.#options = options;
+    this.#adopt(opened);
+  }
+
+  get readOnly(): boolean {
+    return this.#options.readOnly;
+  }
+
+  get container(): ContainerDescription {
+    return this.#container;
+  }
+
+  get placement(): Placement {
+    return this.#placement;
+  }
+
+  /** Where payloads are received. */
+  get buffers(): ReceiveBuffers {
+    return this.#options.buffers;
+  }
+
+  get world(): World {
+    return this.#options.world;
+  }
+
+  /** Sends a hot request; what it makes of the answer. */
+  send<T>(call: ObjectCall<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      call.resolve = resolve;
+      call.reject = reject;
+      call.sender = this;
+      const target = this.#targets[this.#placeOf(call)];
+      const link = target?.link;
+      if (link === undefined || link.isClosed || this.#closed) {
+        this.#sendAgain(call as ObjectCall<unknown>, undefined, "refused");
+        return;
+      }
+      const options = call.signal === undefined ? this.#callOptions : { ...this.#callOptions, signal: call.signal };
+      call.handle = target!.handle;
+      call.generation = this.#generation;
+      link.start(call.opcode, objectRequestBytes(call), call.encode, call.payload, options, call);
+    });
+  }
+
+  callFailed(call: ObjectCall<unknown>, error: DaosError, wasSent: boolean): void {
+    this.#sendAgain(call, error, wasSent ? "sent" : "refused");
+  }
+
+  /** Sends a CBOR request that only reads to one target. `makeArgs` is given the handle there. */
+  async read<T>(
+    opcode: Opcode,
+    target: number,
+    makeArgs: (handle: number) => object,
+    decode: (answer: RpcAnswer) => T,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
+    const retry = new Retry(this.#options.world, this.#options.retryWindowMs, true, signal);
+    const send: Send<RpcAnswer> = (link, handle, options) =>
+      link.call(opcode, encodeCbor(makeArgs(handle)), undefined, options);
+    return decode(await this.#attempts(retry, () => target, send, signal, undefined, "refused", 0));
+  }
+
+  /** Gives up the handles, as far as the targets can be reached. Requests under way finish, or fail with CANCELED. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#options.closed(this);
+    await Promise.all(this.#targets.map((target) => this.#detach(target)));
+  }
+
+  #placeOf(call: CallPlace): number {
+    return call.target === TARGET_OF_DKEY ? this.#placement.targetOf(call.oid, call.dkey) : call.target;
+  }
+
+  /** Off the hot way: the call was not sent for want of a link, or it failed. Settles it in the end. */
+  #sendAgain(call: ObjectCall<unknown>, failure: DaosError | undefined, reach: AttemptReach): void {
+    const { signal, generation } = call;
+    const retry = new Retry(this.#options.world, this.#options.retryWindowMs, call.repeatable, signal);
+    const send: Send<void> = (link, handle, options) =>
+      new Promise<void>((resolve, reject) => {
+        call.handle = handle;
+        link.start(call.opcode, objectRequestBytes(call), call.encode, call.payload, options, {
+          answered(args, payload, isOwned): void {
+            call.answered(args, payload, isOwned);
+            resolve();
+          },
+          failed(error, wasSent): void {
+            reject(wasSent ? error : new NotSent(error));
+          },
+        });
+      });
+    this.#attempts(retry, () => this.#placeOf(call), send, signal, failure, reach, generation).catch(call.reject);
+  }
+
+  /** Sends until it succeeds or may not be tried again. `failure`: of an attempt before, made under `generation`. */
+  async #attempts<T>(
+    retry: Retry,
+    place: () => number,
+    send: Send<T>,
+    signal: AbortSignal | undefined,
+    failure: DaosError | undefined,
+    failureReach: AttemptReach,
+    generation: number,
+  ): Promise<T> {
+    let error: unknown = failure;
+    let reach = failureReach;
+    let seen = generation;
+    for (;;) {
+      if (error !== undefined) await retry.afterFailure(error, reach);
+      if (this.#closed) throw clientClosed();
+      reach = "refused";
+      try {
+        if (hasCode(error, "STALE")) await abortable(this.#reopen(seen), signal);
+        seen = this.#generation;
+        const target = this.#target(place());
+        const link = await abortable(this.#attach(target), signal);
+        const options = signal === undefined ? this.#callOptions : { ...this.#callOptions, signal };
+        reach = "sent";
+        return await send(link, target.handle, options);
+      } catch (caught) {
+        if (caught instanceof NotSent) reach = "refused";
+        error = caught instanceof NotSent ? caught.error : caught;
+      }
+    }
+  }
+
+  #target(index: number): AttachedTarget {
+    const target = this.#targets[index];
+    if (target !== undefined) return target;
+    const state = `pool map version ${this.#placement.mapVersion} has no target ${index}`;
+    throw new DaosError(
+      "UNAVAILABLE",
+      `Cannot reach a part of container "${this.#container.label}": ${state}. Try again.`,
+    );
+  }
+
+  /** The link on which the target's handle is valid. One attach runs at a time. */
+  #attach(target: AttachedTarget): Promise<RpcLink> {
+    if (target.link?.isClosed === false) return Promise.resolve(target.link);
+    target.attaching ??= this.#attachNow(target).finally(() => (target.attaching = undefined));
+    return target.attaching;
+  }
+
+  async #attachNow(target: AttachedTarget): Promise<RpcLink> {
+    const link = await target.connection.open();
+    const args = encodeCbor({ capability: this.#capability });
+    const answer = await link.call(Opcode.attach, args, undefined, this.#callOptions);
+    const { handle } = decodeReply<AttachReply>(answer.args, "attach", { handle: "count" });
+    target.handle = handle;
+    target.link = link;
+    return link;
+  }
+
+  /** Opens the container afresh, unless that has happened since generation `seen`. */
+  #reopen(seen: number): Promise<void> {
+    if (this.#generation !== seen) return Promise.resolve();
+    this.#reopening ??= this.#options
+      .reopen()
+      .then((opened) => this.#adopt(opened))
+      .finally(() => (this.#reopening = undefined));
+    return this.#reopening;
+  }
+
+  #adopt(opened: ContainerOpenReply): void {
+    const placement = new Placement(opened.map);
+    const targets: (AttachedTarget | undefined)[] = [];
+    for (const { index, host, port } of opened.map.targets) {
+      if (index > MAX_TARGET_INDEX) throw wrongReply("container open", `target index ${index} is too high`);
+      const connection = this.#options.connections.to({ host, port });
+      targets[index] = { connection, link: undefined, handle: 0, attaching: undefined };
+    }
+    for (const old of this.#targets) void this.#detach(old);
+    this.#targets = targets;
+    this.#placement = placement;
+    this.#capability = opened.capability;
+    this.#container = opened.container;
+    this.#callOptions = { timeoutMs: this.#options.timeoutMs, mapVersion: placement.mapVersion };
+    this.#generation += 1;
+  }
+
+  /** Lets the target forget a handle. Never rejects: nothing depends on the answer. */
+  async #detach(target: AttachedTarget | undefined): Promise<void> {
+    if (target === undefined || target.link?.isClosed !== false) return;
+    const args = encodeCbor({ handle: target.handle });
+    await target.link.call(Opcode.detach, args, undefined, this.#callOptions).catch(() => {});
+  }
+}
+
+/** Carries a failure of a request that never left. */
+class NotSent extends Error {
+  readonly error: DaosError;
+
+  constructor(error: DaosError) {
+    super(error.message);
+    this.error = error;
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * One hot request on its way: the fields of its wire record, what is needed to send it again, and the promise it settles.
+ * One object an operation, and the answer is read where the connection received it.
+ */
+import type { ByteString } from "../base/bytes.ts";
+import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
+import type { DaosError } from "../base/errors.ts";
+import type { ObjectId } from "../base/object-id.ts";
+import { encodeObjectRequest, type ObjectRequest } from "../format/object-request.ts";
+import type { Opcode } from "../format/operations.ts";
+import type { RpcCompletion } from "../rpc/pending-call.ts";
+
+/** `target` of a call that goes where its dkey lives. */
+export const TARGET_OF_DKEY = -1;
+
+/** Makes the result from an answer. `args` and `payload` are valid in the call only unless `isOwned` (payload). */
+export type AnswerDecoder<T> = (args: Buffer, payload: Buffer, isOwned: boolean, call: ObjectCall<T>) => T;
+
+/** Who sends a call again after a failure; it settles the call or sends it again. */
+export interface CallSender {
+  callFailed(call: ObjectCall<unknown>, error: DaosError, wasSent: boolean): void;
+}
+
+export class ObjectCall<T> implements ObjectRequest, RpcCompletion {
+  handle = 0;
+  flags = 0;
+  readonly oid: ObjectId;
+  readonly dkey: ByteString;
+  readonly akey: ByteString;
+  epoch: Epoch = EPOCH_NONE;
+  recordIndex = 0;
+  recordCount = 0;
+  recordBytes = 0;
+  readonly opcode: Opcode;
+  payload: Uint8Array | undefined = undefined;
+  signal: AbortSignal | undefined = undefined;
+  /** Index of the target it goes to, or TARGET_OF_DKEY. */
+  target = TARGET_OF_DKEY;
+  /** Doing it twice has the effect of doing it once. */
+  repeatable = true;
+  /** Opening of the container it was last sent under. */
+  generation = 0;
+  sender: CallSender | undefined = undefined;
+  resolve!: (value: T) => void;
+  reject!: (error: unknown) => void;
+  readonly #decode: AnswerDecoder<T>;
+
+  constructor(opcode: Opcode, oid: ObjectId, dkey: ByteString, akey: ByteString, decode: AnswerDecoder<T>) {
+    this.opcode = opcode;
+    this.oid = oid;
+    this.dkey = dkey;
+    this.akey = akey;
+    this.#decode = decode;
+  }
+
+  /** Writes the arguments; bound, so that it can be handed on. */
+  readonly encode = (into: Buffer, offset: number): void => {
+    encodeObjectRequest(into, offset, this);
+  };
+
+  answered(args: Buffer, payload: Buffer, isOwned: boolean): void {
+    let result: T;
+    try {
+      result = this.#decode(args, payload, isOwned, this);
+    } catch (error) {
+      this.reject(error);
+      return;
+    }
+    this.resolve(result);
+  }
+
+  failed(error: DaosError, wasSent: boolean): void {
+    this.sender!.callFailed(this as ObjectCall<unknown>, error, wasSent);
+  }
+}

@@ -1,0 +1,232 @@
+/**
+ * The object calls of an open container: single values, array records, punches, and keys in order. Everything above is
+ * built on these, also interface plugins, to which this is the ObjectAccess.
+ *
+ * Keys are byte strings within their limits; the callers see to that. At an epoch other than EPOCH_NONE everything is
+ * read as it was then, and nothing can be written.
+ */
+import type { ByteString } from "../base/bytes.ts";
+import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
+import { DaosError } from "../base/errors.ts";
+import { MAX_ARRAY_IO_BYTES, MAX_SINGLE_VALUE_BYTES } from "../base/limits.ts";
+import { type ObjectClass, objectClassByName } from "../base/object-class.ts";
+import type { ObjectId } from "../base/object-id.ts";
+import type { Condition, FetchedValue, ObjectAccess } from "../contracts/interface.ts";
+import { decodeObjectReply, ObjectFlag, ReplyFlag } from "../format/object-request.ts";
+import { Opcode } from "../format/operations.ts";
+import type { ContainerSession } from "./container-session.ts";
+import { keyPages } from "./key-pages.ts";
+import { type AnswerDecoder, ObjectCall } from "./object-call.ts";
+import { wrongReply } from "./reply.ts";
+
+export interface ReadOptions {
+  /** Read as of this epoch; a snapshot's. */
+  readonly epoch?: Epoch | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+export interface WriteOptions {
+  readonly condition?: Condition | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+export interface ListOptions extends ReadOptions {
+  readonly prefix?: ByteString | undefined;
+  readonly after?: ByteString | undefined;
+  readonly limit?: number | undefined;
+}
+
+/** Records of one array akey. */
+export interface RecordRange {
+  readonly recordIndex: number;
+  readonly recordCount: number;
+  readonly recordBytes: number;
+}
+
+const NO_KEY = "" as ByteString;
+const NO_OPTIONS = {};
+
+export class ObjectOperations implements ObjectAccess {
+  readonly session: ContainerSession;
+  /** EPOCH_NONE: the latest. */
+  readonly epoch: Epoch;
+  readonly defaultClass: ObjectClass;
+
+  constructor(session: ContainerSession, epoch: Epoch) {
+    this.session = session;
+    this.epoch = epoch;
+    const name = session.container.properties["oclass"];
+    this.defaultClass = objectClassByName(typeof name === "string" ? name : "SX");
+  }
+
+  get containerType(): string {
+    return this.session.container.type;
+  }
+
+  fetchValue(
+    oid: ObjectId,
+    dkey: ByteString,
+    akey: ByteString,
+    options: ReadOptions = NO_OPTIONS,
+  ): Promise<FetchedValue | undefined> {
+    const call = new ObjectCall(Opcode.valueFetch, oid, dkey, akey, decodeValue);
+    call.epoch = options.epoch ?? this.epoch;
+    call.signal = options.signal;
+    return this.session.send(call);
+  }
+
+  updateValue(
+    oid: ObjectId,
+    dkey: ByteString,
+    akey: ByteString,
+    value: Uint8Array,
+    options: WriteOptions = NO_OPTIONS,
+  ): Promise<Epoch> {
+    if (value.length > MAX_SINGLE_VALUE_BYTES) return Promise.reject(valueTooLarge(value.length));
+    const call = new ObjectCall(Opcode.valueUpdate, oid, dkey, akey, decodeEpoch);
+    call.payload = value;
+    return this.#write(call, options, ObjectFlag.ifAkeyExists, ObjectFlag.ifAkeyAbsent);
+  }
+
+  punchAkey(oid: ObjectId, dkey: ByteString, akey: ByteString, options: WriteOptions = NO_OPTIONS): Promise<Epoch> {
+    const call = new ObjectCall(Opcode.akeyPunch, oid, dkey, akey, decodeEpoch);
+    return this.#write(call, options, ObjectFlag.ifAkeyExists, ObjectFlag.ifAkeyAbsent);
+  }
+
+  punchDkey(oid: ObjectId, dkey: ByteString, options: WriteOptions = NO_OPTIONS): Promise<Epoch> {
+    const call = new ObjectCall(Opcode.dkeyPunch, oid, dkey, NO_KEY, decodeEpoch);
+    return this.#write(call, options, ObjectFlag.ifDkeyExists, ObjectFlag.ifDkeyAbsent);
+  }
+
+  /**
+   * Punches the object on each of its targets. `ifExists` fails with DOES_NOT_EXIST when none had anything of it; over
+   * several targets it is not one atomic step.
+   */
+  async punchObject(oid: ObjectId, options: WriteOptions = NO_OPTIONS): Promise<Epoch> {
+    if (options.condition === "ifAbsent") {
+      throw new DaosError("INVALID_ARGUMENT", "Cannot punch an object if it is absent: there is nothing to punch.");
+    }
+    const punches = this.session.placement.targetsOf(oid).map((target) => {
+      const call = new ObjectCall(Opcode.objectPunch, oid, NO_KEY, NO_KEY, decodeEpoch);
+      call.target = target;
+      return this.#write(call, options, ObjectFlag.ifObjectExists, 0);
+    });
+    const outcomes = await Promise.allSettled(punches);
+    const epochs = outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
+    const failures: unknown[] = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason] : []));
+    const serious = failures.find((failure) => !isAbsence(failure)) ?? (epochs.length === 0 ? failures[0] : undefined);
+    if (serious !== undefined) throw serious;
+    return Math.max(...epochs) as Epoch;
+  }
+
+  /** The records' bytes; undefined when nothing of the range was ever written, or it was punched. At most MAX_ARRAY_IO_BYTES. */
+  readRecords(
+    oid: ObjectId,
+    dkey: ByteString,
+    akey: ByteString,
+    range: RecordRange,
+    options: ReadOptions = NO_OPTIONS,
+  ): Promise<Uint8Array | undefined> {
+    if (range.recordCount * range.recordBytes > MAX_ARRAY_IO_BYTES) return Promise.reject(transferTooLarge("read"));
+    const call = new ObjectCall(Opcode.arrayRead, oid, dkey, akey, decodeRecords);
+    setRange(call, range);
+    call.epoch = options.epoch ?? this.epoch;
+    call.signal = options.signal;
+    return this.session.send(call);
+  }
+
+  /** Writes whole records from `recordIndex` on; `bytes` holds range.recordCount of them, at most MAX_ARRAY_IO_BYTES. */
+  writeRecords(
+    oid: ObjectId,
+    dkey: ByteString,
+    akey: ByteString,
+    range: RecordRange,
+    bytes: Uint8Array,
+    options: WriteOptions = NO_OPTIONS,
+  ): Promise<Epoch> {
+    if (bytes.length > MAX_ARRAY_IO_BYTES) return Promise.reject(transferTooLarge("write"));
+    const call = new ObjectCall(Opcode.arrayWrite, oid, dkey, akey, decodeEpoch);
+    setRange(call, range);
+    call.payload = bytes;
+    return this.#write(call, options, ObjectFlag.ifAkeyExists, ObjectFlag.ifAkeyAbsent);
+  }
+
+  punchRecords(
+    oid: ObjectId,
+    dkey: ByteString,
+    akey: ByteString,
+    range: RecordRange,
+    options: WriteOptions = NO_OPTIONS,
+  ): Promise<Epoch> {
+    const call = new ObjectCall(Opcode.arrayPunch, oid, dkey, akey, decodeEpoch);
+    setRange(call, range);
+    return this.#write(call, options, ObjectFlag.ifAkeyExists, ObjectFlag.ifAkeyAbsent);
+  }
+
+  async listDkeys(oid: ObjectId, options: ListOptions = NO_OPTIONS): Promise<ByteString[]> {
+    const limit = options.limit ?? Number.MAX_SAFE_INTEGER;
+    const keys: ByteString[] = [];
+    if (limit === 0) return keys;
+    for await (const page of keyPages(this, { opcode: Opcode.dkeyList, oid }, options)) {
+      for (const key of page) keys.push(key);
+      if (keys.length >= limit) break;
+    }
+    return keys.length > limit ? keys.slice(0, limit) : keys;
+  }
+
+  #write(call: ObjectCall<Epoch>, options: WriteOptions, ifExists: number, ifAbsent: number): Promise<Epoch> {
+    if (this.session.readOnly || this.epoch !== EPOCH_NONE) return Promise.reject(notWritable(this.epoch));
+    const { condition } = options;
+    if (condition !== undefined && condition !== "always") {
+      call.flags = condition === "ifExists" ? ifExists : ifAbsent;
+      call.repeatable = false;
+    }
+    call.signal = options.signal;
+    return this.session.send(call);
+  }
+}
+
+function setRange(call: { -readonly [Field in keyof RecordRange]: number }, range: RecordRange): void {
+  call.recordIndex = range.recordIndex;
+  call.recordCount = range.recordCount;
+  call.recordBytes = range.recordBytes;
+}
+
+const decodeValue: AnswerDecoder<FetchedValue | undefined> = (args, payload, isOwned) => {
+  const reply = decodeObjectReply(args);
+  if ((reply.flags & ReplyFlag.found) === 0) return undefined;
+  if (reply.lengthBytes !== payload.length) throw wrongReply("value fetch", "the value's length is not the one named");
+  return { value: isOwned ? payload : ownCopy(payload), epoch: reply.epoch };
+};
+
+const decodeEpoch: AnswerDecoder<Epoch> = (args) => decodeObjectReply(args).epoch;
+
+const decodeRecords: AnswerDecoder<Uint8Array | undefined> = (args, payload, isOwned, call) => {
+  const reply = decodeObjectReply(args);
+  if ((reply.flags & ReplyFlag.found) === 0) return undefined;
+  if (payload.length !== call.recordCount * call.recordBytes) {
+    throw wrongReply("array read", "it has not the bytes asked for");
+  }
+  return isOwned ? payload : ownCopy(payload);
+};
+
+function ownCopy(bytes: Buffer): Uint8Array {
+  return new Uint8Array(bytes);
+}
+
+function isAbsence(failure: unknown): boolean {
+  return failure instanceof DaosError && failure.code === "DOES_NOT_EXIST";
+}
+
+function notWritable(epoch: Epoch): DaosError {
+  const state = epoch === EPOCH_NONE ? "it was opened read-only" : `this is the view of epoch ${epoch}`;
+  return new DaosError("PERMISSION", `Cannot write to the container: ${state}. Open the container for writing.`);
+}
+
+function valueTooLarge(sizeBytes: number): DaosError {
+  const state = `it has ${sizeBytes} bytes, ${MAX_SINGLE_VALUE_BYTES} are allowed`;
+  return new DaosError("TOO_LARGE", `Cannot update the value: ${state}. Store it as an array.`);
+}
+
+function transferTooLarge(action: string): DaosError {
+  const state = `one request carries at most ${MAX_ARRAY_IO_BYTES} bytes`;
+  return new DaosError("TOO_LARGE", `Cannot ${action} the records: ${state}. Split it, or use an array handle.`);
+}

@@ -1,0 +1,117 @@
+/**
+ * A pool by its label or id, and the containers in it. Nothing is held open: each call asks the management side, and is
+ * refused there with NOT_FOUND when the pool or container is not there.
+ */
+import type { InterfaceProvider } from "../contracts/interface.ts";
+import type { World } from "../contracts/world.ts";
+import type { ContainerDescription, ContainerType, PoolDescription, Properties } from "../format/operations.ts";
+import type { SignalOptions } from "./array-handle.ts";
+import { Container } from "./container.ts";
+import { ContainerSession } from "./container-session.ts";
+import type { ReceiveBuffers } from "./receive-buffers.ts";
+import type { SystemCalls } from "./system-calls.ts";
+import type { TargetConnections } from "./target-connection.ts";
+
+export interface PoolParts {
+  readonly world: World;
+  readonly calls: SystemCalls;
+  readonly connections: TargetConnections;
+  readonly buffers: ReceiveBuffers;
+  readonly interfaces: readonly InterfaceProvider[];
+  readonly timeoutMs: number;
+  readonly retryWindowMs: number;
+  /** The containers that are open, so that closing the System closes them. */
+  readonly sessions: Set<ContainerSession>;
+}
+
+export interface ContainerCreateOptions extends SignalOptions {
+  readonly label: string;
+  readonly type: ContainerType;
+  /** `oclass`, `chunk_size`, `user.*`: see docs/admin.md. */
+  readonly properties?: Properties;
+}
+
+export class Pool {
+  /** As given: a label or an id. */
+  readonly name: string;
+  readonly #parts: PoolParts;
+
+  constructor(name: string, parts: PoolParts) {
+    this.name = name;
+    this.#parts = parts;
+  }
+
+  async query(options: SignalOptions = {}): Promise<PoolDescription> {
+    return this.#parts.calls.queryPool({ pool: this.name }, options);
+  }
+
+  /** BUSY while there are containers in it, unless `force`, which destroys them too. */
+  async destroy(options: SignalOptions & { readonly force?: boolean } = {}): Promise<void> {
+    await this.#parts.calls.destroyPool({ pool: this.name, force: options.force ?? false }, options);
+  }
+
+  async getProperties(options: SignalOptions = {}): Promise<Properties> {
+    return this.#parts.calls.getPoolProperties({ pool: this.name }, options);
+  }
+
+  /** All of them or none; the properties as they are then. */
+  async setProperties(properties: Properties, options: SignalOptions = {}): Promise<Properties> {
+    return this.#parts.calls.setPoolProperties({ pool: this.name, properties }, options);
+  }
+
+  async createContainer(options: ContainerCreateOptions): Promise<ContainerDescription> {
+    const { label, type, properties, signal } = options;
+    const args = { pool: this.name, label, type, ...(properties !== undefined && { properties }) };
+    return this.#parts.calls.createContainer(args, { signal });
+  }
+
+  async listContainers(options: SignalOptions = {}): Promise<readonly ContainerDescription[]> {
+    return this.#parts.calls.listContainers({ pool: this.name }, options);
+  }
+
+  async queryContainer(container: string, options: SignalOptions = {}): Promise<ContainerDescription> {
+    return this.#parts.calls.queryContainer({ pool: this.name, container }, options);
+  }
+
+  /** With all its data and snapshots. BUSY while it has snapshots or is in use, unless `force`. */
+  async destroyContainer(container: string, options: SignalOptions & { readonly force?: boolean } = {}): Promise<void> {
+    const args = { pool: this.name, container, force: options.force ?? false };
+    await this.#parts.calls.destroyContainer(args, options);
+  }
+
+  async getContainerProperties(container: string, options: SignalOptions = {}): Promise<Properties> {
+    return this.#parts.calls.getContainerProperties({ pool: this.name, container }, options);
+  }
+
+  async setContainerProperties(
+    container: string,
+    properties: Properties,
+    options: SignalOptions = {},
+  ): Promise<Properties> {
+    return this.#parts.calls.setContainerProperties({ pool: this.name, container, properties }, options);
+  }
+
+  /** Opens a container by label or id. Its targets are connected as they are needed. */
+  async openContainer(
+    label: string,
+    options: SignalOptions & { readonly readOnly?: boolean } = {},
+  ): Promise<Container> {
+    const { calls, world, connections, buffers, interfaces, sessions, timeoutMs, retryWindowMs } = this.#parts;
+    const readOnly = options.readOnly ?? false;
+    const opened = await calls.openContainer({ pool: this.name, container: label, readOnly }, options);
+    // By id from here on: a container that takes the label later is another one.
+    const again = { pool: opened.container.pool, container: opened.container.id, readOnly };
+    const session = new ContainerSession(opened, {
+      world,
+      connections,
+      buffers,
+      readOnly,
+      timeoutMs,
+      retryWindowMs,
+      reopen: () => calls.openContainer(again, {}),
+      closed: (closed) => sessions.delete(closed),
+    });
+    sessions.add(session);
+    return new Container({ session, calls, interfaces });
+  }
+}

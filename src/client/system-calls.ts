@@ -1,0 +1,191 @@
+/**
+ * Every operation of the management listener as a typed call: arguments out, checked reply in. Which calls may be sent
+ * again after a lost connection is decided here: those that only read.
+ */
+import {
+  type ContainerCreateArguments,
+  type ContainerDescription,
+  type ContainerDestroyArguments,
+  type ContainerListReply,
+  type ContainerOpenArguments,
+  type ContainerOpenReply,
+  type ContainerReference,
+  type ContainerSetPropertiesArguments,
+  type EngineMetricsReply,
+  Opcode,
+  type PluginListReply,
+  type PoolCreateArguments,
+  type PoolDescription,
+  type PoolDestroyArguments,
+  type PoolListReply,
+  type PoolReference,
+  type PoolSetPropertiesArguments,
+  type Properties,
+  type PropertiesReply,
+  type SnapshotCreateArguments,
+  type SnapshotDescription,
+  type SnapshotDestroyArguments,
+  type SnapshotListReply,
+  type SystemQueryReply,
+} from "../format/operations.ts";
+import type { ManagementConnection } from "./management-connection.ts";
+import { checkList, checkReply, type ReplyShape, wrongReply } from "./reply.ts";
+
+interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+const MAP_SHAPE: ReplyShape = { version: "count", targets: "list" };
+const ADDRESS_SHAPE: ReplyShape = { index: "count", host: "text", port: "count" };
+const POOL_SHAPE: ReplyShape = { id: "text", label: "text", state: "text", sizeBytes: "count", properties: "map" };
+const CONTAINER_SHAPE: ReplyShape = { id: "text", label: "text", type: "text", pool: "text", properties: "map" };
+const SNAPSHOT_SHAPE: ReplyShape = { name: "text", epoch: "count", createdAt: "text" };
+const PROPERTIES_SHAPE: ReplyShape = { properties: "map" };
+
+export class SystemCalls {
+  readonly #connection: ManagementConnection;
+
+  constructor(connection: ManagementConnection) {
+    this.#connection = connection;
+  }
+
+  async querySystem(options: CallOptions): Promise<SystemQueryReply> {
+    const shape: ReplyShape = { system: "text", software: "text", map: "map" };
+    const reply = await this.#read<SystemQueryReply>(Opcode.systemQuery, "system query", {}, shape, options);
+    checkMap(reply.map, "system query");
+    return reply;
+  }
+
+  async queryMetrics(options: CallOptions): Promise<EngineMetricsReply> {
+    const shape: ReplyShape = { cpuUserUs: "number", cpuSystemUs: "number", residentBytes: "number", targets: "list" };
+    return this.#read(Opcode.engineMetrics, "engine metrics", {}, shape, options);
+  }
+
+  async listPlugins(options: CallOptions): Promise<PluginListReply["plugins"]> {
+    const shape: ReplyShape = { plugins: "list" };
+    const reply = await this.#read<PluginListReply>(Opcode.pluginList, "plugin list", {}, shape, options);
+    return checkList(reply.plugins, "plugin list", { kind: "text", name: "text", state: "text" });
+  }
+
+  async stopServer(options: CallOptions): Promise<void> {
+    await this.#change(Opcode.serverStop, "server stop", {}, {}, options);
+  }
+
+  async listPools(options: CallOptions): Promise<readonly PoolDescription[]> {
+    return this.#pages(async (after) => {
+      const args = after === undefined ? {} : { after };
+      const shape: ReplyShape = { pools: "list", anchor: "text?" };
+      const reply = await this.#read<PoolListReply>(Opcode.poolList, "pool list", args, shape, options);
+      return { items: checkList(reply.pools, "pool list", POOL_SHAPE), anchor: reply.anchor };
+    });
+  }
+
+  createPool(args: PoolCreateArguments, options: CallOptions): Promise<PoolDescription> {
+    return this.#change(Opcode.poolCreate, "pool create", args, POOL_SHAPE, options);
+  }
+
+  queryPool(args: PoolReference, options: CallOptions): Promise<PoolDescription> {
+    return this.#read(Opcode.poolQuery, "pool query", args, POOL_SHAPE, options);
+  }
+
+  async destroyPool(args: PoolDestroyArguments, options: CallOptions): Promise<void> {
+    await this.#change(Opcode.poolDestroy, "pool destroy", args, {}, options);
+  }
+
+  async getPoolProperties(args: PoolReference, options: CallOptions): Promise<Properties> {
+    const what = "pool get-prop";
+    return (await this.#read<PropertiesReply>(Opcode.poolGetProperties, what, args, PROPERTIES_SHAPE, options))
+      .properties;
+  }
+
+  async setPoolProperties(args: PoolSetPropertiesArguments, options: CallOptions): Promise<Properties> {
+    const what = "pool set-prop";
+    return (await this.#change<PropertiesReply>(Opcode.poolSetProperties, what, args, PROPERTIES_SHAPE, options))
+      .properties;
+  }
+
+  createContainer(args: ContainerCreateArguments, options: CallOptions): Promise<ContainerDescription> {
+    return this.#change(Opcode.containerCreate, "container create", args, CONTAINER_SHAPE, options);
+  }
+
+  async listContainers(args: PoolReference, options: CallOptions): Promise<readonly ContainerDescription[]> {
+    return this.#pages(async (after) => {
+      const paged = after === undefined ? args : { ...args, after };
+      const shape: ReplyShape = { containers: "list", anchor: "text?" };
+      const reply = await this.#read<ContainerListReply>(Opcode.containerList, "container list", paged, shape, options);
+      return { items: checkList(reply.containers, "container list", CONTAINER_SHAPE), anchor: reply.anchor };
+    });
+  }
+
+  queryContainer(args: ContainerReference, options: CallOptions): Promise<ContainerDescription> {
+    return this.#read(Opcode.containerQuery, "container query", args, CONTAINER_SHAPE, options);
+  }
+
+  async destroyContainer(args: ContainerDestroyArguments, options: CallOptions): Promise<void> {
+    await this.#change(Opcode.containerDestroy, "container destroy", args, {}, options);
+  }
+
+  async getContainerProperties(args: ContainerReference, options: CallOptions): Promise<Properties> {
+    const what = "container get-prop";
+    const opcode = Opcode.containerGetProperties;
+    return (await this.#read<PropertiesReply>(opcode, what, args, PROPERTIES_SHAPE, options)).properties;
+  }
+
+  async setContainerProperties(args: ContainerSetPropertiesArguments, options: CallOptions): Promise<Properties> {
+    const what = "container set-prop";
+    const opcode = Opcode.containerSetProperties;
+    return (await this.#change<PropertiesReply>(opcode, what, args, PROPERTIES_SHAPE, options)).properties;
+  }
+
+  /** Opening changes nothing: it may be sent again. */
+  async openContainer(args: ContainerOpenArguments, options: CallOptions): Promise<ContainerOpenReply> {
+    const what = "container open";
+    const shape: ReplyShape = { container: "map", map: "map", capability: "bytes" };
+    const reply = await this.#read<ContainerOpenReply>(Opcode.containerOpen, what, args, shape, options);
+    checkReply(reply.container, what, CONTAINER_SHAPE);
+    checkMap(reply.map, what);
+    return reply;
+  }
+
+  createSnapshot(args: SnapshotCreateArguments, options: CallOptions): Promise<SnapshotDescription> {
+    return this.#change(Opcode.snapshotCreate, "snapshot create", args, SNAPSHOT_SHAPE, options);
+  }
+
+  async listSnapshots(args: ContainerReference, options: CallOptions): Promise<readonly SnapshotDescription[]> {
+    const shape: ReplyShape = { snapshots: "list" };
+    const reply = await this.#read<SnapshotListReply>(Opcode.snapshotList, "snapshot list", args, shape, options);
+    return checkList(reply.snapshots, "snapshot list", SNAPSHOT_SHAPE);
+  }
+
+  async destroySnapshot(args: SnapshotDestroyArguments, options: CallOptions): Promise<void> {
+    await this.#change(Opcode.snapshotDestroy, "snapshot destroy", args, {}, options);
+  }
+
+  #read<T>(opcode: Opcode, what: string, args: object, shape: ReplyShape, options: CallOptions): Promise<T> {
+    return this.#connection.call<T>(opcode, what, args, shape, { repeatable: true, signal: options.signal });
+  }
+
+  #change<T>(opcode: Opcode, what: string, args: object, shape: ReplyShape, options: CallOptions): Promise<T> {
+    return this.#connection.call<T>(opcode, what, args, shape, { repeatable: false, signal: options.signal });
+  }
+
+  /** All items of a list that comes in pages. */
+  async #pages<T>(
+    fetch: (after: string | undefined) => Promise<{ items: readonly T[]; anchor: string | undefined }>,
+  ): Promise<readonly T[]> {
+    const items: T[] = [];
+    let after: string | undefined;
+    for (;;) {
+      const page = await fetch(after);
+      items.push(...page.items);
+      if (page.anchor === undefined || page.anchor === null) return items;
+      if (after !== undefined && page.anchor <= after) throw wrongReply("list", "it does not go on");
+      after = page.anchor;
+    }
+  }
+}
+
+function checkMap(map: unknown, what: string): void {
+  const { targets } = checkReply<{ targets: readonly unknown[] }>(map, what, MAP_SHAPE);
+  checkList(targets, what, ADDRESS_SHAPE);
+}

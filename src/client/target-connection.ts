@@ -1,0 +1,83 @@
+/**
+ * One connection to one target, shared by all containers that a System has open. Opened when first asked for; when it is
+ * lost the next request opens it again. Only one attempt to open runs at a time, however many ask.
+ */
+import { DaosError, hasCode } from "../base/errors.ts";
+import { clientClosed } from "./retry.ts";
+import type { Dial, RpcLink } from "./rpc-link.ts";
+import { formatAddress, type SystemAddress } from "./system-address.ts";
+
+export class TargetConnection {
+  readonly address: SystemAddress;
+  readonly #dial: Dial;
+  readonly #timeoutMs: number;
+  #link: RpcLink | undefined;
+  #opening: Promise<RpcLink> | undefined;
+  #closed = false;
+
+  constructor(address: SystemAddress, dial: Dial, timeoutMs: number) {
+    this.address = address;
+    this.#dial = dial;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** An open link. Rejects with UNAVAILABLE when there is none to be had, VERSION, OVERLOADED or PROTOCOL. */
+  open(): Promise<RpcLink> {
+    if (this.#link?.isClosed === false) return Promise.resolve(this.#link);
+    this.#opening ??= this.#open().finally(() => (this.#opening = undefined));
+    return this.#opening;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#link?.close();
+    this.#link = undefined;
+  }
+
+  async #open(): Promise<RpcLink> {
+    const { host, port } = this.address;
+    if (this.#closed) throw clientClosed();
+    let link: RpcLink;
+    try {
+      link = await this.#dial(host, port, { timeoutMs: this.#timeoutMs });
+    } catch (error) {
+      if (!hasCode(error, "TIMEOUT")) throw error;
+      const state = `no answer in ${this.#timeoutMs} ms`;
+      const message = `Cannot reach "${formatAddress(this.address)}": ${state}. Check that the engine runs.`;
+      throw new DaosError("UNAVAILABLE", message, { cause: error });
+    }
+    if (this.#closed) {
+      link.close();
+      throw clientClosed();
+    }
+    this.#link = link;
+    return link;
+  }
+}
+
+/** All targets a System talks to, by address. */
+export class TargetConnections {
+  readonly #dial: Dial;
+  readonly #timeoutMs: number;
+  readonly #byAddress = new Map<string, TargetConnection>();
+
+  constructor(dial: Dial, timeoutMs: number) {
+    this.#dial = dial;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** The connection to an address; made, not opened, when it is the first of its kind. */
+  to(address: SystemAddress): TargetConnection {
+    const name = formatAddress(address);
+    let connection = this.#byAddress.get(name);
+    if (connection === undefined) {
+      connection = new TargetConnection(address, this.#dial, this.#timeoutMs);
+      this.#byAddress.set(name, connection);
+    }
+    return connection;
+  }
+
+  close(): void {
+    for (const connection of this.#byAddress.values()) connection.close();
+  }
+}

@@ -1,0 +1,92 @@
+/** The session over links that do as they are told: what a call that never left may do. */
+import { expect, test } from "bun:test";
+import { byteStringOfText } from "../../src/base/bytes.ts";
+import type { Epoch } from "../../src/base/epoch.ts";
+import { DaosError } from "../../src/base/errors.ts";
+import { objectClassByName } from "../../src/base/object-class.ts";
+import { objectId } from "../../src/base/object-id.ts";
+import { ContainerSession } from "../../src/client/container-session.ts";
+import { ObjectOperations } from "../../src/client/object-operations.ts";
+import { ReceiveBuffers } from "../../src/client/receive-buffers.ts";
+import type { RpcLink } from "../../src/client/rpc-link.ts";
+import { TargetConnections } from "../../src/client/target-connection.ts";
+import { encodeCbor } from "../../src/format/cbor.ts";
+import { encodeObjectReply, OBJECT_REPLY_BYTES } from "../../src/format/object-request.ts";
+import { simulatedWorld } from "../simulation/world.ts";
+
+const REPLY = Buffer.alloc(OBJECT_REPLY_BYTES);
+encodeObjectReply(REPLY, 0, { epoch: 77 as Epoch, lengthBytes: 0, recordBytes: 0, flags: 1 });
+const GONE = new DaosError("UNAVAILABLE", "gone");
+
+/** Outcome of each start in turn; after them all succeed. */
+function sessionOver(outcomes: ("unsent" | "sent")[]): { operations: ObjectOperations; starts: () => number } {
+  let starts = 0;
+  const link: RpcLink = {
+    isClosed: false,
+    call: () => Promise.resolve({ args: encodeCbor({ handle: 1 }), payload: new Uint8Array(0) }),
+    start(_opcode, argsLength, encode, _payload, _options, completion): void {
+      starts += 1;
+      const outcome = outcomes.shift();
+      encode(Buffer.alloc(argsLength), 0);
+      queueMicrotask(() => {
+        if (outcome === undefined) completion.answered(REPLY, Buffer.alloc(0), false);
+        else completion.failed(GONE, outcome === "sent");
+      });
+    },
+    close: () => {},
+  };
+  const container = {
+    id: "id",
+    label: "box",
+    type: "kv" as const,
+    pool: "pool",
+    state: "ready" as const,
+    usedBytes: 0,
+    snapshots: 0,
+    createdAt: "",
+    properties: { oclass: "S1" },
+  };
+  const map = { version: 1, targets: [{ index: 0, host: "h", port: 1 }] };
+  const opened = { container, map, capability: new Uint8Array(1) };
+  const session = new ContainerSession(opened, {
+    world: simulatedWorld(1),
+    connections: new TargetConnections(() => Promise.resolve(link), 1000),
+    buffers: new ReceiveBuffers(),
+    readOnly: false,
+    timeoutMs: 1000,
+    retryWindowMs: 5000,
+    reopen: () => Promise.resolve(opened),
+    closed: () => {},
+  });
+  return { operations: new ObjectOperations(session, 0 as Epoch), starts: () => starts };
+}
+
+const OID = objectId("KV_LEXICAL", objectClassByName("S1"), 0, 1n);
+
+async function conditionalPut(operations: ObjectOperations): Promise<string> {
+  const key = byteStringOfText("k");
+  const put = operations.updateValue(OID, key, key, new Uint8Array(1), { condition: "ifAbsent" });
+  return put.then(
+    (epoch) => `epoch ${epoch}`,
+    (error: DaosError) => error.code,
+  );
+}
+
+test("a conditional write that never left is sent until it does", async () => {
+  const { operations, starts } = sessionOver(["unsent", "unsent", "unsent"]);
+  expect(await conditionalPut(operations)).toBe("epoch 77");
+  expect(starts()).toBe(4);
+  // By now the target is attached: the hot way fails in the same manner.
+  const again = sessionOver([]);
+  await conditionalPut(again.operations);
+  expect(await conditionalPut(again.operations)).toBe("epoch 77");
+  expect(again.starts()).toBe(2);
+});
+
+test("a conditional write that may have left is sent no more, whichever attempt it was", async () => {
+  for (const outcomes of [["sent"], ["unsent", "sent"]] as const) {
+    const { operations, starts } = sessionOver([...outcomes]);
+    expect(await conditionalPut(operations)).toBe("UNAVAILABLE");
+    expect(starts()).toBe(outcomes.length);
+  }
+});
