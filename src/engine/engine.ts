@@ -5,7 +5,7 @@
  * and a restart replays it.
  */
 import { HybridLogicalClock } from "../base/epoch.ts";
-import { DaosError } from "../base/errors.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
 import { MIB } from "../base/limits.ts";
 import type { Hmac } from "../control/capability-authority.ts";
 import { newUuid } from "../control/control-parts.ts";
@@ -88,9 +88,9 @@ class EngineStartup {
     const { world, registry, hmac, pid, software } = this.#parts;
     const { scm, nvme, metaStore: meta, storage: folder } = this.#configuration;
     const { clock, random, disk } = world;
-    await registry.check("scm", scm.plugin, scm.config);
-    await registry.check("block-device", nvme.plugin, nvme.config);
-    const metaProvider = await registry.provider("meta-store", meta.plugin, meta.config);
+    await configured(registry.check("scm", scm.plugin, scm.config));
+    await configured(registry.check("block-device", nvme.plugin, nvme.config));
+    const metaProvider = await configured(registry.provider("meta-store", meta.plugin, meta.config));
     disk.makeFolder(folder);
     this.#lock = disk.lockFolder(folder);
     const storage = openStorageFolder(disk, this.#configuration, { id: newUuid(random), nowMs: clock.wallMs() });
@@ -236,6 +236,16 @@ class EngineStartup {
       requests,
       targets: counters.map((counter, index) => ({ ...counter, ...spaces[index]! })),
     };
+  }
+}
+
+/** A plugin that is named in the configuration and not there is the configuration's fault. */
+async function configured<Result>(plugin: Promise<Result>): Promise<Result> {
+  try {
+    return await plugin;
+  } catch (error) {
+    if (!hasCode(error, "NOT_FOUND")) throw error;
+    throw new DaosError("CONFIGURATION", error.message, { cause: error });
   }
 }
 

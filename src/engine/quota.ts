@@ -19,6 +19,7 @@ export interface PoolQuota {
   /** Bytes in use when last summed, plus what was written since. */
   usedBytes: number;
   writtenBytes: number;
+  /** When a full pool may be summed again, monotonic milliseconds; 0: it was not summed since it was set. */
   renewAtMs: number;
 }
 
@@ -60,7 +61,8 @@ export class QuotaTable {
   /** Charges a write of `sizeBytes`. Throws NO_SPACE when the pool is full. */
   charge(quota: PoolQuota, sizeBytes: number): void {
     quota.writtenBytes += sizeBytes;
-    if (quota.writtenBytes > QUOTA_RENEW_BYTES || quota.usedBytes + quota.writtenBytes > quota.sizeBytes) {
+    const isDue = quota.writtenBytes > QUOTA_RENEW_BYTES || quota.renewAtMs === 0;
+    if (isDue || quota.usedBytes + quota.writtenBytes > quota.sizeBytes) {
       this.#renew(quota, sizeBytes);
     }
     if (quota.usedBytes + quota.writtenBytes <= quota.sizeBytes) return;

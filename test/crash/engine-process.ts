@@ -21,8 +21,10 @@ export class EngineProcess {
   readonly address: string;
   readonly startedMs: number;
   readonly #child: ChildProcess;
+  readonly #output: () => string;
 
-  private constructor(child: ChildProcess, address: string, startedMs: number) {
+  private constructor(child: ChildProcess, address: string, startedMs: number, output: () => string) {
+    this.#output = output;
     this.#child = child;
     this.address = address;
     this.startedMs = startedMs;
@@ -32,11 +34,15 @@ export class EngineProcess {
     return this.#child.pid!;
   }
 
+  /** The last of what it printed. */
+  get output(): string {
+    return this.#output();
+  }
+
   /** Resolves when the engine has printed its ready line; rejects with all it printed when it ends before that. */
   static start(options: EngineProcessOptions): Promise<EngineProcess> {
-    const command = options.executable === undefined
-      ? [process.execPath, join(REPOSITORY, "src/main.ts")]
-      : [options.executable];
+    const command =
+      options.executable === undefined ? [process.execPath, join(REPOSITORY, "src/main.ts")] : [options.executable];
     const args = [...command.slice(1), "server", "start", "--storage", options.storage, "--listen", "127.0.0.1:0"];
     if (options.scmSize !== undefined) args.push("--scm-size", options.scmSize);
     if (options.nvmeSize !== undefined) args.push("--nvme-size", options.nvmeSize);
@@ -54,7 +60,7 @@ export class EngineProcess {
         const ready = /ready on (\S+:\d+)/.exec(output);
         if (ready === null) return;
         clearTimeout(timeout);
-        resolve(new EngineProcess(child, ready[1]!, performance.now() - startMs));
+        resolve(new EngineProcess(child, ready[1]!, performance.now() - startMs, () => output));
       };
       child.stdout!.on("data", read);
       child.stderr!.on("data", read);

@@ -69,7 +69,11 @@ export async function runKillRounds(options: KillRoundsOptions): Promise<KillRou
 }
 
 async function open(engine: EngineProcess, create: boolean): Promise<{ system: System; container: Container }> {
-  const system = await connect({ system: engine.address, timeoutMs: CONNECT_TIMEOUT_MS, retryWindowMs: RETRY_WINDOW_MS });
+  const system = await connect({
+    system: engine.address,
+    timeoutMs: CONNECT_TIMEOUT_MS,
+    retryWindowMs: RETRY_WINDOW_MS,
+  });
   if (create) {
     await system.createPool({ label: "tank", sizeBytes: 2 ** 31 });
     await system.pool("tank").createContainer({ label: "crash", type: "kv" });

@@ -7,7 +7,11 @@ import { runKillRounds } from "./kill-rounds.ts";
 const ROUNDS = 6;
 
 test("nothing acknowledged is lost when the engine is killed under load", async () => {
-  const result = await runKillRounds({ rounds: ROUNDS, seed: Date.now() >>> 0, engine: { scmSize: "256MiB", nvmeSize: "2GiB" } });
+  const result = await runKillRounds({
+    rounds: ROUNDS,
+    seed: Date.now() >>> 0,
+    engine: { scmSize: "256MiB", nvmeSize: "2GiB" },
+  });
   expect(result.acknowledged).toBeGreaterThan(1000);
   expect(result.slots).toBeGreaterThan(500);
 }, 180_000);

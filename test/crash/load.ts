@@ -14,7 +14,13 @@ const READERS = 32;
 const PUNCH_ONE_IN = 8;
 /** How often each kind is drawn. */
 const WEIGHTS: Readonly<Record<string, number>> = {
-  small: 50, large: 4, block: 16, shifted: 8, run: 4, dkey: 12, object: 6,
+  small: 50,
+  large: 4,
+  block: 16,
+  shifted: 8,
+  run: 4,
+  dkey: 12,
+  object: 6,
 };
 
 export interface Snapshot {

@@ -13,7 +13,9 @@ const FILES = 3000;
 const MAX_FILE_BYTES = 16 * 2 ** 20;
 
 test("real files survive kill -9, and a snapshot keeps them when they are overwritten and punched", async () => {
-  const files = findFiles([FOLDER]).filter(({ sizeBytes }) => sizeBytes <= MAX_FILE_BYTES).slice(0, FILES);
+  const files = findFiles([FOLDER])
+    .filter(({ sizeBytes }) => sizeBytes <= MAX_FILE_BYTES)
+    .slice(0, FILES);
   const result = await runRealInput({ files, engine: { scmSize: "1GiB", nvmeSize: "4GiB" }, poolBytes: 4 * GIB });
   expect(result.files).toBe(files.length);
   expect(result.keys).toBeGreaterThan(result.files * 0.99);

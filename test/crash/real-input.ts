@@ -123,7 +123,11 @@ class RealInputRun {
     const places = this.#files.map((_, place) => place);
     const isLarge = (place: number): boolean =>
       Math.max(this.#files[place]!.sizeBytes, this.#replacement(place).sizeBytes) > LARGE_BYTES;
-    await inParallel(places.filter((place) => !isLarge(place)), IN_FLIGHT, work);
+    await inParallel(
+      places.filter((place) => !isLarge(place)),
+      IN_FLIGHT,
+      work,
+    );
     await inParallel(places.filter(isLarge), 1, work);
     const seconds = (performance.now() - startMs) / 1000;
     const rate = Math.round(places.length / seconds);
@@ -198,11 +202,18 @@ class RealInputRun {
     const inOrder = keys.toSorted((left, right) => Buffer.compare(Buffer.from(left), Buffer.from(right)));
     const missing = inOrder.findIndex((key, place) => listed[place] !== key);
     if (missing >= 0 || listed.length !== keys.length) {
-      throw new Error(`${label}: ${listed.length} keys listed, not ${keys.length}; first at ${inOrder[missing] ?? "the end"}`);
+      throw new Error(
+        `${label}: ${listed.length} keys listed, not ${keys.length}; first at ${inOrder[missing] ?? "the end"}`,
+      );
     }
   }
 
-  async #compareArray(label: string, view: ContainerView, id: ObjectId, expected: Uint8Array | undefined): Promise<void> {
+  async #compareArray(
+    label: string,
+    view: ContainerView,
+    id: ObjectId,
+    expected: Uint8Array | undefined,
+  ): Promise<void> {
     const array = view.array(id);
     const sizeBytes = await array.size();
     const wantedBytes = expected?.length ?? 0;
@@ -222,7 +233,8 @@ class RealInputRun {
       throw new Error(`${label}: ${found === undefined ? "is gone" : "is there and was deleted"}`);
     }
     if (found === undefined || expected === undefined) return;
-    if (Buffer.compare(found, expected) !== 0) throw new Error(`${label}: ${found.length} bytes differ from the file's`);
+    if (Buffer.compare(found, expected) !== 0)
+      throw new Error(`${label}: ${found.length} bytes differ from the file's`);
     this.#comparedBytes += found.length;
   }
 }
@@ -240,7 +252,11 @@ function isKey(file: RealFile): boolean {
   return file.sizeBytes <= MAX_SINGLE_VALUE_BYTES && Buffer.byteLength(file.path) <= MAX_DKEY_BYTES;
 }
 
-async function inParallel(places: readonly number[], limit: number, work: (place: number) => Promise<void>): Promise<void> {
+async function inParallel(
+  places: readonly number[],
+  limit: number,
+  work: (place: number) => Promise<void>,
+): Promise<void> {
   let next = 0;
   const lane = async (): Promise<void> => {
     while (next < places.length) {

@@ -33,13 +33,16 @@ const arrayKind = (space: number, size: number, stride: number, perArray: number
   count,
   size: () => size,
   write: (container, index, bytes) =>
-    container.object(numbered(space, Math.floor(index / perArray)))
+    container
+      .object(numbered(space, Math.floor(index / perArray)))
       .writeArray("chunk", "0", { recordIndex: (index % perArray) * stride, recordBytes: 1 }, bytes),
   punch: (container, index) =>
-    container.object(numbered(space, Math.floor(index / perArray)))
+    container
+      .object(numbered(space, Math.floor(index / perArray)))
       .punchArray("chunk", "0", { recordIndex: (index % perArray) * stride, recordCount: size, recordBytes: 1 }),
   async read(view, index) {
-    const bytes = await view.object(numbered(space, Math.floor(index / perArray)))
+    const bytes = await view
+      .object(numbered(space, Math.floor(index / perArray)))
       .readArray("chunk", "0", { recordIndex: (index % perArray) * stride, recordCount: size, recordBytes: 1 });
     return bytes === undefined || bytes.every((byte) => byte === 0) ? undefined : bytes;
   },
@@ -67,7 +70,8 @@ export const SLOT_KINDS: Readonly<Record<string, SlotKind>> = {
   dkey: {
     count: 300,
     size: (draw) => 16 + draw(5000),
-    write: (container, index, bytes) => container.object(numbered(4, index % 7)).update(`dkey-${index}`, "value", bytes),
+    write: (container, index, bytes) =>
+      container.object(numbered(4, index % 7)).update(`dkey-${index}`, "value", bytes),
     punch: (container, index) => container.object(numbered(4, index % 7)).punchDkey(`dkey-${index}`),
     read: async (view, index) => (await view.object(numbered(4, index % 7)).fetch(`dkey-${index}`, "value"))?.value,
   },
