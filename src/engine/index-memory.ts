@@ -7,7 +7,7 @@ import { MIB } from "../base/limits.ts";
 import type { Timers } from "../contracts/world.ts";
 
 /** Mapped files may take so much of the process's resident memory before the index's part is given back, bytes. */
-export const MAX_MAPPED_BYTES = 384 * MIB;
+export const MAX_MAPPED_BYTES = 256 * MIB;
 /** Reads can map some hundred MiB within this time. */
 const CHECK_INTERVAL_MS = 100;
 

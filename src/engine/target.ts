@@ -79,8 +79,8 @@ export class Target implements TargetCalls {
       allocate: (sizeBytes: number) => device.allocate(sizeBytes),
       release: (buffer: Uint8Array) => device.release(buffer),
     };
-    const { allocate } = payloadBuffers;
-    const objects = new VersionedObjects({ store, clock, timers: world.timers, allocate });
+    const { allocate, release } = payloadBuffers;
+    const objects = new VersionedObjects({ store, clock, timers: world.timers, allocate, release });
     const quotas = new QuotaTable(
       (container) => store.usage(container),
       () => world.clock.monotonicNs() / 1e6,

@@ -9,8 +9,12 @@ import { type CellUsage, type Version, VersionKind } from "./cell.ts";
 import type { LoggedVersion } from "./logged-version.ts";
 import { Memtable } from "./memtable.ts";
 
+/** Cells of so many full generations may wait to be settled; a cell takes some 500 bytes of memory. */
+const MAX_FULL_GENERATIONS = 12;
+
 export class Generations {
   readonly #generationCells: number;
+  #frozenCells = 0;
   /** Youngest first. */
   #all: readonly Memtable[] = [new Memtable()];
   #active = this.#all[0]!;
@@ -20,6 +24,11 @@ export class Generations {
   /** A generation of `generationCells` cells takes no further segment. Reads ask one generation after another. */
   constructor(generationCells: number) {
     this.#generationCells = generationCells;
+  }
+
+  /** True when so many cells wait to be settled that memory needs no further ones. */
+  get isCrowded(): boolean {
+    return this.#frozenCells + this.#active.cellCount >= this.#generationCells * MAX_FULL_GENERATIONS;
   }
 
   get all(): readonly Memtable[] {
@@ -65,6 +74,7 @@ export class Generations {
   /** Ends the active generation, whose last segment has this ordinal, and starts a new one. */
   freeze(lastOrdinal: number): void {
     this.#active.lastOrdinal = lastOrdinal;
+    this.#frozenCells += this.#active.cellCount;
     this.#active = new Memtable();
     this.#all = [this.#active, ...this.#all];
   }
@@ -85,6 +95,7 @@ export class Generations {
    */
   dropUpTo(ordinal: number): number | undefined {
     const last = this.frozenUpTo(ordinal)[0]?.lastOrdinal;
+    for (const memtable of this.frozenUpTo(ordinal)) this.#frozenCells -= memtable.cellCount;
     this.#all = this.#all.filter((memtable) => memtable.lastOrdinal > ordinal);
     this.unsettledBytes = 0;
     for (const memtable of this.#all) {

@@ -80,7 +80,7 @@ export function settleBatch(request: SettleRequest, index: SettledIndex, readLog
   const { nextOrdinal } = settledState(index);
   const spans = request.spans.filter(({ ordinal }) => ordinal >= nextOrdinal);
   let settled: SettleResult | undefined;
-  for (let place = 0; place < spans.length; ) {
+  for (let place = 0; place < spans.length;) {
     const batch = new Batch();
     const start = place;
     while (place < spans.length && (place === start || batch.cellCount < request.transactionCells)) {
@@ -95,7 +95,10 @@ export function settleBatch(request: SettleRequest, index: SettledIndex, readLog
     }
   }
   if (settled !== undefined) return settled;
-  throw new DaosError("CORRUPT", `Cannot settle "segment ${request.spans[0]?.ordinal}": the index is at ${nextOrdinal}.`);
+  throw new DaosError(
+    "CORRUPT",
+    `Cannot settle "segment ${request.spans[0]?.ordinal}": the index is at ${nextOrdinal}.`,
+  );
 }
 
 /** One transaction: the batch that these segments and those between them hold. */

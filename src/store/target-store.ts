@@ -303,6 +303,7 @@ export class TargetStore implements CellStore {
 
   #indexState(recordBytes: number): "room" | "settle" | DaosError {
     if (this.#scheduler.full !== undefined) return this.#scheduler.full;
+    if (this.#generations.isCrowded) return "settle";
     const { totalBytes, usedBytes } = this.#indexSpace;
     const reserve = Math.min(
       Math.max(totalBytes * INDEX_RESERVE_SHARE, MIN_INDEX_RESERVE_BYTES),

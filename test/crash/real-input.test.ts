@@ -8,7 +8,7 @@ import { findFiles } from "./real-files.ts";
 import { runRealInput } from "./real-input.ts";
 
 const FOLDER = join(import.meta.dir, "../../node_modules");
-const FILES = 3000;
+const FILES = 2000;
 /** Leaves out the few large binaries, which alone would take longer than all others. */
 const MAX_FILE_BYTES = 16 * 2 ** 20;
 
@@ -19,5 +19,5 @@ test("real files survive kill -9, and a snapshot keeps them when they are overwr
   const result = await runRealInput({ files, engine: { scmSize: "1GiB", nvmeSize: "4GiB" }, poolBytes: 4 * GIB });
   expect(result.files).toBe(files.length);
   expect(result.keys).toBeGreaterThan(result.files * 0.99);
-  expect(result.comparedBytes).toBeGreaterThan(4 * result.fileBytes);
+  expect(result.comparedBytes).toBeGreaterThan(6 * result.fileBytes);
 }, 180_000);

@@ -33,12 +33,19 @@ export class EngineRig {
   static async start(options: EngineRigOptions = {}): Promise<EngineRig> {
     const { poolBytes, ...processOptions } = options;
     const rig = new EngineRig(processOptions);
-    await rig.#startEngine();
-    const { scmTotalBytes, nvmeTotalBytes } = await rig.system.query();
-    const sizeBytes = poolBytes ?? scmTotalBytes + nvmeTotalBytes;
-    await rig.system.createPool({ label: "tank", sizeBytes });
-    await rig.system.pool("tank").createContainer({ label: "things", type: "kv" });
-    await rig.#open();
+    try {
+      await rig.#startEngine();
+      const { scmTotalBytes, nvmeTotalBytes } = await rig.system.query();
+      const sizeBytes = poolBytes ?? scmTotalBytes + nvmeTotalBytes;
+      await rig.system.createPool({ label: "tank", sizeBytes });
+      await rig.system.pool("tank").createContainer({ label: "things", type: "kv" });
+      await rig.#open();
+    } catch (error) {
+      // It may have failed before or after the engine came up.
+      await (rig.engine as EngineProcess | undefined)?.kill();
+      rmSync(rig.storage, { recursive: true, force: true });
+      throw error;
+    }
     return rig;
   }
 

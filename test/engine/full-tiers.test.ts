@@ -12,13 +12,15 @@ import {
   MAX_SINGLE_VALUE_BYTES,
   MIB,
 } from "../../src/base/limits.ts";
-import { type Container, DaosError, type KeyValue } from "../../src/library.ts";
+import type { Container, DaosError, KeyValue } from "../../src/library.ts";
 import { codeOf, EngineRig } from "./engine-rig.ts";
 
 const PARALLEL = 16;
 /** Space comes back by settling and reclaiming, which happen in the background. */
 const RETURN_TIMEOUT_MS = 20_000;
-const STREAM_BYTES = 200 * MIB;
+const STREAM_BYTES = 400 * MIB;
+/** What either side may take of it; measured over 2 GiB: 114 MiB the engine, 97 MiB the client. */
+const STREAM_MEMORY_BYTES = 256 * MIB;
 
 let rig: EngineRig | undefined;
 afterEach(async () => {
@@ -189,17 +191,15 @@ test("an array far larger than the buffers streams in and out in bounded memory"
   let readBytes = 0;
   for await (const bytes of array.readStream()) readBytes += bytes.length;
   expect(readBytes).toBe(STREAM_BYTES);
-  expect(rig.residentBytes - engineBefore).toBeLessThan(160 * MIB);
-  expect(process.memoryUsage.rss() - clientBefore).toBeLessThan(160 * MIB);
+  expect(rig.residentBytes - engineBefore).toBeLessThan(STREAM_MEMORY_BYTES);
+  expect(process.memoryUsage.rss() - clientBefore).toBeLessThan(STREAM_MEMORY_BYTES);
 }, 60_000);
 
 test("epochs in the future and epochs that are none are INVALID_ARGUMENT", async () => {
   rig = await EngineRig.start();
   const kv = rig.container.kv();
   await kv.put("key", Buffer.from("value"));
-  expect(Buffer.from((await kv.get("key", { epoch: Number.MAX_SAFE_INTEGER as Epoch }))?.value ?? []).toString()).toBe(
-    "value",
-  );
+  expect(await codeOf(kv.get("key", { epoch: Number.MAX_SAFE_INTEGER as Epoch }))).toBe("INVALID_ARGUMENT");
   expect(await codeOf(rig.container.at(-1 as Epoch))).toBe("INVALID_ARGUMENT");
   expect(await codeOf(rig.container.at(1.5 as Epoch))).toBe("INVALID_ARGUMENT");
 }, 30_000);

@@ -381,7 +381,7 @@ test("a settle that finds the index full on the way keeps what it did, frees eac
   const settled: number[] = [];
   /** Transactions of the settle that runs; the settle's number; transactions that it may do. */
   let transactions = 0;
-  const allowed = [2, 0];
+  const allowed = [5, 0];
   const rig = await StoreRig.create({ regionBytes: 1032 * KIB }, (settler) => ({
     settle: async (request) => {
       transactions = allowed.shift() ?? 100;
@@ -413,14 +413,18 @@ test("a settle that finds the index full on the way keeps what it did, frees eac
   // The generation that is settled in part is still read from the log.
   expect(settled.length).toBe(1);
   expect(rig.store.space().scmUsedBytes - rig.index.space().usedBytes).toBeGreaterThanOrEqual(logBytes);
-  // Of the first settle two transactions, of the second nothing; then, since there are further records, all.
+  // Of the first settle five transactions, of the second nothing; then, since there are further records, all.
   rig.store.append([put("last", 8, "z")]);
   await rig.settle();
   expect(settled.length).toBe(2);
   expect(settled[1]!).toBeGreaterThan(settled[0]!);
   expect(rig.store.space().nvmeUsedBytes).toBe(3 * BLOCK_BYTES);
   expect(rig.store.usage(1).versions).toBe(7);
-  for (const [name, epoch] of [["k0", 6], ["k1", 7], ["k2", 5]] as const) {
+  for (const [name, epoch] of [
+    ["k0", 6],
+    ["k1", 7],
+    ["k2", 5],
+  ] as const) {
     const into = new Uint8Array(BLOCK_BYTES);
     await rig.store.readExtent(rig.store.get(key(name), LATEST)!.extent!, 0, BLOCK_BYTES, into);
     expect(into[0]).toBe(epoch);
@@ -428,4 +432,29 @@ test("a settle that finds the index full on the way keeps what it did, frees eac
   await rig.crash();
   expect(rig.names().length).toBe(7);
   expect(rig.store.space().nvmeUsedBytes).toBe(3 * BLOCK_BYTES);
+});
+
+test("writes wait while too many cells are in memory, and go on when they are settled", async () => {
+  const gate = Promise.withResolvers<void>();
+  const rig = await StoreRig.create({ regionBytes: 1032 * KIB }, (settler) => ({
+    settle: async (request) => {
+      await gate.promise;
+      return settler.settle(request);
+    },
+    maintain: (request) => settler.maintain(request),
+    close: () => settler.close(),
+  }));
+  let count = 0;
+  let wait = rig.store.admit(100);
+  for (; wait === undefined && count < 1000; wait = rig.store.admit(100)) {
+    rig.store.append([put(`k${count}`, 1, "x")]);
+    count += 1;
+  }
+  expect(count).toBe(8 * 12 * rig.settleCells);
+  expect(rig.store.admit(100, { punch: true })).toBeUndefined();
+  gate.resolve();
+  await wait;
+  rig.store.append([put("last", 1, "x")]);
+  await rig.settle();
+  expect(rig.names().length).toBe(count + 1);
 });

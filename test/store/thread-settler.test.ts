@@ -24,6 +24,7 @@ const REQUEST: SettleRequest = {
   storeId: "x" as never,
   granularityBytes: 64,
   spans: [],
+  transactionCells: 1,
   snapshots: new Map([[1, [2 as Epoch]]]),
 };
 

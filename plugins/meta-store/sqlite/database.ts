@@ -76,7 +76,10 @@ function prepareSchema(database: Database): void {
 function checkIntegrity(database: Database, path: string): void {
   const verdict = pragma(database, "quick_check(1)");
   if (verdict === "ok") return;
-  throw new DaosError("CORRUPT", `Cannot open "${path}": ${String(verdict).replaceAll("\n", " ")}. Restore it from a backup.`);
+  throw new DaosError(
+    "CORRUPT",
+    `Cannot open "${path}": ${String(verdict).replaceAll("\n", " ")}. Restore it from a backup.`,
+  );
 }
 
 const CODE_BY_SQLITE: readonly (readonly [prefix: string, code: ErrorCode, state: string])[] = [
