@@ -111,7 +111,6 @@ async function main(): Promise<number> {
     openStdin: standardInput,
     files: { openSource, openSink },
     server,
-    containerTypes: interfaces.flatMap((provider) => provider.containerTypes),
     connect: (own, options) => connect(own, { ...options, interfaces }),
     runBenchmark: (options) => runBenchmark({ world, usage: processUsage, interfaces }, options),
   };

@@ -138,10 +138,10 @@ function flagOf(
   );
 }
 
-/** The error for a wrong call. */
-export function usageError(command: string, state: string): DaosError {
+/** The error for a wrong call. `helpOf` is the command whose help to read, when `command` itself is none. */
+export function usageError(command: string, state: string, helpOf = command): DaosError {
   const end = /[.?]$/.test(state) ? "" : ".";
-  return new DaosError("CONFIGURATION", `Cannot run "${command}": ${state}${end} See ${command} --help.`);
+  return new DaosError("CONFIGURATION", `Cannot run "${command}": ${state}${end} See ${helpOf} --help.`);
 }
 
 /** The error for one argument's value. */

@@ -123,5 +123,5 @@ function unknownCommand(group: CommandGroup, line: string, word: string): Error 
   const names = Object.keys(group.members);
   const meant = suggest(word, names);
   const advice = meant === undefined ? `use one of ${names.join(", ")}` : `did you mean ${line} ${meant}?`;
-  return usageError(`${line} ${word}`.slice(0, 200), `there is no such command; ${advice}`);
+  return usageError(`${line} ${word}`.slice(0, 200), `there is no such command; ${advice}`, line);
 }

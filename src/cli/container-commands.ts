@@ -1,14 +1,12 @@
 /**
  * `daos container ...`: datasets inside a pool. The snapshots of a container are in snapshot-commands.ts.
  */
-import { DaosError } from "../base/errors.ts";
 import { formatSize } from "../base/size.ts";
 import type { ContainerDescription, ContainerType, Properties } from "../format/operations.ts";
 import { labelArgument, objectClassArgument, propertiesArgument, propertiesFrom, sizeArgument } from "./arguments.ts";
 import { command, commandGroup } from "./command.ts";
 import { CONTAINER_ARGUMENT, POOL_ARGUMENT } from "./container-arguments.ts";
 import { propertiesJson, propertiesText } from "./property-text.ts";
-import type { Session } from "./session.ts";
 import { SNAPSHOT_COMMANDS } from "./snapshot-commands.ts";
 import { formatRecord, formatTable, printable } from "./table.ts";
 
@@ -32,7 +30,6 @@ const create = command({
     const label = labelArgument("container", values.label);
     const type = (values.type ?? "object") as ContainerType;
     const properties = creationProperties(values.properties, values.class, values["chunk-size"]);
-    checkType(session, label, type);
     const pool = await session.pool(values.pool);
     const container = await pool.createContainer({ label, type, properties, signal: session.signal });
     await session.output.result(containerJson(container), containerText(container));
@@ -50,17 +47,6 @@ function creationProperties(
     ...(objectClass !== undefined && { oclass: objectClassArgument(objectClass).name }),
     ...(chunk !== undefined && { chunk_size: sizeArgument("--chunk-size", chunk) }),
   };
-}
-
-/** A container that nothing here could open would be a trap. */
-function checkType(session: Session, label: string, type: ContainerType): void {
-  const { containerTypes } = session.environment;
-  if (type === "object" || containerTypes.includes(type)) return;
-  const usable = ["object", ...containerTypes].join(" or ");
-  throw new DaosError(
-    "UNSUPPORTED",
-    `Cannot create container "${label}": no interface plugin for type ${type} is loaded. Use --type ${usable}.`,
-  );
 }
 
 const list = command({

@@ -84,8 +84,6 @@ export interface CommandEnvironment {
   openStdin(): ByteSource;
   readonly files: FileAccess;
   readonly server: ServerRole;
-  /** Container types that the loaded interface plugins give meaning to, such as `kv`. `object` needs none. */
-  readonly containerTypes: readonly string[];
   connect(world: World, options: ConnectOptions): Promise<SystemAccess>;
   runBenchmark(options: BenchmarkOptions): Promise<BenchmarkResult>;
 }

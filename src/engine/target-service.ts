@@ -31,6 +31,13 @@ import type { QuotaTable } from "./quota.ts";
 /** What a small write takes in the log beside its value and keys, at most: the records of two cells and a header. */
 const RECORD_OVERHEAD_BYTES = 512;
 
+/**
+ * Called with each update and punch that may happen, before it commits: where the leader of a redundancy group prepares
+ * the update on the other shards. It goes on when the promise resolves, at once on undefined, and not at all when it
+ * rejects. `request` stays valid until then.
+ */
+export type BeforeCommit = (request: RpcRequest, object: ObjectRequest, container: number) => undefined | Promise<void>;
+
 export interface TargetServiceParts {
   readonly store: CellStore;
   readonly objects: VersionedObjects;
@@ -39,6 +46,10 @@ export interface TargetServiceParts {
   readonly enumeration: EnumerationService;
   /** Where large payloads were received; they go back when written. */
   readonly payloadBuffers: PayloadBuffers;
+  /** The pool map that requests must have been placed by. */
+  readonly mapVersion: number;
+  /** Absent where a group has one shard. */
+  readonly beforeCommit?: BeforeCommit;
 }
 
 export class TargetService implements RpcHandler {
@@ -49,6 +60,8 @@ export class TargetService implements RpcHandler {
   readonly #quotas: QuotaTable;
   readonly #enumeration: EnumerationService;
   readonly #payloadBuffers: PayloadBuffers;
+  readonly #mapVersion: number;
+  readonly #beforeCommit: BeforeCommit | undefined;
   /** Reply records are copied by `send`, so one serves all. */
   readonly #record = Buffer.alloc(OBJECT_REPLY_BYTES);
   readonly #reply: ObjectReply = { epoch: 0 as Epoch, lengthBytes: 0, recordBytes: 0, flags: 0 };
@@ -60,12 +73,16 @@ export class TargetService implements RpcHandler {
     this.#quotas = parts.quotas;
     this.#enumeration = parts.enumeration;
     this.#payloadBuffers = parts.payloadBuffers;
+    this.#mapVersion = parts.mapVersion;
+    this.#beforeCommit = parts.beforeCommit;
   }
 
   /** Runs one request; every path ends in exactly one `reply.send` or `reply.fail`. */
   handle(request: RpcRequest, reply: RpcReply): void {
     this.counters.requests += 1;
     try {
+      if (request.mapVersion !== this.#mapVersion && request.mapVersion !== 0)
+        throw staleMap(request, this.#mapVersion);
       const pending = this.#dispatch(request, reply);
       if (pending === undefined) this.#releasePayload(request);
       else pending.catch((error: unknown) => this.#failed(error, reply)).finally(() => this.#releasePayload(request));
@@ -166,12 +183,30 @@ export class TargetService implements RpcHandler {
     this.counters.updates += 1;
     const object = decodeObjectRequest(request.args);
     const attachment = this.#writable(request, object.handle);
-    const { payload } = request;
-    const recordBytes = payload.length + RECORD_OVERHEAD_BYTES + 2 * (object.dkey.length + object.akey.length);
+    const recordBytes = request.payload.length + RECORD_OVERHEAD_BYTES + 2 * (object.dkey.length + object.akey.length);
     this.#quotas.charge(attachment.quota, recordBytes);
+    const prepared = this.#prepare(request, object, attachment.container);
+    if (prepared !== undefined)
+      return prepared.then(() => this.#admit(request, object, attachment, recordBytes, reply));
+    return this.#admit(request, object, attachment, recordBytes, reply);
+  }
+
+  #prepare(request: RpcRequest, object: ObjectRequest, container: number): undefined | Promise<void> {
+    if (this.#beforeCommit === undefined) return undefined;
+    request.retain();
+    return this.#beforeCommit(request, object, container);
+  }
+
+  #admit(
+    request: RpcRequest,
+    object: ObjectRequest,
+    attachment: Attachment,
+    recordBytes: number,
+    reply: RpcReply,
+  ): Promise<void> | undefined {
     // What the store may need after this turn must not lie in the connection's receive buffer. Small writes are stored
     // within the turn unless the log is full: then they wait here, with a copy.
-    if (payload.length > INLINE_VALUE_BYTES) request.retain();
+    if (request.payload.length > INLINE_VALUE_BYTES) request.retain();
     else {
       const wait = this.#store.admit(recordBytes);
       if (wait !== undefined) {
@@ -200,6 +235,17 @@ export class TargetService implements RpcHandler {
     this.counters.punches += 1;
     const object = decodeObjectRequest(request.args);
     const { container } = this.#writable(request, object.handle);
+    const prepared = this.#prepare(request, object, container);
+    if (prepared !== undefined) return prepared.then(() => this.#applyPunch(request, object, container, reply));
+    return this.#applyPunch(request, object, container, reply);
+  }
+
+  #applyPunch(
+    request: RpcRequest,
+    object: ObjectRequest,
+    container: number,
+    reply: RpcReply,
+  ): Promise<void> | undefined {
     const result = this.#punchAt(request.opcode, container, object);
     if (result instanceof Promise) return result.then((written) => this.#answerWrite(written, reply));
     return this.#answerWrite(result, reply);
@@ -249,4 +295,12 @@ export class TargetService implements RpcHandler {
     reply.flags = found ? ReplyFlag.found : 0;
     encodeObjectReply(this.#record, 0, reply);
   }
+}
+
+function staleMap(request: RpcRequest, mapVersion: number): DaosError {
+  return new DaosError(
+    "STALE",
+    `Cannot serve the request: it was placed by pool map ${request.mapVersion}, the target has ${mapVersion}. ` +
+      "Open the container again.",
+  );
 }

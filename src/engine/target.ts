@@ -87,7 +87,8 @@ export class Target implements TargetCalls {
     );
     const attachments = new AttachmentTable(this.#grant(settings, quotas), () => world.clock.wallMs());
     const enumeration = new EnumerationService(objects);
-    const service = new TargetService({ store, objects, attachments, quotas, enumeration, payloadBuffers });
+    const { mapVersion } = settings;
+    const service = new TargetService({ store, objects, attachments, quotas, enumeration, payloadBuffers, mapVersion });
     const { network, timers } = world;
     const { host, port, software } = settings;
     const server = new RpcServer({

@@ -40,6 +40,8 @@ const FIRST_DKEY = "\0\0\0\0\0\0\0\x01";
 
 export class FakeSystem implements SystemAccess {
   readonly pools = new Map<string, FakePool>();
+  /** Types that this engine's interface plugins serve, and `object`. */
+  containerTypes: readonly string[] = ["kv", "object"];
   /** Answers of the engine that a test may change. */
   pluginEntries: PluginListReply["plugins"] = [];
   stopped = false;
@@ -179,6 +181,13 @@ export class FakePool implements PoolAccess {
     properties?: Properties;
   }): Promise<ContainerDescription> {
     this.#check();
+    if (!this.#system.containerTypes.includes(options.type)) {
+      const state = "no interface for it is loaded. Use one of kv, object";
+      throw new DaosError(
+        "UNSUPPORTED",
+        `Cannot create container "${options.label}" of type ${options.type}: ${state}.`,
+      );
+    }
     if (this.containers.has(options.label)) throw alreadyThere("container", options.label);
     const properties = { label: options.label, oclass: "SX", chunk_size: MIB, ...options.properties };
     const container = new FakeContainer(options.label, options.type, this.#label, properties);

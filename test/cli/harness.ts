@@ -144,7 +144,6 @@ export class Harness {
   /** A stopped engine does not answer again. */
   stopsAtOnce = false;
   localPlugins: PluginListReply["plugins"] = [];
-  containerTypes: readonly string[] = ["kv"];
   stdin: Uint8Array | AsyncIterable<Uint8Array> = new Uint8Array();
   abort = new AbortController();
   /** Errors that connecting gives, one after the other; afterwards it succeeds. */
@@ -162,7 +161,6 @@ export class Harness {
       stdout: this.stdout,
       stderr: this.stderr,
       files: this.files,
-      containerTypes: this.containerTypes,
       openStdin: () => ({
         sizeBytes: undefined,
         chunks: this.stdin instanceof Uint8Array ? chunksOf(this.stdin) : this.stdin,

@@ -15,7 +15,7 @@ import {
 } from "../../src/engine/configuration.ts";
 
 const PATH = "/etc/daos/daos.yml";
-const BARE: ConfigurationSources = { environment: { HOME: "/home/ann" }, cores: 4, workingFolder: "/work" };
+const BARE: ConfigurationSources = { environment: { HOME: "/home/ann" }, cores: 4, workingFolder: "/home/admin" };
 
 function projectFile(path: string): string {
   return readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");

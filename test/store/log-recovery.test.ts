@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { KIB } from "../../src/base/limits.ts";
+import { LOG_RECORD_HEADER_BYTES, logWriteBytes } from "../../src/format/log-record.ts";
 import { SEGMENT_HEADER_BYTES } from "../../src/format/segment-header.ts";
 import { expectRejection } from "./expect-code.ts";
 import { put, StoreRig } from "./store-rig.ts";
@@ -89,9 +90,10 @@ test("a torn tail is normal: what was not acknowledged is gone, the rest is ther
 
 test("what a crash left of a segment's first attempt never passes for part of the second", async () => {
   const rig = await StoreRig.create();
-  rig.store.append([put("ghost 0", 1, "x".repeat(3900))]);
-  rig.store.append([put("ghost 1", 1, "x".repeat(3000))]);
-  rig.store.append([put("ghost 2", 1, "x".repeat(500))]);
+  // Sized so that the second record begins where a group may begin.
+  const overhead = SEGMENT_HEADER_BYTES + LOG_RECORD_HEADER_BYTES + logWriteBytes(put("ghost 0", 1, ""));
+  rig.store.append([put("ghost 0", 1, "x".repeat(UNIT - overhead))]);
+  rig.store.append([put("ghost 1", 1, "x".repeat(500))]);
   await rig.machine.timers.advance(50);
   rig.machine.losePower("test");
   // The first sectors did not make it, the later ones did.

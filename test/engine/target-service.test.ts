@@ -1,0 +1,94 @@
+import { expect, test } from "bun:test";
+import type { ByteString } from "../../src/base/bytes.ts";
+import { byteString } from "../../src/base/bytes.ts";
+import { DaosError } from "../../src/base/errors.ts";
+import { EPOCH_NONE, type Epoch } from "../../src/base/epoch.ts";
+import { objectClassByName } from "../../src/base/object-class.ts";
+import { objectId } from "../../src/base/object-id.ts";
+import { encodeObjectRequest, objectRequestBytes } from "../../src/format/object-request.ts";
+import { Opcode } from "../../src/format/operations.ts";
+import { TargetService, type TargetServiceParts } from "../../src/engine/target-service.ts";
+import type { RpcReply, RpcRequest } from "../../src/rpc/request.ts";
+
+const MAP_VERSION = 3;
+
+/** A service whose parts note what was done, in order. */
+function rig(beforeCommit?: TargetServiceParts["beforeCommit"]) {
+  const events: string[] = [];
+  const written = { epoch: 7 as Epoch, sequence: 0, error: undefined };
+  const parts = {
+    store: {
+      durableSequence: 0,
+      admit: () => undefined,
+      whenDurable: (_sequence: number, callback: (error?: Error) => void) => callback(),
+    },
+    objects: {
+      updateValue: () => (events.push("update"), written),
+      punchAkey: () => (events.push("punch"), written),
+    },
+    attachments: { get: () => ({ container: 1, writable: true, quota: {} }) },
+    quotas: { charge: () => {} },
+    enumeration: {},
+    payloadBuffers: { allocate: () => undefined, release: () => {} },
+    mapVersion: MAP_VERSION,
+    ...(beforeCommit !== undefined && { beforeCommit }),
+  } as unknown as TargetServiceParts;
+  const reply = {
+    send: () => events.push("answered"),
+    fail: (error: DaosError) => events.push(error.code),
+  } as unknown as RpcReply;
+  return { service: new TargetService(parts), reply, events };
+}
+
+function request(opcode: number, mapVersion: number): RpcRequest {
+  const object = {
+    handle: 1,
+    flags: 0,
+    oid: objectId("KV_LEXICAL", objectClassByName("S1"), 0, 1n),
+    epoch: EPOCH_NONE,
+    recordIndex: 0,
+    recordCount: 0,
+    recordBytes: 0,
+    dkey: byteString(Buffer.from("dkey")),
+    akey: "" as ByteString,
+  };
+  const args = Buffer.alloc(objectRequestBytes(object));
+  encodeObjectRequest(args, 0, object);
+  const payload = Buffer.from("value");
+  return { opcode, mapVersion, args, payload, payloadBuffer: undefined, retain: () => {} } as unknown as RpcRequest;
+}
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+test("a request placed by another pool map is answered STALE and does nothing; without a version it is served", () => {
+  const { service, reply, events } = rig();
+  service.handle(request(Opcode.valueUpdate, MAP_VERSION - 1), reply);
+  expect(events).toEqual(["STALE"]);
+  service.handle(request(Opcode.valueUpdate, 0), reply);
+  service.handle(request(Opcode.valueUpdate, MAP_VERSION), reply);
+  expect(events).toEqual(["STALE", "update", "answered", "update", "answered"]);
+});
+
+test("beforeCommit holds an update and a punch until it resolves", async () => {
+  for (const [opcode, event] of [
+    [Opcode.valueUpdate, "update"],
+    [Opcode.akeyPunch, "punch"],
+  ] as const) {
+    let prepared: () => void = () => {};
+    const { service, reply, events } = rig(() => new Promise((resolve) => (prepared = resolve)));
+    service.handle(request(opcode, MAP_VERSION), reply);
+    await nextTurn();
+    expect(events).toEqual([]);
+    prepared();
+    await nextTurn();
+    expect(events).toEqual([event, "answered"]);
+  }
+});
+
+test("an update whose beforeCommit rejects does not happen and is answered with the error", async () => {
+  const refused = new DaosError("UNAVAILABLE", "Cannot prepare: a shard is down.");
+  const { service, reply, events } = rig(() => Promise.reject(refused));
+  service.handle(request(Opcode.valueUpdate, MAP_VERSION), reply);
+  await nextTurn();
+  expect(events).toEqual(["UNAVAILABLE"]);
+});
