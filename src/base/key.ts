@@ -3,14 +3,21 @@
  * Two different keys never become one: text that has no UTF-8 encoding is refused instead of mended.
  */
 import { byteString, type ByteString, byteStringOfText } from "./bytes.ts";
+import { kindOf } from "./bytes-argument.ts";
 import { DaosError } from "./errors.ts";
 import { MAX_AKEY_BYTES, MAX_DKEY_BYTES } from "./limits.ts";
 
 export type Key = string | Uint8Array;
 
-/** The byte string of a key of any length. Throws INVALID_ARGUMENT for text with half of a surrogate pair. */
+/**
+ * The byte string of a key of any length. Throws INVALID_ARGUMENT for text with half of a surrogate pair, and for what is
+ * neither text nor bytes.
+ */
 export function byteStringOfKey(key: Key): ByteString {
-  if (typeof key !== "string") return byteString(key);
+  if (typeof key !== "string") {
+    if (key instanceof Uint8Array) return byteString(key);
+    throw noKey(key);
+  }
   if (isAscii(key)) return key as string as ByteString;
   if (!key.isWellFormed()) {
     throw new DaosError("INVALID_ARGUMENT", `Cannot use key "${key}": it is not valid Unicode. Give it as bytes.`);
@@ -38,6 +45,11 @@ function isAscii(text: string): boolean {
     if (text.charCodeAt(index) > 0x7f) return false;
   }
   return true;
+}
+
+function noKey(key: unknown): DaosError {
+  const state = `${kindOf(key)} was given instead of text or bytes`;
+  return new DaosError("INVALID_ARGUMENT", `Cannot use key: ${state}. Pass a string or Uint8Array.`);
 }
 
 function tooLong(what: string, key: ByteString, limitBytes: number): DaosError {

@@ -6,6 +6,7 @@
  * opens it need not know them. Reads and writes of any length are split and run side by side; each piece is atomic,
  * the whole is not. Positions and lengths count records.
  */
+import { notBytes } from "../base/bytes-argument.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { GIB } from "../base/limits.ts";
@@ -104,6 +105,7 @@ export class ArrayHandle {
 
   /** As `read`, into memory of the caller's, whole records of any length; what it costs to map fresh memory is saved. */
   async readInto(index: number, into: Uint8Array, options: ReadOptions = {}): Promise<void> {
+    if (!(into instanceof Uint8Array)) throw notBytes("read the array", into);
     const attributes = this.#store.stored ?? (await this.#store.forRead(options));
     const count = into.length / attributes.recordBytes;
     if (!Number.isInteger(count)) throw brokenRecords("read", into.length, attributes.recordBytes);
@@ -116,6 +118,7 @@ export class ArrayHandle {
    * of the pieces may have been written, and none is still on its way unless the signal ended it.
    */
   async write(index: number, bytes: Uint8Array, options: SignalOptions = {}): Promise<void> {
+    if (!(bytes instanceof Uint8Array)) throw notBytes("write the array", bytes);
     const attributes = this.#store.stored ?? (await this.#store.forWrite(options));
     const { recordBytes } = attributes;
     const count = bytes.length / recordBytes;

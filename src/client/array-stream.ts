@@ -3,6 +3,7 @@
  * of them under way; reading keeps a window of pieces ahead of the consumer.
  */
 import { assert } from "../base/assert.ts";
+import { notBytes } from "../base/bytes-argument.ts";
 import { DaosError } from "../base/errors.ts";
 import { KIB, MIB } from "../base/limits.ts";
 import type { ObjectId } from "../base/object-id.ts";
@@ -110,6 +111,7 @@ class StreamWriter {
   }
 
   async take(chunk: Uint8Array): Promise<void> {
+    if (!(chunk instanceof Uint8Array)) throw notBytes("write the stream", chunk);
     this.#totalBytes += chunk.length;
     let at = 0;
     while (at < chunk.length) {

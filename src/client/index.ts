@@ -3,6 +3,7 @@
  * the interface plugins; the rest follows from the System it returns.
  */
 export { ArrayHandle } from "./array-handle.ts";
+export type { LevelConditions, PresenceConditions } from "./condition-flags.ts";
 export { connect, type ConnectOptions } from "./connect.ts";
 export { Container, ContainerView, type Moment } from "./container.ts";
 export type { Change } from "./container-changes.ts";

@@ -2,6 +2,7 @@
  * One object: dkeys, akeys under each, and under each akey a single value or an array of records. What each operation
  * promises is told in docs/objects.md; keys are text (its UTF-8 bytes) or bytes, and empty keys and values are legal.
  */
+import { notBytes } from "../base/bytes-argument.ts";
 import { bytesOf } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
@@ -13,7 +14,8 @@ import type { FetchedValue } from "../contracts/interface.ts";
 import { type ExtentListReply, Opcode } from "../format/operations.ts";
 import { keyPages, type KeyListSubject } from "./key-pages.ts";
 import { type FoundKey, type KeyQuery, queryKey } from "./key-query.ts";
-import type { ListOptions, ObjectOperations, ReadOptions, RecordRange, WriteOptions } from "./object-operations.ts";
+import type { FetchOptions, ListOptions, ObjectOperations, ReadOptions, WriteOptions } from "./object-operations.ts";
+import type { RecordRange } from "./record-range.ts";
 import { checkList, decodeReply, wrongReply } from "./reply.ts";
 
 export interface KeyListOptions extends ReadOptions {
@@ -58,7 +60,7 @@ export class ObjectHandle {
   }
 
   /** The single value and the epoch that wrote it; undefined when there is none. The value is the caller's. */
-  async fetch(dkey: Key, akey: Key, options?: ReadOptions): Promise<FetchedValue | undefined> {
+  async fetch(dkey: Key, akey: Key, options?: FetchOptions): Promise<FetchedValue | undefined> {
     return this.#operations.fetchValue(this.id, dkeyOf(dkey), akeyOf(akey), options);
   }
 
@@ -84,7 +86,7 @@ export class ObjectHandle {
    * `recordCount` records from `recordIndex` on; zeros where nothing was written. At most MAX_ARRAY_IO_BYTES
    * in one call (TOO_LARGE). INVALID_ARGUMENT when the akey has another record size, or a single value.
    */
-  async readArray(dkey: Key, akey: Key, range: RecordRange, options?: ReadOptions): Promise<Uint8Array> {
+  async readArray(dkey: Key, akey: Key, range: RecordRange, options?: FetchOptions): Promise<Uint8Array> {
     const bytes = await this.#operations.readRecords(this.id, dkeyOf(dkey), akeyOf(akey), range, options);
     return bytes ?? new Uint8Array(range.recordCount * range.recordBytes);
   }
@@ -97,6 +99,7 @@ export class ObjectHandle {
     bytes: Uint8Array,
     options?: WriteOptions,
   ): Promise<Epoch> {
+    if (!(bytes instanceof Uint8Array)) throw notBytes("write the records", bytes);
     const recordCount = bytes.length / at.recordBytes;
     if (!Number.isInteger(recordCount)) throw brokenRecords(bytes.length, at.recordBytes);
     const range = { ...at, recordCount };

@@ -5,6 +5,7 @@
  * Keys are byte strings within their limits; the callers see to that. At an epoch other than EPOCH_NONE everything is
  * read as it was then, and nothing can be written.
  */
+import { notBytes } from "../base/bytes-argument.ts";
 import type { ByteString } from "../base/bytes.ts";
 import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
@@ -12,11 +13,13 @@ import { MAX_ARRAY_IO_BYTES, MAX_SINGLE_VALUE_BYTES } from "../base/limits.ts";
 import { type ObjectClass, objectClassByName } from "../base/object-class.ts";
 import type { ObjectId } from "../base/object-id.ts";
 import type { Condition, FetchedValue, ObjectAccess } from "../contracts/interface.ts";
-import { decodeObjectReply, ObjectFlag, ReplyFlag } from "../format/object-request.ts";
+import { decodeObjectReply, ReplyFlag } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
+import { AllowedConditions, conditionFlags, type LevelConditions, type PresenceConditions } from "./condition-flags.ts";
 import type { ContainerSession } from "./container-session.ts";
 import { keyPages } from "./key-pages.ts";
 import { type AnswerDecoder, ObjectCall } from "./object-call.ts";
+import { isCount, notAnEpoch, rangeRefusal, type RecordRange } from "./record-range.ts";
 import { wrongReply } from "./reply.ts";
 
 export interface ReadOptions {
@@ -24,21 +27,22 @@ export interface ReadOptions {
   readonly epoch?: Epoch | undefined;
   readonly signal?: AbortSignal | undefined;
 }
+/** Of reads of one akey. */
+export interface FetchOptions extends ReadOptions {
+  /** Without them, what is not there reads as undefined or zeros. */
+  readonly conditions?: PresenceConditions | undefined;
+}
 export interface WriteOptions {
+  /** Short for `conditions` with the deepest level that the operation names. */
   readonly condition?: Condition | undefined;
+  /** Conditions at each level; all must hold. */
+  readonly conditions?: LevelConditions | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 export interface ListOptions extends ReadOptions {
   readonly prefix?: ByteString | undefined;
   readonly after?: ByteString | undefined;
   readonly limit?: number | undefined;
-}
-
-/** Records of one array akey. */
-export interface RecordRange {
-  readonly recordIndex: number;
-  readonly recordCount: number;
-  readonly recordBytes: number;
 }
 
 const NO_KEY = "" as ByteString;
@@ -65,12 +69,9 @@ export class ObjectOperations implements ObjectAccess {
     oid: ObjectId,
     dkey: ByteString,
     akey: ByteString,
-    options: ReadOptions = NO_OPTIONS,
+    options: FetchOptions = NO_OPTIONS,
   ): Promise<FetchedValue | undefined> {
-    const call = new ObjectCall(Opcode.valueFetch, oid, dkey, akey, decodeValue);
-    call.epoch = options.epoch ?? this.epoch;
-    call.signal = options.signal;
-    return this.session.send(call);
+    return this.#read(new ObjectCall(Opcode.valueFetch, oid, dkey, akey, decodeValue), options);
   }
 
   updateValue(
@@ -80,20 +81,21 @@ export class ObjectOperations implements ObjectAccess {
     value: Uint8Array,
     options: WriteOptions = NO_OPTIONS,
   ): Promise<Epoch> {
+    if (!(value instanceof Uint8Array)) return Promise.reject(notBytes("update the value", value));
     if (value.length > MAX_SINGLE_VALUE_BYTES) return Promise.reject(valueTooLarge(value.length));
     const call = new ObjectCall(Opcode.valueUpdate, oid, dkey, akey, decodeEpoch);
     call.payload = value;
-    return this.#write(call, options, ObjectFlag.ifAkeyExists, ObjectFlag.ifAkeyAbsent);
+    return this.#write(call, options, "akey", AllowedConditions.write);
   }
 
   punchAkey(oid: ObjectId, dkey: ByteString, akey: ByteString, options: WriteOptions = NO_OPTIONS): Promise<Epoch> {
     const call = new ObjectCall(Opcode.akeyPunch, oid, dkey, akey, decodeEpoch);
-    return this.#write(call, options, ObjectFlag.ifAkeyExists, ObjectFlag.ifAkeyAbsent);
+    return this.#write(call, options, "akey", AllowedConditions.punchAkey);
   }
 
   punchDkey(oid: ObjectId, dkey: ByteString, options: WriteOptions = NO_OPTIONS): Promise<Epoch> {
     const call = new ObjectCall(Opcode.dkeyPunch, oid, dkey, NO_KEY, decodeEpoch);
-    return this.#write(call, options, ObjectFlag.ifDkeyExists, ObjectFlag.ifDkeyAbsent);
+    return this.#write(call, options, "dkey", AllowedConditions.punchDkey);
   }
 
   /**
@@ -101,13 +103,10 @@ export class ObjectOperations implements ObjectAccess {
    * several targets it is not one atomic step.
    */
   async punchObject(oid: ObjectId, options: WriteOptions = NO_OPTIONS): Promise<Epoch> {
-    if (options.condition === "ifAbsent") {
-      throw new DaosError("INVALID_ARGUMENT", "Cannot punch an object if it is absent: there is nothing to punch.");
-    }
     const punches = this.session.placement.targetsOf(oid).map((target) => {
       const call = new ObjectCall(Opcode.objectPunch, oid, NO_KEY, NO_KEY, decodeEpoch);
       call.target = target;
-      return this.#write(call, options, ObjectFlag.ifObjectExists, 0);
+      return this.#write(call, options, "object", AllowedConditions.punchObject);
     });
     const outcomes = await Promise.allSettled(punches);
     const epochs = outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
@@ -123,14 +122,14 @@ export class ObjectOperations implements ObjectAccess {
     dkey: ByteString,
     akey: ByteString,
     range: RecordRange,
-    options: ReadOptions = NO_OPTIONS,
+    options: FetchOptions = NO_OPTIONS,
   ): Promise<Uint8Array | undefined> {
+    const refusal = rangeRefusal(range);
+    if (refusal !== undefined) return Promise.reject(refusal);
     if (range.recordCount * range.recordBytes > MAX_ARRAY_IO_BYTES) return Promise.reject(transferTooLarge("read"));
     const call = new ObjectCall(Opcode.arrayRead, oid, dkey, akey, decodeRecords);
     setRange(call, range);
-    call.epoch = options.epoch ?? this.epoch;
-    call.signal = options.signal;
-    return this.session.send(call);
+    return this.#read(call, options);
   }
 
   /** Writes whole records from `recordIndex` on; `bytes` holds range.recordCount of them, at most MAX_ARRAY_IO_BYTES. */
@@ -142,11 +141,14 @@ export class ObjectOperations implements ObjectAccess {
     bytes: Uint8Array,
     options: WriteOptions = NO_OPTIONS,
   ): Promise<Epoch> {
+    if (!(bytes instanceof Uint8Array)) return Promise.reject(notBytes("write the records", bytes));
+    const refusal = rangeRefusal(range);
+    if (refusal !== undefined) return Promise.reject(refusal);
     if (bytes.length > MAX_ARRAY_IO_BYTES) return Promise.reject(transferTooLarge("write"));
     const call = new ObjectCall(Opcode.arrayWrite, oid, dkey, akey, decodeEpoch);
     setRange(call, range);
     call.payload = bytes;
-    return this.#write(call, options, ObjectFlag.ifAkeyExists, ObjectFlag.ifAkeyAbsent);
+    return this.#write(call, options, "akey", AllowedConditions.write);
   }
 
   punchRecords(
@@ -156,9 +158,11 @@ export class ObjectOperations implements ObjectAccess {
     range: RecordRange,
     options: WriteOptions = NO_OPTIONS,
   ): Promise<Epoch> {
+    const refusal = rangeRefusal(range);
+    if (refusal !== undefined) return Promise.reject(refusal);
     const call = new ObjectCall(Opcode.arrayPunch, oid, dkey, akey, decodeEpoch);
     setRange(call, range);
-    return this.#write(call, options, ObjectFlag.ifAkeyExists, ObjectFlag.ifAkeyAbsent);
+    return this.#write(call, options, "akey", AllowedConditions.write);
   }
 
   async listDkeys(oid: ObjectId, options: ListOptions = NO_OPTIONS): Promise<ByteString[]> {
@@ -172,12 +176,36 @@ export class ObjectOperations implements ObjectAccess {
     return keys.length > limit ? keys.slice(0, limit) : keys;
   }
 
-  #write(call: ObjectCall<Epoch>, options: WriteOptions, ifExists: number, ifAbsent: number): Promise<Epoch> {
+  #read<T>(call: ObjectCall<T>, options: FetchOptions): Promise<T> {
+    const epoch = options.epoch ?? this.epoch;
+    if (!isCount(epoch)) return Promise.reject(notAnEpoch(epoch));
+    if (options.conditions !== undefined) {
+      try {
+        call.flags = conditionFlags(undefined, "akey", options.conditions, AllowedConditions.read);
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    }
+    call.epoch = epoch;
+    call.signal = options.signal;
+    return this.session.send(call);
+  }
+
+  #write(
+    call: ObjectCall<Epoch>,
+    options: WriteOptions,
+    level: "object" | "dkey" | "akey",
+    allowed: number,
+  ): Promise<Epoch> {
     if (this.session.readOnly || this.epoch !== EPOCH_NONE) return Promise.reject(notWritable(this.epoch));
-    const { condition } = options;
-    if (condition !== undefined && condition !== "always") {
-      call.flags = condition === "ifExists" ? ifExists : ifAbsent;
-      call.repeatable = false;
+    const { condition, conditions } = options;
+    if (condition !== undefined || conditions !== undefined) {
+      try {
+        call.flags = conditionFlags(condition, level, conditions, allowed);
+      } catch (error) {
+        return Promise.reject(error);
+      }
+      call.repeatable = call.flags === 0;
     }
     call.signal = options.signal;
     return this.session.send(call);

@@ -22,10 +22,11 @@ import { FrameReader, type FrameSink } from "./frame-reader.ts";
 import { fitsFrame, FrameWriter } from "./frame-writer.ts";
 import { decodeHelloReply, encodeHello } from "./hello.ts";
 import { InputBlock } from "./input-block.ts";
-import { OUTPUT_REFERENCE_BYTES, OutputBlocks, OutputQueue } from "./output-queue.ts";
+import { OutputBlocks, OutputQueue } from "./output-queue.ts";
 import { heapPayloadBuffers, type PayloadBuffers } from "./payload-buffers.ts";
 import {
   type ArgumentEncoder,
+  notEncoded,
   PendingCall,
   PromiseCompletion,
   type RpcAnswer,
@@ -131,7 +132,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
   }
 
   /** As `call`, with arguments that `encode` writes in place, all `argsLength` bytes of them, usually before this
-   * returns. It must not throw. */
+   * returns. When it throws, nothing is sent and the call rejects with its DaosError, or with INVALID_ARGUMENT. */
   callEncoded(
     opcode: number,
     argsLength: number,
@@ -265,10 +266,8 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     if (signal?.aborted === true) return new DaosError("CANCELED", "Cannot start request: the caller canceled.");
     if (fitsFrame(argsLength, payload?.length ?? 0)) return undefined;
     const bytes = argsLength + (payload?.length ?? 0);
-    return new DaosError(
-      "TOO_LARGE",
-      `Cannot send request: ${bytes} bytes are over a frame's limit. Split the request.`,
-    );
+    const message = `Cannot send request: ${bytes} bytes are over a frame's limit. Split the request.`;
+    return new DaosError("TOO_LARGE", message);
   }
 
   #write(
@@ -278,26 +277,29 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     payload: Uint8Array | undefined,
     mapVersion: number,
   ): void {
-    const writer = this.#writer;
-    const { header } = writer;
+    const { header } = this.#writer;
     header.flags = 0;
     header.opcode = call.opcode;
     header.requestId = this.#calls.add(call);
     header.mapVersion = mapVersion;
     header.epoch = this.#clock.peek();
-    const payloadLength = payload === undefined ? 0 : payload.length;
-    const isByReference = payloadLength >= OUTPUT_REFERENCE_BYTES;
-    const at = writer.start(argsLength, isByReference ? 0 : payloadLength);
-    encode(writer.block, at);
-    if (isByReference) {
-      writer.finishWith(payload!, undefined);
-    } else {
-      if (payloadLength > 0) writer.block.set(payload!, at + argsLength);
-      writer.finish();
+    try {
+      this.#writer.writeEncoded(argsLength, encode, payload);
+    } catch (error) {
+      this.#refuse(call, error);
+      return;
     }
     if (this.#isFlushListed) return;
     this.#isFlushListed = true;
     void RESOLVED.then(this.#flushListed);
+  }
+
+  /** Ends a call whose arguments could not be written. */
+  #refuse(call: PendingCall, cause: unknown): void {
+    this.#calls.take(call.requestId, call.opcode);
+    if (call.isDone) return;
+    call.end();
+    void RESOLVED.then(() => call.completion.failed(notEncoded(cause), false));
   }
 
   readonly #flushListed = (): void => {
@@ -340,12 +342,9 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     const isLate = this.#calls.takeAbandoned(requestId);
     const isFarewell = requestId === 0 && (header.flags & FrameFlag.error) !== 0;
     if (!isLate && !isFarewell) {
-      this.#end(
-        new DaosError(
-          "PROTOCOL",
-          `Cannot read answers of "${this.host}:${this.port}": one answers no request of ours. Connect again.`,
-        ),
-      );
+      const state = "one answers no request of ours";
+      const message = `Cannot read answers of "${this.host}:${this.port}": ${state}. Connect again.`;
+      this.#end(new DaosError("PROTOCOL", message));
     }
     return undefined;
   }

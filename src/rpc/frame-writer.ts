@@ -7,6 +7,7 @@ import { crc32 } from "../base/checksum.ts";
 import { MAX_FRAME_ARGUMENTS_BYTES, MAX_FRAME_BODY_BYTES } from "../base/limits.ts";
 import { emptyFrameHeader, encodeFrameHeader, FRAME_HEADER_BYTES } from "../format/frame.ts";
 import { OUTPUT_REFERENCE_BYTES, type OutputQueue } from "./output-queue.ts";
+import type { ArgumentEncoder } from "./pending-call.ts";
 
 const NO_FRAME = -1;
 
@@ -33,7 +34,7 @@ export class FrameWriter {
 
   /**
    * Begins a frame whose arguments and, behind them, first payload bytes the caller writes to `block` from the returned
-   * offset on. `finish` must follow before anything else is written to the connection.
+   * offset on. `finish` or `abandon` must follow before anything else is written to the connection.
    */
   start(argumentsBytes: number, payloadBytes: number): number {
     assert(this.#frameAt === NO_FRAME, "a frame is begun while another is open");
@@ -65,6 +66,31 @@ export class FrameWriter {
     encodeFrameHeader(block, this.#frameAt, header);
     this.#frameAt = NO_FRAME;
     this.#output.append(payload, released);
+  }
+
+  /** Drops the frame begun, as if it had never been. */
+  abandon(): void {
+    this.#frameAt = NO_FRAME;
+    this.#output.unreserve(FRAME_HEADER_BYTES + this.#inlineBytes);
+  }
+
+  /**
+   * One whole frame whose arguments `encode` writes in place, all `argumentsBytes` of them. A large payload is sent from
+   * where it is and must not change meanwhile. When `encode` throws, so does this, and nothing is written.
+   */
+  writeEncoded(argumentsBytes: number, encode: ArgumentEncoder, payload: Uint8Array | undefined): void {
+    const payloadBytes = payload === undefined ? 0 : payload.length;
+    const byReference = payloadBytes >= OUTPUT_REFERENCE_BYTES;
+    const at = this.start(argumentsBytes, byReference ? 0 : payloadBytes);
+    try {
+      encode(this.block, at);
+      if (!byReference && payloadBytes > 0) this.block.set(payload!, at + argumentsBytes);
+    } catch (error) {
+      this.abandon();
+      throw error;
+    }
+    if (byReference) this.finishWith(payload!, undefined);
+    else this.finish();
   }
 
   /** One whole frame. A large payload is sent from where it is, as in `finishWith`; else `released` is called at once. */

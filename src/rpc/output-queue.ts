@@ -77,6 +77,18 @@ export class OutputQueue {
     return offset;
   }
 
+  /** Takes back the room that the last call, a `reserve` of so many bytes, gave. */
+  unreserve(sizeBytes: number): void {
+    if (this.#isClosed) return;
+    this.#blockEnd -= sizeBytes;
+    this.queuedBytes -= sizeBytes;
+    if (this.#blockEnd > this.#blockStart) return;
+    this.#blocks.give(this.block!);
+    this.block = undefined;
+    this.#blockStart = 0;
+    this.#blockEnd = 0;
+  }
+
   /**
    * Queues bytes by reference: they must not change until `released` is called, which happens once, when the socket has
    * taken them or is closed.

@@ -1,7 +1,7 @@
 /**
  * A call that has not ended, as the client's end of a connection keeps it. It ends once: answered, failed, given up.
  */
-import type { DaosError } from "../base/errors.ts";
+import { DaosError } from "../base/errors.ts";
 
 /** Who waits for a call. Exactly one of the two is called, once, never from within the call that started it. */
 export interface RpcCompletion {
@@ -80,4 +80,12 @@ export class PromiseCompletion implements RpcCompletion {
   failed(error: DaosError): void {
     this.#reject(error);
   }
+}
+
+/** What a call fails with whose encoder threw `cause`: that, when it is an error of ours. */
+export function notEncoded(cause: unknown): DaosError {
+  if (cause instanceof DaosError) return cause;
+  const state = cause instanceof Error ? cause.message : String(cause);
+  const message = `Cannot send request: its arguments cannot be encoded (${state}). Check them.`;
+  return new DaosError("INVALID_ARGUMENT", message, { cause });
 }

@@ -10,7 +10,7 @@ import type { LoggedVersion } from "./logged-version.ts";
 import { Memtable } from "./memtable.ts";
 
 /** Cells of so many full generations may wait to be settled; a cell takes some 500 bytes of memory. */
-const MAX_FULL_GENERATIONS = 12;
+const MAX_FULL_GENERATIONS = 3;
 
 export class Generations {
   readonly #generationCells: number;
@@ -44,7 +44,9 @@ export class Generations {
   get(key: ByteString, epoch: Epoch): LoggedVersion | undefined {
     const all = this.#all;
     for (let index = 0; index < all.length; index += 1) {
-      const version = all[index]!.get(key, epoch);
+      const memtable = all[index]!;
+      if (memtable.cellCount === 0) continue;
+      const version = memtable.get(key, epoch);
       if (version !== undefined) return version;
     }
     return undefined;

@@ -45,7 +45,7 @@ import { visitSpace } from "./space-table.ts";
 import { TargetStore } from "./target-store.ts";
 
 const SETTLE_CELLS = 4096;
-const TRANSACTIONS_PER_GENERATION = 8;
+const TRANSACTIONS_PER_GENERATION = 32;
 
 export interface OpenStoreOptions {
   readonly world: { readonly timers: Timers; readonly random: Random };

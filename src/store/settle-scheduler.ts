@@ -1,5 +1,5 @@
 /**
- * When background work happens: settling (the log is a quarter full, idle for a while, somebody waits for room), and
+ * When background work happens: settling (the log is half full, idle for a while, somebody waits for room), and
  * between settles reclaim slices and aggregation passes. One piece of work at a time; foreground never waits for it
  * except where the log is full. A settle takes one generation, the oldest; only when that finds the index full it takes
  * everything at once, for punches logged later may make the room.
@@ -15,7 +15,7 @@ import type { Settler } from "./settler.ts";
 import type { SnapshotRegistry } from "./snapshot-lists.ts";
 
 /** Settle when this share of the log's segments is in use. */
-const SETTLE_SHARE = 0.25;
+const SETTLE_SHARE = 0.5;
 /** Settle what is logged after so long without writes. */
 export const IDLE_SETTLE_MS = 2000;
 /** Write a durable mark after so long without writes. */

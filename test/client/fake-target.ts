@@ -38,6 +38,8 @@ export class FakeTarget implements RpcHandler {
   readonly mishaps = new Map<number, Mishap[]>();
   readonly connections = new Set<RpcPeer>();
   mapVersion = 1;
+  /** ObjectFlags of the last hot request. */
+  lastFlags = 0;
   capability = "";
   #handles = new WeakMap<RpcPeer, Set<number>>();
   #nextHandle = 1;
@@ -136,6 +138,8 @@ export class FakeTarget implements RpcHandler {
   #runHot(request: RpcRequest): { args: Uint8Array; payload?: Uint8Array } {
     const object = decodeObjectRequest(request.args);
     this.#checkHandle(request.connection, object.handle);
+    this.lastFlags = object.flags;
+    this.#checkConditions(object);
     switch (request.opcode) {
       case Opcode.valueFetch: {
         const versions = this.#akey(object.oid, object.dkey, object.akey)?.versions ?? [];
@@ -151,7 +155,6 @@ export class FakeTarget implements RpcHandler {
   }
 
   #write(request: RpcRequest, object: ObjectRequest): number {
-    this.#checkConditions(object);
     const epoch = this.#nextEpoch();
     const dkeys = this.objects.get(object.oid);
     switch (request.opcode) {
@@ -180,10 +183,14 @@ export class FakeTarget implements RpcHandler {
   #checkConditions(object: ObjectRequest): void {
     const exists = this.#akey(object.oid, object.dkey, object.akey)?.versions.at(-1)?.value !== undefined;
     const objectExists = this.objects.has(object.oid);
+    const dkeyExists = this.objects.get(object.oid)?.has(object.dkey) === true;
+    const dkeyMissing = (object.flags & ObjectFlag.ifDkeyExists) !== 0 && !dkeyExists;
     const missing = (object.flags & ObjectFlag.ifAkeyExists) !== 0 && !exists;
     const objectMissing = (object.flags & ObjectFlag.ifObjectExists) !== 0 && !objectExists;
-    if (missing || objectMissing) throw new DaosError("DOES_NOT_EXIST", "it is not there");
+    if (missing || dkeyMissing || objectMissing) throw new DaosError("DOES_NOT_EXIST", "it is not there");
     if ((object.flags & ObjectFlag.ifAkeyAbsent) !== 0 && exists) throw new DaosError("ALREADY_EXISTS", "it is there");
+    if ((object.flags & ObjectFlag.ifDkeyAbsent) === 0 || !dkeyExists) return;
+    throw new DaosError("ALREADY_EXISTS", "its dkey is there");
   }
 
   /** An empty payload punches. The end is that of the bytes written, as it was before for a punch in the middle. */

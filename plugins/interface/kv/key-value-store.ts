@@ -3,6 +3,7 @@
  * what it guarantees about durability, order and conditions is what those guarantee.
  */
 import { bytesOf, type ByteString } from "../../../src/base/bytes.ts";
+import { notBytes } from "../../../src/base/bytes-argument.ts";
 import type { Epoch } from "../../../src/base/epoch.ts";
 import { DaosError } from "../../../src/base/errors.ts";
 import { byteStringOfKey, dkeyOf, type Key } from "../../../src/base/key.ts";
@@ -41,8 +42,10 @@ export class KeyValueStore implements KeyValue {
 
   put(key: Key, value: Uint8Array, options?: KeyValueWriteOptions): Promise<Epoch> {
     try {
-      if (value.length > MAX_SINGLE_VALUE_BYTES) throw valueTooLarge(key, value.length);
-      return this.#access.updateValue(this.#oid, dkeyOf(key), VALUE_AKEY, value, options);
+      const dkey = dkeyOf(key);
+      if (!(value instanceof Uint8Array)) throw notBytes("put the value", value);
+      if (value.length > MAX_SINGLE_VALUE_BYTES) throw valueTooLarge(dkey, value.length);
+      return this.#access.updateValue(this.#oid, dkey, VALUE_AKEY, value, options);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -84,8 +87,8 @@ function checkedLimit(limit: number | undefined): number {
   throw new DaosError("INVALID_ARGUMENT", `Cannot list keys: limit "${limit}" is no count. Give a whole number.`);
 }
 
-function valueTooLarge(key: Key, sizeBytes: number): DaosError {
-  const name = typeof key === "string" ? key : Buffer.from(key).toString("utf8");
+function valueTooLarge(dkey: ByteString, sizeBytes: number): DaosError {
+  const name = Buffer.from(bytesOf(dkey)).toString("utf8");
   return new DaosError(
     "TOO_LARGE",
     `Cannot put "${name.slice(0, 64)}": the value has ${sizeBytes} bytes, ${MAX_SINGLE_VALUE_BYTES} ` +
