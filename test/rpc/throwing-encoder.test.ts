@@ -77,7 +77,10 @@ test("room given back is given again, and a queue left empty writes nothing", ()
   const written: string[] = [];
   const socket = {
     remoteAddress: "test",
-    write: (bytes: Uint8Array) => written.push(Buffer.from(bytes).toString()) * 0 + bytes.length,
+    write: (bytes: Uint8Array) => {
+      written.push(Buffer.from(bytes).toString());
+      return bytes.length;
+    },
     pause: () => {},
     resume: () => {},
     end: () => {},
