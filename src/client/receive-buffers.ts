@@ -4,29 +4,15 @@
  * to be mapped page by page, which costs more than receiving into it.
  */
 import { BLOCK_BYTES, MIB, OWNED_PAYLOAD_BYTES } from "../base/limits.ts";
-import type { PayloadBuffers } from "../rpc/payload-buffers.ts";
+import { PooledPayloadBuffers, wholeBlocks } from "../rpc/payload-buffers.ts";
 
 /** Memory kept for reuse, bytes. */
 const MAX_FREE_BYTES = 32 * MIB;
 
-export class ReceiveBuffers implements PayloadBuffers {
-  readonly #free = new Map<number, Uint8Array[]>();
-  #freeBytes = 0;
-
-  allocate(sizeBytes: number): Uint8Array {
-    const bufferBytes = Math.ceil(sizeBytes / BLOCK_BYTES) * BLOCK_BYTES;
-    const buffer = this.#free.get(bufferBytes)?.pop();
-    if (buffer === undefined) return Buffer.allocUnsafeSlow(bufferBytes);
-    this.#freeBytes -= bufferBytes;
-    return buffer;
-  }
-
-  release(buffer: Uint8Array): void {
-    if (this.#freeBytes + buffer.length > MAX_FREE_BYTES) return;
-    this.#freeBytes += buffer.length;
-    const free = this.#free.get(buffer.length);
-    if (free === undefined) this.#free.set(buffer.length, [buffer]);
-    else free.push(buffer);
+export class ReceiveBuffers extends PooledPayloadBuffers {
+  /** In whole blocks: what goes to the caller should not be twice the size of its data. */
+  constructor() {
+    super(wholeBlocks, MAX_FREE_BYTES);
   }
 
   /** Takes back the memory of bytes that an operation gave and nobody holds any more. */
