@@ -22,7 +22,7 @@ import { FrameReader, type FrameSink } from "./frame-reader.ts";
 import { fitsFrame, FrameWriter } from "./frame-writer.ts";
 import { decodeHelloReply, encodeHello } from "./hello.ts";
 import { InputBlock } from "./input-block.ts";
-import { OutputBlocks, OutputQueue } from "./output-queue.ts";
+import { EARLY_SEND_BYTES, OutputBlocks, OutputQueue } from "./output-queue.ts";
 import { heapPayloadBuffers, type PayloadBuffers } from "./payload-buffers.ts";
 import {
   type ArgumentEncoder,
@@ -56,6 +56,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
   readonly #deadlines: CallDeadlines;
   #waiting: WaitingCall[] = [];
   #isFlushListed = false;
+  #isSendingEarly = false;
   #closeError: DaosError | undefined;
   readonly #closeListeners: ((error: DaosError) => void)[] = [];
 
@@ -215,6 +216,10 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
   }
 
   closed(error?: Error): void {
+    if (this.#isSendingEarly) {
+      void RESOLVED.then(() => this.closed(error));
+      return;
+    }
     const state = error === undefined ? "the server closed it" : `it broke (${error.message})`;
     const message = `Cannot use connection to "${this.host}:${this.port}": ${state}. Connect again; what was asked may have happened.`;
     this.#end(new DaosError("UNAVAILABLE", message, { cause: error }));
@@ -289,9 +294,17 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
       this.#refuse(call, error);
       return;
     }
+    if (this.#output.queuedBytes >= EARLY_SEND_BYTES) this.#sendEarly();
     if (this.#isFlushListed) return;
     this.#isFlushListed = true;
     void RESOLVED.then(this.#flushListed);
+  }
+
+  /** Sends within a call: should the socket close meanwhile, nobody hears of it before the call has returned. */
+  #sendEarly(): void {
+    this.#isSendingEarly = true;
+    this.#output.flush();
+    this.#isSendingEarly = false;
   }
 
   /** Ends a call whose arguments could not be written. */

@@ -12,6 +12,11 @@ import type { Socket } from "../contracts/world.ts";
 export const OUTPUT_BLOCK_BYTES = 128 * KIB;
 /** From this size on, a write of its own costs less than a copy into the block. */
 export const OUTPUT_REFERENCE_BYTES = 64 * KIB;
+/**
+ * With so much queued it pays to send before the turn ends: the peer works on it while the rest is made. Without it both
+ * ends of a deep pipeline take turns (256 requests in flight: 175 k instead of 255 k gets a second on two cores).
+ */
+export const EARLY_SEND_BYTES = 8 * KIB;
 /** Blocks a pool keeps for reuse. */
 const MAX_FREE_BLOCKS = 16;
 

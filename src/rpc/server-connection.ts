@@ -1,7 +1,8 @@
 /**
  * The server's end of one connection: frames in, requests to the handler, replies out.
  *
- * Replies given while a received chunk is handled leave in one write at its end; later ones with those of the same turn.
+ * Replies given while a received chunk is handled leave in one write at its end, later ones with those of the same turn,
+ * or sooner when they are many.
  * A connection over its limits is not read from until half of what it holds is gone; bytes already received wait. What
  * the peer does wrong ends as an error reply, or as an error frame with request id 0 and the end of the connection.
  */
@@ -18,7 +19,7 @@ import { FrameReader, type FrameSink } from "./frame-reader.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import { answerHello } from "./hello.ts";
 import type { ListenerState } from "./listener-state.ts";
-import { OutputQueue } from "./output-queue.ts";
+import { EARLY_SEND_BYTES, OutputQueue } from "./output-queue.ts";
 import { type ReplyChannel, RpcReply, RpcRequest, type RpcPeer } from "./request.ts";
 import { StallWatch } from "./stall-watch.ts";
 
@@ -217,6 +218,7 @@ export class ServerConnection implements SocketHandlers, FrameSink, ReplyChannel
   replied(heldBytes: number): void {
     if (this.isClosed) return;
     this.#flow.end(heldBytes);
+    if (this.#output.queuedBytes >= EARLY_SEND_BYTES) this.#send();
     if (this.#isReading || this.#isListedDirty) return;
     this.#isListedDirty = true;
     this.#state.flushSoon(this);
