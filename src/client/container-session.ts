@@ -146,8 +146,8 @@ export class ContainerSession implements CallSender {
       new Promise<void>((resolve, reject) => {
         call.handle = handle;
         link.start(call.opcode, objectRequestBytes(call), call.encode, call.payload, options, {
-          answered(args, payload, isOwned): void {
-            call.answered(args, payload, isOwned);
+          answered(body): void {
+            call.answered(body);
             resolve();
           },
           failed(error, wasSent): void {

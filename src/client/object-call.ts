@@ -8,13 +8,14 @@ import type { DaosError } from "../base/errors.ts";
 import type { ObjectId } from "../base/object-id.ts";
 import { encodeObjectRequest, type ObjectRequest } from "../format/object-request.ts";
 import type { Opcode } from "../format/operations.ts";
+import type { FrameBody } from "../rpc/frame-body.ts";
 import type { RpcCompletion } from "../rpc/pending-call.ts";
 
 /** `target` of a call that goes where its dkey lives. */
 export const TARGET_OF_DKEY = -1;
 
-/** Makes the result from an answer. `args` and `payload` are valid in the call only unless `isOwned` (payload). */
-export type AnswerDecoder<T> = (args: Buffer, payload: Buffer, isOwned: boolean, call: ObjectCall<T>) => T;
+/** Makes the result from an answer's body, which is valid in the call only. */
+export type AnswerDecoder<T> = (body: FrameBody, call: ObjectCall<T>) => T;
 
 /** Who sends a call again after a failure; it settles the call or sends it again. */
 export interface CallSender {
@@ -58,10 +59,10 @@ export class ObjectCall<T> implements ObjectRequest, RpcCompletion {
     encodeObjectRequest(into, offset, this);
   };
 
-  answered(args: Buffer, payload: Buffer, isOwned: boolean): void {
+  answered(body: FrameBody): void {
     let result: T;
     try {
-      result = this.#decode(args, payload, isOwned, this);
+      result = this.#decode(body, this);
     } catch (error) {
       this.reject(error);
       return;

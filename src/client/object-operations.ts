@@ -13,8 +13,9 @@ import { MAX_ARRAY_IO_BYTES, MAX_SINGLE_VALUE_BYTES } from "../base/limits.ts";
 import { type ObjectClass, objectClassByName } from "../base/object-class.ts";
 import type { ObjectId } from "../base/object-id.ts";
 import type { Condition, FetchedValue, ObjectAccess } from "../contracts/interface.ts";
-import { decodeObjectReply, ReplyFlag } from "../format/object-request.ts";
+import { decodeObjectReply, type ObjectReply, ReplyFlag } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
+import type { FrameBody } from "../rpc/frame-body.ts";
 import { AllowedConditions, conditionFlags, type LevelConditions, type PresenceConditions } from "./condition-flags.ts";
 import type { ContainerSession } from "./container-session.ts";
 import { keyPages } from "./key-pages.ts";
@@ -218,26 +219,27 @@ function setRange(call: { -readonly [Field in keyof RecordRange]: number }, rang
   call.recordBytes = range.recordBytes;
 }
 
-const decodeValue: AnswerDecoder<FetchedValue | undefined> = (args, payload, isOwned) => {
-  const reply = decodeObjectReply(args);
+const decodeValue: AnswerDecoder<FetchedValue | undefined> = (body) => {
+  const reply = replyOf(body);
   if ((reply.flags & ReplyFlag.found) === 0) return undefined;
-  if (reply.lengthBytes !== payload.length) throw wrongReply("value fetch", "the value's length is not the one named");
-  return { value: isOwned ? payload : ownCopy(payload), epoch: reply.epoch };
+  if (reply.lengthBytes !== body.payloadLength)
+    throw wrongReply("value fetch", "the value's length is not the one named");
+  return { value: body.ownPayload(), epoch: reply.epoch };
 };
 
-const decodeEpoch: AnswerDecoder<Epoch> = (args) => decodeObjectReply(args).epoch;
+const decodeEpoch: AnswerDecoder<Epoch> = (body) => replyOf(body).epoch;
 
-const decodeRecords: AnswerDecoder<Uint8Array | undefined> = (args, payload, isOwned, call) => {
-  const reply = decodeObjectReply(args);
+const decodeRecords: AnswerDecoder<Uint8Array | undefined> = (body, call) => {
+  const reply = replyOf(body);
   if ((reply.flags & ReplyFlag.found) === 0) return undefined;
-  if (payload.length !== call.recordCount * call.recordBytes) {
+  if (body.payloadLength !== call.recordCount * call.recordBytes) {
     throw wrongReply("array read", "it has not the bytes asked for");
   }
-  return isOwned ? payload : ownCopy(payload);
+  return body.ownPayload();
 };
 
-function ownCopy(bytes: Buffer): Uint8Array {
-  return new Uint8Array(bytes);
+function replyOf(body: FrameBody): ObjectReply {
+  return decodeObjectReply(body.bytes, body.argumentsStart, body.argumentsLength);
 }
 
 function isAbsence(failure: unknown): boolean {

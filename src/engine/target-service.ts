@@ -131,7 +131,7 @@ export class TargetService implements RpcHandler {
 
   #valueFetch(request: RpcRequest, reply: RpcReply): Promise<void> | undefined {
     this.counters.fetches += 1;
-    const object = decodeObjectRequest(request.args);
+    const object = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
     const result = this.#objects.fetchValue(this.#attachments.get(request, object.handle).container, object);
     if (!(result instanceof Promise)) return this.#answerView(result, result.value, 0, reply);
     return result.then((fetched) => this.#answerOwned(fetched, fetched.value, 0, reply));
@@ -139,7 +139,7 @@ export class TargetService implements RpcHandler {
 
   #arrayRead(request: RpcRequest, reply: RpcReply): Promise<void> | undefined {
     this.counters.fetches += 1;
-    const object = decodeObjectRequest(request.args);
+    const object = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
     reply.hold(object.recordCount * object.recordBytes);
     const result = this.#objects.readArray(this.#attachments.get(request, object.handle).container, object);
     if (!(result instanceof Promise)) return this.#answerView(result, result.bytes, result.recordBytes, reply);
@@ -181,9 +181,9 @@ export class TargetService implements RpcHandler {
 
   #write(request: RpcRequest, reply: RpcReply): Promise<void> | undefined {
     this.counters.updates += 1;
-    const object = decodeObjectRequest(request.args);
+    const object = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
     const attachment = this.#writable(request, object.handle);
-    const recordBytes = request.payload.length + RECORD_OVERHEAD_BYTES + 2 * (object.dkey.length + object.akey.length);
+    const recordBytes = request.payloadLength + RECORD_OVERHEAD_BYTES + 2 * (object.dkey.length + object.akey.length);
     this.#quotas.charge(attachment.quota, recordBytes);
     const prepared = this.#prepare(request, object, attachment.container);
     if (prepared !== undefined)
@@ -206,7 +206,7 @@ export class TargetService implements RpcHandler {
   ): Promise<void> | undefined {
     // What the store may need after this turn must not lie in the connection's receive buffer. Small writes are stored
     // within the turn unless the log is full: then they wait here, with a copy.
-    if (request.payload.length > INLINE_VALUE_BYTES) request.retain();
+    if (request.payloadLength > INLINE_VALUE_BYTES) request.retain();
     else {
       const wait = this.#store.admit(recordBytes);
       if (wait !== undefined) {
@@ -233,7 +233,7 @@ export class TargetService implements RpcHandler {
 
   #punch(request: RpcRequest, reply: RpcReply): Promise<void> | undefined {
     this.counters.punches += 1;
-    const object = decodeObjectRequest(request.args);
+    const object = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
     const { container } = this.#writable(request, object.handle);
     const prepared = this.#prepare(request, object, container);
     if (prepared !== undefined) return prepared.then(() => this.#applyPunch(request, object, container, reply));

@@ -8,7 +8,7 @@
  *    40  arguments, then payload
  */
 import { asBuffer } from "../base/bytes.ts";
-import { crc32 } from "../base/checksum.ts";
+import { crc32Range } from "../base/checksum.ts";
 import { DaosError } from "../base/errors.ts";
 import { MAX_FRAME_ARGUMENTS_BYTES, MAX_FRAME_BODY_BYTES } from "../base/limits.ts";
 
@@ -59,7 +59,7 @@ export function encodeFrameHeader(into: Buffer, offset: number, header: Readonly
   into.writeUInt32LE(header.epoch >>> 0, offset + 24);
   into.writeUInt32LE(Math.floor(header.epoch / 0x1_0000_0000), offset + 28);
   into.writeUInt32LE(header.bodyChecksum, offset + 32);
-  into.writeUInt32LE(crc32(into.subarray(offset, offset + 36)), offset + 36);
+  into.writeUInt32LE(crc32Range(into, offset, offset + 36), offset + 36);
 }
 
 /**
@@ -78,7 +78,7 @@ export function decodeFrameHeader(bytes: Uint8Array, offset: number, header: Fra
       `Cannot read frame: protocol version ${word & 0xff}, this side speaks ${PROTOCOL_VERSION}.`,
     );
   }
-  if (view.readUInt32LE(offset + 36) !== crc32(view.subarray(offset, offset + 36))) {
+  if (view.readUInt32LE(offset + 36) !== crc32Range(view, offset, offset + 36)) {
     throw new DaosError("PROTOCOL", "Cannot read frame: header checksum does not match.");
   }
   header.flags = (word >>> 8) & 0xff;

@@ -11,7 +11,7 @@
  *      0  u64 epoch of the write, or of the newest version read     8  u64 value or data length, bytes
  *     16  u32 record bytes (arrays)                                 20  u32 flags (ReplyFlag)
  */
-import { asBuffer, byteString, type ByteString } from "../base/bytes.ts";
+import type { ByteString } from "../base/bytes.ts";
 import { DaosError } from "../base/errors.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { MAX_AKEY_BYTES, MAX_DKEY_BYTES } from "../base/limits.ts";
@@ -29,6 +29,7 @@ export const ObjectFlag = {
   ifObjectExists: 16,
 } as const;
 const KNOWN_FLAGS = 31;
+const NO_KEY = "" as ByteString;
 
 export const ReplyFlag = {
   /** valueFetch, arrayRead: there is something. Without it the payload is empty (value) or all zeros (array). */
@@ -83,26 +84,29 @@ export function encodeObjectRequest(into: Buffer, offset: number, request: Reado
   return OBJECT_REQUEST_BYTES + request.dkey.length + request.akey.length;
 }
 
-/** Throws INVALID_ARGUMENT: lengths that do not add up, keys over their limit, numbers over 2^53, unknown flags. */
-export function decodeObjectRequest(bytes: Uint8Array): ObjectRequest {
-  const view = asBuffer(bytes);
-  if (view.length < OBJECT_REQUEST_BYTES) throw malformed("it is too short");
-  const dkeyLength = view.readUInt16LE(52);
-  const akeyLength = view.readUInt16LE(54);
+/**
+ * Reads the record of `length` bytes at `start`. Throws INVALID_ARGUMENT: lengths that do not add up, keys over their
+ * limit, numbers over 2^53, unknown flags.
+ */
+export function decodeObjectRequest(view: Buffer, start = 0, length = view.length): ObjectRequest {
+  if (length < OBJECT_REQUEST_BYTES) throw malformed("it is too short");
+  const dkeyLength = view.readUInt16LE(start + 52);
+  const akeyLength = view.readUInt16LE(start + 54);
   if (dkeyLength > MAX_DKEY_BYTES) throw malformed(`the dkey has ${dkeyLength} bytes, ${MAX_DKEY_BYTES} are allowed`);
   if (akeyLength > MAX_AKEY_BYTES) throw malformed(`the akey has ${akeyLength} bytes, ${MAX_AKEY_BYTES} are allowed`);
-  const akeyStart = OBJECT_REQUEST_BYTES + dkeyLength;
-  if (view.length !== akeyStart + akeyLength) throw malformed("its lengths do not add up");
+  const dkeyStart = start + OBJECT_REQUEST_BYTES;
+  const akeyStart = dkeyStart + dkeyLength;
+  if (OBJECT_REQUEST_BYTES + dkeyLength + akeyLength !== length) throw malformed("its lengths do not add up");
   const request: ObjectRequest = {
-    handle: view.readUInt32LE(0),
-    flags: view.readUInt32LE(4),
-    oid: byteString(view, 8, 24) as ObjectId,
-    epoch: readUInt64(view, 24) as Epoch,
-    recordIndex: readUInt64(view, 32),
-    recordCount: readUInt64(view, 40),
-    recordBytes: view.readUInt32LE(48),
-    dkey: byteString(view, OBJECT_REQUEST_BYTES, akeyStart),
-    akey: byteString(view, akeyStart, akeyStart + akeyLength),
+    handle: view.readUInt32LE(start),
+    flags: view.readUInt32LE(start + 4),
+    oid: view.latin1Slice(start + 8, start + 24) as ObjectId,
+    epoch: readUInt64(view, start + 24) as Epoch,
+    recordIndex: readUInt64(view, start + 32),
+    recordCount: readUInt64(view, start + 40),
+    recordBytes: view.readUInt32LE(start + 48),
+    dkey: view.latin1Slice(dkeyStart, akeyStart) as ByteString,
+    akey: akeyLength === 0 ? NO_KEY : (view.latin1Slice(akeyStart, akeyStart + akeyLength) as ByteString),
   };
   if ((request.flags & ~KNOWN_FLAGS) !== 0) throw malformed("it has unknown flags");
   if (
@@ -126,17 +130,19 @@ export function encodeObjectReply(into: Buffer, offset: number, reply: Readonly<
   into.writeUInt32LE(reply.flags, offset + 20);
 }
 
-/** Throws PROTOCOL when the bytes are not a reply record. Flags this build does not know are left to the caller. */
-export function decodeObjectReply(bytes: Uint8Array): ObjectReply {
-  const view = asBuffer(bytes);
-  if (view.length !== OBJECT_REPLY_BYTES) {
-    throw new DaosError("PROTOCOL", `Cannot read object reply: ${view.length} bytes instead of ${OBJECT_REPLY_BYTES}.`);
+/**
+ * Reads the record of `length` bytes at `start`. Throws PROTOCOL when they are not a reply record. Flags this build does
+ * not know are left to the caller.
+ */
+export function decodeObjectReply(view: Buffer, start = 0, length = view.length): ObjectReply {
+  if (length !== OBJECT_REPLY_BYTES) {
+    throw new DaosError("PROTOCOL", `Cannot read object reply: ${length} bytes instead of ${OBJECT_REPLY_BYTES}.`);
   }
   const reply: ObjectReply = {
-    epoch: readUInt64(view, 0) as Epoch,
-    lengthBytes: readUInt64(view, 8),
-    recordBytes: view.readUInt32LE(16),
-    flags: view.readUInt32LE(20),
+    epoch: readUInt64(view, start) as Epoch,
+    lengthBytes: readUInt64(view, start + 8),
+    recordBytes: view.readUInt32LE(start + 16),
+    flags: view.readUInt32LE(start + 20),
   };
   if (!Number.isSafeInteger(reply.epoch) || !Number.isSafeInteger(reply.lengthBytes)) {
     throw new DaosError("PROTOCOL", "Cannot read object reply: a number is over 2^53.");

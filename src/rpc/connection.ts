@@ -18,6 +18,7 @@ import {
   type RpcCallOptions,
   type RpcConnectOptions,
 } from "./connection-options.ts";
+import type { FrameBody } from "./frame-body.ts";
 import { FrameReader, type FrameSink } from "./frame-reader.ts";
 import { fitsFrame, FrameWriter } from "./frame-writer.ts";
 import { decodeHelloReply, encodeHello } from "./hello.ts";
@@ -227,19 +228,20 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
 
   // FrameSink
 
-  frame(header: FrameHeader, args: Buffer, payload: Buffer, payloadBuffer: Uint8Array | undefined): boolean {
+  frame(header: FrameHeader, body: FrameBody): boolean {
+    const { payloadBuffer } = body;
     const call = this.#answeredCall(header);
     if (call === undefined) {
       if (payloadBuffer !== undefined) this.#payloadBuffers.release(payloadBuffer);
-      if ((header.flags & FrameFlag.error) !== 0 && header.requestId === 0) this.#end(decodeErrorReply(args));
+      if ((header.flags & FrameFlag.error) !== 0 && header.requestId === 0) this.#end(decodeErrorReply(body.args()));
       return this.#closeError === undefined;
     }
     if ((header.flags & FrameFlag.error) === 0) {
-      call.completion.answered(args, payload, payloadBuffer !== undefined);
+      call.completion.answered(body);
       return this.#closeError === undefined;
     }
     if (payloadBuffer !== undefined) this.#payloadBuffers.release(payloadBuffer);
-    call.completion.failed(decodeErrorReply(args), true);
+    call.completion.failed(decodeErrorReply(body.args()), true);
     return this.#closeError === undefined;
   }
 

@@ -7,18 +7,19 @@
  * that are over the limits, are skipped without being stored. Checksums are verified here.
  */
 import { asBuffer } from "../base/bytes.ts";
-import { crc32 } from "../base/checksum.ts";
+import { crc32, crc32Range } from "../base/checksum.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
 import { OWNED_PAYLOAD_BYTES } from "../base/limits.ts";
 import { decodeFrameHeader, emptyFrameHeader, FRAME_HEADER_BYTES, type FrameHeader } from "../format/frame.ts";
+import { FrameBody } from "./frame-body.ts";
 
-/** Whom the frames are for. `header` is the reader's own, valid in the call only. */
+/** Whom the frames are for. `header` and `body` are the reader's own, valid in the call only. */
 export interface FrameSink {
   /**
-   * A whole frame with a good checksum. `args` and `payload` are valid in the call only, except that a large payload
-   * is the prefix of `payloadBuffer`, which the sink now owns. False: read no further than this frame for now.
+   * A whole frame with a good checksum. Its bytes are valid in the call only, except that the payload buffer of a large
+   * payload is the sink's from now on. False: read no further than this frame for now.
    */
-  frame(header: FrameHeader, args: Buffer, payload: Buffer, payloadBuffer: Uint8Array | undefined): boolean;
+  frame(header: FrameHeader, body: FrameBody): boolean;
   /** The header is good, the body is damaged (PROTOCOL), over the limits (TOO_LARGE) or unwanted (OVERLOADED). */
   refused(header: FrameHeader, error: DaosError): boolean;
   /** Whether this frame's body, which has to be collected, may take its memory now. Ended by frame or refused. */
@@ -36,6 +37,7 @@ export class FrameReader {
   framesRead = 0;
   readonly #sink: FrameSink;
   readonly #header = emptyFrameHeader();
+  readonly #frameBody = new FrameBody();
   /** A header that came in part; kept once made, it is small. */
   #headerBytes: Buffer | undefined;
   #headerFilled = 0;
@@ -113,13 +115,7 @@ export class FrameReader {
     const bodyEnd = argumentsEnd + header.payloadLength;
     if (header.payloadLength >= OWNED_PAYLOAD_BYTES || bodyEnd > end) return this.#beginBody(at);
     this.framesRead += 1;
-    if (bodyEnd === at) {
-      this.#deliver(0, NOTHING, NOTHING);
-      return at;
-    }
-    const checksum = crc32(bytes.subarray(at, bodyEnd));
-    const payload = bodyEnd === argumentsEnd ? NOTHING : bytes.subarray(argumentsEnd, bodyEnd);
-    this.#deliver(checksum, bytes.subarray(at, argumentsEnd), payload);
+    this.#deliver(bodyEnd === at ? 0 : crc32Range(bytes, at, bodyEnd), bytes, at);
     return bodyEnd;
   }
 
@@ -171,20 +167,28 @@ export class FrameReader {
   }
 
   #finishBody(body: Buffer): void {
-    const { argumentsLength } = this.#header;
-    const large = this.#payloadBuffer !== undefined;
-    const payload = large ? this.#payload : body.subarray(argumentsLength);
     this.#body = undefined;
     this.#payload = NOTHING;
     this.framesRead += 1;
-    this.#deliver(this.#checksum, large ? body : body.subarray(0, argumentsLength), payload);
+    this.#deliver(this.#checksum, body, 0);
   }
 
-  #deliver(checksum: number, args: Buffer, payload: Buffer): void {
+  /** The body's bytes start at `at`. */
+  #deliver(checksum: number, bytes: Buffer, at: number): void {
     const buffer = this.#payloadBuffer;
     this.#payloadBuffer = undefined;
-    if (checksum === this.#header.bodyChecksum) {
-      this.#goOn = this.#sink.frame(this.#header, args, payload, buffer);
+    const header = this.#header;
+    if (checksum === header.bodyChecksum) {
+      const body = this.#frameBody;
+      body.bytes = bytes;
+      body.argumentsStart = at;
+      body.argumentsEnd = at + header.argumentsLength;
+      body.payloadLength = header.payloadLength;
+      body.payloadBuffer = buffer;
+      this.#goOn = this.#sink.frame(header, body);
+      // Between frames a reader holds nothing.
+      body.bytes = NOTHING;
+      body.payloadBuffer = undefined;
       return;
     }
     if (buffer !== undefined) this.#sink.releasePayload(buffer);

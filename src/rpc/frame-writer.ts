@@ -3,7 +3,7 @@
  * last, when the checksum is known. Both ends of a connection use it.
  */
 import { assert } from "../base/assert.ts";
-import { crc32 } from "../base/checksum.ts";
+import { crc32, crc32Range } from "../base/checksum.ts";
 import { MAX_FRAME_ARGUMENTS_BYTES, MAX_FRAME_BODY_BYTES } from "../base/limits.ts";
 import { emptyFrameHeader, encodeFrameHeader, FRAME_HEADER_BYTES } from "../format/frame.ts";
 import { OUTPUT_REFERENCE_BYTES, type OutputQueue } from "./output-queue.ts";
@@ -49,7 +49,7 @@ export class FrameWriter {
   finish(): void {
     const bodyAt = this.#frameAt + FRAME_HEADER_BYTES;
     const { block, header } = this;
-    header.bodyChecksum = this.#inlineBytes === 0 ? 0 : crc32(block.subarray(bodyAt, bodyAt + this.#inlineBytes));
+    header.bodyChecksum = this.#inlineBytes === 0 ? 0 : crc32Range(block, bodyAt, bodyAt + this.#inlineBytes);
     encodeFrameHeader(block, this.#frameAt, header);
     this.#frameAt = NO_FRAME;
   }
@@ -62,7 +62,7 @@ export class FrameWriter {
     const bodyAt = this.#frameAt + FRAME_HEADER_BYTES;
     const { block, header } = this;
     header.payloadLength += payload.length;
-    header.bodyChecksum = crc32(payload, crc32(block.subarray(bodyAt, bodyAt + this.#inlineBytes)));
+    header.bodyChecksum = crc32(payload, crc32Range(block, bodyAt, bodyAt + this.#inlineBytes));
     encodeFrameHeader(block, this.#frameAt, header);
     this.#frameAt = NO_FRAME;
     this.#output.append(payload, released);

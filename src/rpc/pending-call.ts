@@ -2,14 +2,12 @@
  * A call that has not ended, as the client's end of a connection keeps it. It ends once: answered, failed, given up.
  */
 import { DaosError } from "../base/errors.ts";
+import type { FrameBody } from "./frame-body.ts";
 
 /** Who waits for a call. Exactly one of the two is called, once, never from within the call that started it. */
 export interface RpcCompletion {
-  /**
-   * `args` and `payload` are valid until this returns, except that with `isOwned` the payload may be kept. Must not
-   * throw.
-   */
-  answered(args: Buffer, payload: Buffer, isOwned: boolean): void;
+  /** `body` is valid until this returns, except that a large payload's buffer may be kept. Must not throw. */
+  answered(body: FrameBody): void;
   /** `wasSent`: the request may have reached the server; an answer that says so has. Must not throw. */
   failed(error: DaosError, wasSent: boolean): void;
 }
@@ -66,15 +64,8 @@ export class PromiseCompletion implements RpcCompletion {
     this.#reject = reject;
   }
 
-  answered(args: Buffer, payload: Buffer, isOwned: boolean): void {
-    if (isOwned) {
-      this.#resolve({ args: Buffer.from(args), payload });
-      return;
-    }
-    const body = Buffer.allocUnsafe(args.length + payload.length);
-    args.copy(body, 0);
-    if (payload.length > 0) payload.copy(body, args.length);
-    this.#resolve({ args: body.subarray(0, args.length), payload: body.subarray(args.length) });
+  answered(body: FrameBody): void {
+    this.#resolve({ args: Buffer.from(body.args()), payload: body.ownPayload() });
   }
 
   failed(error: DaosError): void {

@@ -4,12 +4,16 @@
  * counts against its connection's limits.
  */
 import { assert } from "../base/assert.ts";
+import { asBuffer } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { MAX_FRAME_BODY_BYTES } from "../base/limits.ts";
 import { encodeErrorReply } from "../format/error-reply.ts";
 import { FrameFlag } from "../format/frame.ts";
+import type { FrameBody } from "./frame-body.ts";
 import { fitsFrame, type FrameWriter } from "./frame-writer.ts";
+
+const NOTHING = Buffer.alloc(0);
 
 export interface RpcHandler {
   /** Must not throw but DaosError, which becomes the reply. Answers through `reply`, now or later. */
@@ -28,7 +32,7 @@ export interface RpcPeer {
   terminate(): void;
 }
 
-/** A request. `args` and `payload` are valid until the handler returns, unless retained. */
+/** A request. Its bytes are valid until the handler returns, unless retained. */
 export class RpcRequest {
   readonly opcode: number;
   readonly requestId: number;
@@ -36,13 +40,17 @@ export class RpcRequest {
   /** The sender's clock. */
   readonly epoch: Epoch;
   readonly connection: RpcPeer;
-  args: Buffer;
-  payload: Buffer;
+  readonly argumentsLength: number;
+  readonly payloadLength: number;
+  /** Holds the arguments from `argumentsStart` on, and behind them a payload that has no buffer of its own. */
+  bytes: Buffer;
+  argumentsStart: number;
   /**
    * Of a payload of OWNED_PAYLOAD_BYTES or more: the buffer whose prefix it is. The handler owns it and gives it back to
    * the server's payload buffers when done.
    */
   readonly payloadBuffer: Uint8Array | undefined;
+  #payload: Buffer | undefined = undefined;
   #isRetained = false;
 
   constructor(
@@ -51,30 +59,51 @@ export class RpcRequest {
     mapVersion: number,
     epoch: Epoch,
     connection: RpcPeer,
-    args: Buffer,
-    payload: Buffer,
-    payloadBuffer: Uint8Array | undefined,
+    body: FrameBody,
   ) {
     this.opcode = opcode;
     this.requestId = requestId;
     this.mapVersion = mapVersion;
     this.epoch = epoch;
     this.connection = connection;
-    this.args = args;
-    this.payload = payload;
-    this.payloadBuffer = payloadBuffer;
+    this.argumentsLength = body.argumentsEnd - body.argumentsStart;
+    this.payloadLength = body.payloadLength;
+    this.bytes = body.bytes;
+    this.argumentsStart = body.argumentsStart;
+    this.payloadBuffer = body.payloadBuffer;
+  }
+
+  /** A view of the arguments. */
+  get args(): Buffer {
+    return this.bytes.subarray(this.argumentsStart, this.argumentsStart + this.argumentsLength);
+  }
+
+  /** A view of the payload, always the same one. */
+  get payload(): Buffer {
+    this.#payload ??= this.#viewPayload();
+    return this.#payload;
+  }
+
+  #viewPayload(): Buffer {
+    const { payloadLength } = this;
+    if (payloadLength === 0) return NOTHING;
+    if (this.payloadBuffer !== undefined) return asBuffer(this.payloadBuffer).subarray(0, payloadLength);
+    const start = this.argumentsStart + this.argumentsLength;
+    return this.bytes.subarray(start, start + payloadLength);
   }
 
   get payloadOwned(): boolean {
     return this.payloadBuffer !== undefined;
   }
 
-  /** Makes `args` and `payload` valid for as long as the request is kept: copies what is not owned. */
+  /** Makes the bytes valid for as long as the request is kept: copies what is not owned. */
   retain(): void {
     if (this.#isRetained) return;
     this.#isRetained = true;
-    this.args = Buffer.from(this.args);
-    if (this.payloadBuffer === undefined) this.payload = Buffer.from(this.payload);
+    const length = this.argumentsLength + (this.payloadBuffer === undefined ? this.payloadLength : 0);
+    this.bytes = Buffer.from(this.bytes.subarray(this.argumentsStart, this.argumentsStart + length));
+    this.argumentsStart = 0;
+    this.#payload = undefined;
   }
 }
 
@@ -89,8 +118,6 @@ export interface ReplyChannel {
   /** A request holds that much more memory. */
   held(bytes: number): void;
 }
-
-const NOTHING = Buffer.alloc(0);
 
 /** The reply to one request: `send`, `start` with `finish`, or `fail`, once. */
 export class RpcReply {

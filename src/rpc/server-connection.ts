@@ -15,6 +15,7 @@ import { encodeErrorReply } from "../format/error-reply.ts";
 import { FrameFlag, type FrameHeader } from "../format/frame.ts";
 import { Opcode } from "../format/operations.ts";
 import { FlowControl } from "./flow-control.ts";
+import type { FrameBody } from "./frame-body.ts";
 import { FrameReader, type FrameSink } from "./frame-reader.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import { answerHello } from "./hello.ts";
@@ -158,25 +159,24 @@ export class ServerConnection implements SocketHandlers, FrameSink, ReplyChannel
 
   // FrameSink
 
-  frame(header: FrameHeader, args: Buffer, payload: Buffer, payloadBuffer: Uint8Array | undefined): boolean {
+  frame(header: FrameHeader, body: FrameBody): boolean {
     const { opcode, requestId } = header;
     const state = this.#state;
     this.#flow.endCollecting();
     if (header.flags !== 0 || requestId === 0) {
-      if (payloadBuffer !== undefined) state.payloadBuffers.release(payloadBuffer);
+      if (body.payloadBuffer !== undefined) state.payloadBuffers.release(body.payloadBuffer);
       this.cut(new DaosError("PROTOCOL", "Cannot read request: it is marked as a reply or has request id 0."));
       return false;
     }
-    const heldBytes = args.length + payload.length;
+    const heldBytes = header.argumentsLength + header.payloadLength;
     state.counters.requests += 1;
     this.#flow.begin(heldBytes);
     const reply = new RpcReply(this, opcode, requestId, heldBytes);
     if (this.#isGreeted && opcode > Opcode.ping && state.clock.observe(header.epoch as Epoch)) {
       const epoch = header.epoch as Epoch;
-      const request = new RpcRequest(opcode, requestId, header.mapVersion, epoch, this, args, payload, payloadBuffer);
-      this.#handle(request, reply);
+      this.#handle(new RpcRequest(opcode, requestId, header.mapVersion, epoch, this, body), reply);
     } else {
-      this.#handleHere(header, args, payload, payloadBuffer, reply);
+      this.#handleHere(header, body, reply);
     }
     return this.#mayReadOn();
   }
@@ -250,14 +250,9 @@ export class ServerConnection implements SocketHandlers, FrameSink, ReplyChannel
   }
 
   /** Hello, ping, and requests that are refused before the handler hears of them. */
-  #handleHere(
-    header: FrameHeader,
-    args: Buffer,
-    payload: Buffer,
-    payloadBuffer: Uint8Array | undefined,
-    reply: RpcReply,
-  ): void {
+  #handleHere(header: FrameHeader, body: FrameBody, reply: RpcReply): void {
     const { clock, payloadBuffers, role, software } = this.#state;
+    const { payloadBuffer } = body;
     const release = payloadBuffer === undefined ? undefined : (): void => payloadBuffers.release(payloadBuffer);
     if (!clock.observe(header.epoch as Epoch)) {
       release?.();
@@ -272,11 +267,11 @@ export class ServerConnection implements SocketHandlers, FrameSink, ReplyChannel
       return;
     }
     if (header.opcode === Opcode.ping && this.#isGreeted) {
-      reply.send(NOTHING, payload, release);
+      reply.send(NOTHING, body.payload(), release);
       return;
     }
     release?.();
-    if (header.opcode === Opcode.hello && !this.#isGreeted) this.#greet(args, reply, role, software);
+    if (header.opcode === Opcode.hello && !this.#isGreeted) this.#greet(body.args(), reply, role, software);
     else if (header.opcode === Opcode.hello)
       reply.fail(new DaosError("PROTOCOL", "Cannot greet client: it has said hello before."));
     else if (!this.#isGreeted)

@@ -12,6 +12,7 @@ import type { RpcLink } from "../../src/client/rpc-link.ts";
 import { TargetConnections } from "../../src/client/target-connection.ts";
 import { encodeCbor } from "../../src/format/cbor.ts";
 import { encodeObjectReply, OBJECT_REPLY_BYTES } from "../../src/format/object-request.ts";
+import { bodyOf } from "../rpc/harness.ts";
 import { simulatedWorld } from "../simulation/world.ts";
 
 const REPLY = Buffer.alloc(OBJECT_REPLY_BYTES);
@@ -29,7 +30,7 @@ function sessionOver(outcomes: ("unsent" | "sent")[]): { operations: ObjectOpera
       const outcome = outcomes.shift();
       encode(Buffer.alloc(argsLength), 0);
       queueMicrotask(() => {
-        if (outcome === undefined) completion.answered(REPLY, Buffer.alloc(0), false);
+        if (outcome === undefined) completion.answered(bodyOf(REPLY));
         else completion.failed(GONE, outcome === "sent");
       });
     },

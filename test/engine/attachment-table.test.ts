@@ -6,9 +6,9 @@ import { AttachmentTable } from "../../src/engine/attachment-table.ts";
 import { decodeCbor, encodeCbor } from "../../src/format/cbor.ts";
 import { Opcode } from "../../src/format/operations.ts";
 import { type RpcPeer, RpcRequest } from "../../src/rpc/request.ts";
+import { bodyOf } from "../rpc/harness.ts";
 import { expectCode } from "../store/expect-code.ts";
 
-const NOTHING = Buffer.alloc(0);
 const quota = { pool: "pool", sizeBytes: 1, containers: new Set([1]), usedBytes: 0, writtenBytes: 0, renewAtMs: 0 };
 
 class Rig {
@@ -29,7 +29,7 @@ class Rig {
 
   request(peer: RpcPeer, opcode: number, value?: unknown): RpcRequest {
     const args = value instanceof Buffer ? value : Buffer.from(encodeCbor(value));
-    return new RpcRequest(opcode, 1, 0, 0 as Epoch, peer as never, args, NOTHING, undefined);
+    return new RpcRequest(opcode, 1, 0, 0 as Epoch, peer as never, bodyOf(args));
   }
 
   attach(peer: RpcPeer, container: number): number {

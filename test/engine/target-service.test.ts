@@ -55,7 +55,9 @@ function request(opcode: number, mapVersion: number): RpcRequest {
   const args = Buffer.alloc(objectRequestBytes(object));
   encodeObjectRequest(args, 0, object);
   const payload = Buffer.from("value");
-  return { opcode, mapVersion, args, payload, payloadBuffer: undefined, retain: () => {} } as unknown as RpcRequest;
+  const body = { bytes: args, argumentsStart: 0, argumentsLength: args.length };
+  const payloadFields = { payload, payloadLength: payload.length, payloadBuffer: undefined };
+  return { opcode, mapVersion, ...body, ...payloadFields, retain: () => {} } as unknown as RpcRequest;
 }
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

@@ -40,13 +40,13 @@ export class BareServer {
   #accept(socket: Socket): SocketHandlers {
     this.socket = socket as LoopbackSocket;
     const reader = new FrameReader({
-      frame: (header, _args, payload) => {
+      frame: (header, body) => {
         const { opcode, requestId, mapVersion, epoch } = header;
         if (opcode === Opcode.hello) {
           const reply = encodeCbor({ protocol: 1, software: "bare", role: "target" });
           socket.write(this.hello ?? frameBytes({ opcode, requestId, flags: RESPONSE }, reply));
         } else {
-          this.requests.push({ opcode, requestId, mapVersion, epoch, payload: Buffer.from(payload) });
+          this.requests.push({ opcode, requestId, mapVersion, epoch, payload: Buffer.from(body.payload()) });
         }
         return true;
       },

@@ -8,6 +8,7 @@ import { KIB, MAX_FRAME_BODY_BYTES } from "../../src/base/limits.ts";
 import { encodeCbor } from "../../src/format/cbor.ts";
 import { FRAME_HEADER_BYTES, FrameFlag } from "../../src/format/frame.ts";
 import { Opcode } from "../../src/format/operations.ts";
+import type { FrameBody } from "../../src/rpc/frame-body.ts";
 import { RpcConnection } from "../../src/rpc/connection.ts";
 import { BareServer } from "./bare-server.ts";
 import { callText, connectClient, failure, frameBytes, NOTHING, startServer, TestOpcode } from "./harness.ts";
@@ -223,8 +224,8 @@ describe("call", () => {
     const connection = await connectClient(bench);
     const seen: string[] = [];
     const completion = {
-      answered: (args: Buffer, payload: Buffer, isOwned: boolean) =>
-        void seen.push(`${args.toString()} ${payload.length} ${isOwned}`),
+      answered: (body: FrameBody) =>
+        void seen.push(`${body.args().toString()} ${body.payload().length} ${body.payloadBuffer !== undefined}`),
       failed: (error: DaosError, wasSent: boolean) => void seen.push(`${error.code} ${wasSent}`),
     };
     const encode = (buffer: Buffer, offset: number): void => void buffer.write("hey", offset);

@@ -5,6 +5,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { KIB, OWNED_PAYLOAD_BYTES } from "../../src/base/limits.ts";
 import type { FrameHeader } from "../../src/format/frame.ts";
+import type { FrameBody } from "../../src/rpc/frame-body.ts";
 import { FrameReader, type FrameSink } from "../../src/rpc/frame-reader.ts";
 import { frameBytes, NOTHING } from "./harness.ts";
 
@@ -16,10 +17,11 @@ class Collector implements FrameSink {
   hasRoom = true;
   goOn = true;
 
-  frame(header: FrameHeader, args: Buffer, payload: Buffer, payloadBuffer: Uint8Array | undefined): boolean {
-    this.events.push(`${header.requestId} ${args.toString("latin1")} ${payload.length}`);
+  frame(header: FrameHeader, body: FrameBody): boolean {
+    const payload = body.payload();
+    this.events.push(`${header.requestId} ${body.args().toString("latin1")} ${payload.length}`);
     this.payloads.push(Buffer.from(payload));
-    if (payloadBuffer !== undefined) this.buffers.push(payloadBuffer);
+    if (body.payloadBuffer !== undefined) this.buffers.push(body.payloadBuffer);
     return this.goOn;
   }
 

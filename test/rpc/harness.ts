@@ -15,6 +15,7 @@ import {
 import { Opcode } from "../../src/format/operations.ts";
 import { RpcConnection } from "../../src/rpc/connection.ts";
 import type { RpcCallOptions, RpcConnectOptions } from "../../src/rpc/connection-options.ts";
+import { FrameBody } from "../../src/rpc/frame-body.ts";
 import { FrameReader } from "../../src/rpc/frame-reader.ts";
 import { encodeHello } from "../../src/rpc/hello.ts";
 import type { RpcLimits } from "../../src/rpc/listener-state.ts";
@@ -27,6 +28,14 @@ import { type LoopbackSocket, LoopbackWorld, settled } from "./loopback.ts";
 export const TestOpcode = { echo: 1000, fail: 1001, keep: 1002, read: 1003, drop: 1004 } as const;
 
 export const NOTHING = Buffer.alloc(0);
+
+/** The body of a frame with these arguments and no payload. */
+export function bodyOf(args: Buffer): FrameBody {
+  const body = new FrameBody();
+  body.bytes = args;
+  body.argumentsEnd = args.length;
+  return body;
+}
 
 /** echo answers args and payload; fail fails; keep waits to be answered by the test; read answers `u32` bytes. */
 export class TestHandler implements RpcHandler {
@@ -130,7 +139,9 @@ export class BarePeer implements SocketHandlers {
   socket!: LoopbackSocket;
   #outgoing: Buffer = NOTHING;
   readonly #reader = new FrameReader({
-    frame: (header, args, payload) => {
+    frame: (header, body) => {
+      const args = body.args();
+      const payload = body.payload();
       const error = (header.flags & FrameFlag.error) === 0 ? undefined : decodeErrorReply(args);
       this.frames.push({ header: { ...header }, args: Buffer.from(args), payload: Buffer.from(payload), error });
       return true;

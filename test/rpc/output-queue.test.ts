@@ -180,7 +180,9 @@ describe("FrameWriter", () => {
     expect(released).toBe(3);
     const seen: string[] = [];
     const reader = new FrameReader({
-      frame: (header, args, payload) => {
+      frame: (header, body) => {
+        const args = body.args();
+        const payload = body.payload();
         seen.push(`${header.requestId} ${args.toString()} ${payload.length} ${payload.at(0)} ${payload.at(-1)}`);
         return true;
       },
