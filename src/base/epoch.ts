@@ -35,6 +35,8 @@ export function epochToDate(epoch: Epoch): Date {
 /** Hybrid logical clock. `wallMs` reads the wall clock in milliseconds, fractions welcome. Not shared between threads. */
 export class HybridLogicalClock {
   #last = 0;
+  /** Epochs up to here are not ahead of us, as far as the wall clock was read last. */
+  #plausible = 0;
   readonly #wallMs: () => number;
 
   constructor(wallMs: () => number) {
@@ -54,6 +56,11 @@ export class HybridLogicalClock {
     return Math.max(physical, this.#last) as Epoch;
   }
 
+  /** The latest epoch given or observed, as messages carry it. Does not read the wall clock. */
+  get latest(): Epoch {
+    return this.#last as Epoch;
+  }
+
   /** Moves past an epoch read back from our own storage: no skew limit, for what is durable has happened. */
   restore(epoch: Epoch): void {
     if (epoch > this.#last) this.#last = epoch;
@@ -62,8 +69,10 @@ export class HybridLogicalClock {
   /** Moves past an epoch received from a peer. False, and unchanged, when it is over EPOCH_MAX_SKEW_US ahead of us. */
   observe(epoch: Epoch): boolean {
     if (epoch <= this.#last) return true;
-    const physical = Math.floor((this.#wallMs() - EPOCH_ORIGIN_MS) * 1000);
-    if (epoch > physical + EPOCH_MAX_SKEW_US) return false;
+    if (epoch > this.#plausible) {
+      this.#plausible = Math.floor((this.#wallMs() - EPOCH_ORIGIN_MS) * 1000) + EPOCH_MAX_SKEW_US;
+      if (epoch > this.#plausible) return false;
+    }
     this.#last = epoch;
     return true;
   }

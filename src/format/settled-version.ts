@@ -65,6 +65,10 @@ export class SettledVersion implements SettledContent {
     return this.#row.length;
   }
 
+  get metaType(): number {
+    return this.#row[6] === 0 ? 0 : this.#row[HEADER_BYTES]!;
+  }
+
   get meta(): Uint8Array {
     return this.#row.subarray(HEADER_BYTES, HEADER_BYTES + this.#row[6]!);
   }

@@ -289,7 +289,8 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     header.opcode = call.opcode;
     header.requestId = this.#calls.add(call);
     header.mapVersion = mapVersion;
-    header.epoch = this.#clock.peek();
+    // The wall clock is compared once; after that what was received keeps the order.
+    header.epoch = call.opcode === Opcode.hello ? this.#clock.peek() : this.#clock.latest;
     try {
       this.#writer.writeEncoded(argsLength, encode, payload);
     } catch (error) {

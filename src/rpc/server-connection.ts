@@ -211,7 +211,7 @@ export class ServerConnection implements SocketHandlers, FrameSink, ReplyChannel
     header.flags = flags;
     header.opcode = opcode;
     header.requestId = requestId;
-    header.epoch = this.#state.clock.peek();
+    header.epoch = this.#state.clock.latest;
     if ((flags & FrameFlag.error) !== 0) this.#state.counters.failures += 1;
   }
 

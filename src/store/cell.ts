@@ -44,6 +44,8 @@ export interface CellWrite {
 export interface Version {
   readonly epoch: Epoch;
   readonly kind: VersionKind;
+  /** First byte of `meta`, without the view; 0 when there is none. */
+  readonly metaType: number;
   readonly meta: Uint8Array;
   readonly inline: Uint8Array | undefined;
   readonly extent: ExtentRef | undefined;

@@ -47,6 +47,10 @@ export class LoggedVersion implements Version {
     return this.#sequence > this.#source.durableSequence ? this.#sequence : 0;
   }
 
+  get metaType(): number {
+    return this.#metaLength === 0 ? 0 : this.#source.bytes[this.#metaOffset]!;
+  }
+
   get meta(): Uint8Array {
     return this.#source.bytes.subarray(this.#metaOffset, this.#metaOffset + this.#metaLength);
   }

@@ -59,13 +59,13 @@ export interface CrowdedWindow {
 /** The visible array that an akey's cell describes; undefined when there is none. Throws CORRUPT. */
 export function arrayHeader(version: Version | undefined, floor: number): ArrayHeader | undefined {
   if (!isLive(version, floor)) return undefined;
-  if (version.meta[0] === MetaType.array) return decodeArrayMeta(version);
-  if (version.meta[0] === MetaType.single) return undefined;
+  if (version.metaType === MetaType.array) return decodeArrayMeta(version);
+  if (version.metaType === MetaType.single) return undefined;
   throw corruptMeta();
 }
 
 export function holdsSingle(version: Version | undefined, floor: number): boolean {
-  return isLive(version, floor) && version.meta[0] === MetaType.single;
+  return isLive(version, floor) && version.metaType === MetaType.single;
 }
 
 /** Byte range of a request. Throws INVALID_ARGUMENT, TOO_LARGE. `limitBytes`: most bytes the range may have. */

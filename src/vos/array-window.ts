@@ -76,18 +76,18 @@ const BITMAP_WINDOW_BYTES = 4 * KIB;
 export function addPieces(pieces: Piece[], version: Version, windowClass: number, base: number): boolean {
   if (version.kind === VersionKind.tombstone) return false;
   const size = windowBytes(windowClass);
-  switch (version.meta[0]) {
+  switch (version.metaType) {
     case MetaType.whole:
       addPiece(pieces, version, base, base + size, 0, true);
       return false;
     case MetaType.part:
     case MetaType.hole: {
-      expectMeta(version, version.meta[0], 7);
+      expectMeta(version, version.metaType, 7);
       const offset = readUInt24(version.meta, 1);
       const length = readUInt24(version.meta, 4);
       if (length === 0 || offset + length > size) throw corruptMeta();
       const lead = version.extent === undefined ? 0 : offset % BLOCK_BYTES;
-      addPiece(pieces, version, base + offset, base + offset + length, lead, version.meta[0] === MetaType.part);
+      addPiece(pieces, version, base + offset, base + offset + length, lead, version.metaType === MetaType.part);
       return true;
     }
     case MetaType.segments:

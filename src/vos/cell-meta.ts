@@ -82,7 +82,7 @@ export function corruptMeta(): DaosError {
 
 /** Checks layout and length of a version's meta. */
 export function expectMeta(version: Version, type: number, length: number): void {
-  if (version.meta[0] !== type || version.meta.length !== length) throw corruptMeta();
+  if (version.metaType !== type || version.meta.length !== length) throw corruptMeta();
 }
 
 export function encodeObjectMeta(flags: number, punchEpoch: number): Uint8Array {

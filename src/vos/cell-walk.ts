@@ -175,7 +175,7 @@ export class CellWalk {
 
   #visitAkeyCell(version: Version): "pass" | "visible" {
     if (version.kind === VersionKind.tombstone || version.epoch <= this.#dkeyFloor) return "pass";
-    if (version.meta[0] === MetaType.single) return "visible";
+    if (version.metaType === MetaType.single) return "visible";
     this.#since = decodeArrayMeta(version).since;
     return "pass";
   }
@@ -186,7 +186,7 @@ export class CellWalk {
       return "pass";
     }
     if (version.kind === VersionKind.tombstone || version.epoch < this.#since) return "pass";
-    const type = version.meta[0];
+    const type = version.metaType;
     if (type === MetaType.whole || type === MetaType.part) return "visible";
     this.#deeper = key;
     return "deeper";
@@ -206,7 +206,7 @@ export class CellWalk {
     if (this.#akey === "" || this.#since === 0) return;
     const own = store.get(ownCellKey(this.#akey), epoch);
     const live = own !== undefined && own.kind !== VersionKind.tombstone && own.epoch > this.#dkeyFloor;
-    this.#since = live && own.meta[0] === MetaType.array ? decodeArrayMeta(own).since : 0;
+    this.#since = live && own.metaType === MetaType.array ? decodeArrayMeta(own).since : 0;
   }
 }
 

@@ -173,8 +173,8 @@ export class ChangeLists {
     if (version === undefined) return NOTHING;
     seen.add(version.sequence);
     if (!isLive(version, floor)) return NOTHING;
-    if (version.meta[0] === MetaType.single) return { holds: "single", epoch: version.epoch };
-    if (version.meta[0] !== MetaType.array) throw corruptMeta();
+    if (version.metaType === MetaType.single) return { holds: "single", epoch: version.epoch };
+    if (version.metaType !== MetaType.array) throw corruptMeta();
     const { since } = decodeArrayMeta(version);
     return anythingVisible(target, state, akey, "akey", floor, epoch, seen)
       ? { holds: "array", epoch: since }

@@ -84,7 +84,7 @@ export class Punches {
     const floor = target.floor(state, dkey, LATEST, seen);
     const version = target.store.get(ownCellKey(akey), LATEST);
     if (version !== undefined) seen.add(version.sequence);
-    const isArray = version?.meta[0] === MetaType.array;
+    const isArray = version?.metaType === MetaType.array;
     const live = isLive(version, floor);
     const epoch = target.containers.writeEpoch();
     if (!live) return nothingPunched(epoch, seen.sequence);
@@ -132,7 +132,7 @@ export class Punches {
   }
 
   #isArray(akey: string): boolean {
-    return this.#target.store.get(ownCellKey(akey), LATEST)?.meta[0] === MetaType.array;
+    return this.#target.store.get(ownCellKey(akey), LATEST)?.metaType === MetaType.array;
   }
 
   /** The visible akeys of a subtree if they are few and soon found; undefined when there are, or may be, more. */

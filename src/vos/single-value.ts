@@ -96,8 +96,8 @@ export class SingleValues {
     if (version === undefined) return absent(seen);
     const sequence = version.sequence > seen ? version.sequence : seen;
     if (!isLive(version, floor)) return absent(sequence);
-    if (version.meta[0] !== MetaType.single) {
-      if (version.meta[0] !== MetaType.array) throw corruptMeta();
+    if (version.metaType !== MetaType.single) {
+      if (version.metaType !== MetaType.array) throw corruptMeta();
       return absent(sequence, mixed("fetch a value", "an array. Read it as an array"));
     }
     if (version.extent !== undefined) return this.#read(version.extent, version.epoch, sequence);
@@ -170,7 +170,7 @@ export class SingleValues {
     if (!arrays) return undefined;
     const floor = target.floor(state, dkey, LATEST, seen);
     const version = target.store.get(ownCellKey(akey), LATEST);
-    if (!isLive(version, floor) || version.meta[0] !== MetaType.array) return undefined;
+    if (!isLive(version, floor) || version.metaType !== MetaType.array) return undefined;
     if (!anythingVisible(target, state, akey, "akey", floor, LATEST, seen)) return undefined;
     seen.add(version.sequence);
     return refusedWrite(mixed("update a value", "an array. Punch the akey first"), seen.sequence);
@@ -209,7 +209,7 @@ function recordBytes(request: AkeyRequest): number {
 
 function holdsArray(target: TargetObjects, key: ByteString): boolean {
   const version = target.store.get(key, LATEST);
-  return version !== undefined && version.kind !== VersionKind.tombstone && version.meta[0] === MetaType.array;
+  return version !== undefined && version.kind !== VersionKind.tombstone && version.metaType === MetaType.array;
 }
 
 export function mixed(action: string, holds: string): DaosError {

@@ -25,6 +25,7 @@ import {
 interface StoredVersion {
   readonly epoch: Epoch;
   readonly kind: VersionKind;
+  readonly metaType: number;
   readonly meta: Uint8Array;
   readonly inline: Uint8Array | undefined;
   readonly extent: ExtentRef | undefined;
@@ -106,6 +107,7 @@ export class ModelStore implements CellStore {
     versions.unshift({
       epoch: write.epoch,
       kind: write.kind,
+      metaType: write.meta[0] ?? 0,
       meta: Uint8Array.from(write.meta),
       inline: write.inline && Uint8Array.from(write.inline),
       extent: write.extent,
