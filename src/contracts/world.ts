@@ -85,6 +85,11 @@ export interface Socket {
    * taken stay the caller's, who writes them again on `drain`. Taken bytes may be reused at once.
    */
   write(bytes: Uint8Array): number;
+  /**
+   * Fills `buffer` from its start with bytes that have arrived and were not handed over yet; returns how many, 0 when there
+   * are none now or this socket cannot. Only from within `received`: large payloads come to their place without a copy.
+   */
+  receive(buffer: Uint8Array): number;
   /** Stops and restarts `received` (back-pressure to the peer). */
   pause(): void;
   resume(): void;

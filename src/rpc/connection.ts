@@ -1,7 +1,8 @@
 /**
  * The client's end of one connection. Hundreds of calls may be in flight and end in any order; requests made in one turn
  * leave in one write. When much is queued, further calls wait for room. Losing the connection fails every open call with
- * UNAVAILABLE; connecting again is the caller's business. */
+ * UNAVAILABLE; connecting again is the caller's business.
+ */
 import { assert } from "../base/assert.ts";
 import type { Epoch, HybridLogicalClock } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
@@ -12,6 +13,7 @@ import { FrameFlag, type FrameHeader } from "../format/frame.ts";
 import { type HelloReply, Opcode } from "../format/operations.ts";
 import { CallDeadlines, type DeadlineOwner } from "./call-deadlines.ts";
 import { CallTable } from "./call-table.ts";
+import * as failures from "./connection-errors.ts";
 import {
   DEFAULT_CALL_TIMEOUT_MS,
   DEFAULT_CONNECT_TIMEOUT_MS,
@@ -36,8 +38,7 @@ import {
 } from "./pending-call.ts";
 
 const RESOLVED = Promise.resolve();
-
-/** Blocks of all connections of this thread. */
+/** Of all connections of this thread. */
 const blocks = new OutputBlocks();
 const input = new InputBlock();
 
@@ -103,6 +104,10 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     }
   }
 
+  get #address(): string {
+    return `${this.host}:${this.port}`;
+  }
+
   get isClosed(): boolean {
     return this.#closeError !== undefined;
   }
@@ -130,24 +135,17 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
    * Rejects with the server's error, or UNAVAILABLE, TIMEOUT, CANCELED (it may have happened), TOO_LARGE, PROTOCOL.
    */
   call(opcode: number, args: Uint8Array, payload?: Uint8Array, options?: RpcCallOptions): Promise<RpcAnswer> {
-    return this.callEncoded(opcode, args.length, (buffer, offset) => buffer.set(args, offset), payload, options);
-  }
-
-  /** As `call`, with arguments that `encode` writes in place, all `argsLength` bytes of them, usually before this
-   * returns. When it throws, nothing is sent and the call rejects with its DaosError, or with INVALID_ARGUMENT. */
-  callEncoded(
-    opcode: number,
-    argsLength: number,
-    encode: ArgumentEncoder,
-    payload?: Uint8Array,
-    options?: RpcCallOptions,
-  ): Promise<RpcAnswer> {
     return new Promise((resolve, reject) => {
-      this.start(opcode, argsLength, encode, payload, options, new PromiseCompletion(resolve, reject));
+      const encode: ArgumentEncoder = (buffer, offset) => buffer.set(args, offset);
+      this.start(opcode, args.length, encode, payload, options, new PromiseCompletion(resolve, reject));
     });
   }
 
-  /** As `callEncoded`, for those who want the answer in place, without a promise and without a copy. */
+  /**
+   * As `call`, for those who want the answer in place, without a promise and without a copy. `encode` writes all
+   * `argsLength` bytes of the arguments, usually before this returns; when it throws, nothing is sent and the call fails
+   * with its DaosError, or with INVALID_ARGUMENT.
+   */
   start(
     opcode: number,
     argsLength: number,
@@ -157,10 +155,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     completion: RpcCompletion,
   ): void {
     const refusal = this.#refusal(argsLength, payload, options?.signal);
-    if (refusal !== undefined) {
-      void RESOLVED.then(() => completion.failed(refusal, false));
-      return;
-    }
+    if (refusal !== undefined) return void RESOLVED.then(() => completion.failed(refusal, false));
     const call = new PendingCall(opcode, completion, this.#deadlines.after(options?.timeoutMs ?? this.#callTimeoutMs));
     if (options?.signal !== undefined) this.#watchSignal(call, options.signal);
     const mapVersion = options?.mapVersion ?? 0;
@@ -173,12 +168,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
 
   /** Ends the connection; open calls fail with UNAVAILABLE. */
   close(): void {
-    this.#end(
-      new DaosError(
-        "UNAVAILABLE",
-        `Cannot use connection to "${this.host}:${this.port}": it was closed. Connect again.`,
-      ),
-    );
+    this.#end(failures.closedByUs(this.#address));
   }
 
   // DeadlineOwner
@@ -191,9 +181,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
         earliest = Math.min(earliest, call.deadlineTick);
         continue;
       }
-      const advice = "It may have happened; ask again or allow more time";
-      const message = `Cannot finish request to "${this.host}:${this.port}": no answer in time. ${advice}.`;
-      this.#giveUp(call, new DaosError("TIMEOUT", message));
+      this.#giveUp(call, failures.noAnswer(this.#address));
     }
     this.#waiting = this.#waiting.filter((waiting) => !waiting.call.isDone);
     return earliest;
@@ -205,9 +193,20 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     if (this.#closeError !== undefined) return;
     try {
       this.#reader.read(input.hold(bytes), 0, bytes.length);
+      this.#receivePayload();
     } catch (error) {
       if (!(error instanceof DaosError)) throw error;
       this.#end(error);
+    }
+  }
+
+  /** What has come of a large payload besides goes straight to its place. */
+  #receivePayload(): void {
+    while (this.#closeError === undefined) {
+      const room = this.#reader.payloadRoom;
+      const count = room === undefined ? 0 : this.#socket.receive(room);
+      if (count === 0) return;
+      this.#reader.filledPayload(count);
     }
   }
 
@@ -221,9 +220,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
       void RESOLVED.then(() => this.closed(error));
       return;
     }
-    const state = error === undefined ? "the server closed it" : `it broke (${error.message})`;
-    const message = `Cannot use connection to "${this.host}:${this.port}": ${state}. Connect again; what was asked may have happened.`;
-    this.#end(new DaosError("UNAVAILABLE", message, { cause: error }));
+    this.#end(failures.closedByPeer(this.#address, error));
   }
 
   // FrameSink
@@ -270,11 +267,9 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     if (this.#closeError !== undefined) {
       return new DaosError("UNAVAILABLE", this.#closeError.message, { cause: this.#closeError });
     }
-    if (signal?.aborted === true) return new DaosError("CANCELED", "Cannot start request: the caller canceled.");
-    if (fitsFrame(argsLength, payload?.length ?? 0)) return undefined;
-    const bytes = argsLength + (payload?.length ?? 0);
-    const message = `Cannot send request: ${bytes} bytes are over a frame's limit. Split the request.`;
-    return new DaosError("TOO_LARGE", message);
+    if (signal?.aborted === true) return failures.canceledBefore();
+    const payloadBytes = payload?.length ?? 0;
+    return fitsFrame(argsLength, payloadBytes) ? undefined : failures.requestTooLarge(argsLength + payloadBytes);
   }
 
   #write(
@@ -357,22 +352,14 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     }
     const isLate = this.#calls.takeAbandoned(requestId);
     const isFarewell = requestId === 0 && (header.flags & FrameFlag.error) !== 0;
-    if (!isLate && !isFarewell) {
-      const state = "one answers no request of ours";
-      const message = `Cannot read answers of "${this.host}:${this.port}": ${state}. Connect again.`;
-      this.#end(new DaosError("PROTOCOL", message));
-    }
+    if (!isLate && !isFarewell) this.#end(failures.strayAnswer(this.#address));
     return undefined;
   }
 
   #watchSignal(call: PendingCall, signal: AbortSignal): void {
     call.signal = signal;
     call.onAbort = (): void => {
-      const cause: unknown = signal.reason;
-      this.#giveUp(
-        call,
-        new DaosError("CANCELED", "Cannot finish request: the caller canceled. It may have happened.", { cause }),
-      );
+      this.#giveUp(call, failures.canceledMeanwhile(signal.reason));
     };
     signal.addEventListener("abort", call.onAbort);
   }
@@ -384,10 +371,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     if (wasSent) this.#calls.abandon(call);
     call.completion.failed(error, wasSent);
     if (this.#calls.abandonedCount <= MAX_ABANDONED_CALLS) return;
-    const state = `it has left ${MAX_ABANDONED_CALLS} requests without an answer`;
-    this.#end(
-      new DaosError("UNAVAILABLE", `Cannot use connection to "${this.host}:${this.port}": ${state}. Connect again.`),
-    );
+    this.#end(failures.answersMissing(this.#address, MAX_ABANDONED_CALLS));
   }
 
   #end(error: DaosError): void {

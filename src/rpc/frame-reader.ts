@@ -66,6 +66,23 @@ export class FrameReader {
     return this.#bodyFilled;
   }
 
+  /** The part of a large payload that has not come yet, to be filled in place; undefined when none is under way. */
+  get payloadRoom(): Buffer | undefined {
+    const body = this.#body;
+    if (body === undefined || this.#payloadBuffer === undefined || this.#bodyFilled < body.length) return undefined;
+    return this.#payload.subarray(this.#bodyFilled - body.length);
+  }
+
+  /** The first `count` bytes of `payloadRoom` have been filled. Returns false when the sink wants no further frame. */
+  filledPayload(count: number): boolean {
+    const body = this.#body!;
+    const start = this.#bodyFilled - body.length;
+    this.#goOn = true;
+    this.#checksum = crc32(this.#payload.subarray(start, start + count), this.#checksum);
+    this.#collected(count, body);
+    return this.#goOn;
+  }
+
   /**
    * Takes in `bytes` from `start` to `end`; returns where it stopped: `end`, unless the sink said so. Throws PROTOCOL or
    * VERSION when the stream cannot be followed any more.
@@ -161,9 +178,13 @@ export class FrameReader {
     const count = Math.min(end - start, into.length - intoAt);
     bytes.copy(into, intoAt, start, start + count);
     this.#checksum = crc32(into.subarray(intoAt, intoAt + count), this.#checksum);
+    this.#collected(count, body);
+    return start + count;
+  }
+
+  #collected(count: number, body: Buffer): void {
     this.#bodyFilled += count;
     if (this.#bodyFilled === body.length + this.#payload.length) this.#finishBody(body);
-    return start + count;
   }
 
   #finishBody(body: Buffer): void {

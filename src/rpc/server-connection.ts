@@ -71,7 +71,22 @@ export class ServerConnection implements SocketHandlers, FrameSink, ReplyChannel
     this.#state.counters.receivedBytes += bytes.length;
     if (this.#isEnding || this.isClosed) return;
     if (this.#isPaused) this.#keepWaiting(asBuffer(bytes), 0, bytes.length, false);
-    else this.#takeIn(this.#state.input.hold(bytes), 0, bytes.length, false);
+    else {
+      this.#takeIn(this.#state.input.hold(bytes), 0, bytes.length, false);
+      this.#receivePayload();
+    }
+  }
+
+  /** What has come of a large payload besides goes straight to its place. */
+  #receivePayload(): void {
+    while (!this.#isPaused && !this.#isEnding && !this.isClosed) {
+      const room = this.#reader.payloadRoom;
+      const count = room === undefined ? 0 : this.#socket.receive(room);
+      if (count === 0) return;
+      this.#state.counters.receivedBytes += count;
+      this.#readingFrames(() => this.#reader.filledPayload(count));
+      this.#framesRead(NOTHING, 0, 0, true);
+    }
   }
 
   drain(): void {
@@ -294,26 +309,34 @@ export class ServerConnection implements SocketHandlers, FrameSink, ReplyChannel
   #takeIn(bytes: Buffer, start: number, end: number, isOwn: boolean): void {
     let at = start;
     while (at < end) {
-      at = this.#readFrames(bytes, at, end);
-      if (this.#isEnding || this.isClosed) break;
-      this.#send();
-      if (!this.#isOverLimit()) continue;
-      this.#isPaused = true;
-      this.#socket.pause();
-      if (at < end) this.#keepWaiting(bytes, at, end, isOwn);
-      return;
+      at = this.#readingFrames(() => this.#reader.read(bytes, at, end)) ?? end;
+      if (!this.#framesRead(bytes, at, end, isOwn)) return;
     }
-    if (this.#isEnding) this.flush();
   }
 
-  #readFrames(bytes: Buffer, start: number, end: number): number {
+  /** Sends the replies to the frames just read. False when reading is over for now: the rest of the bytes waits. */
+  #framesRead(bytes: Buffer, at: number, end: number, isOwn: boolean): boolean {
+    if (this.#isEnding || this.isClosed) {
+      if (this.#isEnding) this.flush();
+      return false;
+    }
+    this.#send();
+    if (!this.#isOverLimit()) return true;
+    this.#isPaused = true;
+    this.#socket.pause();
+    if (at < end) this.#keepWaiting(bytes, at, end, isOwn);
+    return false;
+  }
+
+  /** Undefined when the stream cannot be followed any more: the connection is cut. */
+  #readingFrames<T>(read: () => T): T | undefined {
     this.#isReading = true;
     try {
-      return this.#reader.read(bytes, start, end);
+      return read();
     } catch (error) {
       if (!(error instanceof DaosError)) throw error;
       this.cut(error);
-      return end;
+      return undefined;
     } finally {
       this.#isReading = false;
     }

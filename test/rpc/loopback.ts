@@ -47,6 +47,13 @@ export class LoopbackSocket implements Socket {
     return taken;
   }
 
+  receive(buffer: Uint8Array): number {
+    const taken = this.#inbox.subarray(0, Math.min(buffer.length, this.#world.split(this.#inbox.length)));
+    buffer.set(taken);
+    this.#inbox = this.#inbox.subarray(taken.length);
+    return taken.length;
+  }
+
   pause(): void {
     this.isPaused = true;
   }

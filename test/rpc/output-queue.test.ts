@@ -27,6 +27,10 @@ class CountingSocket implements Socket {
     return Buffer.concat(this.taken);
   }
 
+  receive(): number {
+    return 0;
+  }
+
   pause(): void {}
   resume(): void {}
   end(): void {}

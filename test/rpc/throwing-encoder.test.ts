@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { KIB, MIB } from "../../src/base/limits.ts";
 import { OutputBlocks, OutputQueue } from "../../src/rpc/output-queue.ts";
 import type { RpcConnection } from "../../src/rpc/connection.ts";
+import { PromiseCompletion } from "../../src/rpc/pending-call.ts";
 import { callText, connectClient, failure, NOTHING, startServer, TestOpcode } from "./harness.ts";
 import { settled } from "./loopback.ts";
 
@@ -13,7 +14,10 @@ function callBroken(connection: RpcConnection, payload?: Uint8Array, signal?: Ab
     buffer.fill(0xee, offset, offset + 100);
     throw BROKEN;
   };
-  return connection.callEncoded(TestOpcode.echo, 100, encode, payload, { signal });
+  return new Promise((resolve, reject) => {
+    const completion = new PromiseCompletion(resolve, reject);
+    connection.start(TestOpcode.echo, 100, encode, payload, { signal }, completion);
+  });
 }
 
 describe("an encoder that throws", () => {
@@ -81,6 +85,7 @@ test("room given back is given again, and a queue left empty writes nothing", ()
       written.push(Buffer.from(bytes).toString());
       return bytes.length;
     },
+    receive: () => 0,
     pause: () => {},
     resume: () => {},
     end: () => {},

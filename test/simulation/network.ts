@@ -47,6 +47,21 @@ class SimulatedSocket implements Socket {
     return taken;
   }
 
+  receive(buffer: Uint8Array): number {
+    let filled = 0;
+    while (filled < buffer.length && this.#arrived.length > 0) {
+      const packet = this.#arrived[0]!;
+      const part = packet.subarray(0, buffer.length - filled);
+      buffer.set(part, filled);
+      filled += part.length;
+      if (part.length === packet.length) this.#arrived.shift();
+      else this.#arrived[0] = packet.subarray(part.length);
+    }
+    const sender = this.peer;
+    if (filled > 0) this.#network.deliver(this, () => sender?.acknowledged(filled));
+    return filled;
+  }
+
   pause(): void {
     this.#paused = true;
   }
