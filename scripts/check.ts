@@ -7,7 +7,7 @@ import { join } from "node:path";
 
 const ROOT = join(import.meta.dir, "..");
 const BIN = join(ROOT, "node_modules", ".bin");
-const FORMATTED = ["src", "plugins", "test", "scripts", "bench"];
+const FORMATTED = ["src", "plugins", "native", "test", "scripts", "bench"];
 
 const STEPS: readonly { name: string; command: readonly string[] }[] = [
   { name: "types", command: [process.execPath, "check", "--no-script", "--no-pretty", "--all"] },

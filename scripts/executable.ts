@@ -6,9 +6,9 @@
  * so the bundler is shown a literal `require` of each file instead and embeds it.
  */
 import type { BunPlugin } from "bun";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 
 export interface ExecutableOptions {
   /** Main module first, then those of worker threads; all in one folder, so that they find one another by file name. */
@@ -26,7 +26,7 @@ export async function buildExecutable(options: ExecutableOptions): Promise<void>
     target: "bun",
     minify: { syntax: true, whitespace: true, identifiers: false },
     sourcemap: "linked",
-    plugins: [embedLmdb(), leaveOutExtractors(), leaveOutMissingAddons()],
+    plugins: [embedLmdb(), leaveOutExtractors(), embedAddons()],
     // An executable's behaviour must not depend on files that happen to lie in the folder it is started in.
     compile: { outfile: options.outputPath, autoloadDotenv: false, autoloadBunfig: false },
     throw: false,
@@ -82,18 +82,36 @@ function leaveOutExtractors(): BunPlugin {
   };
 }
 
-/** An addon that was not built becomes a module that says so when a plugin asks for it. */
-function leaveOutMissingAddons(): BunPlugin {
+/**
+ * Embeds the addons that were built. One that was not, or whose libraries the machine lacks that it is started on, throws
+ * when a plugin asks for it, and names the Debian packages: native/<name>/packages.json is not part of the executable.
+ */
+function embedAddons(): BunPlugin {
   return {
-    name: "leave-out-missing-addons",
+    name: "embed-addons",
     setup(build) {
-      build.onResolve({ filter: /native\/[^/]+\/build\/Release\/[^/]+\.node$/ }, ({ path, resolveDir }) =>
-        existsSync(join(resolveDir, path)) ? undefined : { path, namespace: "missing-addon" },
+      build.onResolve({ filter: /\bbuild\/Release\/[^/]+\.node$/ }, ({ path, resolveDir, importer }) =>
+        importer.endsWith(".loader") ? undefined : { path: `${resolve(resolveDir, path)}.loader`, namespace: "addon" },
       );
-      build.onLoad({ filter: /.*/, namespace: "missing-addon" }, ({ path }) => ({
-        contents: `throw new Error(${JSON.stringify(`addon ${path} is not part of this executable`)});`,
-        loader: "js",
-      }));
+      build.onLoad({ filter: /.*/, namespace: "addon" }, ({ path }) => {
+        const addonPath = path.replace(/\.loader$/, "");
+        const packages = debianPackages(addonPath);
+        const absent = `it is not part of this executable. Use one built where ${packages} is installed`;
+        const lacking = `. Install ${packages}; TMPDIR must name a folder that allows executing`;
+        const contents = existsSync(addonPath)
+          ? `try { module.exports = require(${JSON.stringify(addonPath)}); }
+             catch (error) { throw new Error(error.message.split("\\n")[0] + ${JSON.stringify(lacking)}); }`
+          : `throw new Error(${JSON.stringify(absent)});`;
+        return { contents, loader: "js" };
+      });
     },
   };
+}
+
+/** What the addon with this library file is compiled with, in words. */
+function debianPackages(addonPath: string): string {
+  const path = join(dirname(addonPath), "..", "..", "packages.json");
+  if (!existsSync(path)) return "a C++ compiler";
+  const { debianPackages: names } = JSON.parse(readFileSync(path, "utf8")) as { debianPackages: readonly string[] };
+  return names.join(" ");
 }

@@ -3,8 +3,8 @@
  * Makes a checkout ready to run: packages, the Bun binary, native addons. Plain Node, because nothing is installed yet.
  *
  * Idempotent and quick when there is nothing to do (`npm start` runs it each time). Needs no network address but the
- * registry that npm is configured with: no package's install script runs; the binaries of Bun, lmdb and oxlint come
- * inside platform packages. Starting anything is left to the script that npm runs next.
+ * registry that npm is configured with, and as root that of apt-get for what addons are compiled with: no package's
+ * install script runs; the binaries of Bun, lmdb and oxlint come inside platform packages. Starting anything is left to the script that npm runs next.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, linkSync, copyFileSync, readFileSync, rmSync, statSync, chmodSync } from "node:fs";
@@ -29,7 +29,7 @@ function main() {
   const reason = staleReason();
   if (reason !== undefined) installPackages(reason);
   linkBun();
-  for (const line of buildAddons(ROOT)) say(line);
+  buildAddons(ROOT, say);
 }
 
 /** Why node_modules does not match package-lock.json; undefined when it does. */

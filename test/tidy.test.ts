@@ -70,13 +70,19 @@ test("each format that encodes bytes of its own has golden bytes", () => {
 });
 
 test("each source file opens with a comment", () => {
-  const sources = [...files("{src,plugins,scripts,bench}/**/*.{ts,mjs}"), ...files("native/*/*.{cc,h}")];
+  const sources = [
+    ...files("{src,plugins,native,scripts,bench}/**/*.{ts,mjs}"),
+    ...files("{native,bench}/**/*.{cc,h}"),
+  ];
   const wrong = sources.filter((path) => !/^(#![^\n]*\n)?(\/\*\*?\n? ?\*? ?\S|\/\/ \S)/.test(read(path)));
   expect(wrong).toEqual([]);
 });
 
 test(`no source file has over ${MOST_LINES} lines`, () => {
-  const sources = [...files("{src,plugins,scripts,bench}/**/*.{ts,mjs}"), ...files("native/*/*.{cc,h}")];
+  const sources = [
+    ...files("{src,plugins,native,scripts,bench}/**/*.{ts,mjs}"),
+    ...files("{native,bench}/**/*.{cc,h}"),
+  ];
   const wrong = sources
     .map((path) => ({ path, lines: read(path).trimEnd().split("\n").length }))
     .filter(({ lines }) => lines > MOST_LINES);
@@ -84,7 +90,7 @@ test(`no source file has over ${MOST_LINES} lines`, () => {
 });
 
 test("file names are kebab-case", () => {
-  const wrong = files("{src,plugins,scripts,bench,test}/**/*.{ts,mjs}").filter(
+  const wrong = files("{src,plugins,native,scripts,bench,test}/**/*.{ts,mjs}").filter(
     (path) => !/^([a-z0-9]+(-[a-z0-9]+)*\/)+[a-z0-9]+(-[a-z0-9]+)*(\.(test|bench))?\.(ts|mjs)$/.test(path),
   );
   expect(wrong).toEqual([]);
@@ -92,7 +98,7 @@ test("file names are kebab-case", () => {
 
 test("nothing is left over: notes to oneself, tests switched off, paths of one machine", () => {
   const texts = [
-    ...files("{src,plugins,scripts,bench,test,docs,config,native}/**/*.{ts,mjs,md,cc,h,yml}"),
+    ...files("{src,plugins,scripts,bench,test,docs,config,native}/**/*.{ts,mjs,md,cc,h,yml,json,gyp}"),
     "README.md",
     "package.json",
     ".ci/run",
