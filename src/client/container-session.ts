@@ -104,7 +104,7 @@ export class ContainerSession implements CallSender {
       const options = call.signal === undefined ? this.#callOptions : { ...this.#callOptions, signal: call.signal };
       call.handle = target!.handle;
       call.generation = this.#generation;
-      link.start(call.opcode, objectRequestBytes(call), call.encode, call.payload, options, call);
+      link.start(call.opcode, objectRequestBytes(call), call, call.payload, options, call);
     });
   }
 
@@ -145,7 +145,7 @@ export class ContainerSession implements CallSender {
     const send: Send<void> = (link, handle, options) =>
       new Promise<void>((resolve, reject) => {
         call.handle = handle;
-        link.start(call.opcode, objectRequestBytes(call), call.encode, call.payload, options, {
+        link.start(call.opcode, objectRequestBytes(call), call, call.payload, options, {
           answered(body): void {
             call.answered(body);
             resolve();

@@ -9,7 +9,7 @@ import type { ObjectId } from "../base/object-id.ts";
 import { encodeObjectRequest, type ObjectRequest } from "../format/object-request.ts";
 import type { Opcode } from "../format/operations.ts";
 import type { FrameBody } from "../rpc/frame-body.ts";
-import type { RpcCompletion } from "../rpc/pending-call.ts";
+import type { ArgumentEncoder, RpcCompletion } from "../rpc/pending-call.ts";
 
 /** `target` of a call that goes where its dkey lives. */
 export const TARGET_OF_DKEY = -1;
@@ -22,7 +22,7 @@ export interface CallSender {
   callFailed(call: ObjectCall<unknown>, error: DaosError, wasSent: boolean): void;
 }
 
-export class ObjectCall<T> implements ObjectRequest, RpcCompletion {
+export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcCompletion {
   handle = 0;
   flags = 0;
   readonly oid: ObjectId;
@@ -54,10 +54,9 @@ export class ObjectCall<T> implements ObjectRequest, RpcCompletion {
     this.#decode = decode;
   }
 
-  /** Writes the arguments; bound, so that it can be handed on. */
-  readonly encode = (into: Buffer, offset: number): void => {
+  encode(into: Buffer, offset: number): void {
     encodeObjectRequest(into, offset, this);
-  };
+  }
 
   answered(body: FrameBody): void {
     let result: T;

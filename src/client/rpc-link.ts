@@ -21,7 +21,7 @@ export interface RpcLink {
   start(
     opcode: Opcode,
     argsLength: number,
-    encode: ArgumentEncoder,
+    encoder: ArgumentEncoder,
     payload: Uint8Array | undefined,
     options: RpcCallOptions | undefined,
     completion: RpcCompletion,

@@ -136,8 +136,8 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
    */
   call(opcode: number, args: Uint8Array, payload?: Uint8Array, options?: RpcCallOptions): Promise<RpcAnswer> {
     return new Promise((resolve, reject) => {
-      const encode: ArgumentEncoder = (buffer, offset) => buffer.set(args, offset);
-      this.start(opcode, args.length, encode, payload, options, new PromiseCompletion(resolve, reject));
+      const encoder: ArgumentEncoder = { encode: (buffer, offset) => buffer.set(args, offset) };
+      this.start(opcode, args.length, encoder, payload, options, new PromiseCompletion(resolve, reject));
     });
   }
 
@@ -149,7 +149,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
   start(
     opcode: number,
     argsLength: number,
-    encode: ArgumentEncoder,
+    encoder: ArgumentEncoder,
     payload: Uint8Array | undefined,
     options: RpcCallOptions | undefined,
     completion: RpcCompletion,
@@ -160,9 +160,9 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     if (options?.signal !== undefined) this.#watchSignal(call, options.signal);
     const mapVersion = options?.mapVersion ?? 0;
     if (this.#waiting.length > 0 || this.#output.queuedBytes > MAX_CLIENT_QUEUED_BYTES) {
-      this.#waiting.push({ call, argsLength, encode, payload, mapVersion });
+      this.#waiting.push({ call, argsLength, encoder, payload, mapVersion });
     } else {
-      this.#write(call, argsLength, encode, payload, mapVersion);
+      this.#write(call, argsLength, encoder, payload, mapVersion);
     }
   }
 
@@ -275,7 +275,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
   #write(
     call: PendingCall,
     argsLength: number,
-    encode: ArgumentEncoder,
+    encoder: ArgumentEncoder,
     payload: Uint8Array | undefined,
     mapVersion: number,
   ): void {
@@ -287,7 +287,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     // The wall clock is compared once; after that what was received keeps the order.
     header.epoch = call.opcode === Opcode.hello ? this.#clock.peek() : this.#clock.latest;
     try {
-      this.#writer.writeEncoded(argsLength, encode, payload);
+      this.#writer.writeEncoded(argsLength, encoder, payload);
     } catch (error) {
       this.#refuse(call, error);
       return;
@@ -330,10 +330,10 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
   /** Writes waiting calls, in order, up to the limit. */
   #writeWaiting(): void {
     let count = 0;
-    for (const { call, argsLength, encode, payload, mapVersion } of this.#waiting) {
+    for (const { call, argsLength, encoder, payload, mapVersion } of this.#waiting) {
       if (this.#output.queuedBytes > MAX_CLIENT_QUEUED_BYTES) break;
       count += 1;
-      if (!call.isDone) this.#write(call, argsLength, encode, payload, mapVersion);
+      if (!call.isDone) this.#write(call, argsLength, encoder, payload, mapVersion);
     }
     this.#waiting.splice(0, count);
   }

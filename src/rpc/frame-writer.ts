@@ -75,15 +75,15 @@ export class FrameWriter {
   }
 
   /**
-   * One whole frame whose arguments `encode` writes in place, all `argumentsBytes` of them. A large payload is sent from
-   * where it is and must not change meanwhile. When `encode` throws, so does this, and nothing is written.
+   * One whole frame whose arguments `encoder` writes in place, all `argumentsBytes` of them. A large payload is sent from
+   * where it is and must not change meanwhile. When it throws, so does this, and nothing is written.
    */
-  writeEncoded(argumentsBytes: number, encode: ArgumentEncoder, payload: Uint8Array | undefined): void {
+  writeEncoded(argumentsBytes: number, encoder: ArgumentEncoder, payload: Uint8Array | undefined): void {
     const payloadBytes = payload === undefined ? 0 : payload.length;
     const byReference = payloadBytes >= OUTPUT_REFERENCE_BYTES;
     const at = this.start(argumentsBytes, byReference ? 0 : payloadBytes);
     try {
-      encode(this.block, at);
+      encoder.encode(this.block, at);
       if (!byReference && payloadBytes > 0) this.block.set(payload!, at + argumentsBytes);
     } catch (error) {
       this.abandon();

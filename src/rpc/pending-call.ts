@@ -18,8 +18,11 @@ export interface RpcAnswer {
   readonly payload: Uint8Array;
 }
 
-/** Writes a request's arguments to `buffer` from `offset` on. */
-export type ArgumentEncoder = (buffer: Buffer, offset: number) => void;
+/** What writes a request's arguments. */
+export interface ArgumentEncoder {
+  /** Writes all of them to `buffer` from `offset` on. */
+  encode(buffer: Buffer, offset: number): void;
+}
 
 export class PendingCall {
   readonly opcode: number;
@@ -49,7 +52,7 @@ export class PendingCall {
 export interface WaitingCall {
   readonly call: PendingCall;
   readonly argsLength: number;
-  readonly encode: ArgumentEncoder;
+  readonly encoder: ArgumentEncoder;
   readonly payload: Uint8Array | undefined;
   readonly mapVersion: number;
 }

@@ -25,10 +25,10 @@ function sessionOver(outcomes: ("unsent" | "sent")[]): { operations: ObjectOpera
   const link: RpcLink = {
     isClosed: false,
     call: () => Promise.resolve({ args: encodeCbor({ handle: 1 }), payload: new Uint8Array(0) }),
-    start(_opcode, argsLength, encode, _payload, _options, completion): void {
+    start(_opcode, argsLength, encoder, _payload, _options, completion): void {
       starts += 1;
       const outcome = outcomes.shift();
-      encode(Buffer.alloc(argsLength), 0);
+      encoder.encode(Buffer.alloc(argsLength), 0);
       queueMicrotask(() => {
         if (outcome === undefined) completion.answered(bodyOf(REPLY));
         else completion.failed(GONE, outcome === "sent");

@@ -124,7 +124,7 @@ describe("every call", () => {
     };
     const controller = new AbortController();
     for (const options of [{ signal: controller.signal }, { timeoutMs: 300 }, {}]) {
-      connection.start(TestOpcode.keep, 0, () => {}, undefined, options, completion);
+      connection.start(TestOpcode.keep, 0, { encode: () => {} }, undefined, options, completion);
     }
     await bench.world.settle();
     controller.abort();
@@ -260,7 +260,7 @@ describe("back-pressure", () => {
     const late = callText(connection, TestOpcode.keep, "", { timeoutMs: 500 });
     const seen: boolean[] = [];
     const completion = { answered: () => {}, failed: (_error: DaosError, wasSent: boolean) => void seen.push(wasSent) };
-    connection.start(TestOpcode.keep, 0, () => {}, undefined, { timeoutMs: 500 }, completion);
+    connection.start(TestOpcode.keep, 0, { encode: () => {} }, undefined, { timeoutMs: 500 }, completion);
     controller.abort();
     expect((await failure(bench.world, canceled)).code).toBe("CANCELED");
     const outcome = failure(bench.world, late);

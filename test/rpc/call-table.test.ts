@@ -33,3 +33,23 @@ test("an answer is its call's only with the call's opcode, and only once", () =>
   expect(table.take(id, 7)).toBe(only);
   expect(table.take(id, 7)).toBeUndefined();
 });
+
+test("calls stay found while thousands come and go around one that never ends", () => {
+  const table = new CallTable(3000);
+  const stuck = call();
+  const stuckId = table.add(stuck);
+  const open = new Map<number, PendingCall>();
+  for (let round = 0; round < 20_000; round += 1) {
+    const each = call();
+    const id = table.add(each);
+    expect(open.has(id) || id === stuckId).toBe(false);
+    open.set(id, each);
+    if (open.size <= round % 700) continue;
+    const [oldest, expected] = open.entries().next().value!;
+    open.delete(oldest);
+    expect(table.take(oldest, 1)).toBe(expected);
+  }
+  expect(table.size).toBe(open.size + 1);
+  expect(table.list()).toHaveLength(open.size + 1);
+  expect(table.take(stuckId, 1)).toBe(stuck);
+});

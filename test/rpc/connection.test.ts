@@ -229,14 +229,14 @@ describe("call", () => {
       failed: (error: DaosError, wasSent: boolean) => void seen.push(`${error.code} ${wasSent}`),
     };
     const encode = (buffer: Buffer, offset: number): void => void buffer.write("hey", offset);
-    connection.start(TestOpcode.echo, 3, encode, Buffer.alloc(10), undefined, completion);
-    connection.start(TestOpcode.echo, 3, encode, Buffer.alloc(20 * KIB), undefined, completion);
-    connection.start(TestOpcode.fail, 3, encode, undefined, undefined, completion);
+    connection.start(TestOpcode.echo, 3, { encode }, Buffer.alloc(10), undefined, completion);
+    connection.start(TestOpcode.echo, 3, { encode }, Buffer.alloc(20 * KIB), undefined, completion);
+    connection.start(TestOpcode.fail, 3, { encode }, undefined, undefined, completion);
     expect(seen).toEqual([]);
     await bench.world.settle();
     expect(seen).toEqual(["hey 10 false", "hey 20480 true", "NO_SPACE true"]);
     connection.close();
-    connection.start(TestOpcode.echo, 3, encode, undefined, undefined, completion);
+    connection.start(TestOpcode.echo, 3, { encode }, undefined, undefined, completion);
     expect(seen.length).toBe(3);
     await bench.world.settle();
     expect(seen[3]).toBe("UNAVAILABLE false");

@@ -16,7 +16,7 @@ function callBroken(connection: RpcConnection, payload?: Uint8Array, signal?: Ab
   };
   return new Promise((resolve, reject) => {
     const completion = new PromiseCompletion(resolve, reject);
-    connection.start(TestOpcode.echo, 100, encode, payload, { signal }, completion);
+    connection.start(TestOpcode.echo, 100, { encode }, payload, { signal }, completion);
   });
 }
 
@@ -50,7 +50,7 @@ describe("an encoder that throws", () => {
     const throwing = (): void => {
       throw BROKEN;
     };
-    connection.start(TestOpcode.echo, 8, throwing, undefined, undefined, {
+    connection.start(TestOpcode.echo, 8, { encode: throwing }, undefined, undefined, {
       answered: () => {},
       failed: (_error, wasSent) => {
         expect(wasSent).toBe(false);
