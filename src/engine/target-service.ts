@@ -17,11 +17,12 @@ import {
   ReplyFlag,
 } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
+import { OUTPUT_REFERENCE_BYTES } from "../rpc/output-queue.ts";
 import type { PayloadBuffers } from "../rpc/payload-buffers.ts";
 import type { RpcHandler, RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
 import type { CellStore } from "../store/cell.ts";
 import type { ArrayReadOutcome } from "../vos/array-read.ts";
-import type { FetchOutcome, Outcome, WriteOutcome } from "../vos/single-value.ts";
+import { type FetchOutcome, NO_BYTES, type Outcome, type WriteOutcome } from "../vos/single-value.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
 import type { AttachmentTable } from "./attachment-table.ts";
 import type { Attachment } from "./attachments.ts";
@@ -154,15 +155,24 @@ export class TargetService implements RpcHandler {
     reply: RpcReply,
   ): undefined {
     if (outcome.sequence <= this.#store.durableSequence && outcome.error === undefined) {
-      this.#encode(outcome.epoch, bytes.length, recordBytes, outcome.found);
-      reply.send(this.#record, bytes);
+      this.#fill(outcome.epoch, bytes.length, recordBytes, outcome.found);
+      if (bytes.length < OUTPUT_REFERENCE_BYTES) this.#answerInPlace(bytes, reply);
+      else reply.send(this.#encoded(), bytes);
       return;
     }
     const copy = Uint8Array.from(bytes);
     this.#whenDurable(outcome, reply, () => {
-      this.#encode(outcome.epoch, copy.length, recordBytes, outcome.found);
-      reply.send(this.#record, copy);
+      this.#fill(outcome.epoch, copy.length, recordBytes, outcome.found);
+      reply.send(this.#encoded(), copy);
     });
+  }
+
+  /** Writes what was filled in, and the bytes behind it, where they leave from. */
+  #answerInPlace(bytes: Uint8Array, reply: RpcReply): void {
+    const at = reply.start(OBJECT_REPLY_BYTES, bytes.length);
+    encodeObjectReply(reply.block, at, this.#reply);
+    if (bytes.length > 0) reply.block.set(bytes, at + OBJECT_REPLY_BYTES);
+    reply.finish();
   }
 
   /** `bytes` came from the payload buffers: they are sent as they are, and given back then. */
@@ -173,9 +183,9 @@ export class TargetService implements RpcHandler {
     reply: RpcReply,
   ): undefined {
     this.#whenDurable(outcome, reply, () => {
-      this.#encode(outcome.epoch, bytes.length, recordBytes, outcome.found);
-      if (bytes.length === 0) reply.send(this.#record);
-      else reply.send(this.#record, bytes, () => this.#payloadBuffers.release(bytes));
+      this.#fill(outcome.epoch, bytes.length, recordBytes, outcome.found);
+      if (bytes.length === 0) reply.send(this.#encoded());
+      else reply.send(this.#encoded(), bytes, () => this.#payloadBuffers.release(bytes));
     });
   }
 
@@ -266,9 +276,11 @@ export class TargetService implements RpcHandler {
   }
 
   #answerWrite(written: WriteOutcome, reply: RpcReply): undefined {
-    this.#whenDurable(written, reply, () => {
-      this.#encode(written.epoch, 0, 0, true);
-      reply.send(this.#record);
+    this.#store.whenDurable(written.sequence, (failure) => {
+      const error = failure ?? written.error;
+      if (error !== undefined) return this.#failed(error, reply);
+      this.#fill(written.epoch, 0, 0, true);
+      this.#answerInPlace(NO_BYTES, reply);
     });
   }
 
@@ -287,13 +299,18 @@ export class TargetService implements RpcHandler {
     throw new DaosError("PERMISSION", "Cannot write: the container was opened read-only. Open it for writing.");
   }
 
-  #encode(epoch: Epoch, lengthBytes: number, recordBytes: number, found: boolean): void {
+  #fill(epoch: Epoch, lengthBytes: number, recordBytes: number, found: boolean): void {
     const reply = this.#reply;
     reply.epoch = epoch;
     reply.lengthBytes = lengthBytes;
     reply.recordBytes = recordBytes;
     reply.flags = found ? ReplyFlag.found : 0;
-    encodeObjectReply(this.#record, 0, reply);
+  }
+
+  /** What was filled in, as `send` copies it. */
+  #encoded(): Buffer {
+    encodeObjectReply(this.#record, 0, this.#reply);
+    return this.#record;
   }
 }
 

@@ -5,7 +5,7 @@ import { DaosError } from "../../src/base/errors.ts";
 import { EPOCH_NONE, type Epoch } from "../../src/base/epoch.ts";
 import { objectClassByName } from "../../src/base/object-class.ts";
 import { objectId } from "../../src/base/object-id.ts";
-import { encodeObjectRequest, objectRequestBytes } from "../../src/format/object-request.ts";
+import { encodeObjectRequest, OBJECT_REPLY_BYTES, objectRequestBytes } from "../../src/format/object-request.ts";
 import { Opcode } from "../../src/format/operations.ts";
 import { TargetService, type TargetServiceParts } from "../../src/engine/target-service.ts";
 import type { RpcReply, RpcRequest } from "../../src/rpc/request.ts";
@@ -34,7 +34,9 @@ function rig(beforeCommit?: TargetServiceParts["beforeCommit"]) {
     ...(beforeCommit !== undefined && { beforeCommit }),
   } as unknown as TargetServiceParts;
   const reply = {
-    send: () => events.push("answered"),
+    block: Buffer.alloc(OBJECT_REPLY_BYTES),
+    start: () => 0,
+    finish: () => events.push("answered"),
     fail: (error: DaosError) => events.push(error.code),
   } as unknown as RpcReply;
   return { service: new TargetService(parts), reply, events };
