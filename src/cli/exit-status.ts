@@ -13,5 +13,5 @@ export const EXIT_STATUS = {
 
 /** The status for an error that a command ended with. */
 export function exitStatusOf(error: unknown): number {
-  return hasCode(error, "CONFIGURATION") ? EXIT_STATUS.usage : EXIT_STATUS.failed;
+  return hasCode(error, "CONFIGURATION") || hasCode(error, "INVALID_ARGUMENT") ? EXIT_STATUS.usage : EXIT_STATUS.failed;
 }

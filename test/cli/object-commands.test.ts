@@ -144,7 +144,7 @@ test("arrays of larger records are addressed in bytes, by whole records", async 
   expect(Buffer.compare(stdoutBytes, CONTENT.subarray(16, 96))).toBe(0);
   const { status, stderr } = await harness.run(`object get tank bulk ${NEW_OID} --offset 12`);
   expect({ status, stderr }).toEqual({
-    status: 1,
+    status: 2,
     stderr: "daos: Cannot use --offset 12: the object's records have 8 bytes. Use a multiple of that.\n",
   });
   const { value } = await harness.json(`object query tank bulk ${NEW_OID}`);
