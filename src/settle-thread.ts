@@ -6,14 +6,26 @@ import type { SettleSettings } from "./engine/settle-settings.ts";
 import { openLmdbIndex } from "./store/lmdb-index.ts";
 import { serveSettle } from "./store/settle-service.ts";
 import { parentThread } from "./world/index.ts";
+import { FileRangeView } from "./world/file-range-view.ts";
+import { libc } from "./world/libc.ts";
+
+/** A third of what another thread gets, when processors are scarce: nobody waits for settling unless the log is full. */
+const SETTLE_NICE = 5;
 
 const parent: Thread = parentThread();
+libc?.giveWay(SETTLE_NICE);
 
 parent.onMessage((message) => {
-  const { indexPath, indexBytes, regionBytes } = message as SettleSettings;
+  const { indexPath, indexBytes, region } = message as SettleSettings;
+  let view: FileRangeView | undefined;
   serveSettle(parent, {
     // The target's thread has opened and checked the file before the first call.
     openIndex: () => openLmdbIndex({ path: indexPath, sizeBytes: indexBytes }),
-    openLog: () => (offset, length) => regionBytes.subarray(offset, offset + length),
+    openLog: () => {
+      if (!("bytes" in region)) view = new FileRangeView(region.fileRange);
+      const bytes = "bytes" in region ? region.bytes : view!.bytes;
+      return (offset, length) => bytes.subarray(offset, offset + length);
+    },
+    closeLog: () => view?.close(),
   });
 });

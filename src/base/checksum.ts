@@ -9,13 +9,26 @@ export function crc32(bytes: Uint8Array, seed = 0): number {
   return Bun.hash.crc32(bytes, seed);
 }
 
-/** Up to so many bytes the portable code is quicker than a view and a native call (28 ns against 95 ns for 36 bytes). */
+/** Up to so many bytes the portable code is quicker than a native call (28 ns against 95 ns for 36 bytes). */
 const PORTABLE_BYTES = 96;
+/** Up to so many, copying them to where a view is there already is quicker than making one (87 ns against 174 ns). */
+const COPIED_BYTES = 1024;
 
-/** The same of the bytes from `start` to `end`. Short ranges, such as headers, need no view. */
-export function crc32Range(bytes: Buffer, start: number, end: number): number {
-  if (end - start > PORTABLE_BYTES) return Bun.hash.crc32(bytes.subarray(start, end));
-  let state = -1;
+const scratch = Buffer.alloc(COPIED_BYTES);
+/** The scratch's first bytes, by their count. */
+const scratchViews: Uint8Array[] = [];
+
+/** The same of the bytes from `start` to `end`, without a view of them where that pays: for headers and small records. */
+export function crc32Range(bytes: Buffer, start: number, end: number, seed = 0): number {
+  const length = end - start;
+  if (length <= PORTABLE_BYTES) return portable(bytes, start, end, seed);
+  if (length > COPIED_BYTES) return crc32(bytes.subarray(start, end), seed);
+  bytes.copy(scratch, 0, start, end);
+  return crc32((scratchViews[length] ??= scratch.subarray(0, length)), seed);
+}
+
+function portable(bytes: Buffer, start: number, end: number, seed: number): number {
+  let state = ~seed;
   let at = start;
   for (; at + 8 <= end; at += 8) {
     const low = state ^ bytes.readInt32LE(at);

@@ -38,8 +38,11 @@ export const MAX_ENUMERATION_KEYS = 1024;
 export const MAX_SNAPSHOTS = 1024;
 /** Longest label of a pool, container or snapshot, bytes. */
 export const MAX_LABEL_BYTES = 127;
-/** Values up to this size travel in the log record and live in SCM; larger ones go to the NVMe tier first. */
+/** Unless the pool says otherwise, values up to this size travel in the log record and live in SCM; larger ones on NVMe. */
 export const INLINE_VALUE_BYTES = 4 * KIB;
+/** Bounds of a pool's `data_threshold`; values up to the lower one are in SCM always, also when it is nearly full. */
+export const MIN_DATA_THRESHOLD_BYTES = 512;
+export const MAX_DATA_THRESHOLD_BYTES = 16 * KIB;
 /** Unit of the NVMe tier: allocation, checksum chunk, and device alignment, bytes. */
 export const BLOCK_BYTES = 4 * KIB;
 /** Payloads of at least this many bytes are received into a buffer of their own, which the receiver keeps. */

@@ -9,13 +9,16 @@
 import { DaosError } from "./errors.ts";
 import { checkLabel } from "./label.ts";
 import {
+  INLINE_VALUE_BYTES,
   KIB,
   MAX_CHUNK_BYTES,
+  MAX_DATA_THRESHOLD_BYTES,
   MAX_LABEL_BYTES,
   MAX_USER_ATTRIBUTE_BYTES,
   MAX_USER_ATTRIBUTES,
   MIB,
   MIN_CHUNK_BYTES,
+  MIN_DATA_THRESHOLD_BYTES,
   MIN_POOL_BYTES,
 } from "./limits.ts";
 import { objectClassByName } from "./object-class.ts";
@@ -30,9 +33,10 @@ export interface PropertyDefinition {
   readonly scope: PropertyScope;
   readonly name: string;
   /**
-   * `creation`: then only. `argument`: at creation by an argument of its own, later as a property. `never`: to be read.
+   * `creation`: then only. `argument`: at creation by an argument of its own, later as a property. `always`: as a property
+   * at any time. `never`: to be read.
    */
-  readonly settable: "creation" | "argument" | "never";
+  readonly settable: "creation" | "argument" | "always" | "never";
   /** What it is when nobody set it; undefined where the record itself holds it. */
   readonly defaultValue: PropertyValue | undefined;
   /** What may stand there, for people. */
@@ -74,6 +78,16 @@ export const PROPERTIES: readonly PropertyDefinition[] = [
     values: "0",
     description: "Faults that the pool's containers survive unless they say otherwise.",
     check: checkRedundancyFactor,
+  },
+  {
+    scope: "pool",
+    name: "data_threshold",
+    settable: "always",
+    defaultValue: INLINE_VALUE_BYTES,
+    values: `${formatSize(MIN_DATA_THRESHOLD_BYTES)} to ${formatSize(MAX_DATA_THRESHOLD_BYTES)}, or auto`,
+    description:
+      "Values up to this size are written to SCM, larger ones to NVMe; auto: by the speed of both at format.",
+    check: checkDataThreshold,
   },
   {
     scope: "container",
@@ -191,6 +205,7 @@ function propertyByName(scope: PropertyScope, name: string): PropertyDefinition 
 
 function checkSettable(definition: PropertyDefinition, moment: "creation" | "later"): void {
   const { settable } = definition;
+  if (settable === "always") return;
   if (settable === (moment === "creation" ? "creation" : "argument")) return;
   const reason =
     settable === "never"
@@ -230,6 +245,14 @@ function checkPoolSize(value: PropertyValue): number {
   const sizeBytes = checkSize("pool", "size", value);
   if (sizeBytes >= MIN_POOL_BYTES) return sizeBytes;
   throw invalid("pool", "size", `${formatSize(sizeBytes)} is too small. Use at least ${formatSize(MIN_POOL_BYTES)}`);
+}
+
+function checkDataThreshold(value: PropertyValue): PropertyValue {
+  if (value === "auto") return value;
+  const sizeBytes = checkSize("pool", "data_threshold", value);
+  if (sizeBytes >= MIN_DATA_THRESHOLD_BYTES && sizeBytes <= MAX_DATA_THRESHOLD_BYTES) return sizeBytes;
+  const range = `${formatSize(MIN_DATA_THRESHOLD_BYTES)} to ${formatSize(MAX_DATA_THRESHOLD_BYTES)}`;
+  throw invalid("pool", "data_threshold", `${sizeBytes} bytes do not fit. Use ${range}, or auto`);
 }
 
 function checkChunkSize(value: PropertyValue): number {

@@ -5,12 +5,21 @@
  */
 import type { World } from "./world.ts";
 
+/** Of the operations of late, from the call to its end, microseconds. */
+export interface DeviceLatency {
+  readonly averageUs: number;
+  readonly p99Us: number;
+}
+
 export interface DeviceHealth {
   readonly state: "normal" | "faulty" | "unplugged";
   readonly readErrors: number;
   readonly writeErrors: number;
   readonly flushErrors: number;
   readonly discardErrors: number;
+  /** Absent before the first operation, and where a plugin does not measure. */
+  readonly readLatency?: DeviceLatency;
+  readonly writeLatency?: DeviceLatency;
 }
 
 export interface BlockDevice {
@@ -31,6 +40,8 @@ export interface BlockDevice {
   flush(): Promise<void>;
   /** The range's content is no longer needed; it reads as anything until written. Advisory. */
   discard(offset: number, length: number): Promise<void>;
+  /** What was read at `offset` fails its checksum, also when read again. Who watches the device counts it. */
+  reportDamage?(offset: number): void;
   health(): DeviceHealth;
   /** Nothing may be in flight. Closing twice is harmless. */
   close(): Promise<void>;
@@ -40,6 +51,8 @@ export interface BlockDeviceOpenOptions {
   readonly folder: string;
   readonly sizeBytes: number;
   readonly create: boolean;
+  /** The admin said that whatever the device holds may be overwritten. Only with `create`. */
+  readonly overwrite?: boolean;
 }
 
 export interface BlockDeviceProvider {

@@ -16,10 +16,10 @@
  * A record without writes, reclaims and lists is a durable mark: it only testifies what was durable before it.
  */
 import { byteString, type ByteString } from "../base/bytes.ts";
-import { crc32 } from "../base/checksum.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { BLOCK_BYTES, MAX_CELL_KEY_BYTES, MAX_SNAPSHOTS } from "../base/limits.ts";
+import { crc32Range } from "../base/checksum.ts";
 import { readUint64, writeUint64 } from "./uint64.ts";
 
 export const LOG_RECORD_HEADER_BYTES = 32;
@@ -69,6 +69,9 @@ export interface LoggedWrite {
   readonly inlineLength: number;
   readonly extent: RecordExtent | undefined;
 }
+
+const NO_RECLAIMS: readonly RecordReclaim[] = [];
+const NO_SNAPSHOTS: readonly RecordSnapshots[] = [];
 
 export interface LogRecord {
   readonly lengthBytes: number;
@@ -162,7 +165,7 @@ export function encodeLogRecord(
     position += SNAPSHOT_LIST_BYTES;
     for (let each = 0; each < epochs.length; each += 1, position += 8) writeUint64(into, epochs[each]!, position);
   }
-  into.writeUInt32LE(crc32(into.subarray(offset + 4, offset + lengthBytes), seed), offset);
+  into.writeUInt32LE(crc32Range(into, offset + 4, offset + lengthBytes, seed), offset);
 }
 
 /** Walks a record's body; every step checks that it stays inside. */
@@ -196,7 +199,8 @@ class RecordReader {
     return byteString(this.#from, start, start + bytes);
   }
 
-  write(): LoggedWrite {
+  /** `knownKey`: what its key is, if that is known. */
+  write(knownKey?: ByteString): LoggedWrite {
     const from = this.#from;
     const start = this.take(LOG_WRITE_BYTES);
     const word = from.readUInt32LE(start);
@@ -209,7 +213,10 @@ class RecordReader {
       throw malformed("a write has impossible fields");
     }
     if (!Number.isSafeInteger(epoch)) throw malformed("a number is over 2^53");
-    const key = this.text(word >>> 16);
+    const key = knownKey ?? this.text(word >>> 16);
+    if (knownKey !== undefined && this.take(word >>> 16) + knownKey.length !== this.position) {
+      throw malformed("a key has changed");
+    }
     const metaOffset = this.take(metaLength);
     if (flags === FLAG_INLINE) this.take(dataLength);
     const extent = flags === FLAG_EXTENT ? this.#extent(dataLength) : undefined;
@@ -266,7 +273,7 @@ export function probeLogRecord(
   if (offset + LOG_RECORD_HEADER_BYTES > end) return undefined;
   const lengthBytes = from.readUInt32LE(offset + 4);
   if (lengthBytes < LOG_RECORD_HEADER_BYTES || offset + lengthBytes > end) return undefined;
-  if (from.readUInt32LE(offset) !== crc32(from.subarray(offset + 4, offset + lengthBytes), seed)) return undefined;
+  if (from.readUInt32LE(offset) !== crc32Range(from, offset + 4, offset + lengthBytes, seed)) return undefined;
   return { lengthBytes, sequence: readUint64(from, offset + 8), durableSequence: readUint64(from, offset + 16) };
 }
 
@@ -282,17 +289,23 @@ export function decodeLogRecord(from: Buffer, offset: number, end: number, seed:
   }
   if (from.readUInt16LE(offset + 30) !== 0) throw malformed("a reserved field is not zero");
   const reader = new RecordReader(from, offset + LOG_RECORD_HEADER_BYTES, offset + probe.lengthBytes);
-  const writes: LoggedWrite[] = [];
-  const reclaims: RecordReclaim[] = [];
-  const snapshots: RecordSnapshots[] = [];
   const writeCount = from.readUInt16LE(offset + 24);
   const reclaimCount = from.readUInt16LE(offset + 26);
   const snapshotCount = from.readUInt16LE(offset + 28);
+  const writes: LoggedWrite[] = [];
+  const reclaims = reclaimCount === 0 ? NO_RECLAIMS : [];
+  const snapshots = snapshotCount === 0 ? NO_SNAPSHOTS : [];
   for (let index = 0; index < writeCount; index += 1) writes.push(reader.write());
-  for (let index = 0; index < reclaimCount; index += 1) reclaims.push(reader.reclaim());
-  for (let index = 0; index < snapshotCount; index += 1) snapshots.push(reader.snapshots());
+  for (let index = 0; index < reclaimCount; index += 1) (reclaims as RecordReclaim[]).push(reader.reclaim());
+  for (let index = 0; index < snapshotCount; index += 1) (snapshots as RecordSnapshots[]).push(reader.snapshots());
   if (reader.position !== offset + probe.lengthBytes) throw malformed("bytes are left over");
-  return { ...probe, writes, reclaims, snapshots };
+  const { lengthBytes, sequence, durableSequence } = probe;
+  return { lengthBytes, sequence, durableSequence, writes, reclaims, snapshots };
+}
+
+/** The write at `offset`, which was decoded before and found to have this key. Throws CORRUPT when it cannot be. */
+export function decodeLoggedWrite(from: Buffer, offset: number, end: number, key: ByteString): LoggedWrite {
+  return new RecordReader(from, offset, end).write(key);
 }
 
 function malformed(what: string): DaosError {

@@ -10,7 +10,7 @@
  * by 8 bytes: 2^53 - 1 minus the epoch, big-endian, so that newer ones come first.
  */
 import { asBuffer, type ByteString } from "../base/bytes.ts";
-import { crc32 } from "../base/checksum.ts";
+import { crc32, crc32Range } from "../base/checksum.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { BLOCK_BYTES } from "../base/limits.ts";
@@ -36,9 +36,16 @@ const keyScratch = Buffer.alloc(4096);
 /** The scratch's first bytes, by their count: making a view costs as much as the checksum. */
 const keyViews: Uint8Array[] = [];
 
+let seededKey: ByteString | undefined;
+let seed = 0;
+
 function keySeed(key: ByteString): number {
+  // Settling reads the row of a cell, then writes it.
+  if (key === seededKey) return seed;
   keyScratch.latin1Write(key, 0, key.length);
-  return crc32((keyViews[key.length] ??= keyScratch.subarray(0, key.length)));
+  seed = crc32((keyViews[key.length] ??= keyScratch.subarray(0, key.length)));
+  seededKey = key;
+  return seed;
 }
 
 /** A row's version over the row's bytes, which must stay unchanged. Views are made when asked for. */
@@ -105,10 +112,18 @@ export function encodeSettledVersion(key: ByteString, content: SettledContent, h
   return sealRow(key, row);
 }
 
-/** The same for a write as it lies in `bytes` of the log. */
+/** Memory for rows up to its size that are used at once, and views of its first bytes, by their count. */
+const rowScratch = Buffer.alloc(8192);
+const rowViews: Buffer[] = [];
+
+/** The same for a write as it lies in `bytes` of the log; valid until the next call. */
 export function encodeSettledWrite(key: ByteString, bytes: Buffer, write: LoggedWrite): Buffer {
   const { epoch, kind, metaOffset, metaLength, inlineLength, extent } = write;
-  const row = startRow(epoch, kind, metaLength, inlineLength, extent, false);
+  const length = rowBytes(metaLength, inlineLength, extent);
+  // A new buffer, and finding its address for the index, cost more than all the rest.
+  const row =
+    length > rowScratch.length ? Buffer.allocUnsafe(length) : (rowViews[length] ??= rowScratch.subarray(0, length));
+  fillRow(row, epoch, kind, metaLength, inlineLength, extent, false);
   bytes.copy(row, HEADER_BYTES, metaOffset, metaOffset + metaLength + Math.max(inlineLength, 0));
   return sealRow(key, row);
 }
@@ -123,22 +138,34 @@ function startRow(
   hasOlder: boolean,
 ): Buffer {
   const row = Buffer.allocUnsafe(rowBytes(metaLength, inlineLength, extent));
+  fillRow(row, epoch, kind, metaLength, inlineLength, extent, hasOlder);
+  return row;
+}
+
+function fillRow(
+  row: Buffer,
+  epoch: Epoch,
+  kind: number,
+  metaLength: number,
+  inlineLength: number,
+  extent: RecordExtent | undefined,
+  hasOlder: boolean,
+): void {
   row[4] = kind;
   row[5] = (inlineLength >= 0 ? FLAG_INLINE : extent !== undefined ? FLAG_EXTENT : 0) | (hasOlder ? FLAG_OLDER : 0);
   row[6] = metaLength;
   row[7] = 0;
   writeUint64(row, epoch, 8);
-  if (extent === undefined || inlineLength >= 0) return row;
+  if (extent === undefined || inlineLength >= 0) return;
   let position = HEADER_BYTES + metaLength;
   writeUint64(row, extent.offset, position);
   row.writeUInt32LE(extent.length, position + 8);
   position += 12;
   for (const checksum of extent.checksums) position = row.writeUInt32LE(checksum, position);
-  return row;
 }
 
 function sealRow(key: ByteString, row: Buffer): Buffer {
-  row.writeUInt32LE(crc32(row.subarray(4), keySeed(key)), 0);
+  row.writeUInt32LE(crc32Range(row, 4, row.length, keySeed(key)), 0);
   return row;
 }
 
@@ -159,7 +186,8 @@ function decodeExtent(row: Buffer, position: number): RecordExtent {
 export function decodeSettledVersion(key: ByteString, bytes: Uint8Array): SettledVersion {
   const row = asBuffer(bytes);
   if (row.length < HEADER_BYTES) throw damaged("it is too short");
-  if (row.readUInt32LE(0) !== crc32(row.subarray(4), keySeed(key))) throw damaged("its checksum does not match");
+  if (row.readUInt32LE(0) !== crc32Range(row, 4, row.length, keySeed(key)))
+    throw damaged("its checksum does not match");
   const kind = row[4]!;
   const flags = row[5]!;
   if (kind < 1 || kind > 3 || flags > 6 || (flags & 3) === 3 || row[7] !== 0)

@@ -75,6 +75,9 @@ export interface CellUsage {
 export interface StoreSpace {
   readonly scmTotalBytes: number;
   readonly scmUsedBytes: number;
+  /** The log's part of the SCM. */
+  readonly logTotalBytes: number;
+  readonly logUsedBytes: number;
   readonly nvmeTotalBytes: number;
   readonly nvmeUsedBytes: number;
 }
@@ -143,6 +146,8 @@ export interface CellStore {
   /** Asks for a full aggregation pass of the container; resolves when done. */
   aggregate(container: number): Promise<void>;
 
+  /** SCM is over its watermark: what can go to the NVMe tier should. */
+  readonly isScmCrowded: boolean;
   usage(container: number): CellUsage;
   space(): StoreSpace;
   /** Settles what is logged, then closes. Pending callbacks are called first. */

@@ -90,7 +90,10 @@ export class Extents {
       await this.#device.read(place, target);
       if (!verified(extent, first, target)) {
         await this.#device.read(place, target);
-        if (!verified(extent, first, target)) throw damaged(extent);
+        if (!verified(extent, first, target)) {
+          this.#device.reportDamage?.(place);
+          throw damaged(extent);
+        }
       }
       if (!whole) {
         const start = offset - first * BLOCK_BYTES;

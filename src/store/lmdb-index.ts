@@ -163,7 +163,8 @@ class LmdbIndex implements SettledIndex {
   }
 
   space(): IndexSpace {
-    return { totalBytes: this.#sizeBytes, usedBytes: this.#guard("read", () => this.#usedBytes()) };
+    const usedBytes = this.#guard("read", () => this.#usedBytes());
+    return { totalBytes: this.#sizeBytes, usedBytes, pageBytes: this.#environment.env.stat().pageSize };
   }
 
   async close(): Promise<void> {

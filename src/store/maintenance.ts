@@ -11,7 +11,7 @@ import { uint32Key } from "../format/settled-row.ts";
 import { decodeSettledVersion, type SettledVersion } from "../format/settled-version.ts";
 import { type CellUsage, VersionKind } from "./cell.ts";
 import { CellRewriter, settledOrigins, type SnapshotLists } from "./cell-rewriter.ts";
-import { advanceReclaim, nextReclaim, wakeReclaims } from "./reclaim-table.ts";
+import { advanceReclaim, type ContainerRange, containersOf, nextReclaim, wakeReclaims } from "./reclaim-table.ts";
 import type { IndexReader, IndexSpace, IndexTransaction, SettledIndex } from "./settled-index.ts";
 
 /** Cells that one slice rewrites at most. */
@@ -22,8 +22,8 @@ const SLICE_VISITS = 20_000;
 const SLICE_WAKES = 2000;
 
 export type MaintenanceTask =
-  /** The first reclaim that is not parked. */
-  | { readonly kind: "reclaim" }
+  /** The first reclaim that is not parked, unless it reaches beyond these containers: then nothing is done. */
+  | { readonly kind: "reclaim"; readonly containers: ContainerRange }
   /** Wakes the parked reclaims of a container, or of all. */
   | { readonly kind: "wake"; readonly container: number | undefined }
   /** Cells of the container from `cursor` on. */
@@ -52,8 +52,21 @@ export function maintainSlice(request: MaintenanceRequest, index: SettledIndex):
   return { ...result, space: index.space() };
 }
 
+/** The task of working on the first reclaim that is not parked; undefined when there is none. */
+export function reclaimTask(index: IndexReader): MaintenanceTask | undefined {
+  const reclaim = nextReclaim(index);
+  if (reclaim === undefined) return undefined;
+  return { kind: "reclaim", containers: containersOf(reclaim.progress.from, reclaim.progress.to) };
+}
+
+/** The containers whose cells the task may change, if any. */
+export function changedContainers(task: MaintenanceTask): ContainerRange | undefined {
+  if (task.kind === "reclaim") return task.containers;
+  return task.kind === "aggregate" ? { first: task.container, last: task.container } : undefined;
+}
+
 function runTask(task: MaintenanceTask, transaction: IndexTransaction, rewriter: CellRewriter): ByteString | undefined {
-  if (task.kind === "reclaim") return reclaimSlice(transaction, rewriter);
+  if (task.kind === "reclaim") return reclaimSlice(transaction, rewriter, task.containers);
   if (task.kind === "wake") {
     return wakeReclaims(transaction, task.container, SLICE_WAKES) ? uint32Key(task.container ?? 0) : undefined;
   }
@@ -87,10 +100,17 @@ function collect(
   return { found, next };
 }
 
-function reclaimSlice(transaction: IndexTransaction, rewriter: CellRewriter): ByteString | undefined {
+function reclaimSlice(
+  transaction: IndexTransaction,
+  rewriter: CellRewriter,
+  containers: ContainerRange,
+): ByteString | undefined {
   const reclaim = nextReclaim(transaction);
   if (reclaim === undefined) return undefined;
-  const { cursor, to, epoch } = reclaim.progress;
+  const { from, cursor, to, epoch } = reclaim.progress;
+  const reached = containersOf(from, to);
+  // Readers were told which containers change: the cells of others are left alone.
+  if (reached.first < containers.first || reached.last > containers.last) return reclaim.key;
   const { found, next } = collect(transaction, cursor, to, () => true);
   let { kept } = reclaim.progress;
   for (const { key, newest } of found) {

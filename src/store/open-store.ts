@@ -37,15 +37,16 @@ import { Generations } from "./generations.ts";
 import { LoggedVersion } from "./logged-version.ts";
 import { type LogLayout, planLayout, superblockOffset, unitBytesOf } from "./log-layout.ts";
 import { recoverLog } from "./log-recovery.ts";
-import { settledState } from "./settle-batch.ts";
+import { settledState, type TransactionPages } from "./settle-batch.ts";
 import type { SettledIndex } from "./settled-index.ts";
 import type { Settler } from "./settler.ts";
 import { SnapshotRegistry } from "./snapshot-lists.ts";
 import { visitSpace } from "./space-table.ts";
 import { TargetStore } from "./target-store.ts";
 
-const SETTLE_CELLS = 4096;
-const TRANSACTIONS_PER_GENERATION = 32;
+/** 16 MiB of memory usually, 64 MiB at most. */
+const TRANSACTION_PAGES: TransactionPages = { usual: 4096, smallIndex: 16_384 };
+const GENERATION_CELLS = 131_072;
 
 export interface OpenStoreOptions {
   readonly world: { readonly timers: Timers; readonly random: Random };
@@ -58,8 +59,10 @@ export interface OpenStoreOptions {
   readonly create: boolean;
   /** Size of a log segment when creating; a sixteenth of the region, at most 32 MiB, unless given. */
   readonly segmentBytes?: number;
-  /** Cells of one transaction of a settle, about; a generation of the log has eight times as many. */
-  readonly settleCells?: number;
+  /** How large the transactions of a settle are. */
+  readonly transactionPages?: TransactionPages;
+  /** A generation of the log has so many cells, and what else its last segment holds. */
+  readonly generationCells?: number;
 }
 
 /**
@@ -146,8 +149,8 @@ async function recover(options: OpenStoreOptions, superblock: Superblock): Promi
   const { storeId } = superblock;
   const layout = layoutOf(superblock, region);
   const state = settledState(index);
-  const transactionCells = options.settleCells ?? SETTLE_CELLS;
-  const generations = new Generations(transactionCells * TRANSACTIONS_PER_GENERATION);
+  const transactionPages = options.transactionPages ?? TRANSACTION_PAGES;
+  const generations = new Generations(options.generationCells ?? GENERATION_CELLS);
   const snapshots = new SnapshotRegistry();
   const allocator = new ExtentAllocator(Math.floor(options.device.sizeBytes / BLOCK_BYTES));
   const settled = readSettled(index, snapshots);
@@ -170,7 +173,7 @@ async function recover(options: OpenStoreOptions, superblock: Superblock): Promi
     storeId,
     layout,
     generations,
-    transactionCells,
+    transactionPages,
     snapshots,
     generation: superblock.generation,
     extents: new Extents(options.device, allocator),

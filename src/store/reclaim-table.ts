@@ -20,6 +20,26 @@ const PARKED_ROWS = "\x01" as ByteString;
 const STATE_BYTES = 1;
 const LAST = "\xff";
 
+const CONTAINER_BYTES = 4;
+const LAST_CONTAINER = 0xffff_ffff;
+
+/** Containers by their numbers, both included. */
+export interface ContainerRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+export function isInContainers(range: ContainerRange, container: number): boolean {
+  return container >= range.first && container <= range.last;
+}
+
+/** The containers that the keys of [from, to) can be of. */
+export function containersOf(from: ByteString, to: ByteString): ContainerRange {
+  // A bound of a container's number only is where the next one begins.
+  const last = to === "" ? LAST_CONTAINER : uint32OfKey(to) - (to.length <= CONTAINER_BYTES ? 1 : 0);
+  return { first: uint32OfKey(from), last };
+}
+
 export interface WorkingReclaim {
   readonly key: ByteString;
   readonly progress: ReclaimProgress;

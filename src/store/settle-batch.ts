@@ -8,11 +8,11 @@ import type { ByteString } from "../base/bytes.ts";
 import { asBuffer } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
-import type { LoggedWrite, LogRecord, RecordExtent } from "../format/log-record.ts";
+import type { LogRecord } from "../format/log-record.ts";
 import { segmentSeed } from "../format/segment-header.ts";
 import { decodeNumbers, encodeNumbers, SETTLED_ROW, uint32OfKey } from "../format/settled-row.ts";
-import { decodeSettledVersion, type SettledContent, type SettledVersion } from "../format/settled-version.ts";
-import { type CellUsage, type ReclaimRange, VersionKind } from "./cell.ts";
+import { decodeSettledVersion } from "../format/settled-version.ts";
+import type { CellUsage, ReclaimRange } from "./cell.ts";
 import {
   aggregatedKey,
   CellRewriter,
@@ -23,6 +23,7 @@ import {
 } from "./cell-rewriter.ts";
 import type { SegmentSpan } from "./log.ts";
 import { alignUp } from "./log-layout.ts";
+import { LoggedCells, type LoggedContent, NO_WRITE } from "./logged-cells.ts";
 import { addReclaim } from "./reclaim-table.ts";
 import { SegmentReader } from "./segment-reader.ts";
 import type { IndexReader, IndexSpace, IndexTransaction, SettledIndex } from "./settled-index.ts";
@@ -30,16 +31,22 @@ import type { IndexReader, IndexSpace, IndexTransaction, SettledIndex } from "./
 /** Reads durable bytes of the region. The result is the caller's. */
 export type ReadLog = (offset: number, length: number) => Uint8Array;
 
+/**
+ * A transaction takes whole segments until they change so many pages of the index, about. It keeps them in memory, and the
+ * cost of a page grows with their number; but cells that share pages are the cheaper the more there are.
+ */
+export interface TransactionPages {
+  readonly usual: number;
+  /** An index of up to so many pages may change all at once: there cells share pages. Not below `usual`. */
+  readonly smallIndex: number;
+}
+
 export interface SettleRequest {
   readonly storeId: ByteString;
   readonly granularityBytes: number;
   /** Sealed, durable, oldest first, without a gap. The first ones may be settled already. */
   readonly spans: readonly SegmentSpan[];
-  /**
-   * A transaction takes whole segments until they have so many cells. LMDB keeps the pages of a transaction in memory, and
-   * sorted by insertion: the cost of a page grows with their number.
-   */
-  readonly transactionCells: number;
+  readonly transactionPages: TransactionPages;
   /** Views to keep. */
   readonly snapshots: SnapshotLists;
 }
@@ -80,15 +87,18 @@ export function settleBatch(request: SettleRequest, index: SettledIndex, readLog
   const { nextOrdinal } = settledState(index);
   const spans = request.spans.filter(({ ordinal }) => ordinal >= nextOrdinal);
   let settled: SettleResult | undefined;
+  let space = index.space();
   for (let place = 0; place < spans.length;) {
-    const batch = new Batch();
+    const batch = new Batch(request.snapshots);
     const start = place;
-    while (place < spans.length && (place === start || batch.cellCount < request.transactionCells)) {
+    const limit = pageLimit(request, space);
+    while (place < spans.length && (place === start || changedPages(batch.cells, space) < limit)) {
       readSpan(request, spans[place]!, readLog, batch);
       place += 1;
     }
     try {
       settled = joined(settled, settleSpans(request, spans[start]!, spans[place - 1]!, batch, index));
+      space = settled.space;
     } catch (error) {
       if (settled === undefined || !hasCode(error, "NO_SPACE")) throw error;
       return settled;
@@ -99,6 +109,18 @@ export function settleBatch(request: SettleRequest, index: SettledIndex, readLog
     "CORRUPT",
     `Cannot settle "segment ${request.spans[0]?.ordinal}": the index is at ${nextOrdinal}.`,
   );
+}
+
+/** Pages that the next transaction is to change, about. */
+function pageLimit({ transactionPages }: SettleRequest, space: IndexSpace): number {
+  const isSmall = space.usedBytes <= transactionPages.smallIndex * space.pageBytes;
+  return isSmall ? transactionPages.smallIndex : transactionPages.usual;
+}
+
+/** Pages that writing the cells changes, about: those that they lie in by chance, and what new ones need. */
+function changedPages(cells: LoggedCells, space: IndexSpace): number {
+  const pages = Math.max(1, space.usedBytes / space.pageBytes);
+  return pages * (1 - Math.exp(-cells.cellCount / pages)) + cells.writeBytes / space.pageBytes;
 }
 
 /** One transaction: the batch that these segments and those between them hold. */
@@ -138,7 +160,8 @@ function readSpan(request: SettleRequest, span: SegmentSpan, readLog: ReadLog, b
   const bytes = asBuffer(readLog(span.offset, length));
   const seed = segmentSeed(request.storeId, span.ordinal, span.generation);
   const reader = new SegmentReader(bytes, 0, length, request.granularityBytes, seed, span.firstSequence);
-  for (let record = reader.next(); record !== undefined; record = reader.next()) batch.add(record, bytes);
+  batch.cells.beginSegment(bytes);
+  for (let record = reader.next(); record !== undefined; record = reader.next()) batch.add(record);
   if (reader.nextSequence !== span.lastSequence + 1) {
     throw new DaosError(
       "CORRUPT",
@@ -148,55 +171,40 @@ function readSpan(request: SettleRequest, span: SegmentSpan, readLog: ReadLog, b
   }
 }
 
-/** A write of the batch; its bytes are in the segment that was read. */
-class LoggedContent implements SettledContent {
-  readonly epoch: Epoch;
-  readonly kind: 1 | 2 | 3;
-  readonly extent: RecordExtent | undefined;
-  readonly bytes: Buffer;
-  readonly write: LoggedWrite;
-  /** The write before it to the same cell. */
-  readonly previous: LoggedContent | undefined;
-
-  constructor(bytes: Buffer, write: LoggedWrite, previous: LoggedContent | undefined) {
-    this.epoch = write.epoch;
-    this.kind = write.kind;
-    this.extent = write.extent;
-    this.bytes = bytes;
-    this.write = write;
-    this.previous = previous;
-  }
-
-  get meta(): Uint8Array {
-    return this.bytes.subarray(this.write.metaOffset, this.write.metaOffset + this.write.metaLength);
-  }
-
-  get inline(): Uint8Array | undefined {
-    const { metaOffset, metaLength, inlineLength } = this.write;
-    if (inlineLength < 0) return undefined;
-    return this.bytes.subarray(metaOffset + metaLength, metaOffset + metaLength + inlineLength);
-  }
-}
-
 /** All that the segments hold, by cell. */
 class Batch {
-  readonly #cells = new Map<ByteString, LoggedContent>();
+  readonly cells = new LoggedCells();
   readonly #reclaims: { range: ReclaimRange; sequence: number; place: number }[] = [];
   readonly #snapshots = new Map<number, readonly Epoch[]>();
-  readonly #highestEpochs = new Map<number, Epoch>();
+  readonly #highestEpochs = new Map<number, { epoch: Epoch }>();
+  #lastContainer = -1;
+  #lastHighest = { epoch: 0 as Epoch };
+  readonly #kept: SnapshotLists;
 
-  add(record: LogRecord, bytes: Buffer): void {
-    for (const write of record.writes) {
-      this.#cells.set(write.key, new LoggedContent(bytes, write, this.#cells.get(write.key)));
+  /** `kept`: views to keep. */
+  constructor(kept: SnapshotLists) {
+    this.#kept = kept;
+  }
+
+  add(record: LogRecord): void {
+    const { writes } = record;
+    for (let place = 0; place < writes.length; place += 1) {
+      const write = writes[place]!;
       const container = uint32OfKey(write.key);
-      if (write.epoch > (this.#highestEpochs.get(container) ?? -1)) this.#highestEpochs.set(container, write.epoch);
+      this.#count(container, write.epoch);
+      this.cells.add(write, this.#kept.has(container));
     }
     record.reclaims.forEach((range, place) => this.#reclaims.push({ range, sequence: record.sequence, place }));
     for (const { container, epochs } of record.snapshots) this.#snapshots.set(container, epochs);
   }
 
-  get cellCount(): number {
-    return this.#cells.size;
+  #count(container: number, epoch: Epoch): void {
+    if (container !== this.#lastContainer) {
+      this.#lastContainer = container;
+      this.#lastHighest = this.#highestEpochs.get(container) ?? { epoch };
+      this.#highestEpochs.set(container, this.#lastHighest);
+    }
+    if (epoch > this.#lastHighest.epoch) this.#lastHighest.epoch = epoch;
   }
 
   get reclaimCount(): number {
@@ -208,13 +216,15 @@ class Batch {
   }
 
   apply(transaction: IndexTransaction, rewriter: CellRewriter): void {
-    for (const key of [...this.#cells.keys()].sort()) applyCell(transaction, rewriter, key, this.#cells.get(key)!);
+    const { cells } = this;
+    for (const extent of cells.hiddenExtents) rewriter.dropLogged(extent);
+    for (const key of cells.sortedKeys()) applyCell(transaction, rewriter, cells, key);
     for (const [container, epochs] of this.#snapshots) {
       const key = snapshotsKey(container);
       if (epochs.length === 0) transaction.remove("meta", key);
       else transaction.put("meta", key, encodeNumbers(key, epochs));
     }
-    for (const [container, epoch] of this.#highestEpochs) {
+    for (const [container, { epoch }] of this.#highestEpochs) {
       const key = aggregatedKey(container);
       const row = transaction.get("meta", key);
       if (row !== undefined && decodeNumbers(key, row, 1)[0]! >= epoch) continue;
@@ -223,44 +233,41 @@ class Batch {
   }
 }
 
-function applyCell(
-  transaction: IndexTransaction,
-  rewriter: CellRewriter,
-  key: ByteString,
-  newest: LoggedContent,
-): void {
+function applyCell(transaction: IndexTransaction, rewriter: CellRewriter, cells: LoggedCells, key: ByteString): void {
   const row = transaction.get("cells", key);
   const settled = row === undefined ? undefined : decodeSettledVersion(key, row);
-  if (!rewriter.hasSnapshots(uint32OfKey(key)) && supersedesAll(newest, settled)) {
-    for (let older = newest.previous; older !== undefined; older = older.previous) rewriter.dropLogged(older.extent);
+  const place = cells.newest(key);
+  const newest = cells.content(place, key);
+  const older = cells.older(place);
+  const hidesSettled = settled === undefined || (!settled.hasOlder && settled.epoch <= newest.epoch);
+  if (hidesSettled && !rewriter.hasSnapshots(uint32OfKey(key)) && cells.hides(newest.write, older)) {
+    for (const hidden of chain(cells, key, older)) rewriter.dropLogged(hidden.extent);
     rewriter.supersede(key, newest.bytes, newest.write, settled);
     return;
   }
-  const versions = merged(rewriter, key, settledOrigins(transaction, key, settled), newest);
+  const logged = [newest, ...chain(cells, key, older)];
+  const versions = merged(rewriter, key, settledOrigins(transaction, key, settled), logged);
   rewriter.rewrite(key, versions, settled !== undefined, 0 as Epoch);
 }
 
-/** Whether a logged value hides every other version of its cell. */
-function supersedesAll(newest: LoggedContent, settled: SettledVersion | undefined): boolean {
-  if (newest.kind !== VersionKind.value) return false;
-  if (settled !== undefined && (settled.hasOlder || settled.epoch > newest.epoch)) return false;
-  for (let older = newest.previous; older !== undefined; older = older.previous) {
-    if (older.epoch > newest.epoch) return false;
-  }
-  return true;
+const NO_CONTENTS: readonly LoggedContent[] = [];
+
+/** The cell's writes from `newest` on down. */
+function chain(cells: LoggedCells, key: ByteString, newest: number): readonly LoggedContent[] {
+  if (newest === NO_WRITE) return NO_CONTENTS;
+  const contents: LoggedContent[] = [];
+  for (let place = newest; place !== NO_WRITE; place = cells.older(place)) contents.push(cells.content(place, key));
+  return contents;
 }
 
-/** The cell's versions of index and log, newest first. Of equal epochs the last written stays, the others are dropped. */
+/** The cell's versions of index and log (`logged`: last written first), newest first. Of equal epochs the last written stays, the others are dropped. */
 function merged(
   rewriter: CellRewriter,
   key: ByteString,
   settled: readonly OriginVersion[],
-  newest: LoggedContent,
+  logged: readonly LoggedContent[],
 ): readonly OriginVersion[] {
-  const all: OriginVersion[] = [];
-  for (let logged: LoggedContent | undefined = newest; logged !== undefined; logged = logged.previous) {
-    all.push({ content: logged, origin: "log" });
-  }
+  const all: OriginVersion[] = logged.map((content) => ({ content, origin: "log" }));
   // The sort is stable: of equal epochs the last written stays first.
   all.push(...settled);
   all.sort((left, right) => right.content.epoch - left.content.epoch);

@@ -9,8 +9,10 @@ import { DaosError, hasCode } from "../base/errors.ts";
 import type { Timers } from "../contracts/world.ts";
 import type { Generations } from "./generations.ts";
 import type { Log } from "./log.ts";
-import type { MaintenanceResult, MaintenanceTask } from "./maintenance.ts";
-import type { SettleResult } from "./settle-batch.ts";
+import { changedContainers, type MaintenanceResult, type MaintenanceTask, reclaimTask } from "./maintenance.ts";
+import type { ContainerRange } from "./reclaim-table.ts";
+import type { SettleResult, TransactionPages } from "./settle-batch.ts";
+import type { IndexReader } from "./settled-index.ts";
 import type { Settler } from "./settler.ts";
 import type { SnapshotRegistry } from "./snapshot-lists.ts";
 
@@ -23,13 +25,17 @@ export const DURABLE_MARK_MS = 50;
 /** Try again after the index was full. */
 const FULL_RETRY_MS = 1000;
 
+const ALL_AT_ONCE: TransactionPages = { usual: Number.MAX_SAFE_INTEGER, smallIndex: Number.MAX_SAFE_INTEGER };
+
 export interface SchedulerHooks {
   /** The generations up to the segment of this ordinal are about to be settled. */
   settling(lastOrdinal: number): void;
   settled(result: SettleResult): void;
-  /** Maintenance is about to change the index, and may have until `maintaining(false)`. */
-  maintaining(running: boolean): void;
+  /** Maintenance is about to change cells of these containers, and may have until `maintenanceEnded`. */
+  maintaining(containers: ContainerRange): void;
   maintained(result: MaintenanceResult): void;
+  /** Whatever the last maintenance changed is to be seen from now on. */
+  maintenanceEnded(): void;
   /** The index is full, or no longer. */
   fullChanged(error: DaosError | undefined): void;
   /** Background work failed for good. */
@@ -45,13 +51,15 @@ interface Aggregation {
 
 export interface SchedulerOptions {
   readonly log: Log;
+  /** The target's thread's; current when a hook has returned that says what changed. */
+  readonly index: IndexReader;
   readonly timers: Timers;
   readonly settler: Settler;
   readonly generations: Generations;
   readonly snapshots: SnapshotRegistry;
   readonly storeId: ByteString;
   /** See SettleRequest. */
-  readonly transactionCells: number;
+  readonly transactionPages: TransactionPages;
   readonly hooks: SchedulerHooks;
 }
 
@@ -161,9 +169,8 @@ export class SettleScheduler {
 
   #next(): void {
     if (this.#busy || this.#stopped !== undefined) return;
-    const task = this.#settleDue() ? undefined : this.#nextTask();
-    if (task !== undefined) this.#run(this.#maintain(task));
-    else if (this.#settleDue()) this.#run(this.#settle());
+    if (this.#settleDue()) this.#run(this.#settle());
+    else if (this.#maintenanceDue) this.#run(this.#maintain());
     else this.#releaseDrained();
   }
 
@@ -200,7 +207,7 @@ export class SettleScheduler {
         storeId,
         granularityBytes: log.layout.granularityBytes,
         spans,
-        transactionCells: isWhole ? Number.MAX_SAFE_INTEGER : this.#options.transactionCells,
+        transactionPages: isWhole ? ALL_AT_ONCE : this.#options.transactionPages,
         snapshots: snapshots.kept(log.durableSequence),
       });
       if (result.reclaimsAdded > 0) this.#reclaimsPending = true;
@@ -237,18 +244,27 @@ export class SettleScheduler {
     this.#options.hooks.fullChanged(error);
   }
 
+  get #maintenanceDue(): boolean {
+    if (this.#draining || this.#maintenancePostponed) return false;
+    return this.#wakes.size > 0 || this.#reclaimsPending || this.#aggregations.length > 0;
+  }
+
   #nextTask(): MaintenanceTask | undefined {
-    if (this.#draining || this.#maintenancePostponed) return undefined;
     for (const container of this.#wakes) return { kind: "wake", container };
-    if (this.#reclaimsPending) return { kind: "reclaim" };
+    const reclaim = this.#reclaimsPending ? reclaimTask(this.#options.index) : undefined;
+    if (reclaim !== undefined) return reclaim;
+    this.#reclaimsPending = false;
     const aggregation = this.#aggregations[0];
     if (aggregation === undefined) return undefined;
     return { kind: "aggregate", container: aggregation.container, cursor: aggregation.cursor };
   }
 
-  async #maintain(task: MaintenanceTask): Promise<void> {
+  async #maintain(): Promise<void> {
     const { log, settler, snapshots, hooks } = this.#options;
-    hooks.maintaining(true);
+    const task = this.#nextTask();
+    if (task === undefined) return;
+    const containers = changedContainers(task);
+    if (containers !== undefined) hooks.maintaining(containers);
     try {
       const result = await settler.maintain({ task, snapshots: snapshots.kept(log.durableSequence) });
       hooks.maintained(result);
@@ -259,7 +275,7 @@ export class SettleScheduler {
       this.#maintenancePostponed = true;
       this.#rejectAggregations(error);
     } finally {
-      hooks.maintaining(false);
+      hooks.maintenanceEnded();
     }
   }
 
@@ -269,8 +285,6 @@ export class SettleScheduler {
     if (task.kind === "wake" && done) {
       this.#wakes.delete(task.container);
       this.#reclaimsPending = true;
-    } else if (task.kind === "reclaim" && done) {
-      this.#reclaimsPending = false;
     } else if (task.kind === "aggregate") {
       const aggregation = this.#aggregations[0]!;
       if (result.cursor !== undefined) aggregation.cursor = result.cursor;

@@ -21,6 +21,8 @@ export type SettleAnswer =
 export interface SettleOpeners {
   openIndex(): SettledIndex;
   openLog(): ReadLog;
+  /** Gives back what `openLog` took. */
+  closeLog?(): void;
 }
 
 /** Serves until the channel ends. What cannot be opened is reported to the first call. */
@@ -55,6 +57,8 @@ class SettleService {
     if (call.call === "close") {
       await this.#index?.close();
       this.#index = undefined;
+      this.#readLog = undefined;
+      this.#openers.closeLog?.();
       return undefined;
     }
     this.#index ??= this.#openers.openIndex();

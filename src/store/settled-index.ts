@@ -30,11 +30,14 @@ export interface IndexReader {
 
 /** Sees its own writes. No cursor may be open while it writes. */
 export interface IndexTransaction extends IndexReader {
+  /** Copies the row. */
   put(table: IndexTable, key: ByteString, row: Uint8Array): void;
   remove(table: IndexTable, key: ByteString): void;
 }
 
 export interface IndexSpace {
+  /** What a transaction copies at least to change a row. */
+  readonly pageBytes: number;
   readonly totalBytes: number;
   readonly usedBytes: number;
 }

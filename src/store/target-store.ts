@@ -36,7 +36,7 @@ import type { Generations } from "./generations.ts";
 import { Log, type SegmentSpan } from "./log.ts";
 import type { LogLayout } from "./log-layout.ts";
 import { LoggedVersion } from "./logged-version.ts";
-import type { SettleResult } from "./settle-batch.ts";
+import type { SettleResult, TransactionPages } from "./settle-batch.ts";
 import { SettleScheduler } from "./settle-scheduler.ts";
 import { ReadCache } from "./read-cache.ts";
 import { settledVersionAt, visitSettled } from "./settled-cells.ts";
@@ -50,6 +50,10 @@ const MIN_INDEX_RESERVE_BYTES = 4 * MIB;
 const MAX_INDEX_RESERVE_SHARE = 0.25;
 /** A row takes about so many times its bytes in the index: keys, page fill. */
 const INDEX_GROWTH = 1.5;
+
+/** Shares of index and log in use from which on values go to the NVMe tier where they can. */
+const INDEX_WATERMARK = 0.85;
+const LOG_WATERMARK = 0.875;
 
 const NO_RECLAIMS: readonly ReclaimRange[] = [];
 const NO_WRITES: readonly CellWrite[] = [];
@@ -71,7 +75,7 @@ export interface TargetStoreParts {
   readonly lastSequence: number;
   readonly generations: Generations;
   /** See SettleRequest. */
-  readonly transactionCells: number;
+  readonly transactionPages: TransactionPages;
   readonly snapshots: SnapshotRegistry;
   readonly extents: Extents;
   /** Settled usage, by container. */
@@ -89,8 +93,6 @@ export class TargetStore implements CellStore {
   readonly #admission: Admission;
   readonly #scheduler: SettleScheduler;
   readonly #cache = new ReadCache();
-  /** The index may change under the cache: what it holds could outlive the punch that hides it. */
-  #isMaintained = false;
   #indexSpace: IndexSpace;
   #closing: Promise<void> | undefined;
 
@@ -119,8 +121,9 @@ export class TargetStore implements CellStore {
       hooks: {
         settling: (lastOrdinal) => this.#raiseAggregated(lastOrdinal),
         settled: (result) => this.#settled(result),
-        maintaining: (running) => this.#maintaining(running),
+        maintaining: (containers) => this.#cache.bypass(containers),
         maintained: (result) => this.#indexChanged(result),
+        maintenanceEnded: () => this.#maintenanceEnded(),
         fullChanged: () => this.#admission.wake(),
         failed: (error) => this.#failed(error),
       },
@@ -157,6 +160,7 @@ export class TargetStore implements CellStore {
         write.extent,
       );
       this.#generations.put(write.key, version, bytes);
+      this.#cache.evict(write.key);
       position += bytes;
     }
     return sequence;
@@ -169,11 +173,11 @@ export class TargetStore implements CellStore {
   get(key: ByteString, epoch: Epoch): Version | undefined {
     const logged = this.#generations.get(key, epoch);
     if (logged !== undefined) return logged;
-    const isLatest = epoch === EPOCH_MAX && !this.#isMaintained;
-    const cached = isLatest ? this.#cache.get(key) : undefined;
+    if (epoch !== EPOCH_MAX) return settledVersionAt(this.#index, key, epoch);
+    const cached = this.#cache.get(key);
     if (cached !== undefined) return cached;
     const settled = settledVersionAt(this.#index, key, epoch);
-    if (isLatest && settled !== undefined) this.#cache.put(key, settled);
+    if (settled !== undefined) this.#cache.put(key, settled);
     return settled;
   }
 
@@ -247,6 +251,13 @@ export class TargetStore implements CellStore {
     return this.#scheduler.aggregate(container);
   }
 
+  get isScmCrowded(): boolean {
+    const { segmentCount } = this.#log.layout;
+    if (this.#log.freeSegments <= segmentCount * (1 - LOG_WATERMARK)) return true;
+    const { totalBytes, usedBytes } = this.#indexSpace;
+    return usedBytes + this.#generations.unsettledBytes * INDEX_GROWTH > totalBytes * INDEX_WATERMARK;
+  }
+
   usage(container: number): CellUsage {
     const settled = this.#parts.usage.get(container) ?? NO_USAGE;
     const logged = this.#generations.usage(container);
@@ -260,6 +271,8 @@ export class TargetStore implements CellStore {
   space(): StoreSpace {
     const { segmentCount, segmentBytes } = this.#log.layout;
     return {
+      logTotalBytes: segmentCount * segmentBytes,
+      logUsedBytes: this.#log.usedBytes,
       scmTotalBytes: segmentCount * segmentBytes + this.#indexSpace.totalBytes,
       scmUsedBytes: this.#log.usedBytes + this.#indexSpace.usedBytes,
       nvmeTotalBytes: this.#extents.totalBytes,
@@ -284,14 +297,14 @@ export class TargetStore implements CellStore {
     this.#indexChanged(result);
   }
 
-  #maintaining(running: boolean): void {
-    this.#isMaintained = running;
-    this.#cache.clear();
+  #maintenanceEnded(): void {
+    // It may have failed after its commit.
+    this.#index.refresh();
+    this.#cache.bypass(undefined);
   }
 
   #indexChanged(result: Pick<SettleResult, "usage" | "freed" | "space">): void {
     this.#index.refresh();
-    this.#cache.clear();
     for (const [container, usage] of result.usage) {
       if (usage.versions === 0) this.#parts.usage.delete(container);
       else this.#parts.usage.set(container, usage);
@@ -351,6 +364,7 @@ export class TargetStore implements CellStore {
     await settler.close();
     await this.#index.close();
     region.close();
+    await region.closing?.();
     await device.close();
   }
 }

@@ -18,6 +18,7 @@ function openLibrary(name: string) {
     munmap: { args: ["ptr", FFIType.i64_fast], returns: "i32" },
     madvise: { args: ["ptr", FFIType.i64_fast, "i32"], returns: "i32" },
     recv: { args: ["i32", "ptr", FFIType.i64_fast, "i32"], returns: FFIType.i64_fast },
+    setpriority: { args: ["i32", "u32", "i32"], returns: "i32" },
     preadv2: { args: ["i32", "ptr", "i32", FFIType.i64_fast, "i32"], returns: FFIType.i64_fast },
   }).symbols;
 }
@@ -32,6 +33,7 @@ const RWF_NOWAIT = 8;
 const MSG_DONTWAIT = 0x40;
 const MADV_DONTNEED = 4;
 const PROT_READ = 1;
+const PRIO_PROCESS = 0;
 const MAP_SHARED = 1;
 
 export class Libc {
@@ -68,6 +70,12 @@ export class Libc {
   /** Bytes of a socket that have arrived, as many as fit; 0 or less when there are none, it has ended, or it failed. */
   receive(descriptor: number, buffer: Uint8Array): number {
     return Number(this.#call.recv(descriptor, ptr(buffer), buffer.length, MSG_DONTWAIT));
+  }
+
+  /** Gives this thread less of a busy processor, by a nice value of 1 to 19. False when it cannot be done. */
+  giveWay(nice: number): boolean {
+    // Linux has one nice value a thread, and 0 is the caller.
+    return this.#call.setpriority(PRIO_PROCESS, 0, nice) === 0;
   }
 
   /** Unmaps the pages of the range from this process; of a shared map the file keeps their content. False when it cannot. */

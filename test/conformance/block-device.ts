@@ -1,23 +1,27 @@
 /**
  * What every block-device plugin must do. Call `blockDeviceConformance` first in the plugin's test. Plugins that keep
- * their data on the disk of the world they are given (`worldDisk`) also pass under power loss and faults.
+ * their data on the disk of the world they are given (`worldDisk`) also pass under power loss and faults; those that
+ * can be made to fail by other means say how (`faulty`). Limits and faults are in the files beside this one.
  */
 import { describe, expect, test } from "bun:test";
-import type { BlockDevice, BlockDeviceProvider } from "../../src/contracts/block-device.ts";
-import { realWorld } from "../../src/world/index.ts";
+import type { BlockDevice } from "../../src/contracts/block-device.ts";
 import { SimulatedRandom } from "../simulation/random.ts";
 import { powerCycle, simulatedWorld, type SimulatedWorld } from "../simulation/world.ts";
-import { expectBytes, expectCode, inTemporaryFolder, isZero, pattern } from "./support.ts";
+import { type FaultyDevice, scriptedFaultTests } from "./block-device-faults.ts";
+import { limitTests } from "./block-device-limits.ts";
+import { DEVICE_BYTES, type Providers, readBack, withDevice, withFolder } from "./block-device-rig.ts";
+import { expectBytes, expectCode, isZero, pattern } from "./support.ts";
 
-const DEVICE_BYTES = 8 * 1024 * 1024;
+export type { DeviceFault, FaultyDevice } from "./block-device-faults.ts";
+
 const POWER_LOSS_SEEDS = 60;
 
 export interface BlockDeviceConformanceOptions {
   /** The plugin does all its I/O through `world.disk`. */
   readonly worldDisk?: boolean;
+  /** Makes a new device that fails on demand, for each test. */
+  readonly faulty?: () => FaultyDevice;
 }
-
-type Providers = () => BlockDeviceProvider;
 
 export function blockDeviceConformance(
   name: string,
@@ -27,37 +31,14 @@ export function blockDeviceConformance(
   describe(`block-device ${name}`, () => {
     transferTests(makeProvider);
     concurrencyTests(makeProvider);
+    orderTests(makeProvider);
     openTests(makeProvider);
     misuseTests(makeProvider);
+    limitTests(makeProvider);
     if (options.worldDisk === true) powerLossTests(makeProvider);
     if (options.worldDisk === true) faultTests(makeProvider);
+    if (options.faulty !== undefined) scriptedFaultTests(options.faulty);
   });
-}
-
-type Open = (create: boolean, sizeBytes?: number) => Promise<BlockDevice>;
-
-function withFolder(makeProvider: Providers, use: (open: Open) => Promise<void>): Promise<void> {
-  return inTemporaryFolder(async (folder) => {
-    const world = realWorld();
-    await use((create, sizeBytes = DEVICE_BYTES) => makeProvider().open(world, { folder, sizeBytes, create }));
-  });
-}
-
-/** Runs `use` on a new device and closes it. */
-function withDevice(makeProvider: Providers, use: (device: BlockDevice) => Promise<void>): Promise<void> {
-  return withFolder(makeProvider, async (open) => {
-    const device = await open(true);
-    await use(device);
-    await device.close();
-  });
-}
-
-async function readBack(device: BlockDevice, offset: number, length: number): Promise<Uint8Array> {
-  const buffer = device.allocate(length).fill(0xaa);
-  await device.read(offset, buffer);
-  const copy = buffer.slice();
-  device.release(buffer);
-  return copy;
 }
 
 function transferTests(makeProvider: Providers): void {
@@ -207,6 +188,48 @@ function concurrencyTests(makeProvider: Providers): void {
     }));
 }
 
+/** What must hold between operations, one after the other or side by side. */
+function orderTests(makeProvider: Providers): void {
+  test("a read that begins after a write has resolved sees it, every time", () =>
+    withDevice(makeProvider, async (device) => {
+      const buffer = device.allocate(device.blockBytes);
+      const into = device.allocate(device.blockBytes);
+      for (let round = 0; round < 200; round += 1) {
+        buffer.set(pattern(device.blockBytes, round));
+        await device.write(0, buffer, { durable: round % 3 === 0 });
+        await device.read(0, into);
+        expectBytes(into, buffer, `round ${round}`);
+      }
+    }));
+
+  test("a write of one block and reads of its neighbours do not disturb one another", () =>
+    withDevice(makeProvider, async (device) => {
+      const block = device.blockBytes;
+      const around = pattern(3 * block, 20);
+      await device.write(0, around, { durable: false });
+      for (let round = 0; round < 50; round += 1) {
+        const writing = device.write(block, pattern(block, round), { durable: false });
+        const [left, right] = await Promise.all([readBack(device, 0, block), readBack(device, 2 * block, block)]);
+        expectBytes(left, around.subarray(0, block));
+        expectBytes(right, around.subarray(2 * block));
+        await writing;
+      }
+    }));
+
+  test("a flush among writes in flight resolves, and so do they", () =>
+    withDevice(makeProvider, async (device) => {
+      const length = 16 * device.blockBytes;
+      const writes = Array.from({ length: 32 }, (_, index) =>
+        device.write(index * length, pattern(length, index), { durable: index % 2 === 0 }),
+      );
+      const flushes = [device.flush(), device.flush(), device.flush()];
+      await Promise.all([...writes, ...flushes]);
+      for (let index = 0; index < 32; index += 1) {
+        expectBytes(await readBack(device, index * length, length), pattern(length, index));
+      }
+    }));
+}
+
 function openTests(makeProvider: Providers): void {
   test("durable and flushed bytes are there after close and open", () =>
     withFolder(makeProvider, async (open) => {
@@ -344,6 +367,10 @@ function powerLossTests(makeProvider: Providers): void {
     expect(lost).toBeGreaterThan(0);
   });
 
+  test(`a write torn by power loss leaves whole sectors, old or new (${POWER_LOSS_SEEDS} seeds)`, async () => {
+    for (let seed = 1; seed <= POWER_LOSS_SEEDS; seed += 1) await tearOneWrite(makeProvider, seed);
+  });
+
   test("random traffic in simulated time (5 seeds)", async () => {
     for (let seed = 1; seed <= 5; seed += 1) {
       const device = await openSimulated(makeProvider, simulatedWorld(seed), true);
@@ -351,6 +378,31 @@ function powerLossTests(makeProvider: Providers): void {
       await device.close();
     }
   });
+}
+
+/** One write is struck by the loss of power: each sector of it is old or new, all else is as it was. */
+async function tearOneWrite(makeProvider: Providers, seed: number): Promise<{ old: number; new: number }> {
+  const world = simulatedWorld(seed);
+  const device = await openSimulated(makeProvider, world, true);
+  const block = device.blockBytes;
+  const before = pattern(6 * block, seed);
+  const after = pattern(4 * block, seed + 1000);
+  await device.write(0, before, { durable: true });
+  void device.write(block, after, { durable: seed % 2 === 0 }).catch(() => undefined);
+  powerCycle(world);
+  const again = await openSimulated(makeProvider, world, false);
+  const seen = await readBack(again, 0, 6 * block);
+  expectBytes(seen.subarray(0, block), before.subarray(0, block), "the block before");
+  expectBytes(seen.subarray(5 * block), before.subarray(5 * block), "the block after");
+  const count = { old: 0, new: 0 };
+  for (let at = block; at < 5 * block; at += 512) {
+    const sector = seen.subarray(at, at + 512);
+    const isOld = Buffer.compare(sector, before.subarray(at, at + 512)) === 0;
+    if (!isOld) expectBytes(sector, after.subarray(at - block, at - block + 512), `seed ${seed}, sector at ${at}`);
+    count[isOld ? "old" : "new"] += 1;
+  }
+  await again.close();
+  return count;
 }
 
 function faultTests(makeProvider: Providers): void {

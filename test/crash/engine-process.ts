@@ -3,16 +3,25 @@
  * again on the same folder.
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 const REPOSITORY = join(import.meta.dir, "../..");
 const READY_TIMEOUT_MS = 60_000;
+
+export interface TierOptions {
+  readonly plugin: string;
+  readonly config?: Readonly<Record<string, unknown>>;
+}
 
 export interface EngineProcessOptions {
   readonly storage: string;
   readonly scmSize?: string;
   readonly nvmeSize?: string;
   readonly targets?: number;
+  /** Plugins of the tiers and their settings; the best of this machine unless given. */
+  readonly scm?: TierOptions;
+  readonly nvme?: TierOptions;
   /** Run this executable instead of the sources. */
   readonly executable?: string;
 }
@@ -44,6 +53,12 @@ export class EngineProcess {
     const command =
       options.executable === undefined ? [process.execPath, join(REPOSITORY, "src/main.ts")] : [options.executable];
     const args = [...command.slice(1), "server", "start", "--storage", options.storage, "--listen", "127.0.0.1:0"];
+    if (options.scm !== undefined || options.nvme !== undefined) {
+      // JSON is YAML.
+      const path = `${options.storage}.yml`;
+      writeFileSync(path, JSON.stringify({ scm: options.scm, nvme: options.nvme }));
+      args.push("--config", path);
+    }
     if (options.scmSize !== undefined) args.push("--scm-size", options.scmSize);
     if (options.nvmeSize !== undefined) args.push("--nvme-size", options.nvmeSize);
     if (options.targets !== undefined) args.push("--targets", String(options.targets));

@@ -65,6 +65,7 @@ export async function runKillRounds(options: KillRoundsOptions): Promise<KillRou
     await engine.kill();
   }
   rmSync(storage, { recursive: true, force: true });
+  rmSync(`${storage}.yml`, { force: true });
   return { acknowledged: load.ledger.acknowledged, slowestStartMs, ...verified };
 }
 

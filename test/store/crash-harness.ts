@@ -20,7 +20,8 @@ import type { ModelIndex } from "./model-index.ts";
 const CONTAINERS = [1, 2];
 const SEGMENT_BYTES = 16 * KIB;
 /** Few, so that a settle takes several transactions, and the log has several generations. */
-const SETTLE_CELLS = 2;
+const TRANSACTION_PAGES = { usual: 2, smallIndex: 2 };
+const GENERATION_CELLS = 64;
 const NO_META = new Uint8Array(0);
 
 /** Names that are prefixes of each other, with and without the bytes that history appends. */
@@ -60,8 +61,8 @@ export class CrashHarness {
   #unexpected: unknown;
   readonly #seed: number;
 
-  constructor(options: MachineOptions) {
-    this.machine = new CrashMachine(options);
+  constructor(options: MachineOptions, machine = new CrashMachine(options)) {
+    this.machine = machine;
     this.#seed = options.seed;
   }
 
@@ -79,11 +80,9 @@ export class CrashHarness {
 
   async #open(create: boolean): Promise<void> {
     const { machine } = this;
-    const region = machine.openRegion();
+    const { region, readLog } = await machine.openScm(create);
     this.#index = machine.openIndex();
-    const settler = new InlineSettler(this.#index, (offset, length) =>
-      machine.regionMedium.slice(offset, offset + length),
-    );
+    const settler = new InlineSettler(this.#index, readLog);
     this.#store = await openStore({
       world: machine,
       region,
@@ -92,7 +91,8 @@ export class CrashHarness {
       settler,
       create,
       segmentBytes: SEGMENT_BYTES,
-      settleCells: SETTLE_CELLS,
+      transactionPages: TRANSACTION_PAGES,
+      generationCells: GENERATION_CELLS,
     });
   }
 

@@ -27,6 +27,11 @@ export interface MachineOptions {
   readonly lyingPersist?: number;
 }
 
+export interface OpenScm {
+  readonly region: ScmRegion;
+  readonly readLog: (offset: number, length: number) => Uint8Array;
+}
+
 /** Bytes on their way to a medium. */
 interface Flight {
   readonly medium: Uint8Array;
@@ -118,6 +123,14 @@ export class CrashMachine {
 
   openRegion(): MachineRegion {
     return new MachineRegion(this);
+  }
+
+  /** The region for a store that is made or opened, and what its settler reads: the medium. */
+  async openScm(_create: boolean): Promise<OpenScm> {
+    return {
+      region: this.openRegion(),
+      readLog: (offset, length) => this.regionMedium.slice(offset, offset + length),
+    };
   }
 
   openDevice(): MachineDevice {

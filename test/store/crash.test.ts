@@ -26,6 +26,11 @@ test("a store with a small index and device keeps what it acknowledged when both
 test("canary: a medium that skips one persist is found out", async () => {
   for (const lyingPersist of [4, 5, 6, 11, 16, 29]) {
     const harness = new CrashHarness({ seed: lyingPersist, lyingPersist });
-    await expect(harness.run(40)).rejects.toThrow(/^seed/);
+    // Awaited here: `rejects` runs the event loop itself, in an order of its own, and then one lie does no harm.
+    const found = await harness.run(40).then(
+      () => undefined,
+      (error: Error) => error.message,
+    );
+    expect(found).toStartWith("seed");
   }
 });

@@ -13,6 +13,9 @@ import {
   type SettledIndex,
 } from "../../src/store/settled-index.ts";
 
+/** Small, so that few cells are many pages. */
+const PAGE_BYTES = 32;
+
 /** The rows, apart from the index that is open on them: what is on the medium. */
 export class ModelTables {
   readonly rows = new Map<IndexTable, Map<ByteString, Uint8Array>>();
@@ -99,7 +102,8 @@ export class ModelIndex implements SettledIndex {
       const result = action({
         get: (table, key) => this.get(table, key),
         cursor: (table, from, to, reverse) => this.cursor(table, from, to, reverse),
-        put: (table, key, row) => write(table, key, row.slice()),
+        // A slice of a Buffer would be a view of it.
+        put: (table, key, row) => write(table, key, new Uint8Array(row)),
         remove: (table, key) => write(table, key, undefined),
       });
       if (this.tables.usedBytes > this.totalBytes) throw new DaosError("NO_SPACE", "Cannot write: the model is full.");
@@ -119,7 +123,7 @@ export class ModelIndex implements SettledIndex {
   }
 
   space(): IndexSpace {
-    return { totalBytes: this.totalBytes, usedBytes: this.tables.usedBytes };
+    return { totalBytes: this.totalBytes, usedBytes: this.tables.usedBytes, pageBytes: PAGE_BYTES };
   }
 
   async close(): Promise<void> {

@@ -33,7 +33,8 @@ export class StoreRig {
   index!: ModelIndex;
   region!: ReturnType<CrashMachine["openRegion"]>;
   device!: ReturnType<CrashMachine["openDevice"]>;
-  settleCells = 2;
+  generationCells = 64;
+  transactionPages = { usual: 2, smallIndex: 2 };
   readonly #wrap: (settler: Settler) => Settler;
 
   constructor(options: Partial<MachineOptions> = {}, wrap: (settler: Settler) => Settler = (settler) => settler) {
@@ -61,7 +62,8 @@ export class StoreRig {
       settler: this.#wrap(new InlineSettler(this.index, readLog)),
       create,
       segmentBytes: 16 * KIB,
-      settleCells: this.settleCells,
+      transactionPages: this.transactionPages,
+      generationCells: this.generationCells,
     });
   }
 

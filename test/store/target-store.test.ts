@@ -451,7 +451,7 @@ test("writes wait while too many cells are in memory, and go on when they are se
     rig.store.append([put(`k${count}`, 1, "x")]);
     count += 1;
   }
-  expect(count).toBe(8 * 12 * rig.settleCells);
+  expect(count).toBe(3 * rig.generationCells);
   expect(rig.store.admit(100, { punch: true })).toBeUndefined();
   gate.resolve();
   await wait;

@@ -24,7 +24,7 @@ const REQUEST: SettleRequest = {
   storeId: "x" as never,
   granularityBytes: 64,
   spans: [],
-  transactionCells: 1,
+  transactionPages: { usual: 1, smallIndex: 1 },
   snapshots: new Map([[1, [2 as Epoch]]]),
 };
 
@@ -65,7 +65,10 @@ test("ThreadSettler: when the thread ends, calls that run and calls that follow 
   const running = settler.settle(REQUEST);
   end(new Error("out of memory"));
   expect((await expectRejection("UNAVAILABLE", running)).message).toContain("out of memory");
-  await expectRejection("UNAVAILABLE", settler.maintain({ task: { kind: "reclaim" }, snapshots: new Map() }));
+  await expectRejection(
+    "UNAVAILABLE",
+    settler.maintain({ task: { kind: "wake", container: 1 }, snapshots: new Map() }),
+  );
   await settler.close();
 });
 
