@@ -61,7 +61,7 @@ export class EngineContender implements Contender {
   }
 }
 
-async function daosBench(address: string, args: readonly string[]): Promise<BenchOutput> {
+export async function daosBench(address: string, args: readonly string[]): Promise<BenchOutput> {
   const command = [process.execPath, MAIN, "bench", ...args, "--system", address, "--json"];
   const child = Bun.spawn(command, { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
   const [stdout, stderr, status] = await Promise.all([

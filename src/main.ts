@@ -8,17 +8,22 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import packageFile from "../package.json" with { type: "json" };
 import { BUILT_IN_PLUGINS } from "../plugins/registry.ts";
-import type { CommandEnvironment, ServerRole, ServerStartOptions } from "./cli/environment.ts";
+import { listPersistentMemory, type PmemNamespace } from "../plugins/scm/pmdk/namespaces.ts";
+import type { CommandEnvironment, ServerRole, ServerStartOptions, StorageFormatOptions } from "./cli/environment.ts";
 import { runCommandLine } from "./cli/command-line.ts";
 import { runBenchmark } from "./client/benchmark.ts";
 import { connect } from "./client/index.ts";
 import { checkConfiguration, type Configuration, loadConfiguration } from "./engine/configuration.ts";
+import { LOG_LEVELS } from "./engine/configuration-keys.ts";
 import { exampleConfiguration } from "./engine/configuration-example.ts";
-import { startEngine } from "./engine/engine.ts";
+import { type EngineParts, startEngine } from "./engine/engine.ts";
 import { formatListenAddress } from "./engine/listen-address.ts";
 import { loadPlugins } from "./engine/plugin-loader.ts";
 import type { PluginRegistry } from "./engine/plugin-registry.ts";
+import { type ScannedMemory, scanStorage } from "./engine/storage-scan.ts";
 import { standardError, standardInput, standardOutput } from "./world/console.ts";
+import { lightDeviceLamp } from "./world/device-lamp.ts";
+import { hasDirectIo } from "./world/direct-io.ts";
 import { hmacSha256 } from "./world/hmac.ts";
 import { onStopSignal, processUsage, realWorld, spawnThread } from "./world/index.ts";
 import { openSink, openSource } from "./world/local-files.ts";
@@ -37,7 +42,7 @@ function registryOf(references: readonly string[]): Promise<PluginRegistry> {
   return loadPlugins({ builtIn: BUILT_IN_PLUGINS, references, importModule, timers: world.timers });
 }
 
-function configurationOf(options: ServerStartOptions): Configuration {
+function configurationOf(options: Partial<ServerStartOptions>): Configuration {
   const { configPath } = options;
   const path = configPath === undefined ? undefined : resolve(configPath);
   return loadConfiguration({
@@ -63,18 +68,45 @@ function readText(path: string): string {
   }
 }
 
-/** Runs an engine until a signal, a stop request, or a failure. */
-async function startServer(options: ServerStartOptions): Promise<number> {
-  const configuration = configurationOf(options);
-  const engine = await startEngine(configuration, {
+async function engineParts(configuration: Configuration): Promise<EngineParts> {
+  const shown = LOG_LEVELS.indexOf(configuration.logLevel);
+  return {
     world,
     software: `daos ${VERSION}`,
     registry: await registryOf(configuration.plugins),
     hmac: hmacSha256,
     pid: process.pid,
+    persistentMemory: () => listPersistentMemory(world.disk).namespaces,
+    hasDirectIo,
     spawnTarget: (index) => spawnThread(new URL("./target-thread.ts", import.meta.url), `target-${index}`),
+    event: (level, message) => {
+      if (LOG_LEVELS.indexOf(level) > shown) return;
+      void stderr.write(Buffer.from(`daos: ${level}: ${message}\n`)).catch(() => {});
+    },
+    identifyDevice: lightDeviceLamp,
     usage: processUsage,
-  });
+  };
+}
+
+/** Formats by an engine that serves nobody. */
+async function formatStorage({ force, ...options }: StorageFormatOptions): Promise<string> {
+  const configuration = { ...configurationOf(options), listen: { host: "127.0.0.1", port: 0 } };
+  const parts = await engineParts(configuration);
+  const engine = await startEngine(configuration, { ...parts, format: force ? "force" : "required" });
+  await engine.stop();
+  return engine.storage;
+}
+
+function scannedMemory({ name, mode, sizeBytes, device, mount, health }: PmemNamespace): ScannedMemory {
+  const state = [health.state, ...health.problems].join(", ");
+  return { name, mode, sizeBytes, device: device ?? "", mount: mount?.folder ?? "", state };
+}
+
+/** Runs an engine until a signal, a stop request, or a failure. */
+async function startServer(options: ServerStartOptions): Promise<number> {
+  const configuration = configurationOf(options);
+  const engine = await startEngine(configuration, await engineParts(configuration));
+  for (const notice of engine.notices) await stderr.write(Buffer.from(`${notice}\n`));
   const address = formatListenAddress(engine);
   const ready = options.json
     ? JSON.stringify({ ready: true, address, storage: engine.storage, created: engine.created, pid: process.pid })
@@ -89,6 +121,14 @@ async function startServer(options: ServerStartOptions): Promise<number> {
 
 const server: ServerRole = {
   start: startServer,
+  formatStorage,
+  scanStorage: async () =>
+    scanStorage({
+      disk: world.disk,
+      root: "/",
+      plugins: (await registryOf([])).list(),
+      persistentMemory: () => listPersistentMemory(world.disk).namespaces.map(scannedMemory),
+    }),
   checkConfiguration: (text, path) => checkConfiguration(text, path, availableParallelism()).problems ?? [],
   exampleConfiguration,
   localPlugins: async () => (await registryOf([])).list(),

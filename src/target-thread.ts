@@ -42,4 +42,7 @@ serveThreadCalls<TargetCalls>(parentThread(), {
   destroyContainer: (container) => target.destroyContainer(container),
   setQuota: (quota) => target.setQuota(quota),
   counters: () => target.counters(),
+  device: () => target.device(),
+  deviceFault: () => target.deviceFault(),
+  markDevice: (reason) => target.markDevice(reason),
 });

@@ -10,6 +10,7 @@ import type { KeyValue } from "../contracts/key-value.ts";
 import type {
   ContainerDescription,
   ContainerType,
+  DeviceDescription,
   EngineMetricsReply,
   PluginListReply,
   PoolDescription,
@@ -34,6 +35,14 @@ export interface SystemAccess {
   query(options: SignalOption): Promise<SystemQueryReply>;
   metrics(options: SignalOption): Promise<EngineMetricsReply>;
   plugins(options: SignalOption): Promise<PluginListReply["plugins"]>;
+  devices(options: SignalOption): Promise<readonly DeviceDescription[]>;
+  setDeviceFaulty(device: string, options: SignalOption & { readonly force: boolean }): Promise<DeviceDescription>;
+  replaceDevice(
+    device: string,
+    successor: string,
+    options: SignalOption & { readonly force: boolean },
+  ): Promise<DeviceDescription>;
+  identifyDevice(device: string, options: SignalOption): Promise<DeviceDescription>;
   stop(options: SignalOption): Promise<void>;
   listPools(options: SignalOption): Promise<readonly PoolDescription[]>;
   createPool(

@@ -6,6 +6,7 @@
 import type { BenchmarkOptions, BenchmarkResult } from "../client/benchmark.ts";
 import type { World } from "../contracts/world.ts";
 import type { ConfigurationProblem } from "../engine/configuration.ts";
+import type { StorageScan } from "../engine/storage-scan.ts";
 import type { PluginListReply } from "../format/operations.ts";
 import type { ConnectOptions, SystemAccess } from "./client-access.ts";
 
@@ -58,10 +59,17 @@ export interface ServerStartOptions {
   readonly signal: AbortSignal;
 }
 
+/** What `daos storage format` was told. */
+export type StorageFormatOptions = Omit<ServerStartOptions, "listen" | "json" | "signal"> & { readonly force: boolean };
+
 /** The server role, as src/main.ts wires it. */
 export interface ServerRole {
   /** Runs an engine until it is stopped; resolves with the exit status. Rejects with DaosError when it cannot start. */
   start(options: ServerStartOptions): Promise<number>;
+  /** Makes storage and stops; resolves with its folder. Rejects with ALREADY_EXISTS when it holds something. */
+  formatStorage(options: StorageFormatOptions): Promise<string>;
+  /** The storage of this machine. */
+  scanStorage(): Promise<StorageScan>;
   /** Checks a configuration file's text; an empty array means that it is valid. `path` is as the user wrote it. */
   checkConfiguration(text: string, path: string): readonly ConfigurationProblem[];
   /** A commented configuration file. */

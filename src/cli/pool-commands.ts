@@ -3,7 +3,7 @@
  * and prints.
  */
 import { formatSize } from "../base/size.ts";
-import type { PoolDescription, Properties } from "../format/operations.ts";
+import type { PoolDescription, Properties, TierSpace } from "../format/operations.ts";
 import { labelArgument, propertiesArgument, propertiesFrom, sizeArgument } from "./arguments.ts";
 import { command, commandGroup } from "./command.ts";
 import { POOL_ARGUMENT } from "./container-arguments.ts";
@@ -135,7 +135,7 @@ export const POOL_COMMANDS = commandGroup("Pools: slices of the system's space",
 /** A pool's object in JSON; docs/cli.md promises these names. */
 function poolJson(pool: PoolDescription): object {
   const { id, label, state, sizeBytes, usedBytes, scmUsedBytes, nvmeUsedBytes, containers, targets, createdAt } = pool;
-  const { properties } = pool;
+  const { scm, log, nvme, properties } = pool;
   return {
     id,
     label,
@@ -144,6 +144,9 @@ function poolJson(pool: PoolDescription): object {
     usedBytes,
     scmUsedBytes,
     nvmeUsedBytes,
+    scm: scm ?? null,
+    log: log ?? null,
+    nvme: nvme ?? null,
     containers,
     targets,
     createdAt,
@@ -161,11 +164,20 @@ function poolText(pool: PoolDescription): string {
     ["Used", used],
     ["  SCM", formatSize(pool.scmUsedBytes)],
     ["  NVMe", formatSize(pool.nvmeUsedBytes)],
+    ["SCM tier", tierText(pool.scm)],
+    ["  log", tierText(pool.log)],
+    ["NVMe tier", tierText(pool.nvme)],
     ["Containers", String(pool.containers)],
     ["Targets", String(pool.targets)],
     ["Created", pool.createdAt],
     ...userAttributes(pool.properties),
   ]);
+}
+
+function tierText(tier: TierSpace | undefined): string {
+  if (tier === undefined) return "not told";
+  const { totalBytes, usedBytes, freeBytes } = tier;
+  return `${formatSize(usedBytes)} of ${formatSize(totalBytes)} used by all pools, ${formatSize(freeBytes)} free`;
 }
 
 function userAttributes(properties: Properties): [string, string][] {

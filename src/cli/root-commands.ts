@@ -9,7 +9,8 @@ import { KV_COMMANDS } from "./kv-commands.ts";
 import { OBJECT_COMMANDS } from "./object-commands.ts";
 import { POOL_COMMANDS } from "./pool-commands.ts";
 import { SERVER_COMMANDS } from "./server-commands.ts";
-import { ADMIN_COMMANDS, STORAGE_COMMANDS, SYSTEM_COMMANDS } from "./system-commands.ts";
+import { STORAGE_COMMANDS } from "./storage-commands.ts";
+import { ADMIN_COMMANDS, SYSTEM_COMMANDS } from "./system-commands.ts";
 
 export const ROOT = commandGroup("daos: a distributed asynchronous object store", {
   server: SERVER_COMMANDS,

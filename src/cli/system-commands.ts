@@ -1,10 +1,10 @@
 /**
- * `daos admin system ...`, `daos admin storage ...` and their short forms: what the system is made of, and how full
- * its tiers are.
+ * `daos admin system ...` and its short form: what the system is made of, and how full its tiers are.
  */
 import { formatSize } from "../base/size.ts";
-import type { EngineMetricsReply, SystemQueryReply } from "../format/operations.ts";
+import type { SystemQueryReply } from "../format/operations.ts";
 import { command, commandGroup } from "./command.ts";
+import { STORAGE_COMMANDS } from "./storage-commands.ts";
 import { formatDuration, formatPercent, formatRecord, formatTable, printable } from "./table.ts";
 
 const query = command({
@@ -17,62 +17,11 @@ const query = command({
   },
 });
 
-const storageQuery = command({
-  summary: "Show how full the tiers of each target are",
-  examples: ["daos storage query"],
-  arguments: {},
-  async run(_values, session) {
-    const tiers = tiersOf(await (await session.system()).metrics(session.cancelable));
-    if (session.output.json) {
-      await session.output.list(tiers, (tier) => tier, String);
-      return;
-    }
-    const rows = tiers.map(({ target, tier, totalBytes, usedBytes }) => [
-      String(target),
-      tier,
-      formatSize(totalBytes),
-      formatSize(usedBytes),
-      formatSize(totalBytes - usedBytes),
-      formatPercent(usedBytes, totalBytes),
-    ]);
-    await session.output.text(formatTable(TIER_COLUMNS, rows));
-  },
-});
-
-const TIER_COLUMNS = [
-  { title: "Target", align: "right" },
-  { title: "Tier" },
-  { title: "Size", align: "right" },
-  { title: "Used", align: "right" },
-  { title: "Free", align: "right" },
-  { title: "Full", align: "right" },
-] as const;
-
 export const SYSTEM_COMMANDS = commandGroup("The system and its engines", { query });
-export const STORAGE_COMMANDS = commandGroup("The storage tiers of the targets", { query: storageQuery });
 export const ADMIN_COMMANDS = commandGroup("Administration of a system", {
   system: SYSTEM_COMMANDS,
   storage: STORAGE_COMMANDS,
 });
-
-interface TierUse {
-  readonly target: number;
-  readonly tier: "SCM" | "NVMe";
-  readonly totalBytes: number;
-  readonly usedBytes: number;
-}
-
-/** Two tiers a target, in the order of the targets. */
-function tiersOf(metrics: EngineMetricsReply): TierUse[] {
-  return metrics.targets.flatMap((counters, index) => {
-    const target = counters["index"] ?? index;
-    const { scmTotalBytes = 0, scmUsedBytes = 0, nvmeTotalBytes = 0, nvmeUsedBytes = 0 } = counters;
-    return [
-      { target, tier: "SCM" as const, totalBytes: scmTotalBytes, usedBytes: scmUsedBytes },
-      { target, tier: "NVMe" as const, totalBytes: nvmeTotalBytes, usedBytes: nvmeUsedBytes },
-    ];
-  });
-}
 
 /** A system's object in JSON; docs/cli.md promises these names. */
 export function systemJson(reply: SystemQueryReply): object {

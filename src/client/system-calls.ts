@@ -11,6 +11,11 @@ import {
   type ContainerOpenReply,
   type ContainerReference,
   type ContainerSetPropertiesArguments,
+  type DeviceDescription,
+  type DeviceQueryReply,
+  type DeviceReference,
+  type DeviceReplaceArguments,
+  type DeviceSetFaultyArguments,
   type EngineMetricsReply,
   Opcode,
   type PluginListReply,
@@ -37,8 +42,27 @@ interface CallOptions {
 
 const MAP_SHAPE: ReplyShape = { version: "count", targets: "list" };
 const ADDRESS_SHAPE: ReplyShape = { index: "count", host: "text", port: "count" };
-const POOL_SHAPE: ReplyShape = { id: "text", label: "text", state: "text", sizeBytes: "count", properties: "map" };
+const POOL_SHAPE: ReplyShape = {
+  id: "text",
+  label: "text",
+  state: "text",
+  sizeBytes: "count",
+  scm: "map?",
+  log: "map?",
+  nvme: "map?",
+  properties: "map",
+};
 const CONTAINER_SHAPE: ReplyShape = { id: "text", label: "text", type: "text", pool: "text", properties: "map" };
+const DEVICE_SHAPE: ReplyShape = {
+  id: "text",
+  plugin: "text",
+  path: "text",
+  targets: "list",
+  state: "text",
+  reason: "text",
+  totalBytes: "count",
+  usedBytes: "count",
+};
 const SNAPSHOT_SHAPE: ReplyShape = { name: "text", epoch: "count", createdAt: "text" };
 const PROPERTIES_SHAPE: ReplyShape = { properties: "map" };
 
@@ -65,6 +89,24 @@ export class SystemCalls {
     const shape: ReplyShape = { plugins: "list" };
     const reply = await this.#read<PluginListReply>(Opcode.pluginList, "plugin list", {}, shape, options);
     return checkList(reply.plugins, "plugin list", { kind: "text", name: "text", state: "text" });
+  }
+
+  async queryDevices(options: CallOptions): Promise<readonly DeviceDescription[]> {
+    const shape: ReplyShape = { devices: "list" };
+    const reply = await this.#read<DeviceQueryReply>(Opcode.deviceQuery, "storage query", {}, shape, options);
+    return checkList(reply.devices, "storage query", DEVICE_SHAPE);
+  }
+
+  setDeviceFaulty(args: DeviceSetFaultyArguments, options: CallOptions): Promise<DeviceDescription> {
+    return this.#change(Opcode.deviceSetFaulty, "storage set-faulty", args, DEVICE_SHAPE, options);
+  }
+
+  replaceDevice(args: DeviceReplaceArguments, options: CallOptions): Promise<DeviceDescription> {
+    return this.#change(Opcode.deviceReplace, "storage replace", args, DEVICE_SHAPE, options);
+  }
+
+  identifyDevice(args: DeviceReference, options: CallOptions): Promise<DeviceDescription> {
+    return this.#read(Opcode.deviceIdentify, "storage identify", args, DEVICE_SHAPE, options);
   }
 
   async stopServer(options: CallOptions): Promise<void> {

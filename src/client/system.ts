@@ -3,6 +3,7 @@
  * that is opened through it.
  */
 import type {
+  DeviceDescription,
   EngineMetricsReply,
   PluginListReply,
   PoolDescription,
@@ -25,6 +26,10 @@ export interface PoolCreateOptions extends SignalOptions {
   readonly properties?: Properties;
 }
 
+export interface DeviceChangeOptions extends SignalOptions {
+  readonly force: boolean;
+}
+
 export class System {
   readonly #parts: SystemParts;
   readonly #sessions = new Set<ContainerSession>();
@@ -45,6 +50,27 @@ export class System {
 
   async plugins(options: SignalOptions = {}): Promise<PluginListReply["plugins"]> {
     return this.#parts.calls.listPlugins(options);
+  }
+
+  /** The engine's block devices and how they do. */
+  async devices(options: SignalOptions = {}): Promise<readonly DeviceDescription[]> {
+    return this.#parts.calls.queryDevices(options);
+  }
+
+  /** Takes a device out of service; BUSY without `force`, for there is one copy of its data. */
+  async setDeviceFaulty(device: string, options: DeviceChangeOptions): Promise<DeviceDescription> {
+    return this.#parts.calls.setDeviceFaulty({ device, force: options.force }, { signal: options.signal });
+  }
+
+  /** The same id twice: back into service. Else the device that takes its place, empty, at the next start. */
+  async replaceDevice(device: string, successor: string, options: DeviceChangeOptions): Promise<DeviceDescription> {
+    const { force, signal } = options;
+    return this.#parts.calls.replaceDevice({ device, successor, force }, { signal });
+  }
+
+  /** Lights the device's lamp; UNSUPPORTED where it has none. */
+  async identifyDevice(device: string, options: SignalOptions = {}): Promise<DeviceDescription> {
+    return this.#parts.calls.identifyDevice({ device }, options);
   }
 
   /** Asks the engine to stop in good order; resolves when it has said that it will. */

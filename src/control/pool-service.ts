@@ -19,7 +19,9 @@ import type {
   PoolReference,
   PoolSetPropertiesArguments,
   PropertiesReply,
+  TierSpace,
 } from "../format/operations.ts";
+import type { StoreSpace } from "../store/cell.ts";
 import type { Catalogue } from "./catalogue.ts";
 import type { ContainerRemoval } from "./container-removal.ts";
 import {
@@ -78,7 +80,7 @@ export class PoolService {
         result: undefined,
       };
     });
-    return this.#describe(record, []);
+    return this.#describe(record, [], await this.#parts.targets.space());
   }
 
   async list(args: PoolListArguments): Promise<PoolListReply> {
@@ -133,7 +135,7 @@ export class PoolService {
       };
       return this.#replace(pool, record);
     });
-    if (size !== undefined) await this.#quotas.refresh(id);
+    if (size !== undefined || "data_threshold" in changed) await this.#quotas.refresh(id);
     return this.getProperties({ pool: id });
   }
 
@@ -227,10 +229,14 @@ export class PoolService {
     const { records, targets } = this.#parts;
     const containers = await records.all("container", containerPrefix(record.id));
     const usage = await targets.usage(containers.map((container) => container.record.number));
-    return this.#describe(record, [...usage.values()]);
+    return this.#describe(record, [...usage.values()], await targets.space());
   }
 
-  #describe(record: PoolRecord, usage: readonly { scmBytes: number; nvmeBytes: number }[]): PoolDescription {
+  #describe(
+    record: PoolRecord,
+    usage: readonly { scmBytes: number; nvmeBytes: number }[],
+    space: StoreSpace,
+  ): PoolDescription {
     const scmUsedBytes = usage.reduce((sum, used) => sum + used.scmBytes, 0);
     const nvmeUsedBytes = usage.reduce((sum, used) => sum + used.nvmeBytes, 0);
     return {
@@ -241,12 +247,19 @@ export class PoolService {
       usedBytes: scmUsedBytes + nvmeUsedBytes,
       scmUsedBytes,
       nvmeUsedBytes,
+      scm: tierSpace(space.scmTotalBytes, space.scmUsedBytes),
+      log: tierSpace(space.logTotalBytes, space.logUsedBytes),
+      nvme: tierSpace(space.nvmeTotalBytes, space.nvmeUsedBytes),
       containers: record.containers,
       targets: this.#parts.map().targets.length,
       createdAt: isoTime(record.createdAtMs),
       properties: describeProperties("pool", { label: record.label, size: record.sizeBytes }, record.properties),
     };
   }
+}
+
+function tierSpace(totalBytes: number, usedBytes: number): TierSpace {
+  return { totalBytes, usedBytes, freeBytes: Math.max(0, totalBytes - usedBytes) };
 }
 
 function exists(label: string): DaosError {

@@ -32,6 +32,14 @@ export interface TargetControl {
    * Durable when resolved. No error when it is not there, or not open.
    */
   destroyContainer(container: number): Promise<void>;
-  /** The containers of the pool may together take this much. Replaces what was set; no containers: forget the pool. */
-  setQuota(pool: string, sizeBytes: number, containers: readonly number[]): Promise<void>;
+  /**
+   * The containers of the pool may together take this much, and write values up to the threshold to SCM. Replaces what was
+   * set; no containers: forget the pool.
+   */
+  setQuota(
+    pool: string,
+    sizeBytes: number,
+    containers: readonly number[],
+    thresholdBytes: number | "auto",
+  ): Promise<void>;
 }

@@ -27,12 +27,13 @@ listen: 127.0.0.1:10001
 
 # Storage class memory: the log, the index and small values.
 scm:
-  # Plugin of kind scm; \`daos server plugins\` lists them. Fixed at format.
+  # Plugin of kind scm; \`daos server plugins\` lists them. Fixed at format. auto takes the best that serves here: pmdk on
+  # persistent memory, else ram where io_uring can be had, else file.
   # Environment: DAOS_SCM_PLUGIN
-  plugin: file
+  plugin: auto
 
   # Size on this engine, shared equally by its targets. Fixed at format. A quarter of it is the log, at most 256 MiB a
-  # target, which the file plugin keeps in memory too. When left out: 4 GiB, or 20 % of what is free when that is less.
+  # target, which file and ram keep in memory too. When left out: 4 GiB, or 20 % of what is free when that is less.
   # Environment: DAOS_SCM_SIZE   flag: --scm-size
   # size: 4GiB
 
@@ -41,9 +42,9 @@ scm:
 
 # NVMe tier: bulk data.
 nvme:
-  # Plugin of kind block-device. Fixed at format.
+  # Plugin of kind block-device. Fixed at format. auto takes uring where io_uring can be had, else file.
   # Environment: DAOS_NVME_PLUGIN
-  plugin: file
+  plugin: auto
 
   # Size on this engine, shared equally by its targets. Fixed at format.
   # When left out: 16 GiB, or 60 % of what is free when that is less.
@@ -52,6 +53,13 @@ nvme:
 
   # Settings of that plugin.
   config: {}
+
+  # Several devices instead of one plugin, with path or config each; targets take them in turn. Fixed at format.
+  # devices: [{ plugin: file, path: /mnt/nvme0 }, { plugin: file, path: /mnt/nvme1 }]
+
+  # When a device counts as faulty: after so many errors, failed checksums, or operations in a row over max_latency_ms.
+  # An operation over timeout_ms is given up, and the device with it.
+  faulty: { enable: true, max_io_errs: 10, max_csum_errs: 4294967295, max_latency_ms: 5000, timeout_ms: 30000 }
 
 # Pools, containers and snapshots.
 meta_store:

@@ -6,6 +6,8 @@ import { z } from "zod";
 import { labelPattern } from "../base/label.ts";
 import { MAX_ENGINE_TARGETS, MAX_LABEL_BYTES } from "../base/limits.ts";
 import { parseSize } from "../base/size.ts";
+import { deviceListSchema } from "./device-configuration.ts";
+import { faultSettingsSchema } from "./device-faults.ts";
 import { parseListenAddress } from "./listen-address.ts";
 
 export const LOG_LEVELS = ["error", "warn", "info", "debug"] as const;
@@ -27,6 +29,9 @@ export interface ConfigurationKey {
   /** The value in an environment variable's text. */
   readonly fromText: (text: string) => unknown;
 }
+
+/** Stands for the best plugin that serves on this machine (plugin-choice.ts). */
+export const AUTO_PLUGIN = "auto";
 
 const asText = (text: string): unknown => text;
 const asList = (text: string): unknown =>
@@ -64,8 +69,8 @@ function tierKeys(tier: "scm" | "nvme", kind: string, sizeDefault: string, words
       path: `${tier}.plugin`,
       environment: `${environment}_PLUGIN`,
       expected: PLUGIN_EXPECTED,
-      defaultText: "file",
-      description: `Plugin of kind ${kind} that holds ${words}. Fixed at format.`,
+      defaultText: AUTO_PLUGIN,
+      description: `Plugin of kind ${kind} that holds ${words}; auto takes the best that serves here. Fixed at format.`,
       schema: pluginName,
       fromText: asText,
     },
@@ -134,6 +139,25 @@ export const CONFIGURATION_KEYS: readonly ConfigurationKey[] = [
   },
   ...tierKeys("scm", "scm", "4 GiB, or 20 % of what is free when that is less", "the log, the index and small values"),
   ...tierKeys("nvme", "block-device", "16 GiB, or 60 % of what is free when that is less", "bulk data"),
+  {
+    path: "nvme.devices",
+    environment: undefined,
+    expected: "a list of devices, each with plugin and config, or class and bdev_list",
+    defaultText: "one device of nvme.plugin",
+    description:
+      "Devices of this tier, instead of nvme.plugin. Targets take them in turn. Number and plugins are fixed at format.",
+    schema: deviceListSchema,
+    fromText: asText,
+  },
+  {
+    path: "nvme.faulty",
+    environment: undefined,
+    expected: "enable, max_io_errs, max_csum_errs, max_latency_ms, timeout_ms",
+    defaultText: "10 errors, 16 operations over 5 s in a row, 30 s for one",
+    description: "When a device counts as faulty; docs/admin.md explains each.",
+    schema: faultSettingsSchema,
+    fromText: asText,
+  },
   {
     path: "meta_store.plugin",
     environment: "DAOS_META_STORE_PLUGIN",

@@ -10,7 +10,9 @@ import { GIB, MIN_TARGET_NVME_BYTES, MIN_TARGET_SCM_BYTES } from "../base/limits
 import { formatSize } from "../base/size.ts";
 import { didYouMean } from "../base/suggestion.ts";
 import { readConfigurationFile } from "./configuration-file.ts";
-import { type ConfigurationKey, CONFIGURATION_KEYS, type LogLevel } from "./configuration-keys.ts";
+import { type DeviceConfiguration, MAX_DEVICES } from "./device-configuration.ts";
+import { DEFAULT_FAULT_SETTINGS, type FaultSettings } from "./device-faults.ts";
+import { AUTO_PLUGIN, type ConfigurationKey, CONFIGURATION_KEYS, type LogLevel } from "./configuration-keys.ts";
 import { isLoopback, type ListenAddress, parseListenAddress } from "./listen-address.ts";
 
 export interface PluginConfiguration {
@@ -23,6 +25,12 @@ export interface TierConfiguration extends PluginConfiguration {
   readonly sizeBytes: number;
 }
 
+export interface NvmeConfiguration extends TierConfiguration {
+  /** At least one; target n is served by device n modulo their number. */
+  readonly devices: readonly DeviceConfiguration[];
+  readonly faults: FaultSettings;
+}
+
 export interface Configuration {
   readonly name: string;
   readonly listen: ListenAddress;
@@ -30,7 +38,7 @@ export interface Configuration {
   readonly storage: string;
   readonly targets: number;
   readonly scm: TierConfiguration;
-  readonly nvme: TierConfiguration;
+  readonly nvme: NvmeConfiguration;
   readonly metaStore: PluginConfiguration;
   /** Absolute paths or package names. */
   readonly plugins: readonly string[];
@@ -206,15 +214,11 @@ function assemble(gathering: Gathering, { environment, cores, workingFolder }: C
     storage: absolute(gathering.get("storage", `${dataHome}/daos`), "storage"),
     targets,
     scm: {
-      plugin: gathering.get("scm.plugin", "file"),
+      plugin: gathering.get("scm.plugin", AUTO_PLUGIN),
       sizeBytes: gathering.get("scm.size", DEFAULT_SCM_BYTES),
       config: gathering.get("scm.config", {}),
     },
-    nvme: {
-      plugin: gathering.get("nvme.plugin", "file"),
-      sizeBytes: gathering.get("nvme.size", DEFAULT_NVME_BYTES),
-      config: gathering.get("nvme.config", {}),
-    },
+    nvme: nvmeOf(gathering),
     metaStore: {
       plugin: gathering.get("meta_store.plugin", "sqlite"),
       config: gathering.get("meta_store.config", {}),
@@ -223,6 +227,19 @@ function assemble(gathering: Gathering, { environment, cores, workingFolder }: C
     allowInsecure: gathering.get("transport_config.allow_insecure", false),
     logLevel: gathering.get<LogLevel>("log_level", "info"),
     given: new Set(gathering.values.keys()),
+  };
+}
+
+function nvmeOf(gathering: Gathering): NvmeConfiguration {
+  const plugin = gathering.get("nvme.plugin", AUTO_PLUGIN);
+  const config = gathering.get<PluginConfiguration["config"]>("nvme.config", {});
+  const devices = gathering.get<readonly DeviceConfiguration[]>("nvme.devices", [{ plugin, config }]);
+  return {
+    plugin: devices[0]!.plugin,
+    sizeBytes: gathering.get("nvme.size", DEFAULT_NVME_BYTES),
+    config: devices[0]!.config,
+    devices,
+    faults: gathering.get("nvme.faulty", DEFAULT_FAULT_SETTINGS),
   };
 }
 
@@ -238,6 +255,14 @@ function checkMeaning(gathering: Gathering, configuration: Configuration): void 
   }
   if (listen.port > 0 && listen.port + targets > 0xffff) {
     gathering.reject("listen", `no ports are left above ${listen.port} for ${targets} targets. Use a lower port`);
+  }
+  for (const other of ["nvme.plugin", "nvme.config"]) {
+    if (!gathering.values.has("nvme.devices") || !gathering.values.has(other)) continue;
+    gathering.reject(other, "nvme.devices says it for each device. Leave one of them out");
+  }
+  if (nvme.devices.length > targets) {
+    const state = `${nvme.devices.length} devices for ${targets} target(s): some would serve none`;
+    gathering.reject("nvme.devices", `${state}. Have at least as many targets, at most ${MAX_DEVICES} devices`);
   }
   const least = [
     ["scm.size", scm.sizeBytes, MIN_TARGET_SCM_BYTES],

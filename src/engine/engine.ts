@@ -20,8 +20,22 @@ import { RpcServer } from "../rpc/server.ts";
 import type { StorageSuperblock } from "../format/storage-superblock.ts";
 import { type Configuration, targetPort } from "./configuration.ts";
 import { ManagementService } from "./management-service.ts";
+import { devicePathOf } from "./device-configuration.ts";
+import type { TargetDeviceSettings } from "./device-opening.ts";
+import { DeviceService, type EngineEvent } from "./device-service.ts";
+import { DeviceTable } from "./device-table.ts";
+import { choosePlugins, type MemoryNamespace, type PluginChoice } from "./plugin-choice.ts";
 import type { PluginRegistry } from "./plugin-registry.ts";
-import { markReady, metaFolder, openStorageFolder, type OpenStorage, targetFolder } from "./storage-folder.ts";
+import {
+  formattedSuperblock,
+  markReady,
+  metaFolder,
+  openStorageFolder,
+  type OpenStorage,
+  type OpenStorageOptions,
+  saveSuperblock,
+  targetFolder,
+} from "./storage-folder.ts";
 import type { TargetCalls, TargetSettings } from "./target-calls.ts";
 import { Targets } from "./targets.ts";
 import { ThreadCaller } from "./thread-call.ts";
@@ -29,6 +43,8 @@ import { ThreadCaller } from "./thread-call.ts";
 /** The pool map's version: one engine's targets never change. */
 const MAP_VERSION = 1;
 const STOP_GRACE_MS = 2_000;
+/** Of the one engine that a system has. */
+const RANK = 0;
 /** The log takes a quarter of a target's SCM, at most this; the settled index has the rest. */
 export const MAX_LOG_BYTES = 128 * MIB;
 const LOG_UNIT_BYTES = 1 * MIB;
@@ -41,6 +57,16 @@ export interface EngineParts {
   readonly hmac: Hmac;
   readonly pid: number;
   readonly spawnTarget: (index: number) => Thread;
+  /** Persistent memory of this machine, for the choice of plugins; none unless given. */
+  readonly persistentMemory?: () => readonly MemoryNamespace[];
+  /** Whether files of this folder can be read and written past the page cache; not so unless given. */
+  readonly hasDirectIo?: (folder: string) => boolean;
+  /** Hears what happens to the devices while the engine runs. */
+  readonly event?: EngineEvent;
+  /** Lights the lamp of a device; without it there is none. */
+  readonly identifyDevice?: (path: string) => Promise<void>;
+  /** See OpenStorageOptions.format; `force` also overwrites what the devices hold. */
+  readonly format?: NonNullable<OpenStorageOptions["format"]>;
   readonly usage: () => { cpuUserUs: number; cpuSystemUs: number; residentBytes: number };
 }
 
@@ -51,6 +77,8 @@ export interface Engine {
   /** The storage was formatted by this start. */
   readonly created: boolean;
   readonly resumed: ResumeReport;
+  /** What the admin should know about the media of the targets, one line each. */
+  readonly notices: readonly string[];
   /** Resolves when the engine has stopped; rejects when it ended because something failed. */
   readonly ended: Promise<void>;
   /** Finishes what runs, settles and closes. Resolves as `ended` does. */
@@ -69,7 +97,7 @@ export async function startEngine(configuration: Configuration, parts: EnginePar
 }
 
 class EngineStartup {
-  readonly #configuration: Configuration;
+  #configuration: Configuration;
   readonly #parts: EngineParts;
   readonly #startedAtNs: number;
   readonly #threads: Thread[] = [];
@@ -86,14 +114,20 @@ class EngineStartup {
 
   async run(): Promise<Engine> {
     const { world, registry, hmac, pid, software } = this.#parts;
-    const { scm, nvme, metaStore: meta, storage: folder } = this.#configuration;
     const { clock, random, disk } = world;
+    const choice = this.#choosePlugins();
+    this.#configuration = choice.configuration;
+    const { scm, nvme, metaStore: meta, storage: folder } = this.#configuration;
     await configured(registry.check("scm", scm.plugin, scm.config));
-    await configured(registry.check("block-device", nvme.plugin, nvme.config));
+    for (const { plugin, config } of nvme.devices) await configured(registry.check("block-device", plugin, config));
     const metaProvider = await configured(registry.provider("meta-store", meta.plugin, meta.config));
     disk.makeFolder(folder);
     this.#lock = disk.lockFolder(folder);
-    const storage = openStorageFolder(disk, this.#configuration, { id: newUuid(random), nowMs: clock.wallMs() });
+    const storage = openStorageFolder(disk, this.#configuration, {
+      newId: () => newUuid(random),
+      nowMs: clock.wallMs(),
+      ...(this.#parts.format !== undefined && { format: this.#parts.format }),
+    });
     const { superblock, format } = storage;
     const metaStore = await metaProvider.open(world, { folder: metaFolder(folder) });
     this.#metaStore = metaStore;
@@ -108,7 +142,7 @@ class EngineStartup {
       this.#fail = reject;
     });
     failed.catch(() => {});
-    const { targets, map } = await this.#startTargets(storage, capabilityKeyOf(system), failed);
+    const { targets, map, notices, table } = await this.#startTargets(storage, capabilityKeyOf(system), failed);
     const facts = { software, storage: folder, pid, startedAtNs: this.#startedAtNs };
     const interfaces = await Promise.all(
       registry.available("interface").map((name) => registry.provider("interface", name)),
@@ -126,8 +160,23 @@ class EngineStartup {
       containerTypes,
     });
     const resumed = await control.resume();
-    if (format) markReady(disk, folder, superblock);
-    return this.#serve(control, targets, { created: format, resumed }, failed);
+    if (format) table.adopt(markReady(disk, folder, table.superblock));
+    const devices = this.#deviceService(table, targets);
+    notices.unshift(choice.notice);
+    return this.#serve({ control, targets, devices }, { created: format, resumed, notices }, failed);
+  }
+
+  /** Looks only: what it reads of a storage that another engine is making is compared again under the lock. */
+  #choosePlugins(): PluginChoice {
+    const { world, registry, format, persistentMemory = () => [], hasDirectIo = () => false } = this.#parts;
+    const { storage } = this.#configuration;
+    return choosePlugins(this.#configuration, {
+      superblock: format === "force" ? undefined : formattedSuperblock(world.disk, storage),
+      available: (kind) => registry.available(kind),
+      reason: (kind, name) => registry.list().find((known) => known.kind === kind && known.name === name)?.reason,
+      persistentMemory: persistentMemory(),
+      hasDirectIo: () => hasDirectIo(storage),
+    });
   }
 
   /** Undoes a start that failed half way; what cannot be undone is left to the next start, which replays. */
@@ -142,8 +191,9 @@ class EngineStartup {
     storage: OpenStorage,
     capabilityKey: Uint8Array,
     failed: Promise<never>,
-  ): Promise<{ targets: Targets; map: PoolMap }> {
+  ): Promise<{ targets: Targets; map: PoolMap; notices: string[]; table: DeviceTable }> {
     const { world, spawnTarget } = this.#parts;
+    const { storage: folder } = this.#configuration;
     const callers = Array.from({ length: storage.superblock.targets }, (_value, index) => {
       const thread = spawnTarget(index);
       this.#threads.push(thread);
@@ -156,11 +206,60 @@ class EngineStartup {
     );
     const ready = await Promise.race([Promise.all(starts), failed]);
     const addresses = ready.map(({ host, port }, index) => ({ index, host, port }));
-    return { targets: new Targets(callers, world.clock), map: { version: MAP_VERSION, targets: addresses } };
+    const notices = ready.flatMap((target, index) => target.notices.map((notice) => `target ${index}: ${notice}`));
+    const speed = ready.map((target) => target.speed).find((measured) => measured !== undefined);
+    const { superblock } = storage;
+    const table = new DeviceTable(speed === undefined ? superblock : { ...superblock, speed }, (changed) =>
+      saveSuperblock(world.disk, folder, changed),
+    );
+    if (superblock.devices.some(({ successor }) => successor !== undefined)) table.completeSuccession();
+    const targets = new Targets(callers, world.clock, world.timers, table.superblock.speed);
+    return { targets, map: { version: MAP_VERSION, targets: addresses }, notices, table };
+  }
+
+  #deviceService(table: DeviceTable, targets: Targets): DeviceService {
+    const { event = () => {}, identifyDevice = noLamp, world } = this.#parts;
+    const service = new DeviceService({
+      table,
+      targets,
+      event,
+      configured: this.#configuration.nvme.devices,
+      rank: RANK,
+      newId: () => newUuid(world.random),
+      identify: identifyDevice,
+    });
+    service.watch();
+    return service;
+  }
+
+  #deviceSettings({ superblock, format }: OpenStorage, target: number): TargetDeviceSettings {
+    const { devices, faults } = this.#configuration.nvme;
+    const index = superblock.devices.findIndex(({ targets }) => targets.includes(target));
+    const device = superblock.devices[index]!;
+    const isNew = device.successor !== undefined;
+    return {
+      owner: {
+        system: superblock.id as Uuid,
+        systemName: superblock.system,
+        engine: superblock.engine as Uuid,
+        rank: RANK,
+        device: (device.successor ?? device.id) as Uuid,
+        targets: device.targets,
+        target,
+      },
+      name: devicePathOf(devices[index]!) ?? `${device.plugin} of ${targetFolder(this.#configuration.storage, target)}`,
+      isLabelled: device.labelled || isNew,
+      isNew,
+      force: this.#parts.format === "force" && format,
+      fault: isNew ? "" : device.reason,
+      mayBeAbsent: superblock.devices.length > 1,
+      faults,
+    };
   }
 
   #targetSettings({ superblock, format }: OpenStorage, index: number, capabilityKey: Uint8Array): TargetSettings {
     const { listen, scm, nvme, plugins, storage } = this.#configuration;
+    const device = nvme.devices[superblock.devices.findIndex(({ targets }) => targets.includes(index))]!;
     const logBytes = logSize(superblock);
     return {
       index,
@@ -169,7 +268,8 @@ class EngineStartup {
       host: listen.host,
       port: targetPort(this.#configuration, index),
       scm: { plugin: scm.plugin, sizeBytes: logBytes, config: scm.config },
-      nvme: { plugin: nvme.plugin, sizeBytes: superblock.nvme.targetSizeBytes, config: nvme.config },
+      nvme: { plugin: device.plugin, sizeBytes: superblock.nvme.targetSizeBytes, config: device.config },
+      device: this.#deviceSettings({ superblock, format }, index),
       indexBytes: superblock.scm.targetSizeBytes - logBytes,
       plugins,
       capabilityKey,
@@ -179,12 +279,12 @@ class EngineStartup {
   }
 
   #serve(
-    control: ControlPlane,
-    targets: Targets,
-    started: { readonly created: boolean; readonly resumed: ResumeReport },
+    serving: { readonly control: ControlPlane; readonly targets: Targets; readonly devices: DeviceService },
+    started: Pick<Engine, "created" | "resumed" | "notices">,
     failed: Promise<never>,
   ): Engine {
     const { world, registry, software } = this.#parts;
+    const { control, targets, devices } = serving;
     const {
       listen: { host, port },
       storage,
@@ -196,6 +296,7 @@ class EngineStartup {
     });
     const handler = new ManagementService({
       control,
+      devices,
       plugins: () => registry.list(),
       metrics: () => this.#metrics(targets),
       stop: requestStop,
@@ -237,6 +338,11 @@ class EngineStartup {
       targets: counters.map((counter, index) => ({ ...counter, ...spaces[index]! })),
     };
   }
+}
+
+function noLamp(path: string): Promise<never> {
+  const state = "this program cannot reach its lamp";
+  return Promise.reject(new DaosError("UNSUPPORTED", `Cannot identify "${path}": ${state}. Use ledctl by hand.`));
 }
 
 /** A plugin that is named in the configuration and not there is the configuration's fault. */

@@ -4,13 +4,16 @@
  */
 import { DaosError } from "../base/errors.ts";
 import type { ControlPlane } from "../control/control-plane.ts";
+import { checkArguments } from "../format/operation-arguments.ts";
 import { decodeCbor, encodeCbor } from "../format/cbor.ts";
 import { type EngineMetricsReply, Opcode, type PluginListReply } from "../format/operations.ts";
+import type { DeviceService } from "./device-service.ts";
 import type { RpcHandler, RpcReply, RpcRequest } from "../rpc/request.ts";
 
 export interface ManagementServiceParts {
   readonly control: ControlPlane;
   readonly plugins: () => PluginListReply["plugins"];
+  readonly devices: DeviceService;
   readonly metrics: () => Promise<EngineMetricsReply>;
   /** Begins an orderly stop; called after the answer was given. */
   readonly stop: () => void;
@@ -72,6 +75,18 @@ export class ManagementService implements RpcHandler {
         return { plugins: this.#parts.plugins() } satisfies PluginListReply;
       case Opcode.engineMetrics:
         return this.#parts.metrics();
+      case Opcode.deviceQuery:
+        return this.#parts.devices.query();
+      case Opcode.deviceSetFaulty: {
+        const { device, force } = checkArguments(opcode, args);
+        return this.#parts.devices.setFaulty(device, force);
+      }
+      case Opcode.deviceReplace: {
+        const { device, successor, force } = checkArguments(opcode, args);
+        return this.#parts.devices.replace(device, successor, force);
+      }
+      case Opcode.deviceIdentify:
+        return this.#parts.devices.identify(checkArguments(opcode, args).device);
       default:
         return this.#parts.control.call(opcode, args);
     }

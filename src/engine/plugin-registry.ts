@@ -131,7 +131,7 @@ export class PluginRegistry {
     const instead = this.available(kind).join(", ") || "none";
     throw new DaosError(
       "UNSUPPORTED",
-      `Cannot use ${kind} plugin "${name}": ${entry.reason}. Mend that, or configure another (available: ${instead}).`,
+      `Cannot use ${kind} plugin "${name}": ${entry.reason.replace(/\.$/, "")}. Mend that, or configure another (available: ${instead}).`,
     );
   }
 

@@ -9,7 +9,7 @@
  * parts are made. A folder found `formatting` never held data and is formatted again. A folder with other things in it
  * and no superblock is left alone. The caller holds the folder's lock.
  */
-import { DaosError } from "../base/errors.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
 import { MIB, MIN_TARGET_NVME_BYTES, MIN_TARGET_SCM_BYTES } from "../base/limits.ts";
 import { formatSize } from "../base/size.ts";
 import type { Uuid } from "../base/uuid.ts";
@@ -21,6 +21,7 @@ import {
   type StorageSuperblock,
 } from "../format/storage-superblock.ts";
 import type { Configuration } from "./configuration.ts";
+import { isInterchangeable } from "./plugin-choice.ts";
 
 export const SUPERBLOCK_FILE = "superblock";
 const NEW_SUPERBLOCK_FILE = "superblock.new";
@@ -31,6 +32,8 @@ const OWN_FOLDER = /^(meta|target-\d{1,4})$/;
 /** Parts of the free space that the tiers take at most when nobody gave a size. */
 const DEFAULT_SCM_SHARE = 0.2;
 const DEFAULT_NVME_SHARE = 0.6;
+/** Plugins that keep their files in the storage folder unless told otherwise. */
+const FOLDER_PLUGINS = new Set(["file", "ram", "uring"]);
 
 export function metaFolder(storage: string): string {
   return `${storage}/${META_FOLDER}`;
@@ -42,8 +45,10 @@ export function targetFolder(storage: string, index: number): string {
 
 export interface OpenStorageOptions {
   /** Used when the folder is formatted. */
-  readonly id: Uuid;
+  readonly newId: () => Uuid;
   readonly nowMs: number;
+  /** `required`: the folder must not be formatted yet; `force`: what it holds of ours is given up. */
+  readonly format?: "required" | "force";
 }
 
 export interface OpenStorage {
@@ -59,24 +64,31 @@ export interface OpenStorage {
 export function openStorageFolder(disk: Disk, configuration: Configuration, options: OpenStorageOptions): OpenStorage {
   const { storage } = configuration;
   disk.makeFolder(storage);
-  const found = readSuperblock(disk, storage);
-  if (found?.state === "ready") {
+  const found = previousSuperblock(disk, storage, options.format === "force");
+  if (found?.state === "ready" && options.format !== "force") {
+    if (options.format === "required") throw formattedAlready(storage);
     checkAgreement(found, configuration);
     return { superblock: found, format: false };
   }
   const names = disk.list(storage).filter((name) => name !== SUPERBLOCK_FILE && !HARMLESS_NAMES.has(name));
-  const foreign = names.filter((name) => found === undefined || !OWN_FOLDER.test(name));
+  const foreign = names.filter((name) => (found === undefined && options.format !== "force") || !OWN_FOLDER.test(name));
   if (foreign.length > 0) throw foreignFolder(storage, foreign);
   for (const name of names) disk.remove(`${storage}/${name}`);
-  const superblock = newSuperblock(disk, configuration, options);
-  writeSuperblock(disk, storage, superblock);
+  const superblock = newSuperblock(disk, configuration, options, found);
+  saveSuperblock(disk, storage, superblock);
   return { superblock, format: true };
+}
+
+/** The superblock of a folder that holds data; undefined when it is to be formatted. Throws CORRUPT, VERSION. */
+export function formattedSuperblock(disk: Disk, storage: string): StorageSuperblock | undefined {
+  const found = readSuperblock(disk, storage);
+  return found?.state === "ready" ? found : undefined;
 }
 
 /** Every part is made and durable: from now on the folder holds data. */
 export function markReady(disk: Disk, storage: string, superblock: StorageSuperblock): StorageSuperblock {
   const ready: StorageSuperblock = { ...superblock, state: "ready" };
-  writeSuperblock(disk, storage, ready);
+  saveSuperblock(disk, storage, ready);
   return ready;
 }
 
@@ -92,8 +104,18 @@ function readSuperblock(disk: Disk, storage: string): StorageSuperblock | undefi
   }
 }
 
+/** A damaged one is as good as none to who gives up what it described. */
+function previousSuperblock(disk: Disk, storage: string, force: boolean): StorageSuperblock | undefined {
+  try {
+    return readSuperblock(disk, storage);
+  } catch (error) {
+    if (force && hasCode(error, "CORRUPT")) return undefined;
+    throw error;
+  }
+}
+
 /** Whole or not at all: written beside it, then renamed over it, which makes content and name durable. */
-function writeSuperblock(disk: Disk, storage: string, superblock: StorageSuperblock): void {
+export function saveSuperblock(disk: Disk, storage: string, superblock: StorageSuperblock): void {
   const path = `${storage}/${NEW_SUPERBLOCK_FILE}`;
   disk.remove(path);
   const file = disk.openFile(path, { create: true });
@@ -105,20 +127,47 @@ function writeSuperblock(disk: Disk, storage: string, superblock: StorageSuperbl
   disk.rename(path, `${storage}/${SUPERBLOCK_FILE}`);
 }
 
-function newSuperblock(disk: Disk, configuration: Configuration, { id, nowMs }: OpenStorageOptions): StorageSuperblock {
+/** A format that was cut off goes on under its ids, so that the labels it wrote are known for its own. */
+function newSuperblock(
+  disk: Disk,
+  configuration: Configuration,
+  { newId, nowMs }: OpenStorageOptions,
+  cutOff: StorageSuperblock | undefined,
+): StorageSuperblock {
   const { name, targets, scm, nvme, metaStore } = configuration;
   const scmSizeBytes = tierSizeBytes(disk, configuration, "scm");
   const nvmeSizeBytes = tierSizeBytes(disk, configuration, "nvme");
+  const id = cutOff?.state === "formatting" ? cutOff.id : newId();
   return {
     id,
     system: name,
     state: "formatting",
     createdAtMs: nowMs,
     targets,
-    scm: { plugin: scm.plugin, targetSizeBytes: share(scmSizeBytes, targets) },
+    scm: { plugin: scm.plugin, targetSizeBytes: share(scmSizeBytes, targets), ...chosenConfig(configuration) },
     nvme: { plugin: nvme.plugin, targetSizeBytes: share(nvmeSizeBytes, targets) },
     metaStore: { plugin: metaStore.plugin },
+    engine: newId(),
+    devices: nvme.devices.map(({ plugin }, index) => ({
+      id: newId(),
+      plugin,
+      targets: targetsOfDevice(index, nvme.devices.length, targets),
+      labelled: true,
+      state: "normal" as const,
+      reason: "",
+    })),
   };
+}
+
+/** Settings that were chosen with the plugin are nowhere else. */
+function chosenConfig({ scm, given }: Configuration): { config?: Record<string, unknown> } {
+  return given.has("scm.config") || Object.keys(scm.config).length === 0 ? {} : { config: scm.config };
+}
+
+/** Targets take the devices in turn. */
+function targetsOfDevice(device: number, deviceCount: number, targetCount: number): number[] {
+  const targets = Array.from({ length: targetCount }, (_value, target) => target);
+  return targets.filter((target) => target % deviceCount === device);
 }
 
 /** Whole mebibytes. */
@@ -130,7 +179,7 @@ function share(sizeBytes: number, targets: number): number {
 function tierSizeBytes(disk: Disk, configuration: Configuration, tier: "scm" | "nvme"): number {
   const { storage, targets, given } = configuration;
   const { plugin, sizeBytes } = configuration[tier];
-  if (given.has(`${tier}.size`) || plugin !== "file") return sizeBytes;
+  if (given.has(`${tier}.size`) || !FOLDER_PLUGINS.has(plugin)) return sizeBytes;
   const [part, targetBytes] =
     tier === "scm" ? [DEFAULT_SCM_SHARE, MIN_TARGET_SCM_BYTES] : [DEFAULT_NVME_SHARE, MIN_TARGET_NVME_BYTES];
   const takenBytes = tier === "nvme" && given.has("scm.size") ? configuration.scm.sizeBytes : 0;
@@ -153,12 +202,20 @@ function checkAgreement(superblock: StorageSuperblock, configuration: Configurat
     ["targets", targets, superblock.targets],
     ["scm.plugin", scm.plugin, superblock.scm.plugin],
     ["nvme.plugin", nvme.plugin, superblock.nvme.plugin],
+    ["nvme.devices", devicesText(nvme.devices), devicesText(superblock.devices)],
     ["meta_store.plugin", metaStore.plugin, superblock.metaStore.plugin],
     ["scm.size", share(scm.sizeBytes, superblock.targets), superblock.scm.targetSizeBytes],
     ["nvme.size", share(nvme.sizeBytes, superblock.targets), superblock.nvme.targetSizeBytes],
   ];
+  if (nvme.devices.length !== superblock.devices.length) {
+    throw new DaosError(
+      "CONFIGURATION",
+      `Cannot open storage "${storage}": it was formatted with ${superblock.devices.length} NVMe device(s), ` +
+        `${nvme.devices.length} are configured. List them in nvme.devices as they were then.`,
+    );
+  }
   for (const [path, wanted, is] of facts) {
-    if (wanted === is || !given.has(path)) continue;
+    if (wanted === is || !given.has(path) || isSameStorage(path, wanted, is)) continue;
     const sized = typeof is === "number" && path.endsWith("size");
     const shown = sized ? `${formatSize(is * superblock.targets)} (${is * superblock.targets} bytes)` : `"${is}"`;
     throw new DaosError(
@@ -167,6 +224,26 @@ function checkAgreement(superblock: StorageSuperblock, configuration: Configurat
         `Leave ${path} out, or use another storage folder.`,
     );
   }
+}
+
+/** Another plugin that keeps the same files. */
+function isSameStorage(path: string, wanted: string | number, is: string | number): boolean {
+  const kind = path === "scm.plugin" ? "scm" : path.startsWith("nvme.") ? "block-device" : undefined;
+  if (kind === undefined || typeof wanted !== "string" || typeof is !== "string") return false;
+  const formatted = is.split(", ");
+  return wanted.split(", ").every((plugin, index) => isInterchangeable(kind, plugin, formatted[index] ?? ""));
+}
+
+function devicesText(devices: readonly { readonly plugin: string }[]): string {
+  return devices.map(({ plugin }) => plugin).join(", ");
+}
+
+function formattedAlready(storage: string): DaosError {
+  return new DaosError(
+    "ALREADY_EXISTS",
+    `Cannot format storage "${storage}": it is formatted and may hold data. ` +
+      "Use another folder, or give up all it holds with `daos storage format --force`.",
+  );
 }
 
 function foreignFolder(storage: string, names: readonly string[]): DaosError {

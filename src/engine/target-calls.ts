@@ -3,6 +3,9 @@
  * structured-cloned between threads.
  */
 import type { Epoch } from "../base/epoch.ts";
+import type { TargetDeviceSettings } from "./device-opening.ts";
+import type { DeviceReport } from "./device-report.ts";
+import type { TierSpeed } from "./storage-speed.ts";
 import type { CellUsage, StoreSpace } from "../store/cell.ts";
 
 /** One storage tier as configured: the plugin's name and its own configuration. */
@@ -23,6 +26,7 @@ export interface TargetSettings {
   readonly port: number;
   readonly scm: TierSettings;
   readonly nvme: TierSettings;
+  readonly device: TargetDeviceSettings;
   /** Most bytes of the settled index. */
   readonly indexBytes: number;
   /** Paths or package names of foreign plugins. */
@@ -37,6 +41,10 @@ export interface TargetSettings {
 export interface TargetReady {
   readonly host: string;
   readonly port: number;
+  /** What the admin should know about the target's medium, one line each. */
+  readonly notices: readonly string[];
+  /** Measured when the target was formatted. */
+  readonly speed?: TierSpeed;
 }
 
 /** A pool's share of one target: its containers together may take this much. */
@@ -44,6 +52,8 @@ export interface TargetQuota {
   readonly pool: string;
   readonly sizeBytes: number;
   readonly containers: readonly number[];
+  /** Values of these containers up to this size live in SCM. */
+  readonly thresholdBytes: number;
 }
 
 export interface TargetCounters {
@@ -78,4 +88,10 @@ export interface TargetCalls {
   /** Without containers: forget the pool. */
   setQuota(quota: TargetQuota): void;
   counters(value: undefined): TargetCounters;
+  /** How the target's device does. */
+  device(value: undefined): DeviceReport;
+  /** Resolves with the reason when the device becomes faulty by itself, once; until then it does not. */
+  deviceFault(value: undefined): Promise<string>;
+  /** Marks the device faulty for this reason, or, when it is empty, puts it back into service: BUSY while it hangs. */
+  markDevice(reason: string): void;
 }

@@ -7,7 +7,6 @@
  */
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import { INLINE_VALUE_BYTES } from "../base/limits.ts";
 import {
   decodeObjectRequest,
   encodeObjectReply,
@@ -216,7 +215,7 @@ export class TargetService implements RpcHandler {
   ): Promise<void> | undefined {
     // What the store may need after this turn must not lie in the connection's receive buffer. Small writes are stored
     // within the turn unless the log is full: then they wait here, with a copy.
-    if (request.payloadLength > INLINE_VALUE_BYTES) request.retain();
+    if (request.payloadLength > this.#objects.inlineBytes(attachment.container)) request.retain();
     else {
       const wait = this.#store.admit(recordBytes);
       if (wait !== undefined) {

@@ -18,11 +18,15 @@ import type { Settler } from "../store/settler.ts";
 import { VersionedObjects } from "../vos/versioned-objects.ts";
 import { AttachmentTable } from "./attachment-table.ts";
 import type { Attachment } from "./attachments.ts";
+import type { DeviceGuard } from "./device-guard.ts";
+import { openTargetDevice } from "./device-opening.ts";
+import { measureSpeed } from "./storage-speed.ts";
 import { EnumerationService } from "./enumeration-service.ts";
 import { IndexMemory, type MappedMemory } from "./index-memory.ts";
 import type { PluginRegistry } from "./plugin-registry.ts";
 import { QuotaTable } from "./quota.ts";
-import type { SettleSettings } from "./settle-settings.ts";
+import type { DeviceReport } from "./device-report.ts";
+import { settleRegion, type SettleSettings } from "./settle-settings.ts";
 import type { TargetCalls, TargetCounters, TargetReady, TargetSettings, TargetSnapshot } from "./target-calls.ts";
 import { TargetService } from "./target-service.ts";
 
@@ -41,6 +45,7 @@ export interface TargetParts {
 }
 
 interface OpenTarget {
+  readonly device: DeviceGuard;
   readonly store: CellStore;
   readonly objects: VersionedObjects;
   readonly attachments: AttachmentTable;
@@ -54,9 +59,14 @@ interface OpenTarget {
 export class Target implements TargetCalls {
   readonly #parts: TargetParts;
   #open: OpenTarget | undefined;
+  readonly #fault: Promise<string>;
+  #faulted!: (reason: string) => void;
 
   constructor(parts: TargetParts) {
     this.#parts = parts;
+    this.#fault = new Promise((resolve) => {
+      this.#faulted = resolve;
+    });
   }
 
   get #target(): OpenTarget {
@@ -71,7 +81,10 @@ export class Target implements TargetCalls {
     const nvme = await registry.provider("block-device", settings.nvme.plugin, settings.nvme.config);
     const { folder, create } = settings;
     const region = await scm.open(world, { folder, create, sizeBytes: settings.scm.sizeBytes });
-    const device = await nvme.open(world, { folder, create, sizeBytes: settings.nvme.sizeBytes });
+    const deviceOptions = { folder, create: create || settings.device.isNew, sizeBytes: settings.nvme.sizeBytes };
+    const opened = await openTargetDevice(world, nvme, deviceOptions, settings.device, this.#faulted);
+    const { device } = opened;
+    const speed = create ? await measureSpeed(world.clock, region, device) : undefined;
     const store = await this.#openStore(settings, region, device);
     const clock = new HybridLogicalClock(() => world.clock.wallMs());
     clock.restore(store.highestEpoch);
@@ -103,8 +116,9 @@ export class Target implements TargetCalls {
       payloadBuffers,
     });
     const indexMemory = this.#boundIndexMemory(folder);
-    this.#open = { store, objects, attachments, quotas, service, server, indexMemory };
-    return { host: server.host, port: server.port };
+    this.#open = { device, store, objects, attachments, quotas, service, server, indexMemory };
+    const notices = [...(region.notices ?? []), ...opened.notices];
+    return { host: server.host, port: server.port, notices, ...(speed !== undefined && { speed }) };
   }
 
   async #openStore(settings: TargetSettings, region: ScmRegion, device: BlockDevice): Promise<CellStore> {
@@ -115,7 +129,7 @@ export class Target implements TargetCalls {
     const settler = this.#parts.startSettler({
       indexPath,
       indexBytes: settings.indexBytes,
-      regionBytes: region.bytes,
+      region: settleRegion(region),
     });
     return openStore({ world, region, device, index, settler, create: settings.create });
   }
@@ -192,7 +206,23 @@ export class Target implements TargetCalls {
   }
 
   setQuota(quota: Parameters<TargetCalls["setQuota"]>[0]): void {
-    this.#target.quotas.set(quota);
+    const { quotas, objects } = this.#target;
+    quotas.set(quota);
+    for (const container of quota.containers) objects.setThreshold(container, quota.thresholdBytes);
+  }
+
+  device(): DeviceReport {
+    return this.#target.device.report();
+  }
+
+  deviceFault(): Promise<string> {
+    return this.#fault;
+  }
+
+  markDevice(reason: string): void {
+    const { device } = this.#target;
+    if (reason === "") device.markNormal();
+    else device.markFaulty(reason);
   }
 
   counters(): TargetCounters {

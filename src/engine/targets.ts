@@ -6,22 +6,86 @@
 import { EPOCH_ORIGIN_MS, type Epoch } from "../base/epoch.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
 import type { TargetControl, TierUsage } from "../control/target-control.ts";
-import type { Clock } from "../contracts/world.ts";
+import type { Clock, Timers } from "../contracts/world.ts";
 import type { StoreSpace } from "../store/cell.ts";
 import type { TargetCalls, TargetCounters } from "./target-calls.ts";
+import { automaticThreshold, type TierSpeed } from "./storage-speed.ts";
+import { withTimeLimit } from "./time-limit.ts";
 import type { ThreadCaller } from "./thread-call.ts";
 
 /** How far ahead of the clock a common snapshot epoch is chosen: the time a call to all targets takes. */
 const SNAPSHOT_LEAD_US = 2_000;
 const SNAPSHOT_ATTEMPTS = 16;
+/** A question that a target answers from memory: one that does not within this time is taken to hang, milliseconds. */
+export const TARGET_ANSWER_MS = 2_000;
+const NO_SPACE: StoreSpace = {
+  scmTotalBytes: 0,
+  scmUsedBytes: 0,
+  logTotalBytes: 0,
+  logUsedBytes: 0,
+  nvmeTotalBytes: 0,
+  nvmeUsedBytes: 0,
+};
+const NO_COUNTERS: TargetCounters = {
+  connections: 0,
+  requests: 0,
+  failures: 0,
+  fetches: 0,
+  updates: 0,
+  punches: 0,
+};
 
 export class Targets implements TargetControl {
   readonly #callers: readonly ThreadCaller<TargetCalls>[];
   readonly #clock: Clock;
+  readonly #timers: Timers | undefined;
+  readonly #automaticBytes: number;
+  /** What each target said last. */
+  readonly #spaces: StoreSpace[] = [];
+  readonly #counters: TargetCounters[] = [];
 
-  constructor(callers: readonly ThreadCaller<TargetCalls>[], clock: Clock) {
+  /** `speed` decides what an automatic threshold is. With `timers`, questions are not waited for longer than TARGET_ANSWER_MS. */
+  constructor(callers: readonly ThreadCaller<TargetCalls>[], clock: Clock, timers?: Timers, speed?: TierSpeed) {
+    this.#automaticBytes = automaticThreshold(speed);
     this.#callers = callers;
     this.#clock = clock;
+    this.#timers = timers;
+  }
+
+  /** The answer of target `index` to a question that changes nothing. Rejects with TIMEOUT when it hangs. */
+  ask<Name extends keyof TargetCalls>(
+    index: number,
+    name: Name,
+    value: Parameters<TargetCalls[Name]>[0],
+  ): Promise<Awaited<ReturnType<TargetCalls[Name]>>> {
+    const answer = this.#callers[index]!.call(name, value);
+    if (this.#timers === undefined) return answer;
+    const state = `it has not answered for ${TARGET_ANSWER_MS} ms`;
+    const advice = "Look at its device with `daos storage query`";
+    return withTimeLimit(this.#timers, TARGET_ANSWER_MS, answer, `Cannot ask target ${index}: ${state}. ${advice}.`);
+  }
+
+  /** Resolves with the reason when target `index` finds its device faulty. */
+  deviceFault(index: number): Promise<string> {
+    return this.#callers[index]!.call("deviceFault", undefined);
+  }
+
+  /** Each target's answer; of one that hangs, what it said last. */
+  #askAll<Name extends "space" | "counters">(
+    name: Name,
+    last: Awaited<ReturnType<TargetCalls[Name]>>[],
+    nothing: Awaited<ReturnType<TargetCalls[Name]>>,
+  ): Promise<Awaited<ReturnType<TargetCalls[Name]>>[]> {
+    return Promise.all(
+      this.#callers.map(async (_caller, index) => {
+        try {
+          last[index] = await this.ask(index, name, undefined);
+        } catch (error) {
+          if (!hasCode(error, "TIMEOUT")) throw error;
+        }
+        return last[index] ?? nothing;
+      }),
+    );
   }
 
   #all<Result>(call: (caller: ThreadCaller<TargetCalls>) => Promise<Result>): Promise<Result[]> {
@@ -34,17 +98,19 @@ export class Targets implements TargetControl {
     return {
       scmTotalBytes: sum((space) => space.scmTotalBytes),
       scmUsedBytes: sum((space) => space.scmUsedBytes),
+      logTotalBytes: sum((space) => space.logTotalBytes),
+      logUsedBytes: sum((space) => space.logUsedBytes),
       nvmeTotalBytes: sum((space) => space.nvmeTotalBytes),
       nvmeUsedBytes: sum((space) => space.nvmeUsedBytes),
     };
   }
 
   spaceByTarget(): Promise<StoreSpace[]> {
-    return this.#all((caller) => caller.call("space", undefined));
+    return this.#askAll("space", this.#spaces, NO_SPACE);
   }
 
   counters(): Promise<TargetCounters[]> {
-    return this.#all((caller) => caller.call("counters", undefined));
+    return this.#askAll("counters", this.#counters, NO_COUNTERS);
   }
 
   async usage(containers: readonly number[]): Promise<ReadonlyMap<number, TierUsage>> {
@@ -103,9 +169,15 @@ export class Targets implements TargetControl {
     await this.#all((caller) => caller.call("destroyContainer", container));
   }
 
-  async setQuota(pool: string, sizeBytes: number, containers: readonly number[]): Promise<void> {
+  async setQuota(
+    pool: string,
+    sizeBytes: number,
+    containers: readonly number[],
+    threshold: number | "auto",
+  ): Promise<void> {
+    const thresholdBytes = threshold === "auto" ? this.#automaticBytes : threshold;
     const share = Math.floor(sizeBytes / this.#callers.length);
-    await this.#all((caller) => caller.call("setQuota", { pool, sizeBytes: share, containers }));
+    await this.#all((caller) => caller.call("setQuota", { pool, sizeBytes: share, containers, thresholdBytes }));
   }
 
   /** Stops every target: what runs is finished and what is logged is settled. Rejects with the first failure. */

@@ -57,6 +57,9 @@ const keyList = {
 
 /** The arguments of each operation that has any, by opcode. */
 export interface OperationArguments {
+  [Opcode.deviceSetFaulty]: operations.DeviceSetFaultyArguments;
+  [Opcode.deviceReplace]: operations.DeviceReplaceArguments;
+  [Opcode.deviceIdentify]: operations.DeviceReference;
   [Opcode.poolCreate]: operations.PoolCreateArguments;
   [Opcode.poolList]: operations.PoolListArguments;
   [Opcode.poolQuery]: operations.PoolReference;
@@ -84,6 +87,9 @@ export interface OperationArguments {
 }
 
 const SCHEMAS: { readonly [Op in keyof OperationArguments]: z.ZodType<OperationArguments[Op]> } = {
+  [Opcode.deviceSetFaulty]: z.object({ device: name, force: z.boolean() }),
+  [Opcode.deviceReplace]: z.object({ device: name, successor: name, force: z.boolean() }),
+  [Opcode.deviceIdentify]: z.object({ device: name }),
   [Opcode.poolCreate]: z.object({ label: name, sizeBytes: number, properties: properties.exactOptional() }),
   [Opcode.poolList]: z.object(page),
   [Opcode.poolQuery]: z.object({ pool: name }),

@@ -16,6 +16,10 @@ export const Opcode = {
   serverStop: 17,
   pluginList: 18,
   engineMetrics: 19,
+  deviceQuery: 20,
+  deviceSetFaulty: 21,
+  deviceReplace: 22,
+  deviceIdentify: 23,
   poolCreate: 32,
   poolList: 33,
   poolQuery: 34,
@@ -111,12 +115,61 @@ export interface EngineMetricsReply {
   readonly targets: readonly Readonly<Record<string, number>>[];
 }
 
+/** One device of an engine. Counters are since the engine started, sums over the device's targets. */
+export interface DeviceDescription {
+  readonly id: string;
+  readonly rank: number;
+  readonly plugin: string;
+  /** As configured; empty for a file of the storage folder. */
+  readonly path: string;
+  readonly targets: readonly number[];
+  readonly labelled: boolean;
+  /** `unresponsive`: a target does not answer, as when its device blocks it. */
+  readonly state: "normal" | "faulty" | "unplugged" | "unresponsive";
+  /** Why it is not normal; empty when it is. */
+  readonly reason: string;
+  /** The device that takes its place at the next start. */
+  readonly successor?: string;
+  readonly totalBytes: number;
+  readonly usedBytes: number;
+  readonly inFlight: number;
+  readonly readErrors: number;
+  readonly writeErrors: number;
+  readonly flushErrors: number;
+  readonly discardErrors: number;
+  readonly checksumErrors: number;
+  readonly slowOperations: number;
+  /** The slowest target's; 0 where the plugin does not measure. */
+  readonly readP99Us: number;
+  readonly writeP99Us: number;
+}
+export interface DeviceQueryReply {
+  readonly devices: readonly DeviceDescription[];
+}
+/** `device`, `successor`: ids. */
+export interface DeviceReference {
+  readonly device: string;
+}
+export interface DeviceSetFaultyArguments extends DeviceReference {
+  readonly force: boolean;
+}
+export interface DeviceReplaceArguments extends DeviceReference {
+  readonly successor: string;
+  readonly force: boolean;
+}
+
 export type Properties = Readonly<Record<string, string | number | boolean>>;
 
 export interface PoolCreateArguments {
   readonly label: string;
   readonly sizeBytes: number;
   readonly properties?: Properties;
+}
+/** Bytes of one tier of a system; the log is part of the SCM. */
+export interface TierSpace {
+  readonly totalBytes: number;
+  readonly usedBytes: number;
+  readonly freeBytes: number;
 }
 export interface PoolDescription {
   readonly id: string;
@@ -126,6 +179,10 @@ export interface PoolDescription {
   readonly usedBytes: number;
   readonly scmUsedBytes: number;
   readonly nvmeUsedBytes: number;
+  /** The tiers that the pool lies on, of all pools together. An older engine does not tell. */
+  readonly scm?: TierSpace;
+  readonly log?: TierSpace;
+  readonly nvme?: TierSpace;
   readonly containers: number;
   readonly targets: number;
   readonly createdAt: string;

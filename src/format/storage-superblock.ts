@@ -11,23 +11,50 @@ import { z } from "zod";
 import { crc32 } from "../base/checksum.ts";
 import { DaosError } from "../base/errors.ts";
 
-export const STORAGE_SUPERBLOCK_VERSION = 1;
+export const STORAGE_SUPERBLOCK_VERSION = 2;
+/** Had one device without a label for all targets; read, and written anew as the present version when something changes. */
+const UNLABELLED_VERSION = 1;
 /** Longer files are no superblock, bytes. */
 export const MAX_STORAGE_SUPERBLOCK_BYTES = 64 * 1024;
 
 const tier = z.strictObject({ plugin: z.string().min(1), targetSizeBytes: z.int().positive() });
-const schema = z.strictObject({
-  id: z.string().regex(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/),
+/** `config`: settings that were chosen together with the plugin at format. */
+const scmTier = z.strictObject({ ...tier.shape, config: z.record(z.string(), z.unknown()).exactOptional() });
+const uuid = z.string().regex(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+const latencyUs = z.number().nonnegative();
+const first = {
+  id: uuid,
   system: z.string().min(1),
   state: z.enum(["formatting", "ready"]),
   createdAtMs: z.number().nonnegative(),
   targets: z.int().positive(),
-  scm: tier,
+  scm: scmTier,
   nvme: tier,
   metaStore: z.strictObject({ plugin: z.string().min(1) }),
+};
+const device = z.strictObject({
+  id: uuid,
+  plugin: z.string().min(1),
+  /** Ascending. */
+  targets: z.array(z.int().nonnegative()).min(1),
+  labelled: z.boolean(),
+  state: z.enum(["normal", "faulty"]),
+  /** Why it is faulty; empty when it is not. */
+  reason: z.string(),
+  /** The device that takes its place at the next start, empty. */
+  successor: uuid.exactOptional(),
+});
+const firstSchema = z.strictObject(first);
+const schema = z.strictObject({
+  ...first,
+  engine: uuid,
+  devices: z.array(device).min(1),
+  /** Durable writes of 4 KiB measured at format, microseconds each. */
+  speed: z.strictObject({ scmWriteUs: latencyUs, nvmeWriteUs: latencyUs }).exactOptional(),
 });
 
 export type StorageSuperblock = Readonly<z.infer<typeof schema>>;
+export type StorageDevice = Readonly<z.infer<typeof device>>;
 
 export function encodeStorageSuperblock(superblock: StorageSuperblock): Uint8Array {
   const json = Buffer.from(`${JSON.stringify(schema.parse(superblock), undefined, 2)}\n`);
@@ -47,7 +74,8 @@ export function decodeStorageSuperblock(path: string, bytes: Uint8Array): Storag
         `${STORAGE_SUPERBLOCK_VERSION}. Start the newer program that wrote it.`,
     );
   }
-  if (version !== STORAGE_SUPERBLOCK_VERSION) throw corrupt(path, `version ${version} never was`);
+  if (version !== STORAGE_SUPERBLOCK_VERSION && version !== UNLABELLED_VERSION)
+    throw corrupt(path, `version ${version} never was`);
   const json = text.subarray(header[0].length);
   if (hexOf(crc32(json)) !== header[2]) throw corrupt(path, "its checksum does not match");
   let body: unknown;
@@ -56,10 +84,22 @@ export function decodeStorageSuperblock(path: string, bytes: Uint8Array): Storag
   } catch {
     throw corrupt(path, "it is not JSON");
   }
-  const parsed = schema.safeParse(body);
+  if (version === UNLABELLED_VERSION) return withDevice(checked(path, firstSchema.safeParse(body)));
+  return checked(path, schema.safeParse(body));
+}
+
+function checked<Body>(path: string, parsed: z.ZodSafeParseResult<Body>): Body {
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   throw corrupt(path, `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "it does not fit"}`);
+}
+
+/** The storage's one device has no id of its own: it takes that of the storage, as the engine does. */
+function withDevice(superblock: z.infer<typeof firstSchema>): StorageSuperblock {
+  const { id, nvme } = superblock;
+  const targets = Array.from({ length: superblock.targets }, (_value, index) => index);
+  const only: StorageDevice = { id, plugin: nvme.plugin, targets, labelled: false, state: "normal", reason: "" };
+  return { ...superblock, engine: id, devices: [only] };
 }
 
 function hexOf(checksum: number): string {

@@ -255,7 +255,8 @@ export class TargetStore implements CellStore {
     const { segmentCount } = this.#log.layout;
     if (this.#log.freeSegments <= segmentCount * (1 - LOG_WATERMARK)) return true;
     const { totalBytes, usedBytes } = this.#indexSpace;
-    return usedBytes + this.#generations.unsettledBytes * INDEX_GROWTH > totalBytes * INDEX_WATERMARK;
+    const usableBytes = totalBytes - indexReserve(totalBytes);
+    return usedBytes + this.#generations.unsettledBytes * INDEX_GROWTH > usableBytes * INDEX_WATERMARK;
   }
 
   usage(container: number): CellUsage {
@@ -318,11 +319,7 @@ export class TargetStore implements CellStore {
     if (this.#scheduler.full !== undefined) return this.#scheduler.full;
     if (this.#generations.isCrowded) return "settle";
     const { totalBytes, usedBytes } = this.#indexSpace;
-    const reserve = Math.min(
-      Math.max(totalBytes * INDEX_RESERVE_SHARE, MIN_INDEX_RESERVE_BYTES),
-      totalBytes * MAX_INDEX_RESERVE_SHARE,
-    );
-    const roomBytes = totalBytes - reserve - usedBytes;
+    const roomBytes = totalBytes - indexReserve(totalBytes) - usedBytes;
     const { unsettledBytes } = this.#generations;
     if (roomBytes > (unsettledBytes + recordBytes) * INDEX_GROWTH) return "room";
     if (roomBytes > 0 && this.#log.spans.length > 0) return "settle";
@@ -367,6 +364,11 @@ export class TargetStore implements CellStore {
     await region.closing?.();
     await device.close();
   }
+}
+
+function indexReserve(totalBytes: number): number {
+  const reserve = Math.max(totalBytes * INDEX_RESERVE_SHARE, MIN_INDEX_RESERVE_BYTES);
+  return Math.min(reserve, totalBytes * MAX_INDEX_RESERVE_SHARE);
 }
 
 function closed(): DaosError {

@@ -5,7 +5,7 @@
 import type { ByteString } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import { BLOCK_BYTES, INLINE_VALUE_BYTES, MAX_ARRAY_BYTES, MAX_ARRAY_IO_BYTES } from "../base/limits.ts";
+import { BLOCK_BYTES, MAX_ARRAY_BYTES, MAX_ARRAY_IO_BYTES } from "../base/limits.ts";
 import { type CellWrite, type ExtentRef, type ReclaimRange, VersionKind } from "../store/cell.ts";
 import {
   accessArray,
@@ -48,9 +48,11 @@ interface WritePlan {
   readonly recordBytes: number;
   /** Bytes of the log record. */
   readonly logBytes: number;
+  /** Pieces up to this size go into the record. */
+  readonly inlineBytes: number;
 }
 
-function planWrite(request: AkeyRequest & RecordRange, bytes: Uint8Array): WritePlan {
+function planWrite(request: AkeyRequest & RecordRange, bytes: Uint8Array, inlineBytes: number): WritePlan {
   const range = byteRange(request, request.recordBytes, MAX_ARRAY_IO_BYTES);
   if (bytes.length !== range.end - range.start) {
     throw new DaosError(
@@ -65,7 +67,7 @@ function planWrite(request: AkeyRequest & RecordRange, bytes: Uint8Array): Write
   let logBytes = 2 * cellBytes;
   for (const { start, end } of pieces) {
     logBytes += cellBytes;
-    if (end - start <= INLINE_VALUE_BYTES) {
+    if (end - start <= inlineBytes) {
       logBytes += end - start;
       continue;
     }
@@ -74,7 +76,7 @@ function planWrite(request: AkeyRequest & RecordRange, bytes: Uint8Array): Write
     bulk.start = Math.min(bulk.start, start);
     bulk.end = Math.max(bulk.end, end);
   }
-  return { start: range.start, pieces, bytes, bulk, recordBytes: request.recordBytes, logBytes };
+  return { start: range.start, pieces, bytes, bulk, recordBytes: request.recordBytes, logBytes, inlineBytes };
 }
 
 export class ArrayWrites {
@@ -101,7 +103,14 @@ export class ArrayWrites {
   ): WriteOutcome | Promise<WriteOutcome> {
     checkKeys(request.dkey, request.akey);
     checkFlags(request.flags ?? 0, UPDATE_FLAGS);
-    const plan = planWrite(request, bytes);
+    return this.#writePlanned(container, request, planWrite(request, bytes, this.#target.inlineBytes(container)));
+  }
+
+  #writePlanned(
+    container: number,
+    request: AkeyRequest & RecordRange,
+    plan: WritePlan,
+  ): WriteOutcome | Promise<WriteOutcome> {
     if (plan.bulk.start < plan.bulk.end) return this.#writeBulk(container, request, plan);
     const wait = this.#target.admit(plan.logBytes, false);
     if (wait === undefined) return this.#append(container, request, plan, undefined);
@@ -114,7 +123,17 @@ export class ArrayWrites {
     const seen = new Seen();
     const early = this.#refusal(accessArray(target, container, request, LATEST, seen), request, seen);
     if (early !== undefined) return early;
-    const extent = await this.#writeExtent(plan);
+    let extent: ExtentRef;
+    try {
+      extent = await this.#writeExtent(plan);
+    } catch (error) {
+      // It may have been to spare the SCM, which may still have room for it.
+      const threshold = target.threshold(container);
+      if (plan.inlineBytes >= threshold) throw error;
+      const all = planWrite(request, plan.bytes, threshold);
+      if (all.bulk.start < all.bulk.end) throw error;
+      return await this.#writePlanned(container, request, all);
+    }
     let appended = false;
     try {
       await target.admit(plan.logBytes, false);
@@ -224,7 +243,7 @@ export class ArrayWrites {
     const whole = length === size;
     const kind = whole ? VersionKind.value : VersionKind.part;
     const meta = whole ? WHOLE_META : encodePartMeta(MetaType.part, piece.start - piece.window * size, length);
-    if (length <= INLINE_VALUE_BYTES) {
+    if (length <= plan.inlineBytes) {
       return { key, epoch, kind, meta, inline: plan.bytes.subarray(piece.start - plan.start, piece.end - plan.start) };
     }
     const origin = plan.bulk.start - (plan.bulk.start % BLOCK_BYTES);

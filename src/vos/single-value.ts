@@ -5,7 +5,7 @@
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import { INLINE_VALUE_BYTES, MAX_SINGLE_VALUE_BYTES } from "../base/limits.ts";
+import { MAX_SINGLE_VALUE_BYTES } from "../base/limits.ts";
 import type { ObjectId } from "../base/object-id.ts";
 import { type CellWrite, type ExtentRef, type Version, VersionKind } from "../store/cell.ts";
 import { akeyCellKey, akeyPrefix, beneathStart, dkeyPrefix, ownCellKey, prefixEnd } from "./cell-key.ts";
@@ -116,14 +116,18 @@ export class SingleValues {
   }
 
   /**
-   * Replaces the value. Up to INLINE_VALUE_BYTES the value is copied before the call returns, unless it returns a promise;
+   * Replaces the value. Up to the container's threshold the value is copied before the call returns, unless it returns a promise;
    * it is the store's until then. Errors: as fetch, and NO_SPACE, READ_ONLY, UNAVAILABLE, OVERLOADED.
    */
   update(container: number, request: AkeyRequest, value: Uint8Array): WriteOutcome | Promise<WriteOutcome> {
     checkKeys(request.dkey, request.akey);
     const flags = request.flags ?? 0;
     if (flags !== 0) checkFlags(flags, UPDATE_FLAGS);
-    if (value.length > INLINE_VALUE_BYTES) return this.#updateLarge(container, request, value);
+    if (value.length > this.#target.inlineBytes(container)) return this.#updateLarge(container, request, value);
+    return this.#updateSmall(container, request, value);
+  }
+
+  #updateSmall(container: number, request: AkeyRequest, value: Uint8Array): WriteOutcome | Promise<WriteOutcome> {
     const bytes = recordBytes(request) + value.length;
     const wait = this.#target.admit(bytes, false);
     if (wait === undefined) return this.#append(container, request, value, undefined);
@@ -142,7 +146,14 @@ export class SingleValues {
     await target.admit(bytes, false);
     const early = this.#refusal(container, request, new Seen());
     if (early !== undefined) return early;
-    const extent = await target.store.writeExtent(value);
+    let extent: ExtentRef;
+    try {
+      extent = await target.store.writeExtent(value);
+    } catch (error) {
+      // It was to spare the SCM, which may still have room for it.
+      if (value.length <= target.threshold(container)) return await this.#updateSmall(container, request, value);
+      throw error;
+    }
     let appended = false;
     try {
       await target.admit(bytes, false);

@@ -7,7 +7,7 @@
 import type { Timers } from "../contracts/world.ts";
 import type { Epoch, HybridLogicalClock } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import { MAX_AKEY_BYTES, MAX_DKEY_BYTES } from "../base/limits.ts";
+import { INLINE_VALUE_BYTES, MAX_AKEY_BYTES, MAX_DKEY_BYTES, MIN_DATA_THRESHOLD_BYTES } from "../base/limits.ts";
 import { OBJECT_ID_BYTES, type ObjectId } from "../base/object-id.ts";
 import { type CellStore, type Version, VersionKind } from "../store/cell.ts";
 import { ownCellKey } from "./cell-key.ts";
@@ -57,6 +57,8 @@ export class TargetObjects {
   readonly release: (buffer: Uint8Array) => void;
   readonly limits: StepLimits;
   readonly #timers: Pick<Timers, "soon">;
+  /** By container; the others have INLINE_VALUE_BYTES. */
+  readonly #thresholds = new Map<number, number>();
 
   constructor(options: TargetObjectsOptions) {
     this.store = options.store;
@@ -68,6 +70,21 @@ export class TargetObjects {
     this.release = options.release ?? (() => undefined);
     this.containers = new Containers(options.store, options.clock);
     this.states = new ObjectStates(options.store, options.maxObjectStates);
+  }
+
+  /** Up to which size values of the container are to live in SCM, bytes. */
+  threshold(container: number): number {
+    return this.#thresholds.get(container) ?? INLINE_VALUE_BYTES;
+  }
+
+  setThreshold(container: number, thresholdBytes: number): void {
+    if (thresholdBytes === INLINE_VALUE_BYTES) this.#thresholds.delete(container);
+    else this.#thresholds.set(container, thresholdBytes);
+  }
+
+  /** Up to which size a value that is written now goes to SCM: less than the threshold when SCM is nearly full. */
+  inlineBytes(container: number): number {
+    return this.store.isScmCrowded ? MIN_DATA_THRESHOLD_BYTES : this.threshold(container);
   }
 
   /** Lets other work run: resolves after the I/O events of this turn. */

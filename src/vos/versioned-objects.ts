@@ -63,6 +63,16 @@ export class VersionedObjects {
     this.#changes = new ChangeLists(target);
   }
 
+  /** Values of the container up to this size are to live in SCM from now on, bytes. */
+  setThreshold(container: number, thresholdBytes: number): void {
+    this.#target.setThreshold(container, thresholdBytes);
+  }
+
+  /** A value up to this size, written in this turn, goes to SCM. */
+  inlineBytes(container: number): number {
+    return this.#target.inlineBytes(container);
+  }
+
   /** See SingleValues.fetch: `value` may be a view, valid until the caller awaits. */
   fetchValue(container: number, request: AkeyReadRequest): FetchOutcome | Promise<FetchOutcome> {
     return this.#values.fetch(container, request);

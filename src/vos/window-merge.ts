@@ -6,7 +6,7 @@
  */
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import { BLOCK_BYTES, INLINE_VALUE_BYTES } from "../base/limits.ts";
+import { BLOCK_BYTES } from "../base/limits.ts";
 import { type CellWrite, type ExtentRef, VersionKind } from "../store/cell.ts";
 import { joinRuns, overlay } from "./array-overlay.ts";
 import { accessArray, collectPieces, type CrowdedWindow, gather } from "./array-read.ts";
@@ -101,7 +101,7 @@ export class WindowMerges {
     const image = target.allocate(size);
     try {
       await gather(target, fills, range.start, image);
-      const stored = storedForm(segments, image, size);
+      const stored = storedForm(segments, image, size, target.inlineBytes(merge.container));
       const extent = stored.bulk === undefined ? undefined : await target.store.writeExtent(stored.bulk);
       return await this.#replace(merge, state, stored, extent);
     } finally {
@@ -164,7 +164,7 @@ interface StoredForm {
   readonly bulk?: Uint8Array;
 }
 
-function storedForm(segments: readonly ByteRun[], image: Uint8Array, size: number): StoredForm {
+function storedForm(segments: readonly ByteRun[], image: Uint8Array, size: number, inlineBytes: number): StoredForm {
   const first = segments[0];
   if (first === undefined) return { kind: VersionKind.tombstone, meta: NO_META };
   const kind = VersionKind.value;
@@ -172,6 +172,6 @@ function storedForm(segments: readonly ByteRun[], image: Uint8Array, size: numbe
     return { kind, meta: BITMAP_META, inline: encodeBitmapWindow(segments, image) };
   const end = segments.at(-1)!.end;
   const meta = first.start === 0 && first.end === size ? WHOLE_META : encodeSegmentsMeta(segments);
-  if (end - first.start <= INLINE_VALUE_BYTES) return { kind, meta, inline: image.subarray(first.start, end) };
+  if (end - first.start <= inlineBytes) return { kind, meta, inline: image.subarray(first.start, end) };
   return { kind, meta, bulk: image.subarray(first.start - (first.start % BLOCK_BYTES), end) };
 }

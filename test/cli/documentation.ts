@@ -29,6 +29,32 @@ export function documentedHarness(): Harness {
       reason: "libpmem2.so.1 is not installed",
     },
   ];
+  harness.scan = {
+    blockDevices: [
+      {
+        path: "/dev/nvme0n1",
+        sizeBytes: 1_920_383_410_176,
+        sectorBytes: 512,
+        model: "SAMSUNG MZQL21T9",
+        mounts: [],
+        state: "empty",
+        content: "empty",
+      },
+      {
+        path: "/dev/sda",
+        sizeBytes: 137_438_953_472,
+        sectorBytes: 4096,
+        model: "QEMU HARDDISK",
+        mounts: ["/"],
+        state: "in use",
+        content: "mounted on /",
+      },
+    ],
+    nvme: [{ address: "0000:81:00.0", driver: "nvme", model: "SAMSUNG MZQL21T9" }],
+    persistentMemory: [],
+    hugePages: [{ pageBytes: 2_097_152, total: 512, free: 512 }],
+    missing: [{ kind: "scm", name: "pmdk", reason: "libpmem2.so.1 is not installed" }],
+  };
   harness.stopsAtOnce = true;
   harness.benchmark = () => Promise.resolve(documentedBenchmark);
   return harness;

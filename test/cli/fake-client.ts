@@ -22,6 +22,7 @@ import type { KeyValue, KeyValueListOptions, KeyValueWriteOptions } from "../../
 import type {
   ContainerDescription,
   ContainerType,
+  DeviceDescription,
   EngineMetricsReply,
   PluginListReply,
   PoolDescription,
@@ -31,6 +32,7 @@ import type {
 } from "../../src/format/operations.ts";
 
 const CREATED_AT = "2026-01-02T03:04:05.000Z";
+const DEVICE_ID = "01234567-89ab-4cde-8f01-23456789abcd";
 const KV_OBJECT = objectId("KV_LEXICAL", objectClassByName("SX"), 0, 1n);
 
 /** dkey -> akey -> value, by object; an array object holds its bytes at dkey 1, akey "0". */
@@ -69,7 +71,8 @@ export class FakeSystem implements SystemAccess {
   }
 
   metrics(): Promise<EngineMetricsReply> {
-    const tiers = { scmTotalBytes: 256 * MIB, scmUsedBytes: 64 * MIB, nvmeTotalBytes: 2048 * MIB, nvmeUsedBytes: MIB };
+    const scm = { scmTotalBytes: 256 * MIB, scmUsedBytes: 64 * MIB, logTotalBytes: 64 * MIB, logUsedBytes: MIB };
+    const tiers = { ...scm, nvmeTotalBytes: 2048 * MIB, nvmeUsedBytes: MIB };
     return Promise.resolve({
       cpuUserUs: 1,
       cpuSystemUs: 2,
@@ -81,6 +84,69 @@ export class FakeSystem implements SystemAccess {
 
   plugins(): Promise<PluginListReply["plugins"]> {
     return Promise.resolve(this.pluginEntries);
+  }
+
+  device: DeviceDescription = {
+    id: DEVICE_ID,
+    rank: 0,
+    plugin: "uring",
+    path: "/dev/nvme0n1",
+    targets: [0, 1],
+    labelled: true,
+    state: "normal",
+    reason: "",
+    totalBytes: 4096 * MIB,
+    usedBytes: MIB,
+    inFlight: 0,
+    readErrors: 0,
+    writeErrors: 1,
+    flushErrors: 0,
+    discardErrors: 0,
+    checksumErrors: 0,
+    slowOperations: 2,
+    readP99Us: 92,
+    writeP99Us: 1310,
+  };
+
+  async devices(): Promise<DeviceDescription[]> {
+    return [this.device];
+  }
+
+  #device(id: string): DeviceDescription {
+    if (id === this.device.id) return this.device;
+    throw new DaosError(
+      "NOT_FOUND",
+      `Cannot use device "${id}": this engine has none of that id. It has ${DEVICE_ID}.`,
+    );
+  }
+
+  async setDeviceFaulty(id: string, { force }: { force: boolean }): Promise<DeviceDescription> {
+    const device = this.#device(id);
+    if (!force)
+      throw new DaosError("BUSY", `Cannot mark device "${id}" faulty: this system keeps one copy. Use --force.`);
+    this.device = { ...device, state: "faulty", reason: "marked by the administrator" };
+    return this.device;
+  }
+
+  async replaceDevice(id: string, successor: string, { force }: { force: boolean }): Promise<DeviceDescription> {
+    const device = this.#device(id);
+    if (successor === id) {
+      this.device = { ...device, state: "normal", reason: "" };
+      return this.device;
+    }
+    if (!force) {
+      const state = "this system keeps one copy, and 1 MiB on it would be lost (targets 0, 1)";
+      throw new DaosError(
+        "BUSY",
+        `Cannot replace device "${id}" by "${successor}": ${state}. Use --force to give them up.`,
+      );
+    }
+    this.device = { ...device, successor };
+    return this.device;
+  }
+
+  async identifyDevice(id: string): Promise<DeviceDescription> {
+    return this.#device(id);
   }
 
   stop(): Promise<void> {
@@ -133,6 +199,9 @@ export class FakePool implements PoolAccess {
       usedBytes: this.#sizeBytes / 4,
       scmUsedBytes: this.#sizeBytes / 8,
       nvmeUsedBytes: this.#sizeBytes / 8,
+      scm: { totalBytes: 512 * MIB, usedBytes: 128 * MIB, freeBytes: 384 * MIB },
+      log: { totalBytes: 128 * MIB, usedBytes: 2 * MIB, freeBytes: 126 * MIB },
+      nvme: { totalBytes: 4096 * MIB, usedBytes: MIB, freeBytes: 4095 * MIB },
       containers: this.containers.size,
       targets: 2,
       createdAt: CREATED_AT,

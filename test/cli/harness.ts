@@ -12,9 +12,11 @@ import type {
   FileSink,
   OutputStream,
   ServerStartOptions,
+  StorageFormatOptions,
 } from "../../src/cli/environment.ts";
 import type { Clock, Timers, World } from "../../src/contracts/world.ts";
 import type { ConfigurationProblem } from "../../src/engine/configuration.ts";
+import type { StorageScan } from "../../src/engine/storage-scan.ts";
 import type { PluginListReply } from "../../src/format/operations.ts";
 import { FakeSystem } from "./fake-client.ts";
 
@@ -138,6 +140,8 @@ export class Harness {
   readonly variables: Record<string, string | undefined> = {};
   readonly connects: ConnectOptions[] = [];
   readonly starts: ServerStartOptions[] = [];
+  readonly formats: StorageFormatOptions[] = [];
+  scan: StorageScan = { blockDevices: [], nvme: [], persistentMemory: [], hugePages: [], missing: [] };
   readonly benchmarks: BenchmarkOptions[] = [];
   /** What is wrong with a configuration file, by its path; those not named are valid. */
   readonly problemsOf = new Map<string, readonly ConfigurationProblem[]>();
@@ -170,6 +174,13 @@ export class Harness {
           this.starts.push(options);
           return 0;
         },
+        formatStorage: async (options) => {
+          this.formats.push(options);
+          if (options.force) return options.storage ?? "/var/lib/daos";
+          const state = "it is formatted and may hold data. Use another folder, or --force";
+          throw new DaosError("ALREADY_EXISTS", `Cannot format storage "/var/lib/daos": ${state}.`);
+        },
+        scanStorage: async () => this.scan,
         checkConfiguration: (_text, path) => this.problemsOf.get(path) ?? [],
         exampleConfiguration: () => "# example\nname: daos_server\n",
         localPlugins: async () => this.localPlugins,

@@ -1,6 +1,6 @@
 /** `daos pool ...` against a fake system: text, JSON, exit status, what reaches the client library. */
 import { expect, test } from "bun:test";
-import { GIB } from "../../src/base/limits.ts";
+import { GIB, MIB } from "../../src/base/limits.ts";
 import { Harness, prepared } from "./harness.ts";
 
 const TANK = {
@@ -11,6 +11,9 @@ const TANK = {
   usedBytes: GIB,
   scmUsedBytes: GIB / 2,
   nvmeUsedBytes: GIB / 2,
+  scm: { totalBytes: 512 * MIB, usedBytes: 128 * MIB, freeBytes: 384 * MIB },
+  log: { totalBytes: 128 * MIB, usedBytes: 2 * MIB, freeBytes: 126 * MIB },
+  nvme: { totalBytes: 4 * GIB, usedBytes: MIB, freeBytes: 4 * GIB - MIB },
   containers: 0,
   targets: 2,
   createdAt: "2026-01-02T03:04:05.000Z",
@@ -32,6 +35,9 @@ test("pool create prints the pool, as text and as JSON", async () => {
       "Used        1 GiB (25 %)",
       "  SCM       512 MiB",
       "  NVMe      512 MiB",
+      "SCM tier    128 MiB of 512 MiB used by all pools, 384 MiB free",
+      "  log       2 MiB of 128 MiB used by all pools, 126 MiB free",
+      "NVMe tier   1 MiB of 4 GiB used by all pools, 4 GiB free",
       "Containers  0",
       "Targets     2",
       "Created     2026-01-02T03:04:05.000Z",

@@ -25,6 +25,7 @@ export class FakeTargets implements TargetControl {
   readonly #crash: CrashPoint | undefined;
   readonly open = new Map<number, string>();
   readonly quotas = new Map<string, { sizeBytes: number; containers: readonly number[] }>();
+  readonly thresholds = new Map<string, number | "auto">();
   readonly handles = new Map<number, number>();
   readonly calls: string[] = [];
   totals = { scmTotalBytes: 1 * GIB, nvmeTotalBytes: 9 * GIB };
@@ -49,7 +50,7 @@ export class FakeTargets implements TargetControl {
 
   async space(): Promise<StoreSpace> {
     this.#crash?.alive();
-    return { ...this.totals, scmUsedBytes: 10, nvmeUsedBytes: 20 };
+    return { ...this.totals, scmUsedBytes: 10, logTotalBytes: 100, logUsedBytes: 5, nvmeUsedBytes: 20 };
   }
 
   async usage(containers: readonly number[]): Promise<ReadonlyMap<number, TierUsage>> {
@@ -105,8 +106,9 @@ export class FakeTargets implements TargetControl {
     });
   }
 
-  setQuota(pool: string, sizeBytes: number, containers: readonly number[]): Promise<void> {
+  setQuota(pool: string, sizeBytes: number, containers: readonly number[], threshold: number | "auto"): Promise<void> {
     return this.#step("setQuota", () => {
+      this.thresholds.set(pool, threshold);
       if (containers.length === 0 && sizeBytes === 0) this.quotas.delete(pool);
       else this.quotas.set(pool, { sizeBytes, containers: [...containers] });
     });

@@ -21,10 +21,13 @@ describe("pool create", () => {
       usedBytes: 0,
       scmUsedBytes: 0,
       nvmeUsedBytes: 0,
+      scm: { totalBytes: 1 * GIB, usedBytes: 10, freeBytes: 1 * GIB - 10 },
+      log: { totalBytes: 100, usedBytes: 5, freeBytes: 95 },
+      nvme: { totalBytes: 9 * GIB, usedBytes: 20, freeBytes: 9 * GIB - 20 },
       containers: 0,
       targets: 1,
       createdAt: "2026-01-02T03:04:05.000Z",
-      properties: { label: "tank", size: 1 * GIB, rd_fac: 0, "user.owner": "ann" },
+      properties: { label: "tank", size: 1 * GIB, rd_fac: 0, data_threshold: 4096, "user.owner": "ann" },
     });
     expect(await plane.pools.query({ pool: "tank" })).toEqual(created);
     expect(await plane.pools.query({ pool: created.id.toUpperCase() })).toEqual(created);
@@ -182,12 +185,31 @@ describe("pool properties", () => {
     await plane.containers.create({ pool: "tank", label: "box", type: "kv" });
     const properties = { label: "tonk", size: "2GiB", "user.team": "blue" };
     const reply = await plane.pools.setProperties({ pool: "tank", properties });
-    expect(reply.properties).toEqual({ label: "tonk", size: 2 * GIB, rd_fac: 0, "user.team": "blue" });
+    expect(reply.properties).toEqual({
+      label: "tonk",
+      size: 2 * GIB,
+      rd_fac: 0,
+      data_threshold: 4096,
+      "user.team": "blue",
+    });
     expect(targets.quotas.get(id)).toEqual({ sizeBytes: 2 * GIB, containers: [1] });
     expect(await codeOf(plane.pools.query({ pool: "tank" }))).toBe("NOT_FOUND");
     await plane.pools.setProperties({ pool: "tonk", properties: { "user.team": "" } });
     expect((await plane.pools.getProperties({ pool: "tonk" })).properties["user.team"]).toBeUndefined();
     await plane.pools.setProperties({ pool: "tonk", properties: { label: "tonk" } });
+  });
+
+  test("data_threshold is checked, told to the targets with the quota, and may be automatic", async () => {
+    const { plane, targets } = await start();
+    await plane.pools.create({ label: "tank", sizeBytes: GIB, properties: { data_threshold: "1KiB" } });
+    await plane.containers.create({ pool: "tank", label: "box", type: "kv" });
+    expect([...targets.thresholds.values()]).toEqual([1024]);
+    const set = (value: string | number | boolean): Promise<unknown> =>
+      plane.pools.setProperties({ pool: "tank", properties: { data_threshold: value } });
+    await set("auto");
+    expect([...targets.thresholds.values()]).toEqual(["auto"]);
+    for (const wrong of ["511", 16385, true, "fast"]) expect(await codeOf(set(wrong))).toBe("INVALID_ARGUMENT");
+    expect((await plane.pools.getProperties({ pool: "tank" })).properties["data_threshold"]).toBe("auto");
   });
 
   test("all or nothing", async () => {
@@ -206,6 +228,7 @@ describe("pool properties", () => {
       label: "tank",
       size: GIB,
       rd_fac: 0,
+      data_threshold: 4096,
     });
   });
 });

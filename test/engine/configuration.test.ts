@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { ramSettings } from "../../plugins/scm/ram/settings.ts";
 import { readFileSync } from "node:fs";
 import { hasCode } from "../../src/base/errors.ts";
 import { GIB } from "../../src/base/limits.ts";
@@ -45,8 +46,20 @@ describe("defaults", () => {
       listen: { host: "127.0.0.1", port: 10001 },
       storage: "/home/ann/.local/share/daos",
       targets: 3,
-      scm: { plugin: "file", sizeBytes: 4 * GIB, config: {} },
-      nvme: { plugin: "file", sizeBytes: 16 * GIB, config: {} },
+      scm: { plugin: "auto", sizeBytes: 4 * GIB, config: {} },
+      nvme: {
+        plugin: "auto",
+        sizeBytes: 16 * GIB,
+        config: {},
+        devices: [{ plugin: "auto", config: {} }],
+        faults: {
+          enable: true,
+          max_io_errs: 10,
+          max_csum_errs: 4_294_967_295,
+          max_latency_ms: 5000,
+          timeout_ms: 30_000,
+        },
+      },
       metaStore: { plugin: "sqlite", config: {} },
       plugins: [],
       allowInsecure: false,
@@ -75,7 +88,7 @@ listen: 127.0.0.1:7000
 storage: ./data/../store
 targets: 2
 scm: { plugin: pmdk, size: 1GiB, config: { namespace: 0.0 } }
-nvme: { plugin: uring, size: 107374182400, config: { device: /dev/nvme0n1 } }
+nvme: { plugin: uring, size: 107374182400, config: { device: /dev/nvme0n1 }, faulty: { max_io_errs: 5, timeout_ms: 1000 } }
 meta_store: { plugin: etcd, config: { endpoints: [a, b] } }
 plugins: [./mine.ts, /opt/x.js, some-package, ~/own.ts]
 transport_config: { allow_insecure: true }
@@ -87,12 +100,19 @@ log_level: debug
       storage: "/etc/daos/store",
       targets: 2,
       scm: { plugin: "pmdk", sizeBytes: GIB, config: { namespace: 0 } },
-      nvme: { plugin: "uring", sizeBytes: 100 * GIB, config: { device: "/dev/nvme0n1" } },
+      nvme: {
+        plugin: "uring",
+        sizeBytes: 100 * GIB,
+        config: { device: "/dev/nvme0n1" },
+        devices: [{ plugin: "uring", config: { device: "/dev/nvme0n1" } }],
+        faults: { enable: true, max_io_errs: 5, max_csum_errs: 4_294_967_295, max_latency_ms: 5000, timeout_ms: 1000 },
+      },
       metaStore: { plugin: "etcd", config: { endpoints: ["a", "b"] } },
       plugins: ["/etc/daos/mine.ts", "/opt/x.js", "some-package"],
       allowInsecure: true,
       logLevel: "debug",
-      given: CONFIGURATION_KEYS.length,
+      // All but nvme.devices, which stands in the place of nvme.plugin and nvme.config.
+      given: CONFIGURATION_KEYS.length - 1,
     });
     expect([targetPort(configuration, 0), targetPort(configuration, 1)]).toEqual([7001, 7002]);
     expect(targetPort({ ...configuration, listen: { host: "::1", port: 0 } }, 1)).toBe(0);
@@ -259,7 +279,8 @@ describe("the example and the documents", () => {
 
   test("the example is still right with every key in it uncommented", () => {
     const text = exampleConfiguration().replaceAll(/^( *)# ((?:storage|targets|size): .*)$/gm, "$1$2");
-    expect(accepted(text).given.size).toBe(CONFIGURATION_KEYS.length);
+    // nvme.devices stands in the place of nvme.plugin and nvme.config.
+    expect(accepted(text).given.size).toBe(CONFIGURATION_KEYS.length - 1);
   });
 
   test("the example and docs/admin.md name every key, variable and flag", () => {
@@ -273,6 +294,13 @@ describe("the example and the documents", () => {
         expect(exampleConfiguration()).toContain(name);
       }
     }
+  });
+
+  test("config/metadata-on-ssd.yml is accepted, and ram takes its settings", () => {
+    const { scm, nvme } = accepted(projectFile("config/metadata-on-ssd.yml"));
+    expect(nvme.devices.map(({ plugin }) => plugin)).toEqual(["uring", "uring"]);
+    expect(scm.plugin).toBe("ram");
+    expect(ramSettings.safeParse(scm.config).success).toBe(true);
   });
 
   test("config/storage-server.yml is accepted", () => {

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import type { ByteString } from "../../src/base/bytes.ts";
 import { crc32 } from "../../src/base/checksum.ts";
 import { BLOCK_BYTES, KIB } from "../../src/base/limits.ts";
+import { LABEL_AREA_BYTES } from "../../src/format/device-label.ts";
 import { encodeStoreRow, STORE_ROW } from "../../src/format/settled-row.ts";
 import { type Container, connect, type System } from "../../src/library.ts";
 import { openLmdbIndex } from "../../src/store/lmdb-index.ts";
@@ -273,7 +274,7 @@ test(
   "extents: a device of zeros is CORRUPT in every value, and takes new ones",
   () =>
     damaged(
-      (storage) => edit(storage, NVME, (bytes) => bytes.fill(0)),
+      (storage) => edit(storage, NVME, (bytes) => bytes.subarray(LABEL_AREA_BYTES, -LABEL_AREA_BYTES).fill(0)),
       (storage) =>
         serving(storage, async (container) => {
           for (let index = 0; index < LARGE_KEYS; index += 1)
@@ -285,6 +286,23 @@ test(
     ),
   30_000,
 );
+
+test("label: one damaged copy is repaired, both are CORRUPT, one of another system is refused", async () => {
+  const [first, last] = [() => 40, (bytes: Buffer) => bytes.length - BLOCK_BYTES + 40];
+  for (const place of [first, last]) {
+    await damaged(
+      (storage) => edit(storage, NVME, (bytes) => flip(bytes, place(bytes))),
+      (storage) => serving(storage, expectSmallValues),
+    );
+  }
+  await damaged(
+    (storage) => edit(storage, NVME, (bytes) => [first, last].forEach((place) => flip(bytes, place(bytes)))),
+    async (storage) => {
+      const { status, output } = await refusedStart(storage);
+      expect([status, output]).toEqual([1, expect.stringContaining("both copies of its label are damaged")]);
+    },
+  );
+}, 30_000);
 
 test("meta store: a flipped bit in a record, in a page header, and bytes that are no database", async () => {
   // The log of the database is folded into it first, so that there is one place to damage.
@@ -320,7 +338,7 @@ test("superblock: any flipped bit is refused", async () => {
 
 test("a newer format version of each part is refused, and says so", async () => {
   const newer: Record<string, (storage: string) => void | Promise<void>> = {
-    superblock: (storage) => edit(storage, "superblock", (bytes) => bytes.write("2", "daos-storage/".length)),
+    superblock: (storage) => edit(storage, "superblock", (bytes) => bytes.write("3", "daos-storage/".length)),
     region: (storage) =>
       edit(storage, SCM, (bytes) => {
         for (const copy of [0, 4096]) {
@@ -347,7 +365,7 @@ test("a newer format version of each part is refused, and says so", async () => 
       expect([part, status, output]).toEqual([
         part,
         1,
-        expect.stringMatching(/version 2, this program (knows|reads) 1\. \S/),
+        expect.stringMatching(/version (2, this program (knows|reads) 1|3, this program knows 2)\. \S/),
       ]);
     });
   }

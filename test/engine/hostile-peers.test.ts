@@ -185,6 +185,7 @@ for (const listener of LISTENERS) {
         Opcode.systemQuery,
         Opcode.pluginList,
         Opcode.engineMetrics,
+        Opcode.deviceQuery,
         Opcode.poolList,
       ]);
       for (const [index, opcode] of opcodes.entries()) {

@@ -2,12 +2,14 @@ import { describe, expect, test } from "bun:test";
 import { DaosError } from "../../src/base/errors.ts";
 import { GIB, MIB } from "../../src/base/limits.ts";
 import type { Uuid } from "../../src/base/uuid.ts";
-import { loadConfiguration, type Configuration } from "../../src/engine/configuration.ts";
+import { loadConfiguration, type Configuration, type ConfigurationSources } from "../../src/engine/configuration.ts";
+import { choosePlugins } from "../../src/engine/plugin-choice.ts";
 import {
   markReady,
   metaFolder,
   openStorageFolder,
   type OpenStorage,
+  type OpenStorageOptions,
   SUPERBLOCK_FILE,
   targetFolder,
 } from "../../src/engine/storage-folder.ts";
@@ -16,15 +18,32 @@ import { PowerLossError } from "../simulation/power-loss.ts";
 import { simulatedWorld } from "../simulation/world.ts";
 
 const STORAGE = "/data/daos";
-const OPTIONS = { id: "11111111-2222-4333-8444-555555555555" as Uuid, nowMs: 1767323045000 };
+const IDS = [1, 2, 3, 4].map((digit) => `${String(digit).repeat(8)}-2222-4333-8444-555555555555` as Uuid);
+const NOW_MS = 1767323045000;
 
 function configured(flags: Record<string, string | number> = {}): Configuration {
   const environment = { HOME: "/home/ann" };
-  return loadConfiguration({ environment, cores: 3, workingFolder: "/", flags: { storage: STORAGE, ...flags } });
+  return onMachineWithoutAddons({ environment, cores: 3, workingFolder: "/", flags: { storage: STORAGE, ...flags } });
+}
+
+/** With the plugins that serve everywhere where nobody named one. */
+function onMachineWithoutAddons(sources: ConfigurationSources): Configuration {
+  const machine = {
+    available: () => ["file"],
+    reason: () => "not built",
+    persistentMemory: [],
+    hasDirectIo: () => true,
+  };
+  return choosePlugins(loadConfiguration(sources), { ...machine, superblock: undefined }).configuration;
 }
 
 function open(disk: SimulatedDisk, flags: Record<string, string | number> = {}): OpenStorage {
-  return openStorageFolder(disk, configured(flags), OPTIONS);
+  return openStorageFolder(disk, configured(flags), options());
+}
+
+function options(format?: OpenStorageOptions["format"]): OpenStorageOptions {
+  let next = 0;
+  return { newId: () => IDS[next++]!, nowMs: NOW_MS, ...(format !== undefined && { format }) };
 }
 
 function codeOf(work: () => unknown): string {
@@ -57,14 +76,16 @@ describe("openStorageFolder", () => {
     const first = open(disk);
     expect(first.format).toBe(true);
     expect(first.superblock).toEqual({
-      id: OPTIONS.id,
+      id: IDS[0]!,
       system: "daos",
       state: "formatting",
-      createdAtMs: OPTIONS.nowMs,
+      createdAtMs: NOW_MS,
       targets: 2,
       scm: { plugin: "file", targetSizeBytes: 2 * GIB },
       nvme: { plugin: "file", targetSizeBytes: 8 * GIB },
       metaStore: { plugin: "sqlite" },
+      engine: IDS[1]!,
+      devices: [{ id: IDS[2]!, plugin: "file", targets: [0, 1], labelled: true, state: "normal", reason: "" }],
     });
     const ready = markReady(disk, STORAGE, first.superblock);
     expect(open(disk)).toEqual({ superblock: ready, format: false });
@@ -109,7 +130,7 @@ describe("openStorageFolder", () => {
       { name: "other" },
       { targets: 1 },
       { "scm.plugin": "pmdk" },
-      { "nvme.plugin": "uring" },
+      { "nvme.plugin": "spdk" },
       { "meta_store.plugin": "etcd" },
       { "scm.size": "512MiB" },
       { "nvme.size": "17GiB" },
@@ -121,13 +142,15 @@ describe("openStorageFolder", () => {
     }
     const same = { name: "daos", targets: 2, "scm.size": "4GiB", "nvme.size": "16GiB", "scm.plugin": "file" };
     expect(open(disk, same).format).toBe(false);
-    const onMoreCores = loadConfiguration({
+    // These keep the same files.
+    expect(open(disk, { "scm.plugin": "ram", "nvme.plugin": "uring" }).format).toBe(false);
+    const onMoreCores = onMachineWithoutAddons({
       environment: {},
       cores: 16,
       workingFolder: "/",
       flags: { storage: STORAGE },
     });
-    expect(openStorageFolder(disk, onMoreCores, OPTIONS).superblock.targets).toBe(2);
+    expect(openStorageFolder(disk, onMoreCores, options()).superblock.targets).toBe(2);
   });
 
   test("a default size never promises more than is free, a given one is the user's", () => {
@@ -142,6 +165,35 @@ describe("openStorageFolder", () => {
     const tiny = simulatedWorld(8, { disk: { capacityBytes: 150 * MIB } }).disk;
     expect(codeOf(() => open(tiny))).toBe("NO_SPACE");
     expect(tiny.exists(`${STORAGE}/${SUPERBLOCK_FILE}`)).toBe(false);
+  });
+
+  test("a format that must not find data refuses; forced, it begins anew and leaves what is not ours", () => {
+    const { disk } = simulatedWorld(12);
+    format(disk);
+    expect(codeOf(() => openStorageFolder(disk, configured(), options("required")))).toBe("ALREADY_EXISTS");
+    const forced = openStorageFolder(disk, configured(), options("force"));
+    expect([forced.format, disk.list(STORAGE)]).toEqual([true, [SUPERBLOCK_FILE]]);
+    format(disk);
+    disk.corrupt(`${STORAGE}/${SUPERBLOCK_FILE}`, 40);
+    expect(openStorageFolder(disk, configured(), options("force")).format).toBe(true);
+    disk.openFile(`${STORAGE}/thesis.doc`, { create: true }).close();
+    expect(codeOf(() => openStorageFolder(disk, configured(), options("force")))).toBe("CONFIGURATION");
+    expect(disk.exists(`${STORAGE}/thesis.doc`)).toBe(true);
+  });
+
+  test("targets take several devices in turn, and their number is fixed at format", () => {
+    const { disk } = simulatedWorld(13);
+    const text = "targets: 3\nnvme:\n  devices:\n    - plugin: file\n      path: /mnt/a\n    - plugin: uring\n";
+    const file = { path: "/etc/daos.yml", text };
+    const two = loadConfiguration({ environment: {}, cores: 3, workingFolder: "/", file, flags: { storage: STORAGE } });
+    const { superblock } = openStorageFolder(disk, two, options());
+    expect(superblock.devices.map(({ plugin, targets }) => ({ plugin, targets }))).toEqual([
+      { plugin: "file", targets: [0, 2] },
+      { plugin: "uring", targets: [1] },
+    ]);
+    markReady(disk, STORAGE, superblock);
+    expect(openStorageFolder(disk, two, options()).format).toBe(false);
+    expect(() => open(disk)).toThrow("formatted with 2 NVMe device(s), 1 are configured");
   });
 
   test("a damaged superblock is CORRUPT, not an empty folder", () => {

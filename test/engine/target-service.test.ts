@@ -23,6 +23,7 @@ function rig(beforeCommit?: TargetServiceParts["beforeCommit"]) {
       whenDurable: (_sequence: number, callback: (error?: Error) => void) => callback(),
     },
     objects: {
+      inlineBytes: () => 4096,
       updateValue: () => (events.push("update"), written),
       punchAkey: () => (events.push("punch"), written),
     },

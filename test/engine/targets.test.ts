@@ -28,6 +28,8 @@ class StandIn {
       space: () => ({
         scmTotalBytes: 100,
         scmUsedBytes: this.index,
+        logTotalBytes: 20,
+        logUsedBytes: this.index,
         nvmeTotalBytes: 1000,
         nvmeUsedBytes: 10 * this.index,
       }),
@@ -73,6 +75,8 @@ test("space, usage and handles are summed over the targets", async () => {
   expect(await targets.space()).toEqual({
     scmTotalBytes: 300,
     scmUsedBytes: 6,
+    logTotalBytes: 60,
+    logUsedBytes: 6,
     nvmeTotalBytes: 3000,
     nvmeUsedBytes: 60,
   });
@@ -124,8 +128,9 @@ test("destroying a snapshot that only some targets have succeeds: a crash may ha
 
 test("a quota is shared equally", async () => {
   const { targets, standIns } = rig(3);
-  await targets.setQuota("tank", 100, [4]);
-  for (const { quotas } of standIns) expect(quotas).toEqual([{ pool: "tank", sizeBytes: 33, containers: [4] }]);
+  await targets.setQuota("tank", 100, [4], 1024);
+  const quota = { pool: "tank", sizeBytes: 33, containers: [4], thresholdBytes: 1024 };
+  for (const { quotas } of standIns) expect(quotas).toEqual([quota]);
 });
 
 test("stopping stops every target, also behind one that fails, and tells of the failure", async () => {

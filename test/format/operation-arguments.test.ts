@@ -14,6 +14,9 @@ const list = { handle: 1, oid, limit: 10, epoch: 0 };
 const FULL: {
   readonly [Op in keyof OperationArguments]: { args: Record<string, unknown>; optional: readonly string[] };
 } = {
+  [Opcode.deviceSetFaulty]: { args: { device: "a", force: true }, optional: [] },
+  [Opcode.deviceReplace]: { args: { device: "a", successor: "b", force: true }, optional: [] },
+  [Opcode.deviceIdentify]: { args: { device: "a" }, optional: [] },
   [Opcode.poolCreate]: { args: { label: "a", sizeBytes: 1, properties: { x: 1 } }, optional: ["properties"] },
   [Opcode.poolList]: { args: { after: "a", limit: 3 }, optional: ["after", "limit"] },
   [Opcode.poolQuery]: { args: { pool: "a" }, optional: [] },

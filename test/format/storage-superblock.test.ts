@@ -6,17 +6,33 @@ import {
   type StorageSuperblock,
 } from "../../src/format/storage-superblock.ts";
 
-const SUPERBLOCK: StorageSuperblock = {
+const FIRST = {
   id: "11111111-2222-4333-8444-555555555555",
   system: "daos",
-  state: "ready",
+  state: "ready" as const,
   createdAtMs: 1767323045000,
   targets: 2,
   scm: { plugin: "file", targetSizeBytes: 134217728 },
   nvme: { plugin: "file", targetSizeBytes: 8589934592 },
   metaStore: { plugin: "sqlite" },
 };
-const GOLDEN = `daos-storage/1 ef516448
+const SUPERBLOCK: StorageSuperblock = {
+  ...FIRST,
+  engine: "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee",
+  devices: [
+    {
+      id: "01234567-89ab-4cde-8f01-23456789abcd",
+      plugin: "file",
+      targets: [0, 1],
+      labelled: true,
+      state: "faulty",
+      reason: "10 operations failed",
+    },
+  ],
+  speed: { scmWriteUs: 105, nvmeWriteUs: 460 },
+};
+/** Version 1, as it was written before devices had labels. */
+const GOLDEN_1 = `daos-storage/1 ef516448
 {
   "id": "11111111-2222-4333-8444-555555555555",
   "system": "daos",
@@ -47,13 +63,25 @@ function codeOf(bytes: Uint8Array): string {
   }
 }
 
+const GOLDEN = `daos-storage/2 b4b8647d
+${JSON.stringify(SUPERBLOCK, undefined, 2)}
+`;
+
+test("golden bytes of version 1 are still read: one device without a label serves all targets", () => {
+  expect(decodeStorageSuperblock("/data", Buffer.from(GOLDEN_1))).toEqual({
+    ...FIRST,
+    engine: FIRST.id,
+    devices: [{ id: FIRST.id, plugin: "file", targets: [0, 1], labelled: false, state: "normal", reason: "" }],
+  });
+});
+
 test("golden bytes, both ways", () => {
   expect(Buffer.from(encodeStorageSuperblock(SUPERBLOCK)).toString()).toBe(GOLDEN);
   expect(decodeStorageSuperblock("/data", Buffer.from(GOLDEN))).toEqual(SUPERBLOCK);
 });
 
 test("a newer version is VERSION and says what to do; damage is CORRUPT", () => {
-  const newer = Buffer.from(GOLDEN.replace("daos-storage/1", "daos-storage/2"));
+  const newer = Buffer.from(GOLDEN.replace("daos-storage/2", "daos-storage/3"));
   expect(codeOf(newer)).toBe("VERSION");
   expect(() => decodeStorageSuperblock("/data", newer)).toThrow("Start the newer program");
   const bytes = encodeStorageSuperblock(SUPERBLOCK);

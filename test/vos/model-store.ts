@@ -359,8 +359,17 @@ export class ModelStore implements CellStore {
     return { scmBytes, nvmeBytes: 0, versions };
   }
 
+  isScmCrowded = false;
+
   space(): StoreSpace {
-    return { scmTotalBytes: 0, scmUsedBytes: 0, nvmeTotalBytes: 0, nvmeUsedBytes: 0 };
+    return {
+      scmTotalBytes: 0,
+      scmUsedBytes: 0,
+      logTotalBytes: 0,
+      logUsedBytes: 0,
+      nvmeTotalBytes: 0,
+      nvmeUsedBytes: 0,
+    };
   }
 
   async close(): Promise<void> {

@@ -5,10 +5,10 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Comparison, HISTORY_LIMITS, operation } from "./history.ts";
+import { MAX_DATA_THRESHOLD_BYTES, MIN_DATA_THRESHOLD_BYTES } from "../../src/base/limits.ts";
 import { makeRig } from "./rig.ts";
 
-function makeComparison(): Comparison {
-  const rig = makeRig({ strict: true, maxObjectStates: 2, limits: HISTORY_LIMITS });
+function makeComparison(rig = makeRig({ strict: true, maxObjectStates: 2, limits: HISTORY_LIMITS })): Comparison {
   return new Comparison({
     store: rig.store,
     get objects() {
@@ -41,5 +41,25 @@ describe("VersionedObjects", () => {
       },
     );
     expect(operations).toBeGreaterThan(1000);
+  }, 120_000);
+
+  test("agree with it whatever the threshold is, and when SCM is crowded for a while", async () => {
+    const history = fc.array(operation, { minLength: 30, maxLength: 60 });
+    const threshold = fc.constantFrom(MIN_DATA_THRESHOLD_BYTES, 3000, MAX_DATA_THRESHOLD_BYTES);
+    await fc.assert(
+      fc.asyncProperty(history, threshold, async (operations, thresholdBytes) => {
+        const rig = makeRig({ strict: true, maxObjectStates: 2, limits: HISTORY_LIMITS, thresholdBytes });
+        const comparison = makeComparison(rig);
+        for (const [index, one] of operations.entries()) {
+          rig.store.isScmCrowded = index % 11 > 6;
+          await comparison.apply(one);
+        }
+        await comparison.compare();
+      }),
+      {
+        numRuns: Number(process.env["DAOS_TEST_RUNS"] ?? 20),
+        seed: Number(process.env["DAOS_TEST_SEED"] ?? 20_261_122),
+      },
+    );
   }, 120_000);
 });

@@ -18,7 +18,9 @@ export interface Rig {
 }
 
 export function makeRig(
-  options: ModelOptions & { maxObjectStates?: number; limits?: Partial<StepLimits> } = { strict: true },
+  options: ModelOptions & { maxObjectStates?: number; limits?: Partial<StepLimits>; thresholdBytes?: number } = {
+    strict: true,
+  },
 ): Rig {
   const store = new ModelStore(options);
   const clock = new HybridLogicalClock(() => EPOCH_ORIGIN_MS + 1000);
@@ -31,6 +33,7 @@ export function makeRig(
       ...(options.maxObjectStates !== undefined && { maxObjectStates: options.maxObjectStates }),
     });
     objects.openContainer(CONTAINER);
+    if (options.thresholdBytes !== undefined) objects.setThreshold(CONTAINER, options.thresholdBytes);
     return objects;
   };
   const rig: Rig = {
