@@ -10,6 +10,7 @@ import { assert } from "../base/assert.ts";
 import type { ByteString } from "../base/bytes.ts";
 import { asBuffer } from "../base/bytes.ts";
 import { DaosError } from "../base/errors.ts";
+import { BLOCK_BYTES } from "../base/limits.ts";
 import type { ScmRegion } from "../contracts/scm.ts";
 import type { Timers } from "../contracts/world.ts";
 import {
@@ -22,6 +23,7 @@ import {
 } from "../format/log-record.ts";
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, segmentSeed } from "../format/segment-header.ts";
 import { DurableWaiters } from "./durable-waiters.ts";
+import { GroupHold } from "./group-hold.ts";
 import { alignUp, type LogLayout, slotOffset } from "./log-layout.ts";
 import type { VersionSource } from "./logged-version.ts";
 
@@ -80,13 +82,17 @@ export class Log implements VersionSource {
   #groupOpensSegment = false;
   readonly #closedGroups: Group[] = [];
   readonly #flying: Group[] = [];
+  readonly #hold: GroupHold;
   #flushScheduled = false;
   #driving = false;
   #lastIsMark = true;
   #failure: DaosError | undefined;
   readonly #flush = (): void => {
     this.#flushScheduled = false;
-    this.#drive();
+    // While a persist runs the group grows anyway, and one that is closed grows no more.
+    const mayHold = this.#flying.length === 0 && this.#closedGroups.length === 0;
+    if (mayHold && this.#hold.holds(this.lastSequence)) this.#scheduleFlush();
+    else this.#drive();
   };
 
   /** `spans`: the recovered segments, all durable up to `lastSequence`; appending goes on in the segment after them. */
@@ -105,6 +111,7 @@ export class Log implements VersionSource {
     this.layout = options.layout;
     this.#region = options.region;
     this.#timers = options.timers;
+    this.#hold = new GroupHold(options.layout.granularityBytes >= BLOCK_BYTES, options.lastSequence);
     this.#storeId = options.storeId;
     this.#generation = options.generation;
     this.#hooks = options.hooks;
@@ -298,6 +305,7 @@ export class Log implements VersionSource {
   }
 
   #persist(group: Group): void {
+    this.#hold.persisting(group.lastSequence);
     this.#flying.push(group);
     let running: undefined | Promise<void>;
     try {
