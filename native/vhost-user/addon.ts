@@ -67,6 +67,11 @@ export interface VhostUserConnection {
   /** Pairs of u32: slot, status (0 done, 1 failed, 2 unsupported, others: nonsense of the back-end). */
   readonly completions: ArrayBuffer;
   readonly hugePages: boolean;
+  /**
+   * Submits that many commands, kicks the back-end if it wants to be, and collects; when there is nothing, goes on looking
+   * for up to `spinNs` (at most a millisecond). Count of completions, or a failure.
+   */
+  readonly exchange: (commandCount: number, spinNs: number) => number;
 }
 
 /** What a checked back-end offers. Slots go from 0 to queues x depth - 1. */
@@ -94,11 +99,6 @@ export interface VhostUserAddon {
   resume(handle: VhostUserHandle): void;
   /** When not connected: forgets what is in flight, so that it is never submitted again. */
   abandon(handle: VhostUserHandle): void;
-  /**
-   * Submits that many commands, kicks the back-end if it wants to be, and collects; when there is nothing, goes on looking
-   * for up to `spinNs` (at most a millisecond). Count of completions, or a failure.
-   */
-  exchange(handle: VhostUserHandle, commandCount: number, spinNs: number): number;
   /** True: `completion` will be told. False: there is something to collect already. */
   arm(handle: VhostUserHandle): boolean;
   /** Has the configuration read again. */

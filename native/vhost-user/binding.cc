@@ -180,6 +180,28 @@ bool start_session(napi_env env, Handle* handle, std::shared_ptr<SharedPool> poo
   return false;
 }
 
+// Bound to its handle: it is called for every batch of requests, and looking the handle up would cost as much as the rest.
+napi_value exchange(napi_env env, napi_callback_info info) {
+  napi_value values[2];
+  size_t given = 2;
+  void* data = nullptr;
+  if (napi_get_cb_info(env, info, &given, values, nullptr, &data) != napi_ok || given < 2) {
+    return fail_with(env, "EINVAL", "too few arguments");
+  }
+  Handle* handle = static_cast<Handle*>(data);
+  if (handle->session == nullptr) return fail_with(env, "EBADF", "the handle is destroyed");
+  uint32_t count = 0, spin_ns = 0;
+  napi_get_value_uint32(env, values[0], &count);
+  napi_get_value_uint32(env, values[1], &spin_ns);
+  int collected = vhost_user::kWrongCommand;
+  if (count <= vhost_user::kMaxQueues * vhost_user::kMaxDepth && spin_ns <= kMaxSpinNs) {
+    collected = handle->session->exchange(handle->mailbox->commands, count, spin_ns, handle->mailbox->completions);
+  }
+  napi_value result = nullptr;
+  napi_create_int32(env, collected, &result);
+  return result;
+}
+
 // create(settings, listener): see addon.ts.
 napi_value create(napi_env env, napi_callback_info info) {
   size_t count = 2;
@@ -207,7 +229,7 @@ napi_value create(napi_env env, napi_callback_info info) {
   handle->env = env;
   handle->mailbox = std::make_shared<Mailbox>();
   Mailbox* mailbox = handle->mailbox.get();
-  napi_value result, external;
+  napi_value result, external, bound;
   const napi_value memory = external_buffer(env, pool->data(), pool->size_bytes(), pool);
   if (memory == nullptr) return nullptr;
   const napi_value commands = external_buffer(env, mailbox->commands, sizeof mailbox->commands, handle->mailbox);
@@ -221,9 +243,12 @@ napi_value create(napi_env env, napi_callback_info info) {
   }
   Handle* owned = handle.release();  // Its finalizers free it from now on.
   napi_type_tag_object(env, external, &kHandleTag);
+  if (napi_create_function(env, "exchange", NAPI_AUTO_LENGTH, exchange, owned, &bound) != napi_ok) return nullptr;
+  set(env, bound, "handle", external);  // Keeps it for as long as the function lives.
   if (!start_session(env, owned, pool, std::move(settings), values[1])) return nullptr;
   owned->hooked = napi_add_env_cleanup_hook(env, at_end_of_environment, owned) == napi_ok;
   set(env, result, "handle", external);
+  set(env, result, "exchange", bound);
   set(env, result, "memory", memory);
   set(env, result, "commands", commands);
   set(env, result, "completions", completions);
@@ -269,22 +294,6 @@ napi_value destroy(napi_env env, napi_callback_info info) {
   unhook(handle);
   handle->close(napi_tsfn_abort);
   return nullptr;
-}
-
-napi_value exchange(napi_env env, napi_callback_info info) {
-  napi_value values[3];
-  Handle* handle = arguments(env, info, 3, values);
-  if (handle == nullptr) return nullptr;
-  uint32_t count = 0, spin_ns = 0;
-  napi_get_value_uint32(env, values[1], &count);
-  napi_get_value_uint32(env, values[2], &spin_ns);
-  int collected = vhost_user::kWrongCommand;
-  if (count <= vhost_user::kMaxQueues * vhost_user::kMaxDepth && spin_ns <= kMaxSpinNs) {
-    collected = handle->session->exchange(handle->mailbox->commands, count, spin_ns, handle->mailbox->completions);
-  }
-  napi_value result = nullptr;
-  napi_create_int32(env, collected, &result);
-  return result;
 }
 
 napi_value arm(napi_env env, napi_callback_info info) {
@@ -334,7 +343,7 @@ napi_value initialize(napi_env env, napi_value exports) {
     napi_callback function;
   } functions[] = {{"create", create},   {"connect", connect},       {"resume", resume},     {"abandon", abandon},
                    {"refresh", refresh},
-                   {"arm", arm},         {"disconnect", disconnect}, {"destroy", destroy},   {"exchange", exchange},
+                   {"arm", arm},         {"disconnect", disconnect}, {"destroy", destroy},
                    {"describe", describe}, {"failure", failure}};
   for (const auto& entry : functions) {
     napi_value value;

@@ -137,12 +137,16 @@ int Session::collect(uint32_t* completions) {
 }
 
 int Session::spin(uint32_t spin_ns, uint32_t* completions) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::nanoseconds(spin_ns);
-  int collected = 0;
-  do {
-    for (uint32_t round = 0; round < kLooksPerClock && collected == 0; ++round) collected = collect(completions);
-  } while (collected == 0 && std::chrono::steady_clock::now() < end);
-  return collected;
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point end;
+  for (uint32_t look = 1;; ++look) {
+    const int collected = collect(completions);
+    if (collected != 0) return collected;
+    if (look % kLooksPerClock != 0) continue;
+    const Clock::time_point now = Clock::now();
+    if (look == kLooksPerClock) end = now + std::chrono::nanoseconds(spin_ns);
+    if (now >= end) return 0;
+  }
 }
 
 bool Session::arm() {

@@ -10,7 +10,7 @@ import { decodeDeviceLabel, encodeDeviceLabel, LABEL_BYTES } from "../../plugins
 import { devicePlace } from "../../plugins/block-device/spdk/device-place.ts";
 import { Fifo } from "../../plugins/block-device/spdk/fifo.ts";
 import { PollPolicy } from "../../plugins/block-device/spdk/poll-policy.ts";
-import { LONE_PER_TURN, SPIN_NS, SpinPolicy } from "../../plugins/block-device/spdk/spin-policy.ts";
+import { LONE_PER_TURN, SPIN_BUDGET_NS, SPIN_NS, SpinPolicy } from "../../plugins/block-device/spdk/spin-policy.ts";
 import { daemonArguments } from "../../plugins/block-device/spdk/qemu-storage-daemon.ts";
 import type { Uuid } from "../../src/base/uuid.ts";
 import { realWorld } from "../../src/world/index.ts";
@@ -185,19 +185,37 @@ test("PollPolicy polls for quick devices, with patience, and not for slow ones, 
   expect(new PollPolicy(0).polls(0)).toBe(false);
 });
 
-test("SpinPolicy waits for requests that come alone, never for long, and not again soon when it was in vain", () => {
+test("SpinPolicy waits for requests that come alone, within its budget, and not again soon when it was in vain", () => {
   const policy = new SpinPolicy(true);
   const turn = (): number[] => {
     policy.turned();
     return Array.from({ length: LONE_PER_TURN + 1 }, () => policy.lone());
   };
-  expect(turn()).toEqual([0, 0, 0, 0, SPIN_NS, SPIN_NS, SPIN_NS, SPIN_NS, -1]);
+  const waits = Array.from({ length: LONE_PER_TURN - 4 }, () => SPIN_NS);
+  expect(turn()).toEqual([0, 0, 0, 0, ...waits, -1]);
   policy.company();
-  expect(turn()).toEqual([0, 0, 0, 0, SPIN_NS, SPIN_NS, SPIN_NS, SPIN_NS, -1]);
-  policy.inVain();
-  expect(turn()).not.toContain(SPIN_NS);
-  for (let count = 0; count < 10; count += 1) turn();
-  expect(turn()).toContain(SPIN_NS);
+  expect(turn()).toEqual([0, 0, 0, 0, ...waits, -1]);
+  policy.turned();
+  policy.waited(SPIN_BUDGET_NS - 1, false);
+  expect(policy.lone()).toBe(SPIN_NS);
+  policy.waited(1, false);
+  expect(policy.lone()).toBe(-1);
+  policy.turned();
+  expect(policy.lone()).toBe(SPIN_NS);
+  // In vain: each time twice as many requests go without, until one was not in vain.
+  const pause = (): number => {
+    let count = 0;
+    for (policy.turned(); policy.lone() !== SPIN_NS; policy.turned()) count += 1;
+    return count;
+  };
+  const pauses = [1, 2, 3].map(() => {
+    policy.waited(SPIN_NS, true);
+    return pause();
+  });
+  expect(pauses).toEqual([6, 8, 12]);
+  policy.waited(SPIN_NS, false);
+  policy.waited(SPIN_NS, true);
+  expect(pause()).toBe(6);
   const never = new SpinPolicy(false);
   for (let count = 0; count < 20; count += 1) {
     never.turned();

@@ -256,26 +256,34 @@ test.skipIf(!whole)(
         pollMaxNs: 0,
       });
       fake.vhostSocket = await daemon.start();
-      const config = { bdev_list: addresses, hugepages: "off", spdk: { rpc_socket: fake.rpcSocket }, nr_hugepages: 8 };
-      const provider = blockDeviceSpdk.create(spdkConfigSchema.parse(config));
-      const sizeBytes = 8 * 1024 * 1024;
-      const open = (target: number, create: boolean) =>
-        provider.open(realWorld(), { folder: `${folder}/target-${target}`, sizeBytes, create });
-      for (const target of [0, 2]) {
-        const device = await open(target, true);
-        await device.write(0, pattern(4096, target), { durable: true });
-        await device.close();
+      try {
+        const config = {
+          bdev_list: addresses,
+          hugepages: "off",
+          spdk: { rpc_socket: fake.rpcSocket },
+          nr_hugepages: 8,
+        };
+        const provider = blockDeviceSpdk.create(spdkConfigSchema.parse(config));
+        const sizeBytes = 8 * 1024 * 1024;
+        const open = (target: number, create: boolean) =>
+          provider.open(realWorld(), { folder: `${folder}/target-${target}`, sizeBytes, create });
+        for (const target of [0, 2]) {
+          const device = await open(target, true);
+          await device.write(0, pattern(4096, target), { durable: true });
+          await device.close();
+        }
+        for (const target of [0, 2]) {
+          const device = await open(target, false);
+          const buffer = device.allocate(4096);
+          await device.read(0, buffer);
+          expectBytes(buffer, pattern(4096, target));
+          await device.close();
+        }
+        expect(fake.bdevs.size).toBe(0);
+      } finally {
+        await daemon.stop();
+        fake.close();
       }
-      for (const target of [0, 2]) {
-        const device = await open(target, false);
-        const buffer = device.allocate(4096);
-        await device.read(0, buffer);
-        expectBytes(buffer, pattern(4096, target));
-        await device.close();
-      }
-      expect(fake.bdevs.size).toBe(0);
-      await daemon.stop();
-      fake.close();
     }),
   30_000,
 );

@@ -195,9 +195,13 @@ run("wrong arguments of the addon throw", () => {
   for (const wrong of [{ queues: 0 }, { queues: 9 }, { depth: 15 }, { depth: 512 }, { poolPages: 1 }]) {
     expect(() => addon!.create({ ...settings, ...wrong }, listener)).toThrow();
   }
-  expect(() => addon!.exchange({} as never, 0, 0)).toThrow();
-  const { handle } = addon!.create(settings, listener);
+  expect(() => addon!.arm({} as never)).toThrow();
+  const { handle, exchange } = addon!.create(settings, listener);
+  expect(exchange(0, 0)).toBe(0);
+  expect(exchange(1, 0)).toBe(-2);
+  expect(exchange(0, 2_000_000)).toBe(-2);
   addon!.destroy(handle);
+  expect(() => exchange(0, 0)).toThrow();
   expect(() => addon!.connect(handle)).toThrow();
   expect(() => addon!.destroy(handle)).toThrow();
 });

@@ -202,7 +202,7 @@ export class Connection {
     if (this.#state !== "connected") return;
     const submitted = this.#commandCount;
     const count = this.#exchange(spinNs);
-    if (count === 0 && spinNs > 0) this.#spins.inVain();
+    if (spinNs > 0) this.#spins.waited(count > 0 ? this.#policy.lastWaitNs : spinNs, count === 0);
     if (this.#inFlight === 0 || count < 0) return;
     if (count > 0 || submitted > 0 || this.#commandCount > 0) {
       this.#schedule();
@@ -215,7 +215,7 @@ export class Connection {
   #exchange(spinNs: number): number {
     const commandCount = this.#commandCount;
     this.#commandCount = 0;
-    const count = this.#addon.exchange(this.#shared.handle, commandCount, spinNs);
+    const count = this.#shared.exchange(commandCount, spinNs);
     if (count === 0) return 0;
     if (count < 0) {
       assert(count !== ExchangeFailure.wrongCommand, "the addon takes the command");

@@ -13,10 +13,16 @@ export class PollPolicy {
   readonly #limitNs: number;
   #averageNs = 0;
   #sinceNs = 0;
+  #lastWaitNs = 0;
 
   /** `pollUs` 0: never poll. */
   constructor(pollUs: number) {
     this.#limitNs = pollUs * 1000;
+  }
+
+  /** From the last completion, or the first request after none, to the newest completion. */
+  get lastWaitNs(): number {
+    return this.#lastWaitNs;
   }
 
   /** Something is in flight after nothing was. */
@@ -25,7 +31,8 @@ export class PollPolicy {
   }
 
   completed(nowNs: number): void {
-    const sampleNs = Math.min(nowNs - this.#sinceNs, MAX_SAMPLE_FACTOR * this.#limitNs);
+    this.#lastWaitNs = nowNs - this.#sinceNs;
+    const sampleNs = Math.min(this.#lastWaitNs, MAX_SAMPLE_FACTOR * this.#limitNs);
     this.#averageNs += (sampleNs - this.#averageNs) * SAMPLE_WEIGHT;
     this.#sinceNs = nowNs;
   }

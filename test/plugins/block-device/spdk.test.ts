@@ -51,17 +51,20 @@ test.skipIf(!built)("another target's device is not taken, and none that holds s
       pollMaxNs: 0,
     });
     await daemon.start();
-    const attach = (changes = {}) => blockDeviceSpdk.create(spdkConfigSchema.parse({ ...existing, ...changes }));
-    const fresh = { folder: `${folder}/fresh`, sizeBytes: SIZE_BYTES, create: true };
-    await expectCode("ALREADY_EXISTS", () => attach().open(world, fresh));
-    const again = await attach().open(world, { ...fresh, folder: `${folder}/kept`, create: false });
-    const buffer = again.allocate(4096);
-    await again.read(0, buffer);
-    expectBytes(buffer, pattern(4096, 1));
-    await again.close();
-    await (await attach({ overwrite: true }).open(world, fresh)).close();
-    await expectCode("CORRUPT", () => attach().open(world, { ...fresh, folder: `${folder}/kept`, create: false }));
-    await daemon.stop();
+    try {
+      const attach = (changes = {}) => blockDeviceSpdk.create(spdkConfigSchema.parse({ ...existing, ...changes }));
+      const fresh = { folder: `${folder}/fresh`, sizeBytes: SIZE_BYTES, create: true };
+      await expectCode("ALREADY_EXISTS", () => attach().open(world, fresh));
+      const again = await attach().open(world, { ...fresh, folder: `${folder}/kept`, create: false });
+      const buffer = again.allocate(4096);
+      await again.read(0, buffer);
+      expectBytes(buffer, pattern(4096, 1));
+      await again.close();
+      await (await attach({ overwrite: true }).open(world, fresh)).close();
+      await expectCode("CORRUPT", () => attach().open(world, { ...fresh, folder: `${folder}/kept`, create: false }));
+    } finally {
+      await daemon.stop();
+    }
   }),
 );
 
