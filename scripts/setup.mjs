@@ -10,10 +10,15 @@ import { spawnSync } from "node:child_process";
 import { existsSync, linkSync, copyFileSync, readFileSync, rmSync, statSync, chmodSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { buildAddons } from "./native-addons.mjs";
+import { canInstall, installPackages as installDebianPackages, missingPackages } from "./debian-packages.mjs";
+import { buildAddons, SYSTEM } from "./native-addons.mjs";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const LEAST_NODE_MAJOR = 20;
+/** Argument: make ready for `npm test` too. */
+const FOR_TESTS = "--tests";
+/** qemu-storage-daemon is the back-end that block-device spdk is tested against. */
+const TEST_PACKAGES = ["qemu-system-common"];
 /** Smaller files are the placeholder scripts that the npm package `bun` ships instead of the binary. */
 const LEAST_BINARY_BYTES = 1024 * 1024;
 
@@ -30,6 +35,16 @@ function main() {
   if (reason !== undefined) installPackages(reason);
   linkBun();
   buildAddons(ROOT, say);
+  if (process.argv.includes(FOR_TESTS)) installTestPackages();
+}
+
+/** What only tests need. Without it, where we may not install, those tests are skipped and say so. */
+function installTestPackages() {
+  const missing = missingPackages(TEST_PACKAGES, SYSTEM);
+  if (missing.length === 0 || !canInstall(SYSTEM)) return;
+  say(`installing Debian packages for tests: ${missing.join(" ")} ...`);
+  const complaint = installDebianPackages([missing], SYSTEM);
+  if (complaint !== undefined) say(`not installed, their tests are skipped: ${complaint}`);
 }
 
 /** Why node_modules does not match package-lock.json; undefined when it does. */

@@ -45,19 +45,16 @@ export async function runTestFile(root: string, path: string): Promise<TestFileR
 
 /**
  * The numbers of a `bun test` run. The summary is looked for from the end, so that what tests print is not taken for it.
- * An exit status that the numbers do not explain, or no test at all, adds a failure: the result is never better than the
- * process's own verdict.
+ * An exit status that the numbers do not explain, or no test at all, not even a skipped one, adds a failure: the result is
+ * never better than the process's own verdict.
  */
 export function countsOf(output: string, status: number): TestCounts {
   const summary = output.slice(Math.max(0, output.lastIndexOf("\n\n")));
   const passed = lastNumber(summary, "pass");
   const reported = lastNumber(summary, "fail");
-  const unexplained = reported === 0 && (status !== 0 || passed === 0);
-  return {
-    passed,
-    failed: reported + (unexplained ? 1 : 0),
-    skipped: lastNumber(summary, "skip") + lastNumber(summary, "todo"),
-  };
+  const skipped = lastNumber(summary, "skip") + lastNumber(summary, "todo");
+  const unexplained = reported === 0 && (status !== 0 || passed + skipped === 0);
+  return { passed, failed: reported + (unexplained ? 1 : 0), skipped };
 }
 
 function lastNumber(summary: string, word: string): number {

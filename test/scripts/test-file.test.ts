@@ -23,6 +23,7 @@ test("countsOf adds a failure when the exit status is not explained, and when no
   expect(countsOf("\n\n 3 pass\n 0 fail\n", 139)).toEqual({ passed: 3, failed: 1, skipped: 0 });
   expect(countsOf("", 3)).toEqual({ passed: 0, failed: 1, skipped: 0 });
   expect(countsOf("\n\n 0 pass\n 0 fail\n", 0)).toEqual({ passed: 0, failed: 1, skipped: 0 });
+  expect(countsOf("\n\n 0 pass\n 3 skip\n 0 fail\n", 0)).toEqual({ passed: 0, failed: 0, skipped: 3 });
 });
 
 test.each([
