@@ -49,7 +49,9 @@ class Mapping {
  private:
   void open_locked(const MappingOptions &options);
   void map(const MappingOptions &options);
-  void map_forced(const MappingOptions &options, pmem2_source *source);
+  void require_range(const MappingOptions &options, pmem2_source *source) const;
+  void map_by_library(const MappingOptions &options, pmem2_source *source);
+  void map_here(const MappingOptions &options, pmem2_source *source, pmem2_granularity granularity);
 
   const Library &library_;
   int descriptor_ = -1;
@@ -57,7 +59,9 @@ class Mapping {
   uint8_t *address_ = nullptr;
   size_t length_ = 0;
   // Mapped by mmap here, not by the library.
-  bool forced_ = false;
+  bool mapped_here_ = false;
+  // Its granularity is not the medium's.
+  bool pretended_ = false;
   pmem2_granularity granularity_ = PMEM2_GRANULARITY_PAGE;
   pmem2_persist_fn persist_ = nullptr;
 };
