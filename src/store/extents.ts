@@ -1,19 +1,24 @@
 /**
  * Bulk bytes on the block device: written once to fresh blocks, checksummed by 4 KiB chunk, verified at every read.
  *
+ * Small reads that repeat are served from a block cache, verified like those from the device.
+ *
  * Blocks that were freed are given out again only when every read that was running at that moment has ended, so a read
  * never sees another extent's bytes in its place; large runs are first discarded on the device.
  */
 import { assert } from "../base/assert.ts";
 import { crc32 } from "../base/checksum.ts";
 import { DaosError } from "../base/errors.ts";
-import { BLOCK_BYTES, MIB } from "../base/limits.ts";
+import { BLOCK_BYTES, KIB, MIB } from "../base/limits.ts";
 import type { BlockDevice } from "../contracts/block-device.ts";
+import { BlockCache } from "./block-cache.ts";
 import type { ExtentRef } from "./cell.ts";
 import type { ExtentAllocator } from "./extent-allocator.ts";
 
 /** Freed runs of this size and more are discarded on the device. */
 const DISCARD_BYTES = 1 * MIB;
+/** Reads up to this size go through the block cache; larger ones would wash it out. */
+const MAX_CACHED_READ_BYTES = 64 * KIB;
 
 /** Reads that began between two frees, and the blocks freed after them. */
 interface ReadGeneration {
@@ -24,14 +29,16 @@ interface ReadGeneration {
 export class Extents {
   readonly #device: BlockDevice;
   readonly #allocator: ExtentAllocator;
+  readonly #cache: BlockCache;
   /** Oldest first; the last one is the current one and has nothing freed yet. */
   readonly #generations: ReadGeneration[] = [{ running: 0, freed: [] }];
   #running = 0;
   #idleWaiters: (() => void)[] = [];
 
-  constructor(device: BlockDevice, allocator: ExtentAllocator) {
+  constructor(device: BlockDevice, allocator: ExtentAllocator, cache = new BlockCache()) {
     this.#device = device;
     this.#allocator = allocator;
+    this.#cache = cache;
   }
 
   get totalBytes(): number {
@@ -47,6 +54,7 @@ export class Extents {
     assert(buffer.length > 0, "an extent is not empty");
     const count = Math.ceil(buffer.length / BLOCK_BYTES);
     const first = this.#allocator.allocate(count);
+    this.#cache.forget(first, count);
     const checksums = checksumsOf(buffer, count);
     const direct = paddedView(buffer, count * BLOCK_BYTES);
     const source = direct ?? this.#device.allocate(count * BLOCK_BYTES);
@@ -67,7 +75,7 @@ export class Extents {
   /** See CellStore.readExtent. */
   async read(extent: ExtentRef, offset: number, length: number, into: Uint8Array): Promise<void> {
     assert(offset >= 0 && offset + length <= extent.length && into.length >= length, "the read is inside the extent");
-    if (length === 0) return;
+    if (length === 0 || this.#readCached(extent, offset, length, into)) return;
     const generation = this.#generations.at(-1)!;
     generation.running += 1;
     this.#running += 1;
@@ -78,6 +86,21 @@ export class Extents {
       this.#releaseFreed();
       this.#ended();
     }
+  }
+
+  /** True when all blocks of the range are cached, and are what was written. */
+  #readCached(extent: ExtentRef, offset: number, length: number, into: Uint8Array): boolean {
+    if (length > MAX_CACHED_READ_BYTES) return false;
+    const end = offset + length;
+    for (let chunk = Math.floor(offset / BLOCK_BYTES); chunk * BLOCK_BYTES < end; chunk += 1) {
+      const chunkStart = chunk * BLOCK_BYTES;
+      const block = this.#cache.get(extent.offset / BLOCK_BYTES + chunk);
+      if (block === undefined || !verified(extent, chunk, block)) return false;
+      const from = Math.max(offset - chunkStart, 0);
+      const to = Math.min(end - chunkStart, BLOCK_BYTES);
+      into.set(block.subarray(from, to), chunkStart + from - offset);
+    }
+    return true;
   }
 
   async #readChecked(extent: ExtentRef, offset: number, length: number, into: Uint8Array): Promise<void> {
@@ -95,6 +118,7 @@ export class Extents {
           throw damaged(extent);
         }
       }
+      if (length <= MAX_CACHED_READ_BYTES) this.#cache.put(place / BLOCK_BYTES, target);
       if (!whole) {
         const start = offset - first * BLOCK_BYTES;
         into.set(target.subarray(start, start + length));

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { bytesEqual } from "../../src/base/bytes.ts";
 import { BLOCK_BYTES, KIB, MIB } from "../../src/base/limits.ts";
+import { BlockCache } from "../../src/store/block-cache.ts";
 import { ExtentAllocator } from "../../src/store/extent-allocator.ts";
 import { Extents } from "../../src/store/extents.ts";
 import { CrashMachine } from "./crash-machine.ts";
@@ -15,7 +16,8 @@ function makeExtents(deviceBytes = 1 * MIB): {
   const machine = new CrashMachine({ seed: 5, deviceBytes });
   const device = machine.openDevice();
   const allocator = new ExtentAllocator(deviceBytes / BLOCK_BYTES);
-  return { machine, device, allocator, extents: new Extents(device, allocator) };
+  // Too small for any read here: all of them reach the device. test/store/block-cache.test.ts has the rest.
+  return { machine, device, allocator, extents: new Extents(device, allocator, new BlockCache(BLOCK_BYTES)) };
 }
 
 function pattern(length: number): Uint8Array {
