@@ -1,12 +1,12 @@
 /**
  * Whether a group of records that could be persisted now should wait a turn of the event loop for more. Where a persist
  * takes a medium's latency, a few records more in it save whole persists: with 50 clients that each have one put in
- * flight, groups grow from some 10 to some 30 records and puts by a sixth. It holds only while it pays: after a group of
+ * flight, groups grow from some 10 to some 50 records and puts by a third. It holds only while it pays: after a group of
  * several records, as long as every turn brings new ones, up to HOLD_RECORDS. A client that is alone never waits.
  */
 
 /** A group of so many records waits no longer. */
-export const HOLD_RECORDS = 32;
+export const HOLD_RECORDS = 64;
 /** Fewer records in the group before tell of too few writers to wait for. */
 export const LEAST_GROUP_RECORDS = 4;
 
