@@ -35,7 +35,8 @@ export interface SimulatedDiskOptions {
 export class SimulatedDisk implements Disk {
   readonly random: SimulatedRandom;
   readonly clock: SimulatedClock;
-  readonly timers: SimulatedTimers;
+  /** Of the program that runs now; a test that restarts it may give the new one's. */
+  timers: SimulatedTimers;
   readonly #files = new Map<string, FileContent>();
   readonly #folders = new Set<string>(["/"]);
   readonly #locks = new Set<string>();

@@ -17,6 +17,7 @@ export class SimulatedTimers implements Timers {
   readonly #events: PendingEvent[] = [];
   #order = 0;
   #pumping = false;
+  #ended = false;
 
   constructor(clock: SimulatedClock) {
     this.#clock = clock;
@@ -31,6 +32,7 @@ export class SimulatedTimers implements Timers {
   }
 
   afterNs(delayNs: number, callback: () => void): () => void {
+    if (this.#ended) return () => {};
     const event = { dueNs: this.#clock.monotonicNs() + Math.max(0, delayNs), order: this.#order, callback };
     this.#order += 1;
     const place = this.#events.findLastIndex((other) => other.dueNs <= event.dueNs) + 1;
@@ -52,6 +54,12 @@ export class SimulatedTimers implements Timers {
   /** Drops what is pending: the program that waited for it is gone. */
   clear(): void {
     this.#events.length = 0;
+  }
+
+  /** Drops what is pending, and all that the dead program still asks for. */
+  end(): void {
+    this.#ended = true;
+    this.clear();
   }
 
   #pump(): void {

@@ -42,7 +42,7 @@ interface Flight {
 export class CrashMachine {
   readonly random: SimulatedRandom;
   readonly clock: SimulatedClock;
-  readonly timers: SimulatedTimers;
+  timers: SimulatedTimers;
   readonly tables = new ModelTables();
   readonly regionMedium: Uint8Array;
   readonly deviceMedium: Uint8Array;
@@ -91,7 +91,9 @@ export class CrashMachine {
       }
     }
     this.#flights.clear();
-    this.timers.clear();
+    // A life has timers of its own: what is left of it, such as a close that waits, must not run on into the next.
+    this.timers.end();
+    this.timers = new SimulatedTimers(this.clock);
   }
 
   restart(): void {

@@ -30,6 +30,7 @@ export class DiskCrashMachine extends CrashMachine {
 
   override async openScm(create: boolean): Promise<OpenScm> {
     const { clock, timers, random } = this;
+    this.#disk.timers = timers;
     const network = new SimulatedNetwork(random.fork(), timers, () => clock.monotonicNs());
     const world = { clock, timers, random, network, disk: this.#disk };
     const options = { folder: "/target", sizeBytes: this.regionMedium.length, create };
