@@ -151,13 +151,14 @@ class Round {
 int main(int count, char **arguments) {
   const int seconds = count > 1 ? std::atoi(arguments[1]) : DEFAULT_SECONDS;
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
-  char folder[] = "/tmp/pmdk-sanitize-XXXXXX";
-  if (mkdtemp(folder) == nullptr) return 1;
+  const char *temporary = std::getenv("TMPDIR");
+  std::string folder = std::string(temporary == nullptr ? P_tmpdir : temporary) + "/pmdk-sanitize-XXXXXX";
+  if (mkdtemp(folder.data()) == nullptr) return 1;
   std::atomic<int> rounds{0};
   std::vector<std::thread> threads;
   for (int thread = 0; thread < THREADS; thread += 1) {
     threads.emplace_back([&, thread] {
-      const std::string path = std::string(folder) + "/region" + std::to_string(thread);
+      const std::string path = folder + "/region" + std::to_string(thread);
       while (std::chrono::steady_clock::now() < end) Round(path, static_cast<unsigned>(rounds++)).run();
     });
   }
@@ -165,7 +166,7 @@ int main(int count, char **arguments) {
     while (std::chrono::steady_clock::now() < end) hold_memory();
   });
   for (auto &thread : threads) thread.join();
-  rmdir(folder);
+  rmdir(folder.c_str());
   std::printf("%d rounds\n", rounds.load());
   return 0;
 }

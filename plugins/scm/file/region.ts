@@ -8,6 +8,7 @@ import { KIB, MIB } from "../../../src/base/limits.ts";
 import { formatSize } from "../../../src/base/size.ts";
 import type { ScmOpenOptions, ScmProvider, ScmRegion } from "../../../src/contracts/scm.ts";
 import type { DiskFile, World } from "../../../src/contracts/world.ts";
+import { PersistGuard } from "../../persist-guard.ts";
 import { IoStrategy, type IoMode } from "../../io-strategy.ts";
 import { createStorageFile, requireFile, requireFree, storageFilePath } from "../../storage-file.ts";
 
@@ -21,69 +22,36 @@ export class FileScmRegion implements ScmRegion {
   readonly granularityBytes = GRANULARITY_BYTES;
   readonly #file: DiskFile;
   readonly #strategy: IoStrategy;
-  #failure: DaosError | undefined;
-  #closed = false;
+  readonly #guard: PersistGuard;
 
   constructor(file: DiskFile, bytes: Uint8Array, strategy: IoStrategy) {
     this.#file = file;
     this.bytes = bytes;
     this.#strategy = strategy;
+    this.#guard = new PersistGuard(file.path, bytes.length, GRANULARITY_BYTES);
   }
 
   persist(offset: number, length: number): undefined | Promise<void> {
-    if (this.#closed || this.#failure !== undefined || !this.#isRange(offset, length)) {
-      return Promise.reject(this.#refusal(offset, length));
-    }
+    const refusal = this.#guard.refusal(offset, length);
+    if (refusal !== undefined) return Promise.reject(refusal);
     const range = this.bytes.subarray(offset, offset + length);
     if (!this.#strategy.blocks(length)) return this.#file.write(range, offset).catch((error) => this.#fail(error));
     const startNs = this.#strategy.start();
     try {
       this.#file.writeSync(range, offset);
     } catch (error) {
-      return Promise.reject(this.#remember(error));
+      return Promise.reject(this.#guard.fail(error));
     }
     this.#strategy.finished(startNs);
     return undefined;
   }
 
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#file.close();
-  }
-
-  #isRange(offset: number, length: number): boolean {
-    return (
-      offset >= 0 &&
-      length > 0 &&
-      offset % GRANULARITY_BYTES === 0 &&
-      length % GRANULARITY_BYTES === 0 &&
-      offset + length <= this.bytes.length
-    );
-  }
-
-  #refusal(offset: number, length: number): DaosError {
-    if (this.#failure !== undefined) return this.#failure;
-    const what = `Cannot persist "${this.#file.path}"`;
-    if (this.#closed) return new DaosError("UNAVAILABLE", `${what}: the region is closed.`);
-    const state = `offset ${offset} and length ${length} are not ${GRANULARITY_BYTES} byte blocks of the region`;
-    return new DaosError("INVALID_ARGUMENT", `${what}: ${state}.`);
-  }
-
-  #remember(error: unknown): DaosError {
-    if (this.#failure === undefined) {
-      this.#failure =
-        error instanceof DaosError
-          ? error
-          : new DaosError("IO", `Cannot persist "${this.#file.path}": ${String(error)}. Check the device.`, {
-              cause: error,
-            });
-    }
-    return this.#failure;
+    if (this.#guard.close()) this.#file.close();
   }
 
   #fail(error: unknown): never {
-    throw this.#remember(error);
+    throw this.#guard.fail(error);
   }
 }
 

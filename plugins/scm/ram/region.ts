@@ -6,11 +6,11 @@
  * A persist that is alone blocks the thread while the device is quick, as that costs least, also under load; on a slow
  * device, and in company, it returns a promise and the thread goes on taking requests. Figures: docs/plugins.md.
  */
-import { DaosError } from "../../../src/base/errors.ts";
 import { KIB } from "../../../src/base/limits.ts";
 import type { BlockDevice } from "../../../src/contracts/block-device.ts";
 import type { ScmRegion } from "../../../src/contracts/scm.ts";
 import type { Clock, DiskFile } from "../../../src/contracts/world.ts";
+import { PersistGuard } from "../../persist-guard.ts";
 import { IoStrategy, type IoMode } from "../../io-strategy.ts";
 import { type Path, PathChoice } from "./path-choice.ts";
 
@@ -42,12 +42,10 @@ export class RamScmRegion implements ScmRegion {
   readonly #device: BlockDevice;
   readonly #file: DiskFile | undefined;
   readonly #clock: Clock;
-  readonly #path: string;
   readonly #strategy: IoStrategy;
   readonly #choice = new PathChoice();
+  readonly #guard: PersistGuard;
   #inFlight = 0;
-  #failure: DaosError | undefined;
-  #closed = false;
   #closing: Promise<void> = Promise.resolve();
 
   constructor(parts: RamRegionParts, clock: Clock) {
@@ -55,15 +53,14 @@ export class RamScmRegion implements ScmRegion {
     this.notices = parts.notices;
     this.#device = parts.device;
     this.#file = parts.file;
-    this.#path = parts.path;
+    this.#guard = new PersistGuard(parts.path, parts.bytes.length, GRANULARITY_BYTES);
     this.#clock = clock;
     this.#strategy = new IoStrategy(parts.mode, clock, MAX_BLOCKING_BYTES);
   }
 
   persist(offset: number, length: number): undefined | Promise<void> {
-    if (this.#closed || this.#failure !== undefined || !this.#isRange(offset, length)) {
-      return Promise.reject(this.#refusal(offset, length));
-    }
+    const refusal = this.#guard.refusal(offset, length);
+    if (refusal !== undefined) return Promise.reject(refusal);
     const range = this.bytes.subarray(offset, offset + length);
     const file = this.#file;
     if (file === undefined) return this.#persistThrough(DEVICE, this.#device.write(offset, range, DURABLE));
@@ -73,8 +70,7 @@ export class RamScmRegion implements ScmRegion {
   }
 
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (!this.#guard.close()) return;
     this.#file?.close();
     // Everything was durable before: there is nothing to lose by a device that does not close.
     this.#closing = this.#device.close().catch(() => undefined);
@@ -89,7 +85,7 @@ export class RamScmRegion implements ScmRegion {
     try {
       file.writeSync(range, offset);
     } catch (error) {
-      return Promise.reject(this.#remember(error));
+      return Promise.reject(this.#guard.fail(error));
     }
     this.#strategy.finished(startNs);
     return undefined;
@@ -103,38 +99,12 @@ export class RamScmRegion implements ScmRegion {
         this.#inFlight -= 1;
         this.#choice.finished(path, this.#clock.monotonicNs() - startNs);
         // Another range failed meanwhile: a device that lost one write may have lost this one as well.
-        if (this.#failure !== undefined) throw this.#failure;
+        if (this.#guard.failure !== undefined) throw this.#guard.failure;
       },
       (error: unknown) => {
         this.#inFlight -= 1;
-        throw this.#remember(error);
+        throw this.#guard.fail(error);
       },
     );
-  }
-
-  #isRange(offset: number, length: number): boolean {
-    return (
-      offset >= 0 &&
-      length > 0 &&
-      offset % GRANULARITY_BYTES === 0 &&
-      length % GRANULARITY_BYTES === 0 &&
-      offset + length <= this.bytes.length
-    );
-  }
-
-  #refusal(offset: number, length: number): DaosError {
-    if (this.#failure !== undefined) return this.#failure;
-    const what = `Cannot persist "${this.#path}"`;
-    if (this.#closed) return new DaosError("UNAVAILABLE", `${what}: the region is closed.`);
-    const state = `offset ${offset} and length ${length} are not ${GRANULARITY_BYTES} byte blocks of the region`;
-    return new DaosError("INVALID_ARGUMENT", `${what}: ${state}.`);
-  }
-
-  #remember(error: unknown): DaosError {
-    if (this.#failure === undefined) {
-      const message = `Cannot persist "${this.#path}": ${String(error)}. Check the device.`;
-      this.#failure = error instanceof DaosError ? error : new DaosError("IO", message, { cause: error });
-    }
-    return this.#failure;
   }
 }
