@@ -41,7 +41,15 @@ interface CallOptions {
 }
 
 const MAP_SHAPE: ReplyShape = { version: "count", targets: "list" };
-const ADDRESS_SHAPE: ReplyShape = { index: "count", host: "text", port: "count" };
+const MAP_TARGET_SHAPE: ReplyShape = {
+  index: "count",
+  host: "text",
+  port: "count",
+  rank: "count",
+  domain: "text",
+  state: "text",
+  since: "count",
+};
 const POOL_SHAPE: ReplyShape = {
   id: "text",
   label: "text",
@@ -229,5 +237,5 @@ export class SystemCalls {
 
 function checkMap(map: unknown, what: string): void {
   const { targets } = checkReply<{ targets: readonly unknown[] }>(map, what, MAP_SHAPE);
-  checkList(targets, what, ADDRESS_SHAPE);
+  checkList(targets, what, MAP_TARGET_SHAPE);
 }

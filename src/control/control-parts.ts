@@ -8,7 +8,7 @@ import { USER_ATTRIBUTE_PREFIX } from "../base/properties.ts";
 import { type Uuid, UUID_BYTES, uuidFromRandom } from "../base/uuid.ts";
 import type { Clock, Random } from "../contracts/world.ts";
 import { MAX_FRAME_ARGUMENTS_BYTES } from "../base/limits.ts";
-import type { PoolMap } from "../format/operations.ts";
+import type { PoolMap } from "../format/pool-map.ts";
 import type { CapabilityAuthority } from "./capability-authority.ts";
 import type { KeyedLock } from "./keyed-lock.ts";
 import type { MetaRecords } from "./meta-records.ts";

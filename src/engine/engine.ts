@@ -15,7 +15,8 @@ import { capabilityKeyOf, openSystem } from "../control/system-service.ts";
 import type { Uuid } from "../base/uuid.ts";
 import type { MetaStore } from "../contracts/meta-store.ts";
 import type { Thread, World } from "../contracts/world.ts";
-import type { EngineMetricsReply, PoolMap } from "../format/operations.ts";
+import type { EngineMetricsReply } from "../format/operations.ts";
+import { type PoolMap, servingTarget } from "../format/pool-map.ts";
 import { RpcServer } from "../rpc/server.ts";
 import type { StorageSuperblock } from "../format/storage-superblock.ts";
 import { type Configuration, targetPort } from "./configuration.ts";
@@ -205,7 +206,7 @@ class EngineStartup {
       caller.call("start", this.#targetSettings(storage, index, capabilityKey)),
     );
     const ready = await Promise.race([Promise.all(starts), failed]);
-    const addresses = ready.map(({ host, port }, index) => ({ index, host, port }));
+    const addresses = ready.map(({ host, port }, index) => servingTarget({ index, host, port }));
     const notices = ready.flatMap((target, index) => target.notices.map((notice) => `target ${index}: ${notice}`));
     const speed = ready.map((target) => target.speed).find((measured) => measured !== undefined);
     const { superblock } = storage;

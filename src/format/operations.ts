@@ -4,6 +4,7 @@
  * docs/protocol.md is the prose of this file.
  */
 import type { Epoch } from "../base/epoch.ts";
+import type { PoolMap } from "./pool-map.ts";
 
 export const Opcode = {
   /** Both listeners. First request of a connection: versions and what the peer is. */
@@ -68,18 +69,6 @@ export interface HelloReply {
   readonly protocol: number;
   readonly software: string;
   readonly role: "management" | "target";
-}
-
-export interface TargetAddress {
-  readonly index: number;
-  readonly host: string;
-  readonly port: number;
-}
-
-/** The part of the pool map that a client needs to compute placement. */
-export interface PoolMap {
-  readonly version: number;
-  readonly targets: readonly TargetAddress[];
 }
 
 export interface SystemQueryReply {

@@ -6,7 +6,7 @@
  * The order of children is part of placement: new ones are appended, none is ever moved.
  */
 import { DaosError } from "../base/errors.ts";
-import type { PoolMap } from "../format/operations.ts";
+import type { PoolMap } from "../format/pool-map.ts";
 
 export interface FaultDomain {
   /** Empty for a leaf. */

@@ -6,7 +6,7 @@ import { type ByteString } from "../base/bytes.ts";
 import { crc32 } from "../base/checksum.ts";
 import { MAX_DKEY_BYTES } from "../base/limits.ts";
 import type { ObjectId } from "../base/object-id.ts";
-import type { PoolMap } from "../format/operations.ts";
+import type { PoolMap } from "../format/pool-map.ts";
 import { type FaultDomain, faultDomainTree } from "./fault-domain.ts";
 import { groupOfDkey, type Layout, layoutOf } from "./layout.ts";
 

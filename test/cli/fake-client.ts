@@ -18,6 +18,7 @@ import type {
   PoolAccess,
   SystemAccess,
 } from "../../src/cli/client-access.ts";
+import { servingTarget } from "../../src/format/pool-map.ts";
 import type { KeyValue, KeyValueListOptions, KeyValueWriteOptions } from "../../src/contracts/key-value.ts";
 import type {
   ContainerDescription,
@@ -59,8 +60,8 @@ export class FakeSystem implements SystemAccess {
       map: {
         version: 3,
         targets: [
-          { index: 0, host: "127.0.0.1", port: 40_001 },
-          { index: 1, host: "127.0.0.1", port: 40_002 },
+          servingTarget({ index: 0, host: "127.0.0.1", port: 40_001 }),
+          servingTarget({ index: 1, host: "127.0.0.1", port: 40_002 }),
         ],
       },
       scmTotalBytes: 512 * MIB,

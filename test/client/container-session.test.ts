@@ -12,6 +12,7 @@ import type { RpcLink } from "../../src/client/rpc-link.ts";
 import { TargetConnections } from "../../src/client/target-connection.ts";
 import { encodeCbor } from "../../src/format/cbor.ts";
 import { encodeObjectReply, OBJECT_REPLY_BYTES } from "../../src/format/object-request.ts";
+import { servingTarget } from "../../src/format/pool-map.ts";
 import { bodyOf } from "../rpc/harness.ts";
 import { simulatedWorld } from "../simulation/world.ts";
 
@@ -47,7 +48,7 @@ function sessionOver(outcomes: ("unsent" | "sent")[]): { operations: ObjectOpera
     createdAt: "",
     properties: { oclass: "S1" },
   };
-  const map = { version: 1, targets: [{ index: 0, host: "h", port: 1 }] };
+  const map = { version: 1, targets: [servingTarget({ index: 0, host: "h", port: 1 })] };
   const opened = { container, map, capability: new Uint8Array(1) };
   const session = new ContainerSession(opened, {
     world: simulatedWorld(1),

@@ -8,6 +8,7 @@ import { DaosError } from "../../src/base/errors.ts";
 import { connect, type System } from "../../src/client/index.ts";
 import { decodeCbor, encodeCbor } from "../../src/format/cbor.ts";
 import { type ContainerDescription, Opcode, type SnapshotDescription } from "../../src/format/operations.ts";
+import { servingTarget } from "../../src/format/pool-map.ts";
 import type { RpcReply, RpcRequest } from "../../src/rpc/request.ts";
 import { RpcServer } from "../../src/rpc/server.ts";
 import kvPlugin from "../../plugins/interface/kv/index.ts";
@@ -132,7 +133,7 @@ export class FakeEngine {
   }
 
   #map(): object {
-    const targets = this.listeners.map(({ port }, index) => ({ index, host: HOST, port }));
+    const targets = this.listeners.map(({ port }, index) => servingTarget({ index, host: HOST, port }));
     return { version: this.mapVersion, targets };
   }
 

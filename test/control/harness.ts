@@ -10,13 +10,13 @@ import { capabilityKeyOf, openSystem } from "../../src/control/system-service.ts
 import type { Uuid } from "../../src/base/uuid.ts";
 import type { Clock, Random } from "../../src/contracts/world.ts";
 import { decodeMetaRecord } from "../../src/format/meta-record.ts";
-import type { PoolMap } from "../../src/format/operations.ts";
+import { type PoolMap, servingTarget } from "../../src/format/pool-map.ts";
 import type { CrashPoint } from "./crash-point.ts";
 import { emptyTargetState, FakeTargets, type TargetState } from "./fake-targets.ts";
 import { emptyMetaState, MemoryMetaStore, type MetaState } from "./memory-meta-store.ts";
 
 export const SYSTEM_ID = "11111111-2222-4333-8444-555555555555" as Uuid;
-export const MAP: PoolMap = { version: 3, targets: [{ index: 0, host: "127.0.0.1", port: 10002 }] };
+export const MAP: PoolMap = { version: 3, targets: [servingTarget({ index: 0, host: "127.0.0.1", port: 10002 })] };
 export const hmac: Hmac = (key, bytes) => createHmac("sha256", key).update(bytes).digest();
 
 /** What survives a crash. */

@@ -5,17 +5,15 @@ import { byteString, byteStringOfText } from "../../src/base/bytes.ts";
 import { hasCode } from "../../src/base/errors.ts";
 import { objectClassByName } from "../../src/base/object-class.ts";
 import { objectId, objectIdFromBytes } from "../../src/base/object-id.ts";
-import type { PoolMap } from "../../src/format/operations.ts";
+import { type PoolMap, servingTarget } from "../../src/format/pool-map.ts";
 import { faultDomainTree, innerDomain, targetLeaf } from "../../src/placement/fault-domain.ts";
 import { groupOfDkey, layoutOf } from "../../src/placement/layout.ts";
 import { MAX_CACHED_LAYOUTS, Placement } from "../../src/placement/placement.ts";
 
 function poolMap(count: number, version = 1): PoolMap {
-  const targets = Array.from({ length: count }, (_unused, index) => ({
-    index,
-    host: "127.0.0.1",
-    port: 20_000 + index,
-  }));
+  const targets = Array.from({ length: count }, (_unused, index) =>
+    servingTarget({ index, host: "127.0.0.1", port: 20_000 + index }),
+  );
   return { version, targets };
 }
 
@@ -104,10 +102,7 @@ describe("layoutOf", () => {
 test("faultDomainTree refuses maps that place nothing", () => {
   for (const targets of [
     [],
-    [
-      { index: 1, host: "a", port: 1 },
-      { index: 1, host: "b", port: 1 },
-    ],
+    [servingTarget({ index: 1, host: "a", port: 1 }), servingTarget({ index: 1, host: "b", port: 1 })],
   ]) {
     try {
       faultDomainTree({ version: 3, targets });
@@ -166,7 +161,7 @@ describe("Placement", () => {
   });
 
   test("has one answer where there is one target", () => {
-    const placement = new Placement({ version: 1, targets: [{ index: 3, host: "h", port: 1 }] });
+    const placement = new Placement({ version: 1, targets: [servingTarget({ index: 3, host: "h", port: 1 })] });
     expect(placement.targetOf(oidOf("SX", 1), byteStringOfText("k"))).toBe(3);
     expect(placement.targetsOf(oidOf("S8", 1))).toEqual([3]);
   });

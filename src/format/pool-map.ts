@@ -1,0 +1,48 @@
+/**
+ * The pool map: which targets a pool lies on, where they are, and how each one does. Versioned: every change of a target's
+ * state, or a new target, makes the next version. It travels with `containerOpen`; a data request names the version it was
+ * placed by, and a target that has another one answers STALE.
+ *
+ * Placement depends on the order of `targets`, on domains, ranks, states and `since`, never on addresses: those follow an
+ * engine that starts anew and do not change the version.
+ */
+
+/**
+ * DAOS's component states (src/include/daos/pool_map.h). NEW: being added, holds nothing yet. UP: comes back, being filled.
+ * UPIN: serves. DRAIN: serves while its data moves away. DOWN: gone, its data being rebuilt. DOWNOUT: gone, rebuilt elsewhere.
+ */
+export const TARGET_STATES = ["NEW", "UP", "UPIN", "DRAIN", "DOWN", "DOWNOUT"] as const;
+export type TargetState = (typeof TARGET_STATES)[number];
+
+/** Where a target listens. */
+export interface TargetAddress {
+  readonly index: number;
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface MapTarget extends TargetAddress {
+  /** Number in the pool: 0, 1, 2, ... in the order in which targets were added; never given to another one. */
+  readonly index: number;
+  /** Engine that the target belongs to. */
+  readonly rank: number;
+  /** Fault domain of the engine, from the root: `/rack1/node2`; `/` when nobody named one. The rank is a level beneath. */
+  readonly domain: string;
+  readonly state: TargetState;
+  /** Map version in which it entered `state`: the order of failures. */
+  readonly since: number;
+}
+
+export interface PoolMap {
+  readonly version: number;
+  /** Ascending by `index`. */
+  readonly targets: readonly MapTarget[];
+}
+
+/** Domain of an engine that names none. */
+export const ROOT_DOMAIN = "/";
+
+/** A target that serves since the first version, of rank 0 unless given. */
+export function servingTarget(address: TargetAddress, rank = 0, domain = ROOT_DOMAIN): MapTarget {
+  return { ...address, rank, domain, state: "UPIN", since: 1 };
+}
