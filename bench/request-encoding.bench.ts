@@ -7,7 +7,12 @@ import { EPOCH_NONE } from "../src/base/epoch.ts";
 import { objectClassByName } from "../src/base/object-class.ts";
 import { objectId } from "../src/base/object-id.ts";
 import { decodeCbor, encodeCbor } from "../src/format/cbor.ts";
-import { decodeObjectRequest, encodeObjectRequest, type ObjectRequest } from "../src/format/object-request.ts";
+import {
+  NO_REQUEST_ID,
+  decodeObjectRequest,
+  encodeObjectRequest,
+  type ObjectRequest,
+} from "../src/format/object-request.ts";
 import type { Benchmark, Contender } from "./benchmark.ts";
 
 const OPERATIONS = 200_000;
@@ -19,6 +24,7 @@ const request: ObjectRequest = {
   epoch: EPOCH_NONE,
   recordIndex: 0,
   recordCount: 1,
+  ...NO_REQUEST_ID,
   recordBytes: 1,
   dkey: byteStringOfText("a key of some 24 letters"),
   akey: byteStringOfText(""),

@@ -16,6 +16,7 @@ const LAYERS = [
   "store",
   "vos",
   "rpc",
+  "dtx",
   "control",
   "engine",
   "client",

@@ -15,6 +15,7 @@ import { Placement } from "../placement/placement.ts";
 import { type CallSender, type ObjectCall, TARGET_OF_DKEY } from "./object-call.ts";
 import type { ReceiveBuffers } from "./receive-buffers.ts";
 import { decodeReply, wrongReply } from "./reply.ts";
+import { RequestNumbers } from "./request-numbers.ts";
 import { abortable, type AttemptReach, clientClosed, Retry } from "./retry.ts";
 import type { RpcAnswer, RpcCallOptions, RpcLink } from "./rpc-link.ts";
 import type { TargetConnection, TargetConnections } from "./target-connection.ts";
@@ -61,10 +62,12 @@ export class ContainerSession implements CallSender {
   #generation = 0;
   #reopening: Promise<void> | undefined;
   #closed = false;
+  readonly #numbers: RequestNumbers;
 
   /** Throws PROTOCOL when the reply's map is of no use. */
   constructor(opened: ContainerOpenReply, options: SessionOptions) {
     this.#options = options;
+    this.#numbers = new RequestNumbers(options.world.random);
     this.#adopt(opened);
   }
 
@@ -108,6 +111,12 @@ export class ContainerSession implements CallSender {
     });
   }
 
+  /** Sends a hot request that changes something: it takes effect once, however often it has to be sent. */
+  sendUpdate<T>(call: ObjectCall<T>): Promise<T> {
+    call.name(this.#numbers);
+    return this.send(call);
+  }
+
   callFailed(call: ObjectCall<unknown>, error: DaosError, wasSent: boolean): void {
     this.#sendAgain(call, error, wasSent ? "sent" : "refused");
   }
@@ -141,7 +150,7 @@ export class ContainerSession implements CallSender {
   /** Off the hot way: the call was not sent for want of a link, or it failed. Settles it in the end. */
   #sendAgain(call: ObjectCall<unknown>, failure: DaosError | undefined, reach: AttemptReach): void {
     const { signal, generation } = call;
-    const retry = new Retry(this.#options.world, this.#options.retryWindowMs, call.repeatable, signal);
+    const retry = new Retry(this.#options.world, this.#options.retryWindowMs, true, signal);
     const send: Send<void> = (link, handle, options) =>
       new Promise<void>((resolve, reject) => {
         call.handle = handle;
@@ -155,7 +164,9 @@ export class ContainerSession implements CallSender {
           },
         });
       });
-    this.#attempts(retry, () => this.#placeOf(call), send, signal, failure, reach, generation).catch(call.reject);
+    this.#attempts(retry, () => this.#placeOf(call), send, signal, failure, reach, generation).catch((error: unknown) =>
+      call.giveUp(error),
+    );
   }
 
   /** Sends until it succeeds or may not be tried again. `failure`: of an attempt before, made under `generation`. */

@@ -10,6 +10,7 @@ import { encodeObjectRequest, type ObjectRequest } from "../format/object-reques
 import type { Opcode } from "../format/operations.ts";
 import type { FrameBody } from "../rpc/frame-body.ts";
 import type { ArgumentEncoder, RpcCompletion } from "../rpc/pending-call.ts";
+import type { RequestNumbers } from "./request-numbers.ts";
 
 /** `target` of a call that goes where its dkey lives. */
 export const TARGET_OF_DKEY = -1;
@@ -37,8 +38,12 @@ export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcComplet
   signal: AbortSignal | undefined = undefined;
   /** Index of the target it goes to, or TARGET_OF_DKEY. */
   target = TARGET_OF_DKEY;
-  /** Doing it twice has the effect of doing it once. */
-  repeatable = true;
+  client = 0;
+  /** 0 for reads. */
+  sequence = 0;
+  firstIncomplete = 0;
+  /** Where the number of an update was given. */
+  numbers: RequestNumbers | undefined = undefined;
   /** Opening of the container it was last sent under. */
   generation = 0;
   sender: CallSender | undefined = undefined;
@@ -55,6 +60,7 @@ export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcComplet
   }
 
   encode(into: Buffer, offset: number): void {
+    if (this.numbers !== undefined) this.firstIncomplete = this.numbers.firstIncomplete;
     encodeObjectRequest(into, offset, this);
   }
 
@@ -63,10 +69,24 @@ export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcComplet
     try {
       result = this.#decode(body, this);
     } catch (error) {
-      this.reject(error);
+      this.giveUp(error);
       return;
     }
+    this.numbers?.end(this.sequence);
     this.resolve(result);
+  }
+
+  /** It will not be sent again. */
+  giveUp(error: unknown): void {
+    this.numbers?.end(this.sequence);
+    this.reject(error);
+  }
+
+  /** Gives an update its number. */
+  name(numbers: RequestNumbers): void {
+    this.numbers = numbers;
+    this.client = numbers.client;
+    this.sequence = numbers.begin();
   }
 
   failed(error: DaosError, wasSent: boolean): void {

@@ -206,10 +206,9 @@ export class ObjectOperations implements ObjectAccess {
       } catch (error) {
         return Promise.reject(error);
       }
-      call.repeatable = call.flags === 0;
     }
     call.signal = options.signal;
-    return this.session.send(call);
+    return this.session.sendUpdate(call);
   }
 }
 

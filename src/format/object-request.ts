@@ -6,7 +6,8 @@
  *      0  u32 container handle   4  u32 flags (ObjectFlag)     8  16 bytes object id
  *     24  u64 epoch, 0 = latest  32  u64 first record index    40  u64 record count
  *     48  u32 record bytes       52  u16 dkey length           54  u16 akey length
- *     56  dkey, then akey
+ *     56  with flag 32: u64 client, u64 sequence, u64 first incomplete sequence of that client (RequestId)
+ *     56 or 80  dkey, then akey
  * Reply:
  *      0  u64 epoch of the write, or of the newest version read     8  u64 value or data length, bytes
  *     16  u32 record bytes (arrays)                                 20  u32 flags (ReplyFlag)
@@ -28,7 +29,10 @@ export const ObjectFlag = {
   ifAkeyExists: 8,
   ifObjectExists: 16,
 } as const;
-const KNOWN_FLAGS = 31;
+const CONDITION_FLAGS = 31;
+/** The record names its request. */
+const FLAG_IDENTIFIED = 32;
+const REQUEST_ID_BYTES = 24;
 const NO_KEY = "" as ByteString;
 
 export const ReplyFlag = {
@@ -36,7 +40,22 @@ export const ReplyFlag = {
   found: 1,
 } as const;
 
-export interface ObjectRequest {
+/**
+ * Names an update, so that the same one sent again takes effect once (RIFL: Lee et al., 2015). A client numbers its updates
+ * from 1; `firstIncomplete` is the least one whose answer it still waits for: what is below it will not be sent again.
+ * `sequence` 0: the request has no name.
+ */
+export interface RequestId {
+  /** Random, of the client. */
+  client: number;
+  sequence: number;
+  firstIncomplete: number;
+}
+
+/** Of a request without a name. */
+export const NO_REQUEST_ID: Readonly<RequestId> = { client: 0, sequence: 0, firstIncomplete: 0 };
+
+export interface ObjectRequest extends RequestId {
   handle: number;
   flags: number;
   oid: ObjectId;
@@ -65,13 +84,15 @@ function readUInt64(from: Buffer, offset: number): number {
 }
 
 export function objectRequestBytes(request: Readonly<ObjectRequest>): number {
-  return OBJECT_REQUEST_BYTES + request.dkey.length + request.akey.length;
+  return (
+    OBJECT_REQUEST_BYTES + (request.sequence === 0 ? 0 : REQUEST_ID_BYTES) + request.dkey.length + request.akey.length
+  );
 }
 
 /** Writes the record at `offset`; returns its length. The caller has checked the keys' lengths. */
 export function encodeObjectRequest(into: Buffer, offset: number, request: Readonly<ObjectRequest>): number {
   into.writeUInt32LE(request.handle, offset);
-  into.writeUInt32LE(request.flags, offset + 4);
+  into.writeUInt32LE(request.sequence === 0 ? request.flags : request.flags | FLAG_IDENTIFIED, offset + 4);
   into.latin1Write(request.oid, offset + 8, 16);
   writeUInt64(into, request.epoch, offset + 24);
   writeUInt64(into, request.recordIndex, offset + 32);
@@ -79,9 +100,17 @@ export function encodeObjectRequest(into: Buffer, offset: number, request: Reado
   into.writeUInt32LE(request.recordBytes, offset + 48);
   into.writeUInt16LE(request.dkey.length, offset + 52);
   into.writeUInt16LE(request.akey.length, offset + 54);
-  into.latin1Write(request.dkey, offset + OBJECT_REQUEST_BYTES, request.dkey.length);
-  into.latin1Write(request.akey, offset + OBJECT_REQUEST_BYTES + request.dkey.length, request.akey.length);
-  return OBJECT_REQUEST_BYTES + request.dkey.length + request.akey.length;
+  let position = offset + OBJECT_REQUEST_BYTES;
+  if (request.sequence !== 0) {
+    writeUInt64(into, request.client, position);
+    writeUInt64(into, request.sequence, position + 8);
+    writeUInt64(into, request.firstIncomplete, position + 16);
+    position += REQUEST_ID_BYTES;
+  }
+  into.latin1Write(request.dkey, position, request.dkey.length);
+  position += request.dkey.length;
+  into.latin1Write(request.akey, position, request.akey.length);
+  return position + request.akey.length - offset;
 }
 
 /**
@@ -94,12 +123,15 @@ export function decodeObjectRequest(view: Buffer, start = 0, length = view.lengt
   const akeyLength = view.readUInt16LE(start + 54);
   if (dkeyLength > MAX_DKEY_BYTES) throw malformed(`the dkey has ${dkeyLength} bytes, ${MAX_DKEY_BYTES} are allowed`);
   if (akeyLength > MAX_AKEY_BYTES) throw malformed(`the akey has ${akeyLength} bytes, ${MAX_AKEY_BYTES} are allowed`);
-  const dkeyStart = start + OBJECT_REQUEST_BYTES;
+  const flags = view.readUInt32LE(start + 4);
+  const isIdentified = (flags & FLAG_IDENTIFIED) !== 0;
+  const idStart = start + OBJECT_REQUEST_BYTES;
+  const dkeyStart = isIdentified ? idStart + REQUEST_ID_BYTES : idStart;
   const akeyStart = dkeyStart + dkeyLength;
-  if (OBJECT_REQUEST_BYTES + dkeyLength + akeyLength !== length) throw malformed("its lengths do not add up");
+  if (akeyStart + akeyLength !== start + length) throw malformed("its lengths do not add up");
   const request: ObjectRequest = {
     handle: view.readUInt32LE(start),
-    flags: view.readUInt32LE(start + 4),
+    flags: flags & ~FLAG_IDENTIFIED,
     oid: view.latin1Slice(start + 8, start + 24) as ObjectId,
     epoch: readUInt64(view, start + 24) as Epoch,
     recordIndex: readUInt64(view, start + 32),
@@ -107,8 +139,12 @@ export function decodeObjectRequest(view: Buffer, start = 0, length = view.lengt
     recordBytes: view.readUInt32LE(start + 48),
     dkey: view.latin1Slice(dkeyStart, akeyStart) as ByteString,
     akey: akeyLength === 0 ? NO_KEY : (view.latin1Slice(akeyStart, akeyStart + akeyLength) as ByteString),
+    client: isIdentified ? readUInt64(view, idStart) : 0,
+    sequence: isIdentified ? readUInt64(view, idStart + 8) : 0,
+    firstIncomplete: isIdentified ? readUInt64(view, idStart + 16) : 0,
   };
-  if ((request.flags & ~KNOWN_FLAGS) !== 0) throw malformed("it has unknown flags");
+  if ((request.flags & ~CONDITION_FLAGS) !== 0) throw malformed("it has unknown flags");
+  if (isIdentified) checkRequestId(request);
   if (
     !Number.isSafeInteger(request.epoch) ||
     !Number.isSafeInteger(request.recordIndex) ||
@@ -117,6 +153,11 @@ export function decodeObjectRequest(view: Buffer, start = 0, length = view.lengt
     throw malformed("a number is over 2^53");
   }
   return request;
+}
+
+function checkRequestId({ client, sequence, firstIncomplete }: RequestId): void {
+  const isSafe = [client, sequence, firstIncomplete].every((number) => Number.isSafeInteger(number));
+  if (!isSafe || sequence === 0 || firstIncomplete > sequence) throw malformed("its request id cannot be one");
 }
 
 function malformed(what: string): DaosError {

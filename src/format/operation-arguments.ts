@@ -84,6 +84,8 @@ export interface OperationArguments {
   [Opcode.objectList]: operations.ObjectListArguments;
   [Opcode.keyQuery]: operations.KeyQueryArguments;
   [Opcode.changeList]: operations.ChangeListArguments;
+  [Opcode.dtxAttach]: operations.DtxAttachArguments;
+  [Opcode.dtxResync]: operations.DtxResyncArguments;
 }
 
 const SCHEMAS: { readonly [Op in keyof OperationArguments]: z.ZodType<OperationArguments[Op]> } = {
@@ -129,6 +131,8 @@ const SCHEMAS: { readonly [Op in keyof OperationArguments]: z.ZodType<OperationA
     akey: akey.exactOptional(),
     epoch,
   }),
+  [Opcode.dtxAttach]: z.object({ capability: bytes(MAX_CAPABILITY_BYTES), pool: name, target: number }),
+  [Opcode.dtxResync]: z.object({ pool: name }),
   [Opcode.changeList]: z.object({
     handle,
     fromEpoch: epoch,

@@ -58,6 +58,13 @@ export const Opcode = {
   keyQuery: 132,
   /** What the two epochs of a container differ in. */
   changeList: 133,
+
+  /** Target listeners, from other targets: two-phase commit in redundancy groups (dtx-messages.ts, prepare-request.ts). */
+  dtxAttach: 160,
+  dtxPrepare: 161,
+  dtxDecide: 162,
+  dtxRefresh: 163,
+  dtxResync: 164,
 } as const;
 export type Opcode = (typeof Opcode)[keyof typeof Opcode];
 
@@ -267,6 +274,16 @@ export interface AttachArguments {
 }
 export interface AttachReply {
   readonly handle: number;
+}
+/** A target introduces itself to another one of a pool: `target` is its number in the pool map. */
+export interface DtxAttachArguments {
+  readonly capability: Uint8Array;
+  readonly pool: string;
+  readonly target: number;
+}
+/** Asks for what is open at a target of the groups that the asking one leads. */
+export interface DtxResyncArguments {
+  readonly pool: string;
 }
 export interface DetachArguments {
   readonly handle: number;

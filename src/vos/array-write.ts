@@ -34,6 +34,7 @@ import type { ObjectState } from "./object-state.ts";
 import { appendPunch, nothingPunched, type PunchRecord } from "./punch-record.ts";
 import { type AkeyRequest, mixed, RECORD_OVERHEAD_BYTES, refusedWrite, type WriteOutcome } from "./single-value.ts";
 import { checkKeys, Seen, type TargetObjects } from "./target-objects.ts";
+import { mustRecord, type WriteOrder } from "./write-order.ts";
 
 /** Windows with data that one range punch may touch: it is one atomic record. */
 export const MAX_PUNCHED_WINDOWS = 256;
@@ -121,8 +122,10 @@ export class ArrayWrites {
     const target = this.#target;
     await target.admit(plan.logBytes, false);
     const seen = new Seen();
-    const early = this.#refusal(accessArray(target, container, request, LATEST, seen), request, seen);
-    if (early !== undefined) return early;
+    if (request.order?.epoch === undefined) {
+      const early = this.#refusal(accessArray(target, container, request, LATEST, seen), request, seen);
+      if (early !== undefined) return early;
+    }
     let extent: ExtentRef;
     try {
       extent = await this.#writeExtent(plan);
@@ -136,6 +139,7 @@ export class ArrayWrites {
     }
     let appended = false;
     try {
+      await request.order?.turn;
       await target.admit(plan.logBytes, false);
       const outcome = this.#append(container, request, plan, extent);
       appended = outcome.error === undefined;
@@ -188,7 +192,8 @@ export class ArrayWrites {
     const access = accessArray(target, container, request, LATEST, seen);
     const refusal = this.#refusal(access, request, seen);
     if (refusal !== undefined) return refusal;
-    const epoch = target.containers.writeEpoch();
+    const { order } = request;
+    const epoch = target.writeEpoch(order);
     if (plan.pieces.length === 0) return { epoch, sequence: seen.sequence, error: undefined };
     const writes: CellWrite[] = [];
     const reclaims: ReclaimRange[] = [];
@@ -197,7 +202,7 @@ export class ArrayWrites {
       writes.push(this.#windowWrite(access.akey, plan, piece, extent, epoch));
       this.#reclaimCovered(access.akey, header, piece, epoch, reclaims);
     }
-    const sequence = target.store.append(writes, reclaims.length === 0 ? undefined : reclaims);
+    const sequence = target.append(writes, reclaims.length === 0 ? undefined : reclaims, epoch, order);
     noteArrays(access.state, writes, epoch, sequence);
     this.#noteCrowded(container, request, access.akey, header, writes);
     return { epoch, sequence, error: undefined };
@@ -291,7 +296,7 @@ export class ArrayWrites {
     checkKeys(request.dkey, request.akey);
     checkFlags(request.flags ?? 0, UPDATE_FLAGS);
     if (request.recordBytes !== 0) byteRange(request, request.recordBytes, MAX_ARRAY_BYTES);
-    return appendPunch(this.#target, () => this.#decidePunch(container, request));
+    return appendPunch(this.#target, request.order, () => this.#decidePunch(container, request));
   }
 
   #decidePunch(container: number, request: AkeyRequest & RecordRange): PunchRecord | WriteOutcome {
@@ -301,12 +306,12 @@ export class ArrayWrites {
     const asked = request.recordBytes === 0 ? (access.header?.recordBytes ?? 1) : request.recordBytes;
     const refusal = this.#refusal(access, { ...request, recordBytes: asked }, seen);
     if (refusal !== undefined) return refusal;
-    const epoch = target.containers.writeEpoch();
+    const epoch = target.writeEpoch(request.order);
     const { header } = access;
-    if (header === undefined || header.recordBytes !== asked) return nothingPunched(epoch, seen.sequence);
+    if (header === undefined || header.recordBytes !== asked) return noHoles(access, epoch, request.order, seen);
     const range = byteRange(request, asked, MAX_ARRAY_BYTES);
     const writes = this.#holes(access.akey, header, range, epoch, seen);
-    if (writes.length === 0) return nothingPunched(epoch, seen.sequence);
+    if (writes.length === 0) return noHoles(access, epoch, request.order, seen);
     const appended = (): void => this.#noteCrowded(container, request, access.akey, header, writes);
     return { epoch, writes, reclaims: [], appended };
   }
@@ -340,6 +345,22 @@ export class ArrayWrites {
       `Cannot punch ${range.end - range.start} bytes at once: more than ${MAX_PUNCHED_WINDOWS} windows hold data there. Punch smaller ranges, or the akey.`,
     );
   }
+}
+
+/** Nothing lies in the range: where a record has to be there all the same, it repeats what the akey's cell says. */
+function noHoles(
+  { akey, header }: ArrayAccess,
+  epoch: Epoch,
+  order: WriteOrder | undefined,
+  seen: Seen,
+): PunchRecord | WriteOutcome {
+  if (!mustRecord(order)) return nothingPunched(epoch, seen.sequence);
+  const key = ownCellKey(akey);
+  const write: CellWrite =
+    header === undefined
+      ? { key, epoch, kind: VersionKind.tombstone, meta: NO_META }
+      : { key, epoch, kind: VersionKind.value, meta: encodeArrayMeta(header) };
+  return { epoch, writes: [write], reclaims: [] };
 }
 
 /** Takes over into the object's state an object cell that was just appended. */

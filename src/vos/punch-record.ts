@@ -6,6 +6,7 @@ import type { Epoch } from "../base/epoch.ts";
 import type { CellWrite, ReclaimRange } from "../store/cell.ts";
 import { RECORD_OVERHEAD_BYTES, type WriteOutcome } from "./single-value.ts";
 import type { TargetObjects } from "./target-objects.ts";
+import type { WriteOrder } from "./write-order.ts";
 
 /** Bytes that are asked for before the size is known: enough for the punch of an akey with keys of usual length. */
 const FIRST_BYTES = 1024;
@@ -21,26 +22,29 @@ export interface PunchRecord {
 /** Appends what `decide` decides, or answers with the outcome it gives when there is nothing to append. */
 export function appendPunch(
   target: TargetObjects,
+  order: WriteOrder | undefined,
   decide: () => PunchRecord | WriteOutcome,
   recordBytes = FIRST_BYTES,
 ): WriteOutcome | Promise<WriteOutcome> {
   const wait = target.admit(recordBytes, true);
-  if (wait !== undefined) return wait.then(() => appendDecided(target, decide, recordBytes));
-  return appendDecided(target, decide, recordBytes);
+  if (wait !== undefined) return wait.then(() => appendDecided(target, order, decide, recordBytes));
+  return appendDecided(target, order, decide, recordBytes);
 }
 
 function appendDecided(
   target: TargetObjects,
+  order: WriteOrder | undefined,
   decide: () => PunchRecord | WriteOutcome,
   admittedBytes: number,
 ): WriteOutcome | Promise<WriteOutcome> {
   const decided = decide();
   if (!("writes" in decided)) return decided;
   const recordBytes = sizeOf(decided);
-  if (recordBytes > admittedBytes) return appendPunch(target, decide, recordBytes);
-  const sequence = target.store.append(decided.writes, decided.reclaims.length === 0 ? undefined : decided.reclaims);
+  if (recordBytes > admittedBytes) return appendPunch(target, order, decide, recordBytes);
+  const { writes, reclaims, epoch } = decided;
+  const sequence = target.append(writes, reclaims.length === 0 ? undefined : reclaims, epoch, order);
   decided.appended?.(sequence);
-  return { epoch: decided.epoch, sequence, error: undefined };
+  return { epoch, sequence, error: undefined };
 }
 
 function sizeOf({ writes, reclaims }: PunchRecord): number {

@@ -17,6 +17,7 @@ import type { ObjectState } from "./object-state.ts";
 import { appendPunch, nothingPunched, type PunchRecord } from "./punch-record.ts";
 import { type AkeyRequest, refusedWrite, type WriteOutcome } from "./single-value.ts";
 import { checkKeys, isLive, Seen, type TargetObjects } from "./target-objects.ts";
+import { mustRecord, type WriteOrder } from "./write-order.ts";
 
 /** Cells looked at to find the akeys that are punched one by one. */
 const MAX_PUNCH_CELLS = 4096;
@@ -24,6 +25,8 @@ const MAX_PUNCH_CELLS = 4096;
 export interface ObjectRequestKeys {
   readonly oid: ObjectId;
   readonly flags?: number;
+  /** Absent where nobody else orders the punch. */
+  readonly order?: WriteOrder | undefined;
 }
 export interface DkeyRequest extends ObjectRequestKeys {
   readonly dkey: ByteString;
@@ -43,30 +46,30 @@ export class Punches {
   punchAkey(container: number, request: AkeyRequest): WriteOutcome | Promise<WriteOutcome> {
     checkKeys(request.dkey, request.akey);
     checkFlags(request.flags ?? 0, ObjectFlag.ifObjectExists | ObjectFlag.ifDkeyExists | ObjectFlag.ifAkeyExists);
-    return appendPunch(this.#target, () => this.#akey(container, request));
+    return appendPunch(this.#target, request.order, () => this.#akey(container, request));
   }
 
   /** As punchAkey; flags ifObjectExists, ifDkeyExists. */
   punchDkey(container: number, request: DkeyRequest): WriteOutcome | Promise<WriteOutcome> {
     checkKeys(request.dkey, "");
     checkFlags(request.flags ?? 0, ObjectFlag.ifObjectExists | ObjectFlag.ifDkeyExists);
-    return appendPunch(this.#target, () => {
+    return appendPunch(this.#target, request.order, () => {
       const state = this.#target.object(container, request.oid);
       const seen = new Seen();
       const dkey = dkeyPrefix(state.prefix, request.dkey);
       const floor = this.#target.floor(state, dkey, LATEST, seen);
-      return this.#subtree(state, "dkey", dkey, floor, request.flags ?? 0, seen);
+      return this.#subtree(state, "dkey", dkey, floor, request, seen);
     });
   }
 
   /** As punchAkey; flag ifObjectExists. */
   punchObject(container: number, request: ObjectRequestKeys): WriteOutcome | Promise<WriteOutcome> {
     checkFlags(request.flags ?? 0, ObjectFlag.ifObjectExists);
-    return appendPunch(this.#target, () => {
+    return appendPunch(this.#target, request.order, () => {
       const state = this.#target.object(container, request.oid);
       const seen = new Seen();
       seen.add(this.#target.pending(state.sequence));
-      return this.#subtree(state, "object", state.prefix, state.punchEpoch, request.flags ?? 0, seen);
+      return this.#subtree(state, "object", state.prefix, state.punchEpoch, request, seen);
     });
   }
 
@@ -86,8 +89,8 @@ export class Punches {
     if (version !== undefined) seen.add(version.sequence);
     const isArray = version?.metaType === MetaType.array;
     const live = isLive(version, floor);
-    const epoch = target.containers.writeEpoch();
-    if (!live) return nothingPunched(epoch, seen.sequence);
+    const epoch = target.writeEpoch(request.order);
+    if (!live && !mustRecord(request.order)) return nothingPunched(epoch, seen.sequence);
     const record: PunchRecord = { epoch, writes: [], reclaims: [] };
     addAkeyPunch(record, akey, isArray);
     return record;
@@ -99,16 +102,18 @@ export class Punches {
     unit: "dkey" | "object",
     prefix: string,
     floor: number,
-    flags: number,
+    request: ObjectRequestKeys,
     seen: Seen,
   ): PunchRecord | WriteOutcome {
     const target = this.#target;
+    const flags = request.flags ?? 0;
     if (flags !== 0) {
       const error = checkConditions(target, state, flags, LATEST, seen, unit === "dkey" ? prefix : "", "");
       if (error !== undefined) return refusedWrite(error, seen.sequence);
     }
-    const akeys = this.#visibleAkeys(state, unit, prefix, floor, seen);
-    const epoch = target.containers.writeEpoch();
+    const visible = this.#visibleAkeys(state, unit, prefix, floor, seen);
+    const akeys = visible?.length === 0 && mustRecord(request.order) ? undefined : visible;
+    const epoch = target.writeEpoch(request.order);
     if (akeys?.length === 0) return nothingPunched(epoch, seen.sequence);
     const record: PunchRecord = { epoch, writes: [], reclaims: [] };
     let next: { flags: number; punchEpoch: number } | undefined;

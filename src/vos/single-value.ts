@@ -12,6 +12,7 @@ import { akeyCellKey, akeyPrefix, beneathStart, dkeyPrefix, ownCellKey, prefixEn
 import { corruptMeta, MetaType, ObjectCellFlag, SINGLE_META } from "./cell-meta.ts";
 import { anythingVisible, checkConditions, checkFlags, FETCH_FLAGS, LATEST, UPDATE_FLAGS } from "./condition.ts";
 import { checkKeys, isLive, Seen, type TargetObjects } from "./target-objects.ts";
+import type { WriteOrder } from "./write-order.ts";
 
 /** What every result carries. Nothing of it may be told to anybody before the store has `sequence` durable. */
 export interface Outcome {
@@ -43,6 +44,8 @@ export interface AkeyRequest {
   readonly dkey: ByteString;
   readonly akey: ByteString;
   readonly flags?: number;
+  /** Of writes: absent where nobody else orders them. */
+  readonly order?: WriteOrder | undefined;
 }
 
 export interface AkeyReadRequest extends AkeyRequest {
@@ -144,8 +147,10 @@ export class SingleValues {
     }
     const bytes = recordBytes(request) + value.length / 1024;
     await target.admit(bytes, false);
-    const early = this.#refusal(container, request, new Seen());
-    if (early !== undefined) return early;
+    if (request.order?.epoch === undefined) {
+      const early = this.#refusal(container, request, new Seen());
+      if (early !== undefined) return early;
+    }
     let extent: ExtentRef;
     try {
       extent = await target.store.writeExtent(value);
@@ -156,6 +161,7 @@ export class SingleValues {
     }
     let appended = false;
     try {
+      await request.order?.turn;
       await target.admit(bytes, false);
       const outcome = this.#append(container, request, undefined, extent);
       appended = outcome.error === undefined;
@@ -200,16 +206,19 @@ export class SingleValues {
     const refusal = plain ? undefined : this.#refusal(container, request, new Seen());
     if (refusal !== undefined) return refusal;
     const key = akeyCellKey(state.prefix, request.dkey, request.akey);
-    const epoch = target.containers.writeEpoch();
+    const { order } = request;
+    const epoch = target.writeEpoch(order);
     const write: CellWrite =
       inline === undefined
         ? { key, epoch, kind: VersionKind.value, meta: SINGLE_META, extent: extent! }
         : { key, epoch, kind: VersionKind.value, meta: SINGLE_META, inline };
     // An array of which everything was punched may lie beneath; it gives way to the value.
-    if (plain || !holdsArray(target, key)) return { epoch, sequence: target.store.append([write]), error: undefined };
+    if (plain || !holdsArray(target, key)) {
+      return { epoch, sequence: target.append([write], undefined, epoch, order), error: undefined };
+    }
     const akey = akeyPrefix(dkeyPrefix(state.prefix, request.dkey), request.akey);
     const reclaims = [{ from: beneathStart(akey), to: prefixEnd(akey), epoch }];
-    return { epoch, sequence: target.store.append([write], reclaims), error: undefined };
+    return { epoch, sequence: target.append([write], reclaims, epoch, order), error: undefined };
   }
 }
 

@@ -137,6 +137,12 @@ export class Containers {
     return epoch;
   }
 
+  /** A write is appended in this turn at an epoch that the leader of its group gave. */
+  noteWrite(epoch: Epoch): void {
+    this.#clock.restore(epoch);
+    if (epoch > this.lastWriteEpoch) this.lastWriteEpoch = epoch;
+  }
+
   /** Ascending; only those whose creation is durable. */
   listSnapshots(container: number): Epoch[] {
     return this.get(container)

@@ -9,11 +9,12 @@ import type { Epoch, HybridLogicalClock } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { INLINE_VALUE_BYTES, MAX_AKEY_BYTES, MAX_DKEY_BYTES, MIN_DATA_THRESHOLD_BYTES } from "../base/limits.ts";
 import { OBJECT_ID_BYTES, type ObjectId } from "../base/object-id.ts";
-import { type CellStore, type Version, VersionKind } from "../store/cell.ts";
+import { type CellStore, type CellWrite, type ReclaimRange, type Version, VersionKind } from "../store/cell.ts";
 import { ownCellKey } from "./cell-key.ts";
 import { ObjectCellFlag } from "./cell-meta.ts";
 import { type ObjectState, ObjectStates } from "./object-state.ts";
 import { Containers } from "./snapshots.ts";
+import type { WriteOrder } from "./write-order.ts";
 
 /** Limits of single steps; smaller ones than the defaults serve tests. */
 export interface StepLimits {
@@ -119,6 +120,26 @@ export class TargetObjects {
   /** The sequence if it may not be durable yet, else 0. */
   pending(sequence: number): number {
     return sequence > this.store.durableSequence ? sequence : 0;
+  }
+
+  /** The epoch of a write that is appended in this turn. */
+  writeEpoch(order: WriteOrder | undefined): Epoch {
+    if (order?.epoch === undefined) return this.containers.writeEpoch();
+    this.containers.noteWrite(order.epoch);
+    return order.epoch;
+  }
+
+  /** As CellStore.append, in its place among the writes of its group. */
+  append(
+    writes: readonly CellWrite[],
+    reclaims: readonly ReclaimRange[] | undefined,
+    epoch: Epoch,
+    order: WriteOrder | undefined,
+  ): number {
+    if (order === undefined) return this.store.append(writes, reclaims);
+    const sequence = this.store.append(writes, reclaims, { origin: order.origin, epoch, prepared: order.isPrepared });
+    order.appended?.(epoch, sequence);
+    return sequence;
   }
 
   /** As CellStore.admit: once it returned undefined, or its promise resolved, append within the turn. */

@@ -18,7 +18,12 @@ import {
   FrameFlag,
   type FrameHeader,
 } from "../../src/format/frame.ts";
-import { encodeObjectRequest, type ObjectRequest, objectRequestBytes } from "../../src/format/object-request.ts";
+import {
+  NO_REQUEST_ID,
+  encodeObjectRequest,
+  type ObjectRequest,
+  objectRequestBytes,
+} from "../../src/format/object-request.ts";
 import { Opcode } from "../../src/format/operations.ts";
 import { encodeHello } from "../../src/rpc/hello.ts";
 
@@ -160,6 +165,7 @@ export function objectRequest(change: Partial<ObjectRequest> = {}): Buffer {
     recordIndex: 0,
     recordCount: 0,
     recordBytes: 0,
+    ...NO_REQUEST_ID,
     dkey: "dkey" as ByteString,
     akey: "akey" as ByteString,
     ...change,

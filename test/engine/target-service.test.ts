@@ -5,7 +5,12 @@ import { DaosError } from "../../src/base/errors.ts";
 import { EPOCH_NONE, type Epoch } from "../../src/base/epoch.ts";
 import { objectClassByName } from "../../src/base/object-class.ts";
 import { objectId } from "../../src/base/object-id.ts";
-import { encodeObjectRequest, OBJECT_REPLY_BYTES, objectRequestBytes } from "../../src/format/object-request.ts";
+import {
+  NO_REQUEST_ID,
+  encodeObjectRequest,
+  OBJECT_REPLY_BYTES,
+  objectRequestBytes,
+} from "../../src/format/object-request.ts";
 import { Opcode } from "../../src/format/operations.ts";
 import { TargetService, type TargetServiceParts } from "../../src/engine/target-service.ts";
 import type { RpcReply, RpcRequest } from "../../src/rpc/request.ts";
@@ -52,6 +57,7 @@ function request(opcode: number, mapVersion: number): RpcRequest {
     recordIndex: 0,
     recordCount: 0,
     recordBytes: 0,
+    ...NO_REQUEST_ID,
     dkey: byteString(Buffer.from("dkey")),
     akey: "" as ByteString,
   };

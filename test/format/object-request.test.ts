@@ -13,6 +13,7 @@ import {
   decodeObjectRequest,
   encodeObjectReply,
   encodeObjectRequest,
+  NO_REQUEST_ID,
   OBJECT_REPLY_BYTES,
   type ObjectReply,
   type ObjectRequest,
@@ -29,7 +30,16 @@ const REQUEST: ObjectRequest = {
   recordBytes: 4096,
   dkey: "dk\xfe" as ByteString,
   akey: "a" as ByteString,
+  ...NO_REQUEST_ID,
 };
+const NAMED: ObjectRequest = { ...REQUEST, flags: 3, client: 0x0102_0304_0506, sequence: 0x22, firstIncomplete: 0x11 };
+const GOLDEN_NAMED =
+  "0403020123000000000102030405060708090a0b0c0d0eff6f5e4d3c2b1a0000" +
+  "55443322110000000d0c0b0a000000000010000003000100" +
+  "0605040302010000" +
+  "2200000000000000" +
+  "1100000000000000" +
+  "646bfe61";
 const GOLDEN_REQUEST =
   "040302011f000000000102030405060708090a0b0c0d0eff6f5e4d3c2b1a0000" +
   "55443322110000000d0c0b0a000000000010000003000100646bfe61";
@@ -68,7 +78,19 @@ const request: fc.Arbitrary<ObjectRequest> = fc.record({
   recordBytes: fc.nat(0xffff_ffff),
   dkey: key(MAX_DKEY_BYTES),
   akey: key(MAX_AKEY_BYTES),
+  client: fc.constant(0),
+  sequence: fc.constant(0),
+  firstIncomplete: fc.constant(0),
 });
+
+const named: fc.Arbitrary<ObjectRequest> = fc
+  .tuple(request, fc.nat(Number.MAX_SAFE_INTEGER), fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), fc.nat())
+  .map(([value, client, sequence, open]) => ({
+    ...value,
+    client,
+    sequence,
+    firstIncomplete: Math.max(0, sequence - open),
+  }));
 
 describe("object request", () => {
   test("has the bytes of version 1", () => {
@@ -76,8 +98,14 @@ describe("object request", () => {
     expect(decodeObjectRequest(Buffer.from(GOLDEN_REQUEST, "hex"))).toEqual(REQUEST);
   });
 
+  test("has the bytes of version 1 with a request id", () => {
+    expect(encoded(NAMED).toString("hex")).toBe(GOLDEN_NAMED);
+    expect(decodeObjectRequest(Buffer.from(GOLDEN_NAMED, "hex"))).toEqual(NAMED);
+  });
+
   test("decodes to what was encoded", () => {
-    fc.assert(fc.property(request, (value) => expect(decodeObjectRequest(encoded(value))).toEqual(value)));
+    const any = fc.oneof(request, named);
+    fc.assert(fc.property(any, (value) => expect(decodeObjectRequest(encoded(value))).toEqual(value)));
   });
 
   test("cut short or with bytes behind it is refused", () => {

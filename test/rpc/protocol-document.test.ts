@@ -10,7 +10,7 @@ import { EPOCH_NONE } from "../../src/base/epoch.ts";
 import { ERROR_CODES } from "../../src/base/errors.ts";
 import * as limits from "../../src/base/limits.ts";
 import { objectIdFromBytes } from "../../src/base/object-id.ts";
-import { decodeObjectRequest } from "../../src/format/object-request.ts";
+import { NO_REQUEST_ID, decodeObjectRequest } from "../../src/format/object-request.ts";
 import { Opcode } from "../../src/format/operations.ts";
 import { encodeHello } from "../../src/rpc/hello.ts";
 import { frameBytes } from "./harness.ts";
@@ -43,6 +43,7 @@ test("shows an update's arguments as they are read", () => {
     recordIndex: 0,
     recordCount: 0,
     recordBytes: 0,
+    ...NO_REQUEST_ID,
     dkey: "key" as ByteString,
     akey: "" as ByteString,
   });

@@ -1,0 +1,227 @@
+/**
+ * The other members' part of two-phase commit, for one pool: runs what the leader sends at the epoch that it gave, in the
+ * order in which it came, answers when that is durable, and learns later what was decided. A reader that meets an update
+ * which is not decided asks the leader.
+ */
+import { EPOCH_NONE } from "../base/epoch.ts";
+import { DaosError } from "../base/errors.ts";
+import { decodeDecisions, decodeStates, DtxState, encodeIds, type OpenDtx } from "../format/dtx-messages.ts";
+import { Opcode } from "../format/operations.ts";
+import { decodePrepareRequest, type PrepareRequest } from "../format/prepare-request.ts";
+import type { RpcReply, RpcRequest } from "../rpc/request.ts";
+import type { WriteOutcome } from "../vos/single-value.ts";
+import type { WriteOrder } from "../vos/write-order.ts";
+import type { Timers } from "../contracts/world.ts";
+import type { Groups } from "./group.ts";
+import type { Peer } from "./peer.ts";
+import type { OpenUpdate, PreparedStore } from "./prepared-store.ts";
+
+/** Pause before a leader that has not decided either is asked again, milliseconds. */
+const ASK_AGAIN_MS = 20;
+const NO_ARGUMENTS = new Uint8Array(0);
+
+/** Runs an update on this target's objects. The payload is the caller's again when the outcome is there. */
+export type RunUpdate = (
+  request: PrepareRequest,
+  payload: Uint8Array,
+  order: WriteOrder,
+) => WriteOutcome | Promise<WriteOutcome>;
+
+export interface GroupFollowerOptions {
+  readonly self: number;
+  readonly store: PreparedStore;
+  readonly timers: Timers;
+  readonly peer: (index: number) => Peer | undefined;
+  readonly run: RunUpdate;
+  /** Moves the clock past the epoch; false when that is too far ahead. */
+  readonly observe: (epoch: PrepareRequest["epoch"]) => boolean;
+}
+
+export class GroupFollower {
+  readonly #options: GroupFollowerOptions;
+  #groups: Groups;
+  /** Settles when all that came before is appended, by leader; absent when it is. */
+  readonly #turns = new Map<number, Promise<void>>();
+  #isAsking = false;
+  /** What is open now is to be asked about. */
+  #mustAsk = false;
+
+  constructor(options: GroupFollowerOptions, groups: Groups) {
+    this.#options = options;
+    this.#groups = groups;
+  }
+
+  mapChanged(groups: Groups): void {
+    this.#groups = groups;
+  }
+
+  /** Serves `prepare` of a leader. The request is retained, and its payload kept until `done`. */
+  prepare(leader: number, request: RpcRequest, reply: RpcReply, done: () => void): void {
+    const prepare = decodePrepareRequest(request.bytes, request.argumentsStart, request.argumentsLength);
+    const { store, observe } = this.#options;
+    if (store.stateOf(prepare) !== undefined) {
+      this.#answerAgain(leader, reply);
+      done();
+      return;
+    }
+    if (!observe(prepare.epoch)) throw clockAhead(prepare);
+    const turn = this.#turns.get(leader);
+    if (turn !== undefined) request.retain();
+    let hasAppended = (): void => {};
+    const order: WriteOrder = {
+      origin: prepare,
+      isPrepared: true,
+      epoch: prepare.epoch,
+      ...(turn !== undefined && { turn }),
+      appended: () => hasAppended(),
+    };
+    const isLarge = request.payloadBuffer !== undefined;
+    const run = (): WriteOutcome | Promise<WriteOutcome> => this.#options.run(prepare, request.payload, order);
+    const outcome = turn !== undefined && !isLarge ? turn.then(run) : run();
+    if (!(outcome instanceof Promise)) {
+      this.#prepared(outcome, reply);
+      done();
+      return;
+    }
+    request.retain();
+    const appended = new Promise<void>((resolve) => {
+      hasAppended = resolve;
+    });
+    const ended = outcome
+      .then(
+        (written) => this.#prepared(written, reply),
+        (error: unknown) => {
+          if (!(error instanceof DaosError)) throw error;
+          reply.fail(error);
+        },
+      )
+      .finally(done);
+    this.#follow(leader, Promise.race([appended, ended]));
+  }
+
+  #follow(leader: number, appended: Promise<void>): void {
+    const before = this.#turns.get(leader);
+    const turn = before === undefined ? appended : Promise.all([before, appended]).then(() => {});
+    this.#turns.set(leader, turn);
+    void turn.then(() => {
+      if (this.#turns.get(leader) === turn) this.#turns.delete(leader);
+    });
+  }
+
+  #prepared(outcome: WriteOutcome, reply: RpcReply): void {
+    if (outcome.error !== undefined) {
+      reply.fail(outcome.error);
+      return;
+    }
+    this.#options.store.whenDurable(outcome.sequence, (error) => {
+      if (error === undefined) reply.send(NO_ARGUMENTS);
+      else reply.fail(error as DaosError);
+    });
+  }
+
+  /** It has come before: answers when everything is durable that is logged. */
+  #answerAgain(leader: number, reply: RpcReply): void {
+    const { store } = this.#options;
+    const answer = (): void =>
+      this.#prepared({ epoch: EPOCH_NONE, sequence: store.logDecisions(), error: undefined }, reply);
+    const turn = this.#turns.get(leader);
+    if (turn === undefined) answer();
+    else void turn.then(answer);
+  }
+
+  /** Serves `decide` of a leader: answers when the decisions are durable. */
+  decide(leader: number, request: RpcRequest, reply: RpcReply): void {
+    const decisions = decodeDecisions(request.args, request.payload);
+    const apply = (): void => {
+      const { store } = this.#options;
+      for (const id of decisions.commits) if (store.stateOf(id) === "prepared") store.decide(id, "commit");
+      for (const id of decisions.aborts) if (store.stateOf(id) === "prepared") store.decide(id, "abort");
+      for (const id of decisions.forgets) store.forget(id);
+      const sequence = decisions.commits.length + decisions.aborts.length === 0 ? 0 : store.logDecisions();
+      this.#prepared({ epoch: EPOCH_NONE, sequence, error: undefined }, reply);
+    };
+    const turn = this.#turns.get(leader);
+    if (turn === undefined) apply();
+    else void turn.then(apply);
+  }
+
+  /** What is open here of the groups that `leader` leads, once all that it has sent is appended. */
+  async openOf(leader: number): Promise<OpenDtx[]> {
+    await this.#turns.get(leader);
+    return this.#options.store
+      .openUpdates()
+      .filter(({ oid }) => this.#groups.groupHere(oid)?.leader === leader)
+      .map(({ id, epoch, state }) => ({ client: id.client, sequence: id.sequence, epoch, state: DtxState[state] }));
+  }
+
+  /** Somebody waits for updates that are not decided now: asks their leaders about them. */
+  ask(): void {
+    this.#mustAsk = true;
+    if (this.#isAsking) return;
+    this.#isAsking = true;
+    void this.#askLeaders().finally(() => (this.#isAsking = false));
+  }
+
+  async #askLeaders(): Promise<void> {
+    while (this.#mustAsk) {
+      this.#mustAsk = false;
+      let asked = this.#undecided();
+      while (asked.length > 0) {
+        await Promise.all([...byLeader(asked, this.#groups)].map(([leader, updates]) => this.#askOne(leader, updates)));
+        asked = asked.filter(({ id }) => this.#options.store.stateOf(id) === "prepared");
+        if (asked.length > 0) await this.#pause();
+      }
+    }
+  }
+
+  #undecided(): OpenUpdate[] {
+    const { store, self } = this.#options;
+    const isOthers = ({ state, oid }: OpenUpdate): boolean =>
+      state === "prepared" && this.#groups.groupHere(oid)?.leader !== self;
+    return store.openUpdates().filter(isOthers);
+  }
+
+  async #askOne(leader: number, updates: readonly OpenUpdate[]): Promise<void> {
+    const peer = this.#options.peer(leader);
+    if (peer === undefined) return;
+    const { store } = this.#options;
+    const ids = updates.map(({ id }) => id);
+    const { mapVersion } = this.#groups;
+    try {
+      const answer = await peer.call(Opcode.dtxRefresh, NO_ARGUMENTS, encodeIds(ids), { mapVersion });
+      const states = decodeStates(answer.payload);
+      if (states.length !== ids.length || mapVersion !== this.#groups.mapVersion) return;
+      const isOpen = (index: number): boolean => store.stateOf(ids[index]!) === "prepared";
+      // The older ones are committed first, the newer ones aborted first.
+      for (let index = 0; index < ids.length; index += 1) {
+        if (states[index] === DtxState.committed && isOpen(index)) store.decide(ids[index]!, "commit");
+      }
+      for (let index = ids.length - 1; index >= 0; index -= 1) {
+        if (states[index] !== DtxState.prepared && isOpen(index)) store.decide(ids[index]!, "abort");
+      }
+    } catch (error) {
+      if (!(error instanceof DaosError)) throw error;
+    }
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => void this.#options.timers.after(ASK_AGAIN_MS, resolve));
+  }
+}
+
+function byLeader(updates: readonly OpenUpdate[], groups: Groups): Map<number, OpenUpdate[]> {
+  const sorted = new Map<number, OpenUpdate[]>();
+  for (const update of updates) {
+    const leader = groups.groupHere(update.oid)?.leader;
+    if (leader === undefined) continue;
+    const others = sorted.get(leader);
+    if (others === undefined) sorted.set(leader, [update]);
+    else others.push(update);
+  }
+  return sorted;
+}
+
+function clockAhead({ epoch }: PrepareRequest): DaosError {
+  const state = `its epoch ${epoch} is too far ahead of this target's clock`;
+  return new DaosError("INVALID_ARGUMENT", `Cannot prepare the update: ${state}. Set the clocks of the hosts.`);
+}

@@ -1,0 +1,335 @@
+/**
+ * The leader's part of two-phase commit, for all groups of one pool that this target leads (DAOS: src/dtx, docs/overview/
+ * transaction.md). Each update is appended here and sent to the other members in the same turn, so all have the updates of
+ * an object in one order. When all have one durably it is committed: nobody is asked any more, and the members hear of it
+ * later. What a member refuses is aborted, with everything of the object that was ordered after it.
+ *
+ * Nothing acknowledged depends on what is only in memory: a committed update lies prepared in every member's log, and
+ * whoever leads later finds it there (inherited).
+ */
+import { assert } from "../base/assert.ts";
+import type { Decision, DtxId } from "../base/dtx-id.ts";
+import { DaosError, type ErrorCode } from "../base/errors.ts";
+import type { ObjectId } from "../base/object-id.ts";
+import type { Timers } from "../contracts/world.ts";
+import { DtxState, type OpenDtx } from "../format/dtx-messages.ts";
+import { Opcode } from "../format/operations.ts";
+import type { RpcCompletion } from "../rpc/pending-call.ts";
+import { DtxMap } from "./dtx-map.ts";
+import type { Group, Groups } from "./group.ts";
+import { LedUpdate, type UpdateRequest } from "./led-update.ts";
+import { Outbox } from "./outbox.ts";
+import type { Peer } from "./peer.ts";
+import type { PreparedStore } from "./prepared-store.ts";
+
+/** Time for a member to prepare an update before the connection to it is looked at anew, milliseconds. */
+const PREPARE_TIMEOUT_MS = 30_000;
+
+/** Errors after which a member may have prepared the update, or may yet. */
+const ANSWERS_NOTHING: ReadonlySet<ErrorCode> = new Set(["UNAVAILABLE", "STALE", "CANCELED", "TIMEOUT", "PERMISSION"]);
+
+/** Of an update that another leader, or this one before it started anew, left undecided. */
+interface Inherited extends DtxId {
+  readonly object: string;
+  /** Members that have not said what they know of it. */
+  readonly waiting: Set<number>;
+  readonly members: readonly number[];
+}
+
+export interface GroupLeaderOptions {
+  readonly self: number;
+  readonly store: PreparedStore;
+  readonly timers: Timers;
+  readonly peer: (index: number) => Peer | undefined;
+}
+
+export class GroupLeader {
+  readonly #options: GroupLeaderOptions;
+  readonly #open = new DtxMap<LedUpdate>();
+  /** Appended and undecided, in order of their epochs, by container and object. */
+  readonly #byObject = new Map<string, LedUpdate[]>();
+  readonly #inherited = new DtxMap<Inherited>();
+  readonly #inheritedObjects = new Map<string, number>();
+  readonly #outbox: Outbox;
+  #groups: Groups;
+
+  constructor(options: GroupLeaderOptions, groups: Groups) {
+    this.#options = options;
+    this.#groups = groups;
+    this.#outbox = new Outbox({
+      timers: options.timers,
+      peer: options.peer,
+      mapVersion: () => this.#groups.mapVersion,
+      store: options.store,
+    });
+    this.#inherit();
+  }
+
+  /** Updates under way and decisions that somebody does not know. */
+  get openCount(): number {
+    return this.#open.size + this.#inherited.size + this.#outbox.size;
+  }
+
+  /**
+   * Takes an update into order. Run it with the result as its WriteOrder; when that has appended, wait for `whenDecided`.
+   * Throws STALE when another target leads the group, UNAVAILABLE while a member cannot take part.
+   */
+  begin(request: UpdateRequest, group: Group): LedUpdate {
+    const { self, peer } = this.#options;
+    if (group.leader !== self) throw notLeader(group.leader);
+    for (const member of group.members) {
+      if (member === self || peer(member)?.isReady === true) continue;
+      const state = `target ${member} of its group cannot be reached`;
+      throw new DaosError("UNAVAILABLE", `Cannot update the object: ${state}. Retry until it is back or excluded.`);
+    }
+    if (this.#inheritedObjects.has(objectKey(request.container, request.object.oid))) {
+      const state = "an earlier update of it is still being settled";
+      throw new DaosError("UNAVAILABLE", `Cannot update the object: ${state}. Retry.`);
+    }
+    return new LedUpdate(request, group, self, (update, sequence) => this.#appended(update, sequence));
+  }
+
+  /** The update of this id that is under way. */
+  openUpdate(id: DtxId): LedUpdate | undefined {
+    return this.#open.get(id);
+  }
+
+  #appended(update: LedUpdate, sequence: number): void {
+    if (!update.isPrepared) {
+      update.isDurableHere = true;
+      this.#options.store.whenDurable(sequence, (error) => update.decided(error as DaosError | undefined));
+      return;
+    }
+    this.#open.set(update, update);
+    const object = objectKey(update.container, update.object.oid);
+    const before = this.#byObject.get(object);
+    if (before === undefined) this.#byObject.set(object, [update]);
+    else before.push(update);
+    for (const member of update.waiting) this.#prepare(update, member);
+    this.#options.store.whenDurable(sequence, (error) => {
+      if (error !== undefined) this.#refused(update, error as DaosError);
+      else {
+        update.isDurableHere = true;
+        this.#decideIfAll(update);
+      }
+    });
+  }
+
+  #prepare(update: LedUpdate, member: number): void {
+    const completion: RpcCompletion = {
+      answered: () => {
+        update.sent();
+        update.waiting.delete(member);
+        this.#decideIfAll(update);
+      },
+      failed: (error) => {
+        update.sent();
+        // Whether it has it is found out when the two talk again, or when the map says that it is gone.
+        if (ANSWERS_NOTHING.has(error.code)) this.#options.peer(member)?.resyncAgain();
+        else this.#refused(update, error);
+      },
+    };
+    const options = { mapVersion: this.#groups.mapVersion, timeoutMs: PREPARE_TIMEOUT_MS };
+    const peer = this.#options.peer(member);
+    if (peer === undefined) return;
+    update.sends();
+    peer.start(Opcode.dtxPrepare, update.argumentsBytes, update, update.payload, options, completion);
+  }
+
+  #decideIfAll(update: LedUpdate): void {
+    if (update.isDecided || !update.isDurableHere || update.waiting.size > 0) return;
+    this.#decide(update, "commit", undefined);
+  }
+
+  #decide(update: LedUpdate, decision: Decision, error: DaosError | undefined, closed?: () => void): void {
+    this.#open.delete(update);
+    const object = objectKey(update.container, update.object.oid);
+    const open = this.#byObject.get(object)!;
+    open.splice(open.indexOf(update), 1);
+    if (open.length === 0) this.#byObject.delete(object);
+    this.#options.store.decide(update, decision);
+    this.#outbox.add(update, decision, this.#others(update.group), closed);
+    if (closed === undefined) update.decided(error);
+  }
+
+  #others(group: Group): readonly number[] {
+    return group.members.filter((member) => member !== this.#options.self && this.#options.peer(member) !== undefined);
+  }
+
+  /** A member cannot do it for a reason that stays: told to the client when nobody can ever commit it. */
+  #refused(update: LedUpdate, error: DaosError): void {
+    if (update.isDecided) return;
+    this.#abortAfter(update);
+    if (!this.#isOpen(update)) return;
+    this.#decide(update, "abort", error, () => update.decided(error));
+  }
+
+  /** Those of one object in the order of their epochs. */
+  #inOrder(): LedUpdate[] {
+    return [...this.#byObject.values()].flat();
+  }
+
+  #isOpen(update: LedUpdate): boolean {
+    return this.#open.get(update) === update;
+  }
+
+  /** Aborts what was ordered after this update, newest first. */
+  #abortAfter(update: LedUpdate): void {
+    const open = this.#byObject.get(objectKey(update.container, update.object.oid)) ?? [];
+    const place = open.indexOf(update);
+    if (place === -1) return;
+    for (let index = open.length - 1; index > place; index -= 1) this.#decide(open[index]!, "abort", undone());
+  }
+
+  /** What this target knows of transactions that others ask it for as their leader. */
+  statesOf(ids: readonly DtxId[]): DtxState[] {
+    return ids.map((id) => stateOf(this.#options.store, id));
+  }
+
+  /** Undecided updates of others' making, or of ours before a restart, whose group this target leads now. */
+  #inherit(): void {
+    const { store, self } = this.#options;
+    for (const { id, state, container, oid } of store.openUpdates()) {
+      const group = this.#groups.groupHere(oid);
+      if (group?.leader !== self || this.#open.get(id) !== undefined || this.#inherited.get(id) !== undefined) continue;
+      if (this.#outbox.decisionOf(id) !== undefined) continue;
+      const members = this.#others(group);
+      const { client, sequence } = id;
+      if (state !== "prepared") {
+        this.#outbox.add({ client, sequence }, state === "committed" ? "commit" : "abort", members);
+        continue;
+      }
+      const object = objectKey(container, oid);
+      this.#inherited.set(id, { client, sequence, object, members, waiting: new Set(members) });
+      this.#inheritedObjects.set(object, (this.#inheritedObjects.get(object) ?? 0) + 1);
+    }
+    for (const inherited of this.#inherited.values()) this.#settleIfAll(inherited);
+  }
+
+  /** Ids of inherited updates that this member has not spoken of. */
+  idsToAsk(member: number): DtxId[] {
+    return [...this.#inherited.values()].filter(({ waiting }) => waiting.has(member));
+  }
+
+  /**
+   * What a member said when asked: `states` of `ids`, and every update of groups that we lead that is open there. Updates
+   * under way that it does not have are aborted, as are those that we do not know; it hears again what it may have missed.
+   */
+  resynced(member: number, ids: readonly DtxId[], states: readonly DtxState[], open: readonly OpenDtx[]): void {
+    // The older ones are committed first, the newer ones aborted first.
+    for (const [index, id] of ids.entries()) this.#heard(id, member, states[index]!);
+    for (let index = ids.length - 1; index >= 0; index -= 1) this.#missed(ids[index]!, states[index]!);
+    const there = new DtxMap<OpenDtx>();
+    for (const dtx of open) there.set(dtx, dtx);
+    for (const update of this.#inOrder()) {
+      if (!update.waiting.has(member) || !this.#isOpen(update)) continue;
+      if (there.get(update) === undefined) {
+        this.#abortAfter(update);
+        this.#decide(update, "abort", undone());
+      } else {
+        update.waiting.delete(member);
+        this.#decideIfAll(update);
+      }
+    }
+    for (const dtx of open) {
+      if (this.#inherited.get(dtx) !== undefined || this.#open.get(dtx) !== undefined) continue;
+      if (this.#outbox.decisionOf(dtx) !== undefined) continue;
+      // Closed here, or never seen: then whoever decided it has told everybody, or it can never be committed.
+      if (dtx.state === DtxState.prepared) this.#outbox.add(dtx, "abort", [member]);
+      else this.#outbox.forget(member, dtx);
+    }
+    this.#outbox.resend(member);
+    this.#outbox.flush(member);
+  }
+
+  #heard(id: DtxId, member: number, state: DtxState): void {
+    const inherited = this.#inherited.get(id);
+    if (inherited === undefined) return;
+    if (state === DtxState.prepared) {
+      inherited.waiting.delete(member);
+      this.#settleIfAll(inherited);
+    } else if (state === DtxState.committed) this.#settle(inherited, "commit");
+  }
+
+  /** What one of its members does not have was never acknowledged. */
+  #missed(id: DtxId, state: DtxState): void {
+    const inherited = this.#inherited.get(id);
+    if (inherited === undefined || state === DtxState.prepared || state === DtxState.committed) return;
+    this.#settle(inherited, "abort");
+  }
+
+  #settleIfAll(inherited: Inherited): void {
+    if (inherited.waiting.size === 0) this.#settle(inherited, "commit");
+  }
+
+  #settle(inherited: Inherited, decision: Decision): void {
+    if (!this.#inherited.delete(inherited)) return;
+    const left = this.#inheritedObjects.get(inherited.object)! - 1;
+    if (left === 0) this.#inheritedObjects.delete(inherited.object);
+    else this.#inheritedObjects.set(inherited.object, left);
+    this.#options.store.decide(inherited, decision);
+    this.#outbox.add(inherited, decision, inherited.members);
+  }
+
+  /**
+   * The pool map has changed, and the peers with it. Members that are gone are waited for no longer; what this target no
+   * longer leads stays undecided for whoever does.
+   */
+  mapChanged(groups: Groups): void {
+    this.#groups = groups;
+    const { self, peer } = this.#options;
+    for (const update of this.#inOrder()) {
+      if (!this.#isOpen(update)) continue;
+      const group = groups.groupHere(update.object.oid);
+      if (group?.leader !== self) this.#handOver(update);
+      else {
+        for (const member of update.waiting) if (peer(member) === undefined) update.waiting.delete(member);
+        this.#decideIfAll(update);
+      }
+    }
+    for (const inherited of this.#inherited.values()) {
+      for (const member of inherited.waiting) if (peer(member) === undefined) inherited.waiting.delete(member);
+      this.#settleIfAll(inherited);
+    }
+    this.#inherit();
+  }
+
+  #handOver(update: LedUpdate): void {
+    this.#open.delete(update);
+    this.#byObject.delete(objectKey(update.container, update.object.oid));
+    update.decided(notLeader(-1));
+  }
+
+  /** A target has left the pool's members. */
+  removeMember(member: number): void {
+    this.#outbox.removeMember(member);
+  }
+
+  stop(): void {
+    this.#outbox.stop();
+    for (const update of this.#inOrder()) this.#handOver(update);
+  }
+}
+
+function stateOf(store: PreparedStore, id: DtxId): DtxState {
+  const state = store.stateOf(id);
+  return state === undefined ? DtxState.unknown : DtxState[state];
+}
+
+export function objectKey(container: number, oid: ObjectId): string {
+  assert(Number.isInteger(container), "a container has a number");
+  return `${container}/${oid}`;
+}
+
+function notLeader(leader: number): DaosError {
+  const where = leader < 0 ? "another target" : `target ${leader}`;
+  return new DaosError(
+    "STALE",
+    `Cannot update the object here: ${where} orders its updates. Open the container again.`,
+  );
+}
+
+function undone(): DaosError {
+  const state = "it was undone when a target of its group was lost";
+  return new DaosError("UNAVAILABLE", `Cannot finish the update: ${state}. Retry.`);
+}

@@ -1,0 +1,136 @@
+/**
+ * One update that this target orders: on its way to the other members of its group until all have it durably, then
+ * decided. It is the WriteOrder under which the update runs here, and the encoder of what is sent to the others.
+ */
+import { assert } from "../base/assert.ts";
+import type { Epoch } from "../base/epoch.ts";
+import type { DaosError } from "../base/errors.ts";
+import type { ObjectRequest, RequestId } from "../format/object-request.ts";
+import { encodePrepareRequest, prepareRequestBytes, type PrepareRequest } from "../format/prepare-request.ts";
+import type { ArgumentEncoder } from "../rpc/pending-call.ts";
+import type { WriteOrder } from "../vos/write-order.ts";
+import type { Group } from "./group.ts";
+
+export interface UpdateRequest {
+  readonly container: number;
+  readonly opcode: number;
+  readonly object: ObjectRequest;
+  /** Must stay as it is until the update is decided. */
+  readonly payload: Uint8Array | undefined;
+}
+
+export class LedUpdate implements WriteOrder, ArgumentEncoder {
+  readonly isPrepared: boolean;
+  readonly epoch: undefined;
+  readonly origin: Readonly<RequestId>;
+  readonly container: number;
+  readonly opcode: number;
+  readonly object: ObjectRequest;
+  readonly payload: Uint8Array | undefined;
+  readonly group: Group;
+  /** Members that have not said yet that they have it. */
+  readonly waiting: Set<number>;
+  isDurableHere = false;
+  /** Calls that refer to the payload. */
+  #sending = 0;
+  /** 0 until it is appended. */
+  givenEpoch = 0 as Epoch;
+  readonly #appended: (update: LedUpdate, sequence: number) => void;
+  #isDecided = false;
+  #error: DaosError | undefined;
+  #hears: ((error: DaosError | undefined) => void)[] = [];
+  #whenDone: (() => void) | undefined;
+
+  /** `appended` hears of the append here, in its turn. */
+  constructor(
+    request: UpdateRequest,
+    group: Group,
+    self: number,
+    appended: (update: LedUpdate, sequence: number) => void,
+  ) {
+    const { client, sequence, firstIncomplete } = request.object;
+    this.origin = { client, sequence, firstIncomplete };
+    this.container = request.container;
+    this.opcode = request.opcode;
+    // The leader has looked at the conditions.
+    this.object = { ...request.object, handle: 0, flags: 0, client: 0, sequence: 0, firstIncomplete: 0 };
+    this.payload = request.payload;
+    this.group = group;
+    this.waiting = new Set(group.members.filter((member) => member !== self));
+    this.isPrepared = this.waiting.size > 0;
+    this.#appended = appended;
+  }
+
+  get client(): number {
+    return this.origin.client;
+  }
+
+  get sequence(): number {
+    return this.origin.sequence;
+  }
+
+  get isAppended(): boolean {
+    return this.givenEpoch !== 0;
+  }
+
+  get isDecided(): boolean {
+    return this.#isDecided;
+  }
+
+  readonly appended = (epoch: Epoch, sequence: number): void => {
+    this.givenEpoch = epoch;
+    this.#appended(this, sequence);
+  };
+
+  get argumentsBytes(): number {
+    return prepareRequestBytes(this.#message());
+  }
+
+  encode(into: Buffer, offset: number): void {
+    encodePrepareRequest(into, offset, this.#message());
+  }
+
+  #message(): PrepareRequest {
+    const { client, sequence, firstIncomplete } = this.origin;
+    const { container, opcode, object, givenEpoch: epoch } = this;
+    return { client, sequence, firstIncomplete, epoch, container, opcode, object };
+  }
+
+  /** Calls back once it is decided: without an error when it is committed. */
+  whenDecided(hear: (error: DaosError | undefined) => void): void {
+    if (this.#isDecided) hear(this.#error);
+    else this.#hears.push(hear);
+  }
+
+  /** A call with the payload begins. */
+  sends(): void {
+    this.#sending += 1;
+  }
+
+  /** A call has ended. */
+  sent(): void {
+    this.#sending -= 1;
+    this.#ended();
+  }
+
+  /** Calls back once nobody needs the payload any more. */
+  whenDone(hear: () => void): void {
+    this.#whenDone = hear;
+    this.#ended();
+  }
+
+  #ended(): void {
+    if (this.#isDecided && this.#sending === 0) this.#whenDone?.();
+  }
+
+  /** Tells those who wait. */
+  decided(error: DaosError | undefined): void {
+    assert(!this.#isDecided, "an update is decided once");
+    this.#isDecided = true;
+    this.#error = error;
+    const hears = this.#hears;
+    this.#hears = [];
+    for (const hear of hears) hear(error);
+    this.#ended();
+  }
+}

@@ -1,0 +1,155 @@
+/**
+ * Decisions on their way to the members of groups. They are sent in batches, for nobody waits for them but readers, who
+ * ask by themselves. A decision that everybody has durably, ourselves included, is closed: the members may forget it.
+ */
+import type { DtxId } from "../base/dtx-id.ts";
+import { DaosError } from "../base/errors.ts";
+import type { Timers } from "../contracts/world.ts";
+import { encodeDecisions } from "../format/dtx-messages.ts";
+import { Opcode } from "../format/operations.ts";
+import { DtxMap } from "./dtx-map.ts";
+import type { Peer } from "./peer.ts";
+import type { PreparedStore } from "./prepared-store.ts";
+
+/** A batch goes out when it has so many decisions (DAOS: 512), or this long after its first one, milliseconds. */
+const BATCH_DECISIONS = 256;
+const BATCH_DELAY_MS = 5;
+
+interface Decided extends DtxId {
+  readonly isCommit: boolean;
+  readonly members: readonly number[];
+  /** Members that do not have the decision durably, as far as we know. */
+  readonly waiting: Set<number>;
+  readonly closed: (() => void) | undefined;
+}
+
+/** What is to be told to one member. */
+interface Batch {
+  commits: Decided[];
+  aborts: Decided[];
+  forgets: DtxId[];
+  cancelTimer: (() => void) | undefined;
+}
+
+export interface OutboxOptions {
+  readonly timers: Timers;
+  readonly peer: (index: number) => Peer | undefined;
+  readonly mapVersion: () => number;
+  readonly store: Pick<PreparedStore, "forget" | "logDecisions" | "whenDurable">;
+}
+
+export class Outbox {
+  readonly #options: OutboxOptions;
+  readonly #decided = new DtxMap<Decided>();
+  readonly #batches = new Map<number, Batch>();
+
+  constructor(options: OutboxOptions) {
+    this.#options = options;
+  }
+
+  /** Decisions that somebody does not have yet. */
+  get size(): number {
+    return this.#decided.size;
+  }
+
+  /** What was decided about a transaction that is not closed. */
+  decisionOf(id: DtxId): "commit" | "abort" | undefined {
+    const decided = this.#decided.get(id);
+    if (decided === undefined) return undefined;
+    return decided.isCommit ? "commit" : "abort";
+  }
+
+  /** Tells the members, of which we are none. `closed` hears when all have it durably. */
+  add(id: DtxId, decision: "commit" | "abort", members: readonly number[], closed?: () => void): void {
+    const { client, sequence } = id;
+    const isCommit = decision === "commit";
+    const decided: Decided = { client, sequence, isCommit, members, waiting: new Set(members), closed };
+    this.#decided.set(id, decided);
+    if (members.length === 0) this.#close(decided);
+    for (const member of members) this.#post(member, decided);
+  }
+
+  /** Tells a member once more what it does not have: its connection was lost meanwhile. */
+  resend(member: number): void {
+    for (const decided of this.#decided.values()) if (decided.waiting.has(member)) this.#post(member, decided);
+  }
+
+  /** The target is no longer among the members. */
+  removeMember(member: number): void {
+    this.#batches.get(member)?.cancelTimer?.();
+    this.#batches.delete(member);
+    for (const decided of this.#decided.values()) this.#has(decided, member);
+  }
+
+  stop(): void {
+    for (const batch of this.#batches.values()) batch.cancelTimer?.();
+  }
+
+  /** Sends at once what waits for this member. */
+  flush(member: number): void {
+    const batch = this.#batches.get(member);
+    if (batch === undefined) return;
+    batch.cancelTimer?.();
+    this.#batches.delete(member);
+    void this.#send(member, batch);
+  }
+
+  #post(member: number, decided: Decided): void {
+    const batch = this.#batch(member);
+    (decided.isCommit ? batch.commits : batch.aborts).push(decided);
+    this.#filled(member, batch);
+  }
+
+  #batch(member: number): Batch {
+    let batch = this.#batches.get(member);
+    if (batch === undefined) {
+      batch = { commits: [], aborts: [], forgets: [], cancelTimer: undefined };
+      this.#batches.set(member, batch);
+    }
+    return batch;
+  }
+
+  #filled(member: number, batch: Batch): void {
+    if (batch.commits.length + batch.aborts.length + batch.forgets.length >= BATCH_DECISIONS) this.flush(member);
+    else batch.cancelTimer ??= this.#options.timers.after(BATCH_DELAY_MS, () => this.flush(member));
+  }
+
+  async #send(member: number, batch: Batch): Promise<void> {
+    const peer = this.#options.peer(member);
+    if (peer === undefined) return;
+    const { args, payload } = encodeDecisions(batch);
+    try {
+      await peer.call(Opcode.dtxDecide, args, payload, { mapVersion: this.#options.mapVersion() });
+    } catch (error) {
+      // What it does not have is sent again when it is ready anew.
+      if (error instanceof DaosError) return;
+      throw error;
+    }
+    for (const decided of batch.commits) this.#has(decided, member);
+    for (const decided of batch.aborts) this.#has(decided, member);
+  }
+
+  #has(decided: Decided, member: number): void {
+    if (decided.waiting.delete(member) && decided.waiting.size === 0) this.#close(decided);
+  }
+
+  #close(decided: Decided): void {
+    const { store } = this.#options;
+    store.whenDurable(store.logDecisions(), (error) => {
+      // A store that failed is asked again when it is opened again.
+      if (error !== undefined || this.#decided.get(decided) !== decided) return;
+      this.#decided.delete(decided);
+      store.forget(decided);
+      decided.closed?.();
+      for (const member of decided.members) this.forget(member, decided);
+    });
+  }
+
+  /** Tells a member that everybody knows what was decided. */
+  forget(member: number, { client, sequence }: DtxId): void {
+    if (this.#options.peer(member) === undefined) return;
+    const batch = this.#batch(member);
+    batch.forgets.push({ client, sequence });
+    this.#filled(member, batch);
+  }
+}

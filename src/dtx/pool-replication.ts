@@ -1,0 +1,170 @@
+/**
+ * Replication in one pool, as one of its targets does it: leader of some groups (group-leader.ts), member of others
+ * (group-follower.ts), connected to the targets that it shares groups with. Follows the pool map.
+ */
+import { DaosError } from "../base/errors.ts";
+import type { Timers } from "../contracts/world.ts";
+import { encodeCbor } from "../format/cbor.ts";
+import { decodeIds, decodeResyncReply, encodeIds, encodeResyncReply } from "../format/dtx-messages.ts";
+import { Opcode } from "../format/operations.ts";
+import type { PoolMap } from "../format/pool-map.ts";
+import type { RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
+import type { Groups } from "./group.ts";
+import { GroupFollower, type GroupFollowerOptions } from "./group-follower.ts";
+import { GroupLeader } from "./group-leader.ts";
+import { Peer, type PeerAddress, type PeerConnection } from "./peer.ts";
+import type { PreparedStore } from "./prepared-store.ts";
+
+/** Updates that nobody decided for so long are asked about, milliseconds. */
+const SWEEP_MS = 1_000;
+const NO_ARGUMENTS = new Uint8Array(0);
+
+export interface PoolReplicationOptions extends Pick<GroupFollowerOptions, "run" | "observe"> {
+  readonly pool: string;
+  /** Number of this target in the pool map. */
+  readonly self: number;
+  readonly store: PreparedStore;
+  readonly timers: Timers;
+  readonly dial: (address: PeerAddress) => Promise<PeerConnection>;
+  /** Proves to other targets that we belong to the system. */
+  readonly capability: () => Uint8Array;
+  readonly groupsOf: (map: PoolMap, self: number) => Groups;
+}
+
+export class PoolReplication {
+  readonly leader: GroupLeader;
+  readonly follower: GroupFollower;
+  readonly #options: PoolReplicationOptions;
+  readonly #peers = new Map<number, Peer>();
+  /** The connection on which each other target talks to us: an older one counts no more. */
+  readonly #sessions = new Map<number, RpcPeer>();
+  #cancelSweep = (): void => {};
+  #map: PoolMap;
+  #groups: Groups;
+
+  constructor(options: PoolReplicationOptions, map: PoolMap) {
+    this.#options = options;
+    this.#map = map;
+    this.#groups = options.groupsOf(map, options.self);
+    const { self, store, timers, run, observe } = options;
+    const peer = (index: number): Peer | undefined => this.#peer(index);
+    this.follower = new GroupFollower({ self, store, timers, peer, run, observe }, this.#groups);
+    this.leader = new GroupLeader({ self, store, timers, peer }, this.#groups);
+    this.#sweep();
+  }
+
+  get groups(): Groups {
+    return this.#groups;
+  }
+
+  get mapVersion(): number {
+    return this.#map.version;
+  }
+
+  /** A new map, or the same one with other addresses. */
+  setMap(map: PoolMap): void {
+    const before = this.#map;
+    this.#map = map;
+    for (const { index, host, port } of map.targets) this.#peers.get(index)?.moveTo({ host, port });
+    if (map.version === before.version) return;
+    this.#groups = this.#options.groupsOf(map, this.#options.self);
+    for (const [index, peer] of this.#peers) {
+      if (isMember(map, index)) continue;
+      peer.stop();
+      this.#peers.delete(index);
+      this.leader.removeMember(index);
+    }
+    this.follower.mapChanged(this.#groups);
+    this.leader.mapChanged(this.#groups);
+    for (const peer of this.#peers.values()) peer.resyncAgain();
+  }
+
+  stop(): void {
+    this.#cancelSweep();
+    for (const peer of this.#peers.values()) peer.stop();
+    this.leader.stop();
+  }
+
+  /** Connected to when it is first needed; undefined for a target that takes no part. */
+  #peer(index: number): Peer | undefined {
+    const known = this.#peers.get(index);
+    if (known !== undefined) return known;
+    const target = this.#map.targets.find((candidate) => candidate.index === index);
+    if (target === undefined || !isMember(this.#map, index) || index === this.#options.self) return undefined;
+    const { timers, dial, capability, pool, self } = this.#options;
+    const peer = new Peer(index, target, {
+      timers,
+      dial,
+      introduction: () => encodeCbor({ capability: capability(), pool, target: self }),
+      resync: (ready) => this.#resync(ready),
+    });
+    this.#peers.set(index, peer);
+    return peer;
+  }
+
+  /** Asks a peer what it knows of undecided updates that we lead, and what else is open there. */
+  async #resync(peer: Peer): Promise<void> {
+    const ids = this.leader.idsToAsk(peer.index);
+    const { version } = this.#map;
+    const args = encodeCbor({ pool: this.#options.pool });
+    const answer = await peer.call(Opcode.dtxResync, args, encodeIds(ids), { mapVersion: version });
+    if (version !== this.#map.version) throw new DaosError("STALE", "Cannot go on: the pool map has changed. Retry.");
+    const { states, open } = decodeResyncReply(answer.payload, ids.length);
+    this.leader.resynced(peer.index, ids, states, open);
+  }
+
+  /** Target `index` talks on this connection from now on: what an older one still brings is too late. */
+  attach(index: number, connection: RpcPeer): void {
+    const before = this.#sessions.get(index);
+    this.#sessions.set(index, connection);
+    if (before !== undefined && before !== connection) before.terminate();
+  }
+
+  detach(index: number, connection: RpcPeer): void {
+    if (this.#sessions.get(index) === connection) this.#sessions.delete(index);
+  }
+
+  /** Serves what target `index` asks; `done` when the request's payload is no longer needed. */
+  handle(index: number, request: RpcRequest, reply: RpcReply, done: () => void): void {
+    if (this.#sessions.get(index) !== request.connection) {
+      throw new DaosError("UNAVAILABLE", "Cannot serve the request: its sender has another connection. Use that.");
+    }
+    switch (request.opcode) {
+      case Opcode.dtxPrepare:
+        this.follower.prepare(index, request, reply, done);
+        return;
+      case Opcode.dtxDecide:
+        this.follower.decide(index, request, reply);
+        break;
+      case Opcode.dtxRefresh:
+        reply.send(NO_ARGUMENTS, Uint8Array.from(this.leader.statesOf(decodeIds(request.payload))));
+        break;
+      default:
+        this.#serveResync(index, request, reply);
+    }
+    done();
+  }
+
+  #serveResync(index: number, request: RpcRequest, reply: RpcReply): void {
+    const ids = decodeIds(request.payload);
+    const { version } = this.#map;
+    void this.follower.openOf(index).then((open) => {
+      if (version === this.#map.version) reply.send(NO_ARGUMENTS, encodeResyncReply(this.leader.statesOf(ids), open));
+      else reply.fail(new DaosError("STALE", "Cannot answer: the pool map has changed. Retry."));
+    });
+  }
+
+  /** What nobody has decided for a while is asked about, though nobody waits for it: it takes room in the log. */
+  #sweep(): void {
+    this.#cancelSweep = this.#options.timers.after(SWEEP_MS, () => {
+      this.follower.ask();
+      this.#sweep();
+    });
+  }
+}
+
+/** Whether a target has to have updates. */
+function isMember(map: PoolMap, index: number): boolean {
+  const state = map.targets.find((target) => target.index === index)?.state;
+  return state !== undefined && state !== "DOWN" && state !== "DOWNOUT";
+}

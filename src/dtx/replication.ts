@@ -1,0 +1,154 @@
+/**
+ * Replication as one target does it: a PoolReplication for each pool that the target is in, following the pool maps, and
+ * the connections of other targets to this one.
+ */
+import { DaosError } from "../base/errors.ts";
+import type { ObjectId } from "../base/object-id.ts";
+import { decodeCbor } from "../format/cbor.ts";
+import { checkArguments } from "../format/operation-arguments.ts";
+import { Opcode } from "../format/operations.ts";
+import type { PoolMap } from "../format/pool-map.ts";
+import type { RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
+import type { LedUpdate, UpdateRequest } from "./led-update.ts";
+import { PoolReplication, type PoolReplicationOptions } from "./pool-replication.ts";
+
+/** Bits 55..48 of an object id whose class keeps one copy. */
+const NO_REDUNDANCY = 1;
+const NO_ARGUMENTS = new Uint8Array(0);
+
+/** The pool of a container as the target knows it. */
+export interface ReplicatedPool {
+  readonly pool: string;
+  readonly map: PoolMap;
+  /** Number of this target in the map; -1: it is not in it. */
+  readonly own: number;
+}
+
+export interface ReplicationOptions extends Omit<PoolReplicationOptions, "pool" | "self"> {
+  readonly poolOf: (container: number) => ReplicatedPool | undefined;
+  /** Throws PERMISSION when the capability is no target's of this system. */
+  readonly checkCapability: (capability: Uint8Array) => void;
+}
+
+/** What a connection of another target is for. */
+export class PeerSession {
+  readonly pool: PoolReplication;
+  readonly target: number;
+
+  constructor(pool: PoolReplication, target: number) {
+    this.pool = pool;
+    this.target = target;
+  }
+}
+
+export class Replication {
+  readonly #options: ReplicationOptions;
+  readonly #pools = new Map<string, PoolReplication>();
+
+  constructor(options: ReplicationOptions) {
+    this.#options = options;
+  }
+
+  /** Updates under way, and decisions that somebody does not know. */
+  get openCount(): number {
+    let count = 0;
+    for (const pool of this.#pools.values()) count += pool.leader.openCount;
+    return count;
+  }
+
+  /** A pool has a new map, or new addresses in it. */
+  mapChanged({ pool, map, own }: ReplicatedPool): void {
+    const known = this.#pools.get(pool);
+    if (own < 0) this.forget(pool);
+    else if (known !== undefined) known.setMap(map);
+    else this.#pools.set(pool, new PoolReplication({ ...this.#options, pool, self: own }, map));
+  }
+
+  forget(pool: string): void {
+    this.#pools.get(pool)?.stop();
+    this.#pools.delete(pool);
+  }
+
+  stop(): void {
+    for (const pool of this.#pools.values()) pool.stop();
+    this.#pools.clear();
+  }
+
+  /**
+   * Takes an update of a redundant object into order; undefined for an object with one copy. Throws STALE when this target
+   * does not lead the object's group, UNAVAILABLE while a member of the group cannot take part.
+   */
+  begin(request: UpdateRequest): LedUpdate | undefined {
+    if (request.object.oid.charCodeAt(1) === NO_REDUNDANCY) return undefined;
+    const pool = this.#poolOf(request.container);
+    const group = pool.groups.groupHere(request.object.oid);
+    if (group === undefined) throw noShard();
+    return pool.leader.begin(request, group);
+  }
+
+  /** The update of this name that is under way. */
+  openUpdate(container: number, id: { client: number; sequence: number }): LedUpdate | undefined {
+    const known = this.#options.poolOf(container);
+    return known === undefined ? undefined : this.#pools.get(known.pool)?.leader.openUpdate(id);
+  }
+
+  /** Throws STALE when this target has no shard of a redundant object that can be read. */
+  checkReadable(container: number, oid: ObjectId): void {
+    if (oid.charCodeAt(1) === NO_REDUNDANCY) return;
+    if (!this.#poolOf(container).groups.isReadableHere(oid)) throw noShard();
+  }
+
+  /** Somebody waits for updates that are not decided: asks their leaders. */
+  ask(): void {
+    for (const pool of this.#pools.values()) pool.follower.ask();
+  }
+
+  /** Serves what other targets ask; `done` when the request's payload is no longer needed. */
+  handle(request: RpcRequest, reply: RpcReply, done: () => void): void {
+    if (request.opcode === Opcode.dtxAttach) {
+      this.#attach(request);
+      reply.send(NO_ARGUMENTS);
+      done();
+      return;
+    }
+    const { session } = request.connection;
+    if (!(session instanceof PeerSession)) {
+      throw new DaosError("PERMISSION", "Cannot serve the request: it is for targets only. Attach as one first.");
+    }
+    if (request.mapVersion !== session.pool.mapVersion) throw otherMap(request.mapVersion, session.pool.mapVersion);
+    session.pool.handle(session.target, request, reply, done);
+  }
+
+  #attach(request: RpcRequest): void {
+    const { capability, pool, target } = checkArguments(Opcode.dtxAttach, decodeCbor(request.args));
+    this.#options.checkCapability(capability);
+    const found = this.#pools.get(pool);
+    if (found === undefined) throw new DaosError("STALE", `Cannot attach: pool "${pool}" is not served here. Retry.`);
+    request.connection.session = new PeerSession(found, target);
+    found.attach(target, request.connection);
+  }
+
+  connectionClosed(connection: RpcPeer): void {
+    const { session } = connection;
+    if (session instanceof PeerSession) session.pool.detach(session.target, connection);
+  }
+
+  #poolOf(container: number): PoolReplication {
+    const known = this.#options.poolOf(container);
+    const pool = known === undefined ? undefined : this.#pools.get(known.pool);
+    if (pool === undefined) throw noShard();
+    return pool;
+  }
+}
+
+function noShard(): DaosError {
+  return new DaosError(
+    "STALE",
+    "Cannot use the object here: this target has no shard of it. Open the container again.",
+  );
+}
+
+function otherMap(theirs: number, ours: number): DaosError {
+  const state = `it goes by pool map ${theirs}, this target by ${ours}`;
+  return new DaosError("STALE", `Cannot serve the request: ${state}. Retry with the newer one.`);
+}
