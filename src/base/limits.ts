@@ -92,3 +92,15 @@ export const MAX_META_KEY_BYTES = 1 * KIB;
 export const MAX_META_VALUE_BYTES = 1 * MIB;
 /** Time for a foreign plugin's module to load before it is listed as unavailable, milliseconds. */
 export const PLUGIN_LOAD_TIMEOUT_MS = 10_000;
+/** Prepared records of a target that are undecided, or decided and not forgotten. More are OVERLOADED. */
+export const MAX_OPEN_RECORDS = 65_536;
+/** Share of the log that they may take: it is copied when the log is recycled. */
+export const OPEN_RECORDS_SHARE = 1 / 8;
+/** Clients whose completed requests a target remembers, so that a request that is sent again is not run again. */
+export const MAX_REQUEST_CLIENTS = 65_536;
+/** Completed requests that it remembers of one client: more than a connection may have in flight. */
+export const MAX_CLIENT_REQUESTS = 8192;
+/** Completed requests that it remembers of all clients, about. */
+export const MAX_REQUESTS = 1_048_576;
+/** A client that sent nothing for so long, up to twice that, is forgotten, milliseconds. */
+export const FORGET_CLIENT_MS = 600_000;

@@ -15,7 +15,7 @@ import type { Timers } from "../contracts/world.ts";
 import { DtxState, type OpenDtx } from "../format/dtx-messages.ts";
 import { Opcode } from "../format/operations.ts";
 import type { RpcCompletion } from "../rpc/pending-call.ts";
-import { DtxMap } from "./dtx-map.ts";
+import { DtxMap } from "../store/dtx-map.ts";
 import type { Group, Groups } from "./group.ts";
 import { LedUpdate, type UpdateRequest } from "./led-update.ts";
 import { Outbox } from "./outbox.ts";
@@ -100,7 +100,7 @@ export class GroupLeader {
       this.#options.store.whenDurable(sequence, (error) => update.decided(error as DaosError | undefined));
       return;
     }
-    this.#open.set(update, update);
+    this.#open.add(update, update);
     const object = objectKey(update.container, update.object.oid);
     const before = this.#byObject.get(object);
     if (before === undefined) this.#byObject.set(object, [update]);
@@ -200,7 +200,7 @@ export class GroupLeader {
         continue;
       }
       const object = objectKey(container, oid);
-      this.#inherited.set(id, { client, sequence, object, members, waiting: new Set(members) });
+      this.#inherited.add(id, { client, sequence, object, members, waiting: new Set(members) });
       this.#inheritedObjects.set(object, (this.#inheritedObjects.get(object) ?? 0) + 1);
     }
     for (const inherited of this.#inherited.values()) this.#settleIfAll(inherited);
@@ -220,7 +220,7 @@ export class GroupLeader {
     for (const [index, id] of ids.entries()) this.#heard(id, member, states[index]!);
     for (let index = ids.length - 1; index >= 0; index -= 1) this.#missed(ids[index]!, states[index]!);
     const there = new DtxMap<OpenDtx>();
-    for (const dtx of open) there.set(dtx, dtx);
+    for (const dtx of open) there.add(dtx, dtx);
     for (const update of this.#inOrder()) {
       if (!update.waiting.has(member) || !this.#isOpen(update)) continue;
       if (there.get(update) === undefined) {
@@ -263,7 +263,8 @@ export class GroupLeader {
   }
 
   #settle(inherited: Inherited, decision: Decision): void {
-    if (!this.#inherited.delete(inherited)) return;
+    if (this.#inherited.get(inherited) !== inherited) return;
+    this.#inherited.delete(inherited);
     const left = this.#inheritedObjects.get(inherited.object)! - 1;
     if (left === 0) this.#inheritedObjects.delete(inherited.object);
     else this.#inheritedObjects.set(inherited.object, left);

@@ -7,7 +7,7 @@ import { DaosError } from "../base/errors.ts";
 import type { Timers } from "../contracts/world.ts";
 import { encodeDecisions } from "../format/dtx-messages.ts";
 import { Opcode } from "../format/operations.ts";
-import { DtxMap } from "./dtx-map.ts";
+import { DtxMap } from "../store/dtx-map.ts";
 import type { Peer } from "./peer.ts";
 import type { PreparedStore } from "./prepared-store.ts";
 
@@ -64,7 +64,7 @@ export class Outbox {
     const { client, sequence } = id;
     const isCommit = decision === "commit";
     const decided: Decided = { client, sequence, isCommit, members, waiting: new Set(members), closed };
-    this.#decided.set(id, decided);
+    this.#decided.add(id, decided);
     if (members.length === 0) this.#close(decided);
     for (const member of members) this.#post(member, decided);
   }

@@ -1,25 +1,46 @@
-/** What replication needs of a target's store: see CellStore for what each member promises. */
+/** What replication needs of a target's store, in its own words: an update belongs to an object. */
 import type { Decision, DtxId } from "../base/dtx-id.ts";
 import type { Epoch } from "../base/epoch.ts";
 import type { ObjectId } from "../base/object-id.ts";
+import type { CellStore, DtxState } from "../store/cell.ts";
+import { containerOf, objectOfPrefix } from "../vos/cell-key.ts";
 
 /** A prepared record that somebody may still ask for: not decided, or not forgotten. */
 export interface OpenUpdate {
   readonly id: DtxId;
-  readonly state: "prepared" | "committed" | "aborted";
+  readonly state: DtxState;
   readonly epoch: Epoch;
-  readonly sequence: number;
   readonly container: number;
   readonly oid: ObjectId;
 }
 
 export interface PreparedStore {
+  /** See CellStore and Transactions for these. */
   whenDurable(sequence: number, callback: (error?: Error) => void): void;
-  decide(id: DtxId, decision: Decision): unknown;
-  /** Everybody who took part knows the decision. */
+  decide(id: DtxId, decision: Decision): void;
   forget(id: DtxId): void;
-  stateOf(id: DtxId): "prepared" | "committed" | "aborted" | undefined;
-  openUpdates(): readonly OpenUpdate[];
-  /** The sequence with which every decision made so far is durable. */
+  stateOf(id: DtxId): DtxState | undefined;
   logDecisions(): number;
+  /** Oldest first. */
+  openUpdates(): OpenUpdate[];
+}
+
+/** A CellStore as replication sees it. */
+export function preparedStore(store: CellStore): PreparedStore {
+  const { transactions } = store;
+  return {
+    whenDurable: (sequence, callback) => store.whenDurable(sequence, callback),
+    decide: (id, decision) => void transactions.decide(id, decision),
+    forget: (id) => {
+      if (transactions.stateOf(id) !== "prepared") transactions.forget(id);
+    },
+    stateOf: (id) => transactions.stateOf(id),
+    logDecisions: () => transactions.logDecisions(),
+    openUpdates: () =>
+      transactions.undecided().map(({ id, epoch, keys }) => ({ id, state: "prepared", epoch, ...placeOf(keys[0]!) })),
+  };
+}
+
+function placeOf(key: string): { container: number; oid: ObjectId } {
+  return { container: containerOf(key), oid: objectOfPrefix(key) };
 }

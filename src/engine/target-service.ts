@@ -1,6 +1,6 @@
 /**
  * The data path of one target: decodes each object operation, runs it on the versioned objects, and answers once
- * everything the answer tells of is durable. One instance a target thread; the connections call `handle`.
+ * everything the answer tells of is stable. One instance a target thread; the connections call `handle`.
  *
  * Guarantees: no answer speaks of a record that a crash could still undo, also no failed condition does; a container that
  * the connection did not attach is never touched.
@@ -160,7 +160,7 @@ export class TargetService implements RpcHandler {
       return;
     }
     const copy = Uint8Array.from(bytes);
-    this.#whenDurable(outcome, reply, () => {
+    this.#whenStable(outcome, reply, () => {
       this.#fill(outcome.epoch, copy.length, recordBytes, outcome.found);
       reply.send(this.#encoded(), copy);
     });
@@ -181,7 +181,7 @@ export class TargetService implements RpcHandler {
     recordBytes: number,
     reply: RpcReply,
   ): undefined {
-    this.#whenDurable(outcome, reply, () => {
+    this.#whenStable(outcome, reply, () => {
       this.#fill(outcome.epoch, bytes.length, recordBytes, outcome.found);
       if (bytes.length === 0) reply.send(this.#encoded());
       else reply.send(this.#encoded(), bytes, () => this.#payloadBuffers.release(bytes));
@@ -271,11 +271,11 @@ export class TargetService implements RpcHandler {
     request.retain();
     const containerOf = (handle: number): number => this.#attachments.get(request, handle).container;
     const enumerated = await this.#enumeration.run(request, containerOf);
-    this.#whenDurable(enumerated, reply, () => reply.send(encodeEnumerated(enumerated)));
+    this.#whenStable(enumerated, reply, () => reply.send(encodeEnumerated(enumerated)));
   }
 
   #answerWrite(written: WriteOutcome, reply: RpcReply): undefined {
-    this.#store.whenDurable(written.sequence, (failure) => {
+    this.#store.whenStable(written.sequence, (failure) => {
       const error = failure ?? written.error;
       if (error !== undefined) return this.#failed(error, reply);
       this.#fill(written.epoch, 0, 0, true);
@@ -283,9 +283,9 @@ export class TargetService implements RpcHandler {
     });
   }
 
-  /** Answers with the outcome's error or by `answer`, once all the outcome rests on is durable. */
-  #whenDurable(outcome: Outcome, reply: RpcReply, answer: () => void): void {
-    this.#store.whenDurable(outcome.sequence, (failure) => {
+  /** Answers with the outcome's error or by `answer`, once all the outcome rests on is stable. */
+  #whenStable(outcome: Outcome, reply: RpcReply, answer: () => void): void {
+    this.#store.whenStable(outcome.sequence, (failure) => {
       const error = failure ?? outcome.error;
       if (error === undefined) answer();
       else this.#failed(error, reply);

@@ -17,8 +17,10 @@ import { readUint64, writeUint64 } from "./uint64.ts";
 
 export const SUPERBLOCK_BYTES = 64;
 export const SUPERBLOCK_MAGIC = 0x534f4144;
-/** Version of everything a store writes: superblock, log, settled entries. */
-export const STORE_FORMAT_VERSION = 1;
+/** Version of everything a store writes: superblock, log, settled entries. 2 added origins, prepared records, decisions. */
+export const STORE_FORMAT_VERSION = 2;
+/** What it wrote is read, and written as STORE_FORMAT_VERSION from then on. */
+export const OLDEST_STORE_FORMAT_VERSION = 1;
 export const STORE_ID_BYTES = 16;
 
 export interface Superblock {
@@ -66,11 +68,12 @@ export function decodeSuperblock(bytes: Uint8Array, offset: number): Superblock 
 
 /** Throws VERSION unless this program reads stored format `version`. */
 export function checkStoreVersion(version: number, what: string): void {
-  if (version === STORE_FORMAT_VERSION) return;
+  if (version >= OLDEST_STORE_FORMAT_VERSION && version <= STORE_FORMAT_VERSION) return;
   const advice =
     version > STORE_FORMAT_VERSION ? "Upgrade this program." : "Convert it with the program that wrote it.";
   throw new DaosError(
     "VERSION",
-    `Cannot open store "${what}": it has format version ${version}, this program reads ${STORE_FORMAT_VERSION}. ${advice}`,
+    `Cannot open store "${what}": it has format version ${version}, this program reads ` +
+      `${OLDEST_STORE_FORMAT_VERSION} to ${STORE_FORMAT_VERSION}. ${advice}`,
   );
 }

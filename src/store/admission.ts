@@ -25,6 +25,8 @@ export interface AdmissionHooks {
   indexState(recordBytes: number): "room" | "settle" | DaosError;
   /** Why waiting for the log is in vain, if it is. */
   stuck(): DaosError | undefined;
+  /** Segments that must stay free for what the log itself may have to move. */
+  reservedSegments(): number;
 }
 
 export class Admission {
@@ -71,7 +73,7 @@ export class Admission {
     }
     const needed = recordBytes + this.#grantedBytes + ESTIMATE_SLACK_BYTES;
     const free = this.#log.freeSegments;
-    const reserve = punch ? 0 : 1;
+    const reserve = this.#hooks.reservedSegments() + (punch ? 0 : 1);
     // A waiting crowd may be granted more than the rest of this segment, but never more than one further one.
     if (this.#log.segmentRestBytes >= needed) return free >= reserve;
     return free >= reserve + 1 && needed <= this.#log.maxRecordBytes + ESTIMATE_SLACK_BYTES;

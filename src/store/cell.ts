@@ -6,6 +6,7 @@
  * selects the snapshots that keep versions alive.
  */
 import type { ByteString } from "../base/bytes.ts";
+import type { Decision, DtxId } from "../base/dtx-id.ts";
 import type { Epoch } from "../base/epoch.ts";
 
 export const VersionKind = {
@@ -49,7 +50,7 @@ export interface Version {
   readonly meta: Uint8Array;
   readonly inline: Uint8Array | undefined;
   readonly extent: ExtentRef | undefined;
-  /** Log sequence that wrote it while that may not be durable yet, else 0: see CellStore.whenDurable. */
+  /** What it rests on while it could still be undone, else 0: see CellStore.whenStable. */
   readonly sequence: number;
 }
 
@@ -63,6 +64,36 @@ export interface ReclaimRange {
   readonly from: ByteString;
   readonly to: ByteString;
   readonly epoch: Epoch;
+}
+
+/** What a record is besides its changes. */
+export interface AppendOptions {
+  /** The request that the record comes from; remembered, so that the request is not run again when it is sent again. */
+  readonly origin?: DtxId;
+  /** All requests of that client below it are answered and acknowledged. */
+  readonly firstIncomplete?: number;
+  /** Counts only when it is decided so. Its id is its origin, which must be given. */
+  readonly prepared?: boolean;
+}
+
+/** A prepared record that nobody has decided on. */
+export interface UndecidedRecord {
+  readonly id: DtxId;
+  /** The newest one of its writes and reclaims. */
+  readonly epoch: Epoch;
+  /** As `append` returned it; another one after the store was opened again. */
+  readonly sequence: number;
+  /** Of its writes, in their order. */
+  readonly keys: readonly ByteString[];
+}
+
+export type DtxState = "prepared" | "committed" | "aborted";
+
+/** A request that was completed. */
+export interface CompletedRequest {
+  readonly epoch: Epoch;
+  /** Its record: may be told of when this is stable; 0 when it is. */
+  readonly sequence: number;
 }
 
 /** Space a container takes in each tier, bytes, and its versions. */
@@ -82,12 +113,55 @@ export interface StoreSpace {
   readonly nvmeUsedBytes: number;
 }
 
+/** Prepared records of a store. All calls from the target's thread. */
+export interface Transactions {
+  /**
+   * Decides on a prepared record, in memory at once; callbacks run before it returns. An aborted record's versions are
+   * gone then, its reclaims never happen, and its extents are freed once the decision is durable. True when the record
+   * was undecided, or decided the same way before; false when nothing is known of it: nothing is remembered then. Throws
+   * CONFLICT when it was decided the other way.
+   *
+   * Decisions are logged a moment later, many at a time. One that a crash loses makes its record undecided again.
+   */
+  decide(id: DtxId, decision: Decision): boolean;
+  /** Logs now what was decided and is not logged; returns the sequence with which every decision so far is durable. */
+  logDecisions(): number;
+  /** Undefined for what was never there, or is forgotten. */
+  stateOf(id: DtxId): DtxState | undefined;
+  /**
+   * Everybody who has to know the decision knows it, durably: its id is never asked for again. Until then the store
+   * remembers it, and it counts as open. Does nothing for what is not known. Never for what is undecided.
+   */
+  forget(id: DtxId): void;
+  /** The prepared records without a decision, oldest first. */
+  undecided(): UndecidedRecord[];
+  undecidedRecord(id: DtxId): UndecidedRecord | undefined;
+  /** What is decided and not forgotten. */
+  decided(): DtxId[];
+  /** Has `listener` called, after the versions are gone, with the keys of each record that is aborted. */
+  onAborted(listener: (keys: readonly ByteString[]) => void): void;
+}
+
+export interface Requests {
+  /**
+   * Whether the request was completed here: a record with this origin was appended and not aborted. "old": it is below
+   * what the client acknowledged, so that nothing is known of it and it must not be run again. `firstIncomplete`: what
+   * the request says, the client's requests below it are answered and acknowledged.
+   */
+  completed(request: DtxId, firstIncomplete?: number): CompletedRequest | "old" | undefined;
+}
+
 /**
  * One target's durable, versioned, ordered map and its extents. Single-threaded: all calls from the target's thread.
  *
  * Order of a write: `admit` (await it if it gives a promise), read and decide, `writeExtent` for what is large, then
- * `append`, then answer on `whenDurable`. What `append` wrote is visible to reads at once; whoever shows it to somebody
+ * `append`, then answer on `whenStable`. What `append` wrote is visible to reads at once; whoever shows it to somebody
  * must wait for its sequence first.
+ *
+ * A *prepared* record is visible at once too, and in order, but may still be undone: `transactions.decide` says whether it counts. Two
+ * rules are the caller's. Of prepared records that write the same cell, the older one is committed first, and the newer
+ * one aborted first. And only prepared records write a cell in which an undecided version lies, or replace one (equal
+ * epochs); reclaims may cover it. Whoever read an undecided version and appended something must not commit that before.
  */
 export interface CellStore {
   /**
@@ -97,15 +171,32 @@ export interface CellStore {
    */
   admit(recordBytes: number, options?: { punch?: boolean }): undefined | Promise<void>;
   /**
-   * Applies all writes as one atomic record and returns its sequence; durability follows. Call only in the same turn as
-   * a successful `admit`. Epochs of one key never go back; an equal epoch replaces, but never a complete version by a part:
+   * Applies all writes as one atomic record and returns its sequence, for `whenDurable` and `whenStable`; durability
+   * follows. Call only in the same turn as a successful `admit`. Epochs of one key never go back; an equal epoch replaces, but never a complete version by a part:
    * what it hid may be gone. An extent, or a slice of one, belongs to one version only.
    */
-  append(writes: readonly CellWrite[], reclaims?: readonly ReclaimRange[]): number;
-  /** Calls back when every record up to `sequence` is durable, or with the error that made the store read-only. */
+  append(writes: readonly CellWrite[], reclaims?: readonly ReclaimRange[], options?: AppendOptions): number;
+  /**
+   * Calls back when every record up to `sequence` is durable, or with the error that made the store read-only. What it
+   * tells of a prepared record is that it will be there after a crash, undecided.
+   */
   whenDurable(sequence: number, callback: (error?: Error) => void): void;
+  /**
+   * Calls back when nothing that `sequence` names can be undone any more: it is durable, and the prepared records that it
+   * names are committed. `sequence`: of a version, of `append`, or what `joinSequences` (stability.ts) made of several.
+   * Errors: CONFLICT when such a record was aborted (run the operation again, from the start), as whenDurable, and
+   * UNAVAILABLE when the store closes before. For records that are not prepared it is whenDurable.
+   */
+  whenStable(sequence: number, callback: (error?: Error) => void): void;
+  /** The sequence, or 0 when it is stable. */
+  pending(sequence: number): number;
   /** Highest sequence known durable. */
   readonly durableSequence: number;
+
+  /** Prepared records and what becomes of them. */
+  readonly transactions: Transactions;
+  /** Requests that were completed, by their records' origins. */
+  readonly requests: Requests;
 
   /** The newest version of the cell at or before `epoch`, tombstones included. */
   get(key: ByteString, epoch: Epoch): Version | undefined;
@@ -150,6 +241,6 @@ export interface CellStore {
   readonly isScmCrowded: boolean;
   usage(container: number): CellUsage;
   space(): StoreSpace;
-  /** Settles what is logged, then closes. Pending callbacks are called first. */
+  /** Settles what is logged, except what is undecided: that stays in the log. Pending callbacks are called first. */
   close(): Promise<void>;
 }

@@ -2,6 +2,9 @@
  * The memtables of a store, one a generation of whole log segments: the active one takes writes, frozen ones wait to be
  * settled, oldest first. A generation of many cells ends with its segment, so that settling it takes bounded memory; one
  * of few cells written over and over goes on. Never more than there are segments.
+ *
+ * Behind them all is what is *carried*: records that were moved to the head of the log because nobody had decided on
+ * them when their generation was settled. Their versions are older than all others of their cells that are not settled.
  */
 import type { ByteString } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
@@ -18,6 +21,8 @@ export class Generations {
   /** Youngest first. */
   #all: readonly Memtable[] = [new Memtable()];
   #active = this.#all[0]!;
+  /** Not in `#all` while it is empty. */
+  readonly #carried = new Memtable();
   /** What the records of all generations hold, bytes. */
   unsettledBytes = 0;
 
@@ -35,9 +40,44 @@ export class Generations {
     return this.#all;
   }
 
-  put(key: ByteString, version: LoggedVersion, storedBytes: number): void {
-    this.#active.put(key, version, storedBytes);
+  /** Returns what was replaced in the same generation. */
+  put(key: ByteString, version: LoggedVersion, storedBytes: number): LoggedVersion | undefined {
     this.unsettledBytes += storedBytes;
+    return this.#active.put(key, version, storedBytes);
+  }
+
+  /** Where `put` puts. */
+  get active(): Memtable {
+    return this.#active;
+  }
+
+  get carried(): Memtable {
+    return this.#carried;
+  }
+
+  /** As `put`, into what is carried. */
+  carry(key: ByteString, version: LoggedVersion, storedBytes: number): LoggedVersion | undefined {
+    if (this.#carried.cellCount === 0) this.#all = [...this.#all, this.#carried];
+    this.unsettledBytes += storedBytes;
+    return this.#carried.put(key, version, storedBytes);
+  }
+
+  /** Takes back what `put` or `carry` put into `memtable`. */
+  remove(
+    memtable: Memtable,
+    key: ByteString,
+    version: LoggedVersion,
+    storedBytes: number,
+    replaced: LoggedVersion | undefined,
+  ): void {
+    const before = memtable.cellCount;
+    memtable.remove(key, version, storedBytes, replaced);
+    this.unsettledBytes -= storedBytes;
+    if (memtable === this.#carried) {
+      if (memtable.cellCount === 0) this.#all = this.#all.filter((other) => other !== memtable);
+    } else if (memtable !== this.#active && this.#all.includes(memtable)) {
+      this.#frozenCells -= before - memtable.cellCount;
+    }
   }
 
   /** The newest version at or before `epoch`; the settled index is asked for what is not here. */
@@ -83,7 +123,8 @@ export class Generations {
 
   /** The generation to be settled next, if any is frozen. */
   get oldestFrozen(): Memtable | undefined {
-    return this.#all.length > 1 ? this.#all.at(-1) : undefined;
+    const oldest = this.#all.findLast((memtable) => memtable !== this.#carried);
+    return oldest === this.#active ? undefined : oldest;
   }
 
   /** The frozen generations that end with this segment or before. */

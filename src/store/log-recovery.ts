@@ -9,7 +9,7 @@
 import { asBuffer, type ByteString } from "../base/bytes.ts";
 import { DaosError } from "../base/errors.ts";
 import type { ScmRegion } from "../contracts/scm.ts";
-import { LOG_RECORD_HEADER_BYTES, type LogRecord, probeLogRecord } from "../format/log-record.ts";
+import { hasRecordFlags, LOG_RECORD_HEADER_BYTES, type LogRecord, probeLogRecord } from "../format/log-record.ts";
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, segmentSeed } from "../format/segment-header.ts";
 import { readUint64 } from "../format/uint64.ts";
 import type { SegmentSpan } from "./log.ts";
@@ -169,9 +169,7 @@ class Recovery {
   /** Cheap tests for a record beyond the end, before checksums are tried: recycled slots are full of older ones. */
   #isCandidate(offset: number): boolean {
     const sequence = readUint64(this.#bytes, offset + 8);
-    return (
-      this.#bytes.readUInt16LE(offset + 30) === 0 && Number.isSafeInteger(sequence) && sequence > this.#lastSequence
-    );
+    return hasRecordFlags(this.#bytes, offset) && Number.isSafeInteger(sequence) && sequence > this.#lastSequence;
   }
 
   /** Makes durable what was read from the last segment and may not be. Same bytes in the same place: tearing is harmless. */

@@ -19,6 +19,7 @@ import {
   logRecordBytes,
   type RecordReclaim,
   type RecordSnapshots,
+  type RecordTransaction,
   type RecordWrite,
 } from "../format/log-record.ts";
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, segmentSeed } from "../format/segment-header.ts";
@@ -65,6 +66,8 @@ export class Log implements VersionSource {
   lastSequence: number;
   /** Region offset of the record appended last. */
   recordOffset = 0;
+  /** Its length. */
+  recordBytes = 0;
   readonly #region: ScmRegion;
   readonly #timers: Timers;
   readonly #storeId: ByteString;
@@ -156,9 +159,10 @@ export class Log implements VersionSource {
     writes: readonly RecordWrite[],
     reclaims: readonly RecordReclaim[],
     snapshots: readonly RecordSnapshots[],
+    transaction?: RecordTransaction,
   ): number {
     if (this.#failure !== undefined) throw this.#failure;
-    const lengthBytes = logRecordBytes(writes, reclaims, snapshots);
+    const lengthBytes = logRecordBytes(writes, reclaims, snapshots, transaction);
     const sequence = this.lastSequence + 1;
     if (this.#position + lengthBytes > this.#segmentEnd) this.#openSegment(lengthBytes, sequence);
     const offset = this.#position;
@@ -172,8 +176,10 @@ export class Log implements VersionSource {
       writes,
       reclaims,
       snapshots,
+      transaction,
     );
     this.recordOffset = offset;
+    this.recordBytes = lengthBytes;
     this.lastSequence = sequence;
     this.#position = offset + lengthBytes;
     this.#lastIsMark = false;

@@ -2,8 +2,8 @@
  * What is done to settled cells in the background, one bounded slice a transaction: working off reclaim ranges, and
  * aggregation passes over a container. Like settling it runs inline or in a thread.
  *
- * A reclaim that had to leave something for a snapshot is parked when its pass ends, and starts over when a snapshot of its
- * container goes; until it is gone, tombstones of its epoch stay.
+ * A reclaim that had to leave something for a snapshot, or that covers what is still to come from the log, is parked when
+ * its pass ends, and starts over when that may have changed; until it is gone, tombstones of its epoch stay.
  */
 import type { ByteString } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
@@ -32,6 +32,13 @@ export type MaintenanceTask =
 export interface MaintenanceRequest {
   readonly task: MaintenanceTask;
   readonly snapshots: SnapshotLists;
+  /** Cells that older records than what is settled will still write: a reclaim that covers them is not done. */
+  readonly carried: readonly CarriedCell[];
+}
+
+export interface CarriedCell {
+  readonly key: ByteString;
+  readonly epoch: Epoch;
 }
 
 export interface MaintenanceResult {
@@ -46,7 +53,7 @@ export interface MaintenanceResult {
 export function maintainSlice(request: MaintenanceRequest, index: SettledIndex): MaintenanceResult {
   const result = index.transact((transaction) => {
     const rewriter = new CellRewriter(transaction, request.snapshots);
-    const cursor = runTask(request.task, transaction, rewriter);
+    const cursor = runTask(request, transaction, rewriter);
     return { ...rewriter.finish(), cursor };
   });
   return { ...result, space: index.space() };
@@ -65,8 +72,12 @@ export function changedContainers(task: MaintenanceTask): ContainerRange | undef
   return task.kind === "aggregate" ? { first: task.container, last: task.container } : undefined;
 }
 
-function runTask(task: MaintenanceTask, transaction: IndexTransaction, rewriter: CellRewriter): ByteString | undefined {
-  if (task.kind === "reclaim") return reclaimSlice(transaction, rewriter, task.containers);
+function runTask(
+  { task, carried }: MaintenanceRequest,
+  transaction: IndexTransaction,
+  rewriter: CellRewriter,
+): ByteString | undefined {
+  if (task.kind === "reclaim") return reclaimSlice(transaction, rewriter, task.containers, carried);
   if (task.kind === "wake") {
     return wakeReclaims(transaction, task.container, SLICE_WAKES) ? uint32Key(task.container ?? 0) : undefined;
   }
@@ -104,6 +115,7 @@ function reclaimSlice(
   transaction: IndexTransaction,
   rewriter: CellRewriter,
   containers: ContainerRange,
+  carried: readonly CarriedCell[],
 ): ByteString | undefined {
   const reclaim = nextReclaim(transaction);
   if (reclaim === undefined) return undefined;
@@ -113,6 +125,8 @@ function reclaimSlice(
   if (reached.first < containers.first || reached.last > containers.last) return reclaim.key;
   const { found, next } = collect(transaction, cursor, to, () => true);
   let { kept } = reclaim.progress;
+  // It is parked then, and wakes when they are settled.
+  if (carried.some((cell) => cell.key >= from && cell.key < to && cell.epoch <= epoch)) kept = true;
   for (const { key, newest } of found) {
     const versions = settledOrigins(transaction, key, newest);
     if (versions.at(-1)!.content.epoch > epoch) continue;

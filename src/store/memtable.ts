@@ -43,22 +43,45 @@ export class Memtable {
     return version;
   }
 
-  /** Adds a version; one of equal epoch is replaced. `storedBytes`: what it takes of the record. */
-  put(key: ByteString, version: LoggedVersion, storedBytes: number): void {
+  /** Adds a version; one of equal epoch is replaced, and returned. `storedBytes`: what it takes of the record. */
+  put(key: ByteString, version: LoggedVersion, storedBytes: number): LoggedVersion | undefined {
     const head = this.#cells.get(key);
+    let replaced: LoggedVersion | undefined;
     if (head === undefined) {
       this.#cells.set(key, version);
       this.#keys.add(key);
     } else if (head.epoch > version.epoch) {
-      insertBelow(head, version);
+      replaced = insertBelow(head, version);
     } else {
-      version.older = head.epoch === version.epoch ? head.older : head;
+      if (head.epoch === version.epoch) replaced = head;
+      version.older = replaced === undefined ? head : head.older;
       this.#cells.set(key, version);
     }
     this.#count(uint32OfKey(key), version, storedBytes);
+    return replaced;
   }
 
-  #count(container: number, version: LoggedVersion, storedBytes: number): void {
+  /** Takes back a version that was put, also one that was replaced; `replaced`, what `put` returned, comes back. */
+  remove(key: ByteString, version: LoggedVersion, storedBytes: number, replaced: LoggedVersion | undefined): void {
+    this.#count(uint32OfKey(key), version, storedBytes, -1);
+    let above: LoggedVersion | undefined;
+    let found = this.#cells.get(key);
+    while (found !== undefined && found !== version) {
+      above = found;
+      found = found.older;
+    }
+    if (found === undefined) return;
+    if (replaced !== undefined) replaced.older = version.older;
+    const next = replaced ?? version.older;
+    if (above !== undefined) above.older = next;
+    else if (next !== undefined) this.#cells.set(key, next);
+    else {
+      this.#cells.delete(key);
+      this.#keys.remove(key);
+    }
+  }
+
+  #count(container: number, version: LoggedVersion, storedBytes: number, sign = 1): void {
     let share = this.#lastShare;
     if (share === undefined || share.container !== container) {
       share = this.#shares.get(container);
@@ -68,9 +91,11 @@ export class Memtable {
       }
       this.#lastShare = share;
     }
-    share.scmBytes += storedBytes;
-    share.versions += 1;
-    if (version.extent !== undefined) share.nvmeBytes += Math.ceil(version.extent.length / BLOCK_BYTES) * BLOCK_BYTES;
+    share.scmBytes += sign * storedBytes;
+    share.versions += sign;
+    if (version.extent !== undefined) {
+      share.nvmeBytes += sign * Math.ceil(version.extent.length / BLOCK_BYTES) * BLOCK_BYTES;
+    }
     if (version.epoch > share.highestEpoch) share.highestEpoch = version.epoch;
   }
 
@@ -87,10 +112,12 @@ export class Memtable {
   }
 }
 
-/** Puts `version` in its place in a chain whose head is newer. */
-function insertBelow(head: LoggedVersion, version: LoggedVersion): void {
+/** Puts `version` in its place in a chain whose head is newer; returns what it replaced. */
+function insertBelow(head: LoggedVersion, version: LoggedVersion): LoggedVersion | undefined {
   let above = head;
   while (above.older !== undefined && above.older.epoch > version.epoch) above = above.older;
-  version.older = above.older?.epoch === version.epoch ? above.older.older : above.older;
+  const replaced = above.older?.epoch === version.epoch ? above.older : undefined;
+  version.older = replaced === undefined ? above.older : replaced.older;
   above.older = version;
+  return replaced;
 }

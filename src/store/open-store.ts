@@ -9,7 +9,6 @@ import { BLOCK_BYTES } from "../base/limits.ts";
 import type { BlockDevice } from "../contracts/block-device.ts";
 import type { ScmRegion } from "../contracts/scm.ts";
 import type { Random, Timers } from "../contracts/world.ts";
-import { LOG_WRITE_BYTES, type LogRecord } from "../format/log-record.ts";
 import {
   AGGREGATED_ROWS,
   decodeNumbers,
@@ -34,9 +33,11 @@ import { usageOfRow } from "./cell-rewriter.ts";
 import { ExtentAllocator } from "./extent-allocator.ts";
 import { Extents } from "./extents.ts";
 import { Generations } from "./generations.ts";
-import { LoggedVersion } from "./logged-version.ts";
 import { type LogLayout, planLayout, superblockOffset, unitBytesOf } from "./log-layout.ts";
 import { recoverLog } from "./log-recovery.ts";
+import { Replay } from "./log-replay.ts";
+import { PreparedTable } from "./prepared-table.ts";
+import { RequestTable } from "./request-table.ts";
 import { settledState, type TransactionPages } from "./settle-batch.ts";
 import type { SettledIndex } from "./settled-index.ts";
 import type { Settler } from "./settler.ts";
@@ -130,7 +131,14 @@ async function reopenSuperblock(options: OpenStoreOptions): Promise<Superblock> 
   checkStoreVersion(version, "settled index");
   if (storeId !== found.storeId) throw corrupt("store", "its region and its index belong to different stores");
   const superblock = { ...found, generation: found.generation + 1 };
+  // The superblock says the new version before anything else does.
   await writeSuperblock(region, copies[0] === found ? 1 : 0, superblock);
+  if (version !== STORE_FORMAT_VERSION) {
+    index.transact((transaction) => {
+      transaction.put("meta", STORE_ROW, encodeStoreRow(storeId, STORE_FORMAT_VERSION));
+    });
+    index.refresh();
+  }
   return superblock;
 }
 
@@ -155,7 +163,10 @@ async function recover(options: OpenStoreOptions, superblock: Superblock): Promi
   const allocator = new ExtentAllocator(Math.floor(options.device.sizeBytes / BLOCK_BYTES));
   const settled = readSettled(index, snapshots);
   takeSettledBlocks(index, allocator);
-  const replay = new Replay(asBuffer(region.bytes), generations, snapshots, allocator);
+  const prepared = new PreparedTable(generations);
+  const requests = new RequestTable();
+  const bytes = asBuffer(region.bytes);
+  const replay = new Replay({ bytes, generations, snapshots, allocator, prepared, requests });
   const log = await recoverLog({
     region,
     layout,
@@ -173,6 +184,9 @@ async function recover(options: OpenStoreOptions, superblock: Superblock): Promi
     storeId,
     layout,
     generations,
+    prepared,
+    requests,
+    decisions: replay.decisions(),
     transactionPages,
     snapshots,
     generation: superblock.generation,
@@ -213,46 +227,6 @@ function takeSettledBlocks(index: SettledIndex, allocator: ExtentAllocator): voi
       }
     }
   });
-}
-
-/** Brings replayed records into memory. They are durable, whatever sequence they have. */
-class Replay {
-  readonly #source: { bytes: Buffer; durableSequence: number };
-  readonly #generations: Generations;
-  readonly #snapshots: SnapshotRegistry;
-  readonly #allocator: ExtentAllocator;
-
-  constructor(bytes: Buffer, generations: Generations, snapshots: SnapshotRegistry, allocator: ExtentAllocator) {
-    this.#source = { bytes, durableSequence: Number.MAX_SAFE_INTEGER };
-    this.#generations = generations;
-    this.#snapshots = snapshots;
-    this.#allocator = allocator;
-  }
-
-  add(record: LogRecord): void {
-    for (const write of record.writes) {
-      const { key, epoch, kind, metaOffset, metaLength, inlineLength, extent } = write;
-      if (extent !== undefined) this.#take(extent.offset, extent.length);
-      const version = new LoggedVersion(
-        this.#source,
-        record.sequence,
-        epoch,
-        kind,
-        metaOffset,
-        metaLength,
-        inlineLength,
-        extent,
-      );
-      const dataBytes = extent === undefined ? Math.max(inlineLength, 0) : 8 + 4 * extent.checksums.length;
-      this.#generations.put(key, version, LOG_WRITE_BYTES + key.length + metaLength + dataBytes);
-    }
-    for (const { container, epochs } of record.snapshots) this.#snapshots.restore(container, epochs);
-  }
-
-  #take(offset: number, length: number): void {
-    if (this.#allocator.take(offset / BLOCK_BYTES, Math.ceil(length / BLOCK_BYTES))) return;
-    throw corrupt("log", `the extent at ${offset} is beyond the device or used by another version`);
-  }
 }
 
 function corrupt(what: string, state: string): DaosError {

@@ -24,6 +24,18 @@ export class OrderedKeys {
     this.#tail.push(key);
   }
 
+  /** Removes a key that is there. */
+  remove(key: ByteString): void {
+    this.#order();
+    const blocks = this.#blocks;
+    let index = lowerBlock(blocks, key);
+    if (blocks[index]?.[0] !== key) index -= 1;
+    const block = blocks[index]!;
+    block.splice(lowerKey(block, key), 1);
+    if (block.length === 0) blocks.splice(index, 1);
+    this.#sorted -= 1;
+  }
+
   /** Walks [from, to) upwards, or downwards when `reverse`. An empty `to` is no bound. No key may be added meanwhile. */
   cursor(from: ByteString, to: ByteString, reverse: boolean): KeyCursor {
     this.#order();

@@ -49,6 +49,8 @@ export interface SettleRequest {
   readonly transactionPages: TransactionPages;
   /** Views to keep. */
   readonly snapshots: SnapshotLists;
+  /** Sequences of records that are passed over: aborted ones, and such as were appended again later. Ascending. */
+  readonly skipped: Float64Array;
 }
 
 export interface SettleResult {
@@ -89,7 +91,7 @@ export function settleBatch(request: SettleRequest, index: SettledIndex, readLog
   let settled: SettleResult | undefined;
   let space = index.space();
   for (let place = 0; place < spans.length;) {
-    const batch = new Batch(request.snapshots);
+    const batch = new Batch(request);
     const start = place;
     const limit = pageLimit(request, space);
     while (place < spans.length && (place === start || changedPages(batch.cells, space) < limit)) {
@@ -180,13 +182,15 @@ class Batch {
   #lastContainer = -1;
   #lastHighest = { epoch: 0 as Epoch };
   readonly #kept: SnapshotLists;
+  readonly #skipped: ReadonlySet<number>;
 
-  /** `kept`: views to keep. */
-  constructor(kept: SnapshotLists) {
-    this.#kept = kept;
+  constructor({ snapshots, skipped }: SettleRequest) {
+    this.#kept = snapshots;
+    this.#skipped = new Set(skipped);
   }
 
   add(record: LogRecord): void {
+    if (this.#skipped.size > 0 && this.#skipped.has(record.sequence)) return;
     const { writes } = record;
     for (let place = 0; place < writes.length; place += 1) {
       const write = writes[place]!;

@@ -11,6 +11,8 @@ import type { Generations } from "./generations.ts";
 import type { Log } from "./log.ts";
 import { changedContainers, type MaintenanceResult, type MaintenanceTask, reclaimTask } from "./maintenance.ts";
 import type { ContainerRange } from "./reclaim-table.ts";
+import type { PreparedRecords } from "./prepared-records.ts";
+import { SettleHold } from "./settle-hold.ts";
 import type { SettleResult, TransactionPages } from "./settle-batch.ts";
 import type { IndexReader } from "./settled-index.ts";
 import type { Settler } from "./settler.ts";
@@ -18,6 +20,8 @@ import type { SnapshotRegistry } from "./snapshot-lists.ts";
 
 /** Settle when this share of the log's segments is in use. */
 const SETTLE_SHARE = 0.5;
+/** With so small a share of the log's segments free, settling waits for no decision. */
+const URGENT_SHARE = 0.25;
 /** Settle what is logged after so long without writes. */
 export const IDLE_SETTLE_MS = 2000;
 /** Write a durable mark after so long without writes. */
@@ -56,6 +60,7 @@ export interface SchedulerOptions {
   readonly timers: Timers;
   readonly settler: Settler;
   readonly generations: Generations;
+  readonly prepared: PreparedRecords;
   readonly snapshots: SnapshotRegistry;
   readonly storeId: ByteString;
   /** See SettleRequest. */
@@ -86,9 +91,11 @@ export class SettleScheduler {
   #idleTimer: (() => void) | undefined;
   #retryTimer: (() => void) | undefined;
   #idleSequence = 0;
+  readonly #hold: SettleHold;
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
+    this.#hold = new SettleHold(options.timers, options.prepared, () => this.#schedule());
   }
 
   /** Some records became durable. */
@@ -106,6 +113,8 @@ export class SettleScheduler {
     this.#idleTimer = this.#options.timers.after(IDLE_SETTLE_MS, () => {
       this.#idleTimer = undefined;
       if (this.#options.log.spans.length === 0) return;
+      // Besides what was moved there may be a mark.
+      if (this.#idleSequence <= this.#hold.movedSequence + 1) return;
       if (this.#options.log.lastSequence === this.#idleSequence) this.settleNow();
       else this.#armIdle();
     });
@@ -190,8 +199,14 @@ export class SettleScheduler {
     const { log } = this.#options;
     const oldest = log.spans[0];
     if (oldest === undefined || oldest.firstSequence > this.#settleUpTo) return false;
+    if (this.#hold.isWaiting && !this.#isUrgent) return false;
     // While the index is full only further records, punches among them, can change anything.
     return this.#full === undefined || log.lastSequence > this.#fullSequence;
+  }
+
+  get #isUrgent(): boolean {
+    const { log } = this.#options;
+    return this.#draining || log.freeSegments <= log.layout.segmentCount * URGENT_SHARE;
   }
 
   async #settle(): Promise<void> {
@@ -200,8 +215,9 @@ export class SettleScheduler {
     const lastOrdinal = this.#freeze();
     const spans = log.spans.filter(({ ordinal }) => ordinal <= lastOrdinal);
     const { lastSequence } = spans.at(-1)!;
+    if (!this.#hold.clears(lastSequence, this.#isUrgent, () => log.lastSequence)) return;
     hooks.settling(lastOrdinal);
-    await durable(log, lastSequence);
+    await durable(log, log.lastSequence);
     try {
       const result = await settler.settle({
         storeId,
@@ -209,6 +225,7 @@ export class SettleScheduler {
         spans,
         transactionPages: isWhole ? ALL_AT_ONCE : this.#options.transactionPages,
         snapshots: snapshots.kept(log.durableSequence),
+        skipped: this.#options.prepared.skipped(lastSequence),
       });
       if (result.reclaimsAdded > 0) this.#reclaimsPending = true;
       this.#maintenancePostponed = false;
@@ -266,7 +283,8 @@ export class SettleScheduler {
     const containers = changedContainers(task);
     if (containers !== undefined) hooks.maintaining(containers);
     try {
-      const result = await settler.maintain({ task, snapshots: snapshots.kept(log.durableSequence) });
+      const carried = this.#options.prepared.carriedCells();
+      const result = await settler.maintain({ task, snapshots: snapshots.kept(log.durableSequence), carried });
       hooks.maintained(result);
       this.#sliceDone(task, result);
     } catch (error) {
@@ -316,6 +334,7 @@ export class SettleScheduler {
     this.#markTimer?.();
     this.#idleTimer?.();
     this.#retryTimer?.();
+    this.#hold.stop();
     this.#rejectAggregations(error);
     this.#releaseDrained();
   }

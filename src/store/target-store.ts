@@ -7,82 +7,59 @@
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import { MAX_CELL_KEY_BYTES, MAX_SNAPSHOTS, MIB } from "../base/limits.ts";
-import { formatSize } from "../base/size.ts";
+import { MAX_SNAPSHOTS } from "../base/limits.ts";
 import type { BlockDevice } from "../contracts/block-device.ts";
 import type { ScmRegion } from "../contracts/scm.ts";
 import type { Timers } from "../contracts/world.ts";
 import {
+  LOG_ORIGIN_BYTES,
   LOG_RECORD_HEADER_BYTES,
   LOG_WRITE_BYTES,
   logWriteBytes,
-  MAX_RECORD_ENTRIES,
+  type RecordDecision,
   type RecordSnapshots,
 } from "../format/log-record.ts";
+import { uint32OfKey } from "../format/settled-row.ts";
 import { Admission } from "./admission.ts";
-import {
-  type CellStore,
-  type CellUsage,
-  type CellWrite,
-  type ExtentRef,
-  MAX_VERSION_META_BYTES,
-  type ReclaimRange,
-  type StoreSpace,
-  type Version,
+import type {
+  AppendOptions,
+  CellStore,
+  CellUsage,
+  CellWrite,
+  ExtentRef,
+  ReclaimRange,
+  StoreSpace,
+  Transactions,
+  Version,
 } from "./cell.ts";
 import { scanCells } from "./cell-scan.ts";
 import type { Extents } from "./extents.ts";
 import type { Generations } from "./generations.ts";
+import { indexRoom, isIndexCrowded } from "./index-room.ts";
 import { Log, type SegmentSpan } from "./log.ts";
 import type { LogLayout } from "./log-layout.ts";
 import { LoggedVersion } from "./logged-version.ts";
+import { PreparedRecords } from "./prepared-records.ts";
+import type { PreparedTable } from "./prepared-table.ts";
+import type { RequestTable } from "./request-table.ts";
+import { checkWrites, recordEpoch } from "./record-check.ts";
 import type { SettleResult, TransactionPages } from "./settle-batch.ts";
+import type { TargetStoreParts } from "./target-store-parts.ts";
 import { SettleScheduler } from "./settle-scheduler.ts";
 import { ReadCache } from "./read-cache.ts";
 import { settledVersionAt, visitSettled } from "./settled-cells.ts";
 import type { IndexSpace, SettledIndex } from "./settled-index.ts";
 import type { Settler } from "./settler.ts";
 import type { SnapshotRegistry } from "./snapshot-lists.ts";
+import { isUndecided } from "./stability.ts";
 
-/** Index space kept for punches and for what settling needs: this share, within the bounds below. */
-const INDEX_RESERVE_SHARE = 0.02;
-const MIN_INDEX_RESERVE_BYTES = 4 * MIB;
-const MAX_INDEX_RESERVE_SHARE = 0.25;
-/** A row takes about so many times its bytes in the index: keys, page fill. */
-const INDEX_GROWTH = 1.5;
-
-/** Shares of index and log in use from which on values go to the NVMe tier where they can. */
-const INDEX_WATERMARK = 0.85;
+/** Share of the log in use from which on values go to the NVMe tier where they can. */
 const LOG_WATERMARK = 0.875;
 
 const NO_RECLAIMS: readonly ReclaimRange[] = [];
 const NO_WRITES: readonly CellWrite[] = [];
 const NO_SNAPSHOTS: readonly RecordSnapshots[] = [];
 const NO_USAGE: CellUsage = { scmBytes: 0, nvmeBytes: 0, versions: 0 };
-
-/** What recovery found and the caller gave. All of it is the store's from now on. */
-export interface TargetStoreParts {
-  readonly timers: Timers;
-  readonly region: ScmRegion;
-  readonly device: BlockDevice;
-  readonly index: SettledIndex;
-  readonly settler: Settler;
-  readonly storeId: ByteString;
-  readonly generation: number;
-  readonly layout: LogLayout;
-  readonly spans: SegmentSpan[];
-  readonly nextOrdinal: number;
-  readonly lastSequence: number;
-  readonly generations: Generations;
-  /** See SettleRequest. */
-  readonly transactionPages: TransactionPages;
-  readonly snapshots: SnapshotRegistry;
-  readonly extents: Extents;
-  /** Settled usage, by container. */
-  readonly usage: Map<number, CellUsage>;
-  /** Highest epoch that may have been aggregated, by container. */
-  readonly aggregatedTo: Map<number, Epoch>;
-}
 
 export class TargetStore implements CellStore {
   readonly #parts: TargetStoreParts;
@@ -92,6 +69,8 @@ export class TargetStore implements CellStore {
   readonly #extents: Extents;
   readonly #admission: Admission;
   readonly #scheduler: SettleScheduler;
+  readonly #prepared: PreparedRecords;
+  readonly requests: RequestTable;
   readonly #cache = new ReadCache();
   #indexSpace: IndexSpace;
   #closing: Promise<void> | undefined;
@@ -102,6 +81,8 @@ export class TargetStore implements CellStore {
     this.#index = parts.index;
     this.#extents = parts.extents;
     this.#indexSpace = parts.index.space();
+    this.requests = parts.requests;
+    this.requests.pending = (sequence) => this.pending(sequence);
     this.#log = new Log({
       ...parts,
       hooks: {
@@ -110,14 +91,24 @@ export class TargetStore implements CellStore {
         failed: (error) => this.#stop(error),
       },
     });
+    this.#prepared = new PreparedRecords({
+      timers: parts.timers,
+      log: this.#log,
+      table: parts.prepared,
+      freed: (ranges) => this.#extents.freed(ranges),
+      requests: this.requests,
+    });
+    for (const [decision, sequence] of parts.decisions) this.#prepared.decisions.restore(decision, sequence);
     this.#admission = new Admission(this.#log, parts.timers, {
       settleNow: () => this.#scheduler.settleNow(),
       indexState: (recordBytes) => this.#indexState(recordBytes),
       stuck: () => this.#scheduler.full,
+      reservedSegments: () => this.#prepared.reservedSegments,
     });
     this.#scheduler = new SettleScheduler({
       ...parts,
       log: this.#log,
+      prepared: this.#prepared,
       hooks: {
         settling: (lastOrdinal) => this.#raiseAggregated(lastOrdinal),
         settled: (result) => this.#settled(result),
@@ -131,6 +122,10 @@ export class TargetStore implements CellStore {
     this.#scheduler.start();
   }
 
+  get transactions(): Transactions {
+    return this.#prepared;
+  }
+
   get durableSequence(): number {
     return this.#log.durableSequence;
   }
@@ -139,11 +134,37 @@ export class TargetStore implements CellStore {
     return this.#admission.admit(recordBytes, options?.punch === true);
   }
 
-  append(writes: readonly CellWrite[], reclaims: readonly ReclaimRange[] = NO_RECLAIMS): number {
+  append(
+    writes: readonly CellWrite[],
+    reclaims: readonly ReclaimRange[] = NO_RECLAIMS,
+    options?: AppendOptions,
+  ): number {
     checkWrites(writes, reclaims);
     if (this.#closing !== undefined) throw closed();
+    if (options !== undefined) return this.#appendWith(writes, reclaims, options);
     const sequence = this.#log.append(writes, reclaims, NO_SNAPSHOTS);
-    let position = this.#log.recordOffset + LOG_RECORD_HEADER_BYTES;
+    this.#place(sequence, writes, this.#log.recordOffset + LOG_RECORD_HEADER_BYTES);
+    return sequence;
+  }
+
+  #appendWith(writes: readonly CellWrite[], reclaims: readonly ReclaimRange[], options: AppendOptions): number {
+    const { origin, prepared } = options;
+    if (prepared === true) {
+      for (const { key } of writes) this.#cache.evict(key);
+      return this.#prepared.append(writes, reclaims, options);
+    }
+    if (origin === undefined) return this.append(writes, reclaims);
+    const firstIncomplete = options.firstIncomplete ?? 0;
+    const transaction = { origin: { ...origin, firstIncomplete } };
+    const sequence = this.#log.append(writes, reclaims, NO_SNAPSHOTS, transaction);
+    this.#place(sequence, writes, this.#log.recordOffset + LOG_RECORD_HEADER_BYTES + LOG_ORIGIN_BYTES);
+    this.requests.add(origin, firstIncomplete, recordEpoch(writes, reclaims), sequence);
+    return sequence;
+  }
+
+  /** Puts the writes, which begin at `start` of the log's memory, into the memtable. */
+  #place(sequence: number, writes: readonly CellWrite[], start: number): void {
+    let position = start;
     for (let index = 0; index < writes.length; index += 1) {
       const write = writes[index]!;
       const bytes = logWriteBytes(write);
@@ -163,11 +184,20 @@ export class TargetStore implements CellStore {
       this.#cache.evict(write.key);
       position += bytes;
     }
-    return sequence;
   }
 
   whenDurable(sequence: number, callback: (error?: Error) => void): void {
-    this.#log.whenDurable(sequence, callback);
+    this.#log.whenDurable(isUndecided(sequence) ? this.#log.lastSequence : sequence, callback);
+  }
+
+  whenStable(sequence: number, callback: (error?: Error) => void): void {
+    if (isUndecided(sequence)) this.#prepared.whenStable(sequence, callback);
+    else this.#log.whenDurable(sequence, callback);
+  }
+
+  pending(sequence: number): number {
+    if (isUndecided(sequence)) return this.#prepared.pending(sequence);
+    return sequence > this.#log.durableSequence ? sequence : 0;
   }
 
   get(key: ByteString, epoch: Epoch): Version | undefined {
@@ -254,9 +284,7 @@ export class TargetStore implements CellStore {
   get isScmCrowded(): boolean {
     const { segmentCount } = this.#log.layout;
     if (this.#log.freeSegments <= segmentCount * (1 - LOG_WATERMARK)) return true;
-    const { totalBytes, usedBytes } = this.#indexSpace;
-    const usableBytes = totalBytes - indexReserve(totalBytes);
-    return usedBytes + this.#generations.unsettledBytes * INDEX_GROWTH > usableBytes * INDEX_WATERMARK;
+    return isIndexCrowded(this.#indexSpace, this.#generations.unsettledBytes);
   }
 
   usage(container: number): CellUsage {
@@ -284,7 +312,7 @@ export class TargetStore implements CellStore {
   /** Readers are told before it happens: the settler may commit at any moment from now on. */
   #raiseAggregated(lastOrdinal: number): void {
     const { aggregatedTo } = this.#parts;
-    for (const memtable of this.#generations.frozenUpTo(lastOrdinal)) {
+    for (const memtable of [...this.#generations.frozenUpTo(lastOrdinal), this.#generations.carried]) {
       for (const { container, highestEpoch } of memtable.shares()) {
         if (highestEpoch > (aggregatedTo.get(container) ?? 0)) aggregatedTo.set(container, highestEpoch);
       }
@@ -294,8 +322,15 @@ export class TargetStore implements CellStore {
   #settled(result: SettleResult): void {
     // A generation that is settled in part goes on to show what it has, so its segments stay.
     const lastOrdinal = this.#generations.dropUpTo(result.lastOrdinal);
-    if (lastOrdinal !== undefined) this.#log.release(lastOrdinal);
+    if (lastOrdinal !== undefined) this.#release(lastOrdinal);
     this.#indexChanged(result);
+  }
+
+  #release(lastOrdinal: number): void {
+    const { lastSequence } = this.#log.spans.findLast(({ ordinal }) => ordinal <= lastOrdinal)!;
+    const settled = this.#parts.prepared.dropped(lastOrdinal, lastSequence);
+    for (const { key } of settled) this.#scheduler.wakeReclaims(uint32OfKey(key));
+    this.#log.release(lastOrdinal);
   }
 
   #maintenanceEnded(): void {
@@ -318,15 +353,8 @@ export class TargetStore implements CellStore {
   #indexState(recordBytes: number): "room" | "settle" | DaosError {
     if (this.#scheduler.full !== undefined) return this.#scheduler.full;
     if (this.#generations.isCrowded) return "settle";
-    const { totalBytes, usedBytes } = this.#indexSpace;
-    const roomBytes = totalBytes - indexReserve(totalBytes) - usedBytes;
-    const { unsettledBytes } = this.#generations;
-    if (roomBytes > (unsettledBytes + recordBytes) * INDEX_GROWTH) return "room";
-    if (roomBytes > 0 && this.#log.spans.length > 0) return "settle";
-    return new DaosError(
-      "NO_SPACE",
-      `Cannot write: SCM is full (${formatSize(usedBytes)} of ${formatSize(totalBytes)}). Delete data or extend the pool.`,
-    );
+    const isLogged = this.#log.spans.length > 0;
+    return indexRoom(this.#indexSpace, this.#generations.unsettledBytes + recordBytes, isLogged);
   }
 
   #failed(cause: Error): void {
@@ -343,6 +371,8 @@ export class TargetStore implements CellStore {
   #stop(error: DaosError): void {
     this.#admission.refuse(error);
     this.#scheduler.stop(error);
+    this.#prepared.decisions.stop();
+    this.#prepared.fail(error);
   }
 
   close(): Promise<void> {
@@ -353,9 +383,12 @@ export class TargetStore implements CellStore {
   async #close(): Promise<void> {
     const { timers, settler, region, device } = this.#parts;
     this.#admission.refuse(closed());
+    this.#prepared.decisions.flush();
     await new Promise<void>((resolve) => this.#log.whenDurable(this.#log.lastSequence, () => resolve()));
+    this.#prepared.fail(closed());
     await this.#scheduler.drain();
     this.#scheduler.stop(closed());
+    this.#prepared.decisions.stop();
     while (this.#scheduler.busy || this.#log.busy) await new Promise<void>((resolve) => timers.soon(resolve));
     await this.#extents.idle();
     await settler.close();
@@ -366,30 +399,6 @@ export class TargetStore implements CellStore {
   }
 }
 
-function indexReserve(totalBytes: number): number {
-  const reserve = Math.max(totalBytes * INDEX_RESERVE_SHARE, MIN_INDEX_RESERVE_BYTES);
-  return Math.min(reserve, totalBytes * MAX_INDEX_RESERVE_SHARE);
-}
-
 function closed(): DaosError {
   return new DaosError("UNAVAILABLE", "Cannot use the store: it is closed. Try again when the target has restarted.");
-}
-
-function checkWrites(writes: readonly CellWrite[], reclaims: readonly ReclaimRange[]): void {
-  if (writes.length > MAX_RECORD_ENTRIES || reclaims.length > MAX_RECORD_ENTRIES) {
-    throw new DaosError(
-      "TOO_LARGE",
-      `Cannot append "${writes.length} writes": a record has ${MAX_RECORD_ENTRIES}. Split it.`,
-    );
-  }
-  for (let index = 0; index < writes.length; index += 1) {
-    const { key, meta } = writes[index]!;
-    if (key.length < 4 || key.length > MAX_CELL_KEY_BYTES || meta.length > MAX_VERSION_META_BYTES) {
-      throw new DaosError(
-        "INVALID_ARGUMENT",
-        `Cannot append a key of ${key.length} and meta of ${meta.length} bytes: ` +
-          `4 to ${MAX_CELL_KEY_BYTES} and ${MAX_VERSION_META_BYTES} are allowed.`,
-      );
-    }
-  }
 }

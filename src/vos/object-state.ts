@@ -1,7 +1,7 @@
 /**
  * What is remembered of each object between operations, so that objects that were never punched cost no lookups: the
  * latest version of its object cell. Bounded: the least recently used half is forgotten when the cache is full, and read
- * again from the store when needed. A state must not be kept across an await: ask again.
+ * again from the store when needed, and all are when a record was aborted. A state must not be kept across an await: ask again.
  */
 import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
 import type { ObjectId } from "../base/object-id.ts";
@@ -56,6 +56,13 @@ export class ObjectStates {
     }
     this.#last = state;
     return state;
+  }
+
+  /** Reads every state again when it is needed: some may rest on what was undone. */
+  forget(): void {
+    this.#young = new Map();
+    this.#old = new Map();
+    this.#last = undefined;
   }
 
   #load(container: ContainerState, oid: ObjectId, prefix: string): ObjectState {

@@ -8,15 +8,16 @@ import { DaosError } from "../base/errors.ts";
 import { MAX_SINGLE_VALUE_BYTES } from "../base/limits.ts";
 import type { ObjectId } from "../base/object-id.ts";
 import { type CellWrite, type ExtentRef, type Version, VersionKind } from "../store/cell.ts";
+import { joinSequences } from "../store/stability.ts";
 import { akeyCellKey, akeyPrefix, beneathStart, dkeyPrefix, ownCellKey, prefixEnd } from "./cell-key.ts";
 import { corruptMeta, MetaType, ObjectCellFlag, SINGLE_META } from "./cell-meta.ts";
 import { anythingVisible, checkConditions, checkFlags, FETCH_FLAGS, LATEST, UPDATE_FLAGS } from "./condition.ts";
 import { checkKeys, isLive, Seen, type TargetObjects } from "./target-objects.ts";
 import type { WriteOrder } from "./write-order.ts";
 
-/** What every result carries. Nothing of it may be told to anybody before the store has `sequence` durable. */
+/** What every result carries. Nothing of it may be told to anybody before `sequence` is stable: CellStore.whenStable. */
 export interface Outcome {
-  /** Newest record that the outcome rests on and that may not be durable yet; 0 for none. */
+  /** What the outcome rests on and may still be undone; 0 for nothing. */
   readonly sequence: number;
   /** The operation was refused and changed nothing; the rest of the outcome is empty. */
   readonly error: DaosError | undefined;
@@ -97,7 +98,7 @@ export class SingleValues {
 
   #outcome(version: Version | undefined, floor: number, seen: number): FetchOutcome | Promise<FetchOutcome> {
     if (version === undefined) return absent(seen);
-    const sequence = version.sequence > seen ? version.sequence : seen;
+    const sequence = joinSequences(version.sequence, seen);
     if (!isLive(version, floor)) return absent(sequence);
     if (version.metaType !== MetaType.single) {
       if (version.metaType !== MetaType.array) throw corruptMeta();

@@ -10,6 +10,7 @@ import { DaosError } from "../base/errors.ts";
 import { INLINE_VALUE_BYTES, MAX_AKEY_BYTES, MAX_DKEY_BYTES, MIN_DATA_THRESHOLD_BYTES } from "../base/limits.ts";
 import { OBJECT_ID_BYTES, type ObjectId } from "../base/object-id.ts";
 import { type CellStore, type CellWrite, type ReclaimRange, type Version, VersionKind } from "../store/cell.ts";
+import { joinSequences } from "../store/stability.ts";
 import { ownCellKey } from "./cell-key.ts";
 import { ObjectCellFlag } from "./cell-meta.ts";
 import { type ObjectState, ObjectStates } from "./object-state.ts";
@@ -40,12 +41,12 @@ export interface TargetObjectsOptions {
   readonly limits?: Partial<StepLimits>;
 }
 
-/** Collects the newest sequence of everything a decision rests on. */
+/** Collects what a decision rests on, as CellStore.whenStable takes it. */
 export class Seen {
   sequence = 0;
 
   add(sequence: number): void {
-    if (sequence > this.sequence) this.sequence = sequence;
+    if (sequence !== 0) this.sequence = joinSequences(this.sequence, sequence);
   }
 }
 
@@ -71,6 +72,7 @@ export class TargetObjects {
     this.release = options.release ?? (() => undefined);
     this.containers = new Containers(options.store, options.clock);
     this.states = new ObjectStates(options.store, options.maxObjectStates);
+    options.store.transactions.onAborted(() => this.states.forget());
   }
 
   /** Up to which size values of the container are to live in SCM, bytes. */
@@ -107,7 +109,7 @@ export class TargetObjects {
   /** The floor of a dkey at `epoch`; 0 when neither it nor its object was punched. */
   floor(state: ObjectState, dkey: string, epoch: Epoch, seen: Seen): number {
     if (state.epoch === 0) return 0;
-    if (state.sequence > seen.sequence) seen.add(this.pending(state.sequence));
+    if (state.sequence !== 0) seen.add(this.pending(state.sequence));
     const objectPunch = this.states.punchEpochAt(state, epoch);
     if ((state.flags & ObjectCellFlag.dkeyPunches) === 0) return objectPunch;
     const version = this.store.get(ownCellKey(dkey), epoch);
@@ -117,9 +119,9 @@ export class TargetObjects {
     return Math.max(objectPunch, version.epoch);
   }
 
-  /** The sequence if it may not be durable yet, else 0. */
+  /** The sequence if it may not be stable yet, else 0. */
   pending(sequence: number): number {
-    return sequence > this.store.durableSequence ? sequence : 0;
+    return sequence > this.store.durableSequence ? this.store.pending(sequence) : 0;
   }
 
   /** The epoch of a write that is appended in this turn. */
@@ -137,7 +139,9 @@ export class TargetObjects {
     order: WriteOrder | undefined,
   ): number {
     if (order === undefined) return this.store.append(writes, reclaims);
-    const sequence = this.store.append(writes, reclaims, { origin: order.origin, epoch, prepared: order.isPrepared });
+    const { origin, isPrepared: prepared } = order;
+    const { firstIncomplete } = origin;
+    const sequence = this.store.append(writes, reclaims, { origin, firstIncomplete, prepared });
     order.appended?.(epoch, sequence);
     return sequence;
   }

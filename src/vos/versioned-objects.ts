@@ -4,7 +4,7 @@
  *
  * Every operation decides and appends in one turn of the event loop, so operations are atomic and in the order of their
  * epochs. Results come at once when nothing has to be waited for, else as a promise. Each carries `sequence`: nothing of
- * the result, a refusal included, may be told to anybody before `CellStore.whenDurable(sequence)`.
+ * the result, a refusal included, may be told to anybody before `CellStore.whenStable(sequence)`.
  */
 import type { Epoch } from "../base/epoch.ts";
 import type { CellUsage } from "../store/cell.ts";

@@ -7,6 +7,7 @@
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { BLOCK_BYTES } from "../base/limits.ts";
+import { isUndecided } from "../store/stability.ts";
 import { type CellWrite, type ExtentRef, VersionKind } from "../store/cell.ts";
 import { joinRuns, overlay } from "./array-overlay.ts";
 import { accessArray, collectPieces, type CrowdedWindow, gather } from "./array-read.ts";
@@ -95,6 +96,8 @@ export class WindowMerges {
     const size = windowBytes(windowClass);
     const range = { start: window * size, end: (window + 1) * size };
     const pieces = collectPieces(target, akey, header, state.epoch, range, seen);
+    // It may be undone yet. The next write of the window asks again.
+    if (isUndecided(seen.sequence)) return false;
     const { fills } = overlay(pieces, range.start, range.end);
     const segments = joinRuns(fills).map((run) => ({ start: run.start - range.start, end: run.end - range.start }));
     if (segments.length > MAX_META_SEGMENTS && windowClass !== 12) return false;

@@ -25,7 +25,7 @@ function rig(beforeCommit?: TargetServiceParts["beforeCommit"]) {
     store: {
       durableSequence: 0,
       admit: () => undefined,
-      whenDurable: (_sequence: number, callback: (error?: Error) => void) => callback(),
+      whenStable: (_sequence: number, callback: (error?: Error) => void) => callback(),
     },
     objects: {
       inlineBytes: () => 4096,

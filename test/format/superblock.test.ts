@@ -19,9 +19,13 @@ const SUPERBLOCK: Superblock = {
   segmentCount: 15,
   deviceBytes: 0x2_0000_0000,
 };
-const GOLDEN =
+const GOLDEN_1 =
   "44414f53010000004142434445464748494a4b4c4d4e4f500700000000000000" +
   "8967452301000000000001000f0000000000000002000000000000000de7aa24";
+
+const GOLDEN =
+  "44414f53020000004142434445464748494a4b4c4d4e4f500700000000000000" +
+  "8967452301000000000001000f00000000000000020000000000000074d31502";
 
 function encoded(): Buffer {
   const bytes = Buffer.alloc(SUPERBLOCK_BYTES, 0xee);
@@ -29,9 +33,10 @@ function encoded(): Buffer {
   return bytes;
 }
 
-test("superblock: golden bytes of version 1", () => {
+test("superblock: golden bytes of version 2; those of version 1 are read", () => {
   expect(encoded().toString("hex")).toBe(GOLDEN);
   expect(decodeSuperblock(Buffer.from(GOLDEN, "hex"), 0)).toEqual(SUPERBLOCK);
+  expect(decodeSuperblock(Buffer.from(GOLDEN_1, "hex"), 0)).toEqual(SUPERBLOCK);
 });
 
 test("superblock: a damaged copy is none, whichever bit flipped", () => {

@@ -1,7 +1,9 @@
 import { expect, test } from "bun:test";
 import { crc32 } from "../../src/base/checksum.ts";
 import { KIB } from "../../src/base/limits.ts";
-import { encodeStoreRow, STORE_ROW } from "../../src/format/settled-row.ts";
+import { SEGMENT_MAGIC } from "../../src/format/segment-header.ts";
+import { decodeStoreRow, encodeStoreRow, STORE_ROW } from "../../src/format/settled-row.ts";
+import { STORE_FORMAT_VERSION, SUPERBLOCK_MAGIC } from "../../src/format/superblock.ts";
 import { openStore } from "../../src/store/open-store.ts";
 import { InlineSettler } from "../../src/store/settler.ts";
 import { CrashMachine } from "./crash-machine.ts";
@@ -37,13 +39,43 @@ test("a store of a newer version is refused with VERSION: superblock, segment an
   const superblock = await closedRig();
   for (const copy of [0, 4 * KIB]) {
     const bytes = Buffer.from(superblock.machine.regionMedium.buffer, copy, 64);
-    bytes.writeUInt16LE(2, 4);
+    bytes.writeUInt16LE(STORE_FORMAT_VERSION + 1, 4);
     bytes.writeUInt32LE(crc32(bytes.subarray(0, 60)), 60);
   }
   expect((await expectRejection("VERSION", superblock.open())).message).toContain("Upgrade this program");
   const index = await closedRig();
-  index.machine.tables.put("meta", STORE_ROW, encodeStoreRow("x".repeat(16) as never, 2));
+  index.machine.tables.put("meta", STORE_ROW, encodeStoreRow("x".repeat(16) as never, STORE_FORMAT_VERSION + 1));
   await expectRejection("VERSION", index.open());
+});
+
+test("a store of version 1 opens with what is in its log, and is of this version from then on", async () => {
+  const rig = await StoreRig.create();
+  await rig.write([put("a", 1, "one")]);
+  await rig.settle();
+  await rig.write([put("b", 2, "two")]);
+  rig.machine.losePower("test");
+  await new Promise(setImmediate);
+  rig.machine.restart();
+  // A record of version 1 is one of this version without a transaction: only the headers differ.
+  const { regionMedium, tables } = rig.machine;
+  const asVersion1 = (offset: number): void => {
+    const bytes = Buffer.from(regionMedium.buffer, offset, 64);
+    const magic = bytes.readUInt32LE(0);
+    if (magic !== SUPERBLOCK_MAGIC && magic !== SEGMENT_MAGIC) return;
+    bytes.writeUInt16LE(1, 4);
+    bytes.writeUInt32LE(crc32(bytes.subarray(0, 60)), 60);
+  };
+  for (let offset = 0; offset < regionMedium.length; offset += 4 * KIB) asVersion1(offset);
+  const { storeId } = decodeStoreRow(tables.rows.get("meta")!.get(STORE_ROW)!);
+  tables.put("meta", STORE_ROW, encodeStoreRow(storeId, 1));
+  await rig.open();
+  expect([rig.get("a"), rig.get("b")]).toEqual(["one", "two"]);
+  expect(decodeStoreRow(tables.rows.get("meta")!.get(STORE_ROW)!).version).toBe(STORE_FORMAT_VERSION);
+  const versions = [0, 4 * KIB].map((copy) => Buffer.from(regionMedium.buffer, copy, 64).readUInt16LE(4));
+  expect(versions.sort()).toEqual([1, STORE_FORMAT_VERSION]);
+  await rig.write([put("c", 3, "three")]);
+  await rig.crash();
+  expect(rig.names()).toEqual(["a", "b", "c"]);
 });
 
 test("region, device and index of different stores are refused", async () => {

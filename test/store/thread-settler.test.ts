@@ -26,6 +26,7 @@ const REQUEST: SettleRequest = {
   spans: [],
   transactionPages: { usual: 1, smallIndex: 1 },
   snapshots: new Map([[1, [2 as Epoch]]]),
+  skipped: new Float64Array(0),
 };
 
 /** Two ends of a channel in one thread. */
@@ -67,7 +68,7 @@ test("ThreadSettler: when the thread ends, calls that run and calls that follow 
   expect((await expectRejection("UNAVAILABLE", running)).message).toContain("out of memory");
   await expectRejection(
     "UNAVAILABLE",
-    settler.maintain({ task: { kind: "wake", container: 1 }, snapshots: new Map() }),
+    settler.maintain({ task: { kind: "wake", container: 1 }, snapshots: new Map(), carried: [] }),
   );
   await settler.close();
 });

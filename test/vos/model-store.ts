@@ -18,6 +18,7 @@ import {
   MAX_VERSION_META_BYTES,
   type ReclaimRange,
   type StoreSpace,
+  type Transactions,
   type Version,
   VersionKind,
 } from "../../src/store/cell.ts";
@@ -148,6 +149,27 @@ export class ModelStore implements CellStore {
     this.#callbacks.push({ sequence, callback });
     queueMicrotask(() => this.persist());
   }
+
+  whenStable(sequence: number, callback: (error?: Error) => void): void {
+    this.whenDurable(sequence, callback);
+  }
+
+  pending(sequence: number): number {
+    return sequence > this.durableSequence ? sequence : 0;
+  }
+
+  /** The model takes no prepared records and remembers no requests. */
+  readonly transactions: Transactions = {
+    decide: () => false,
+    logDecisions: () => 0,
+    stateOf: () => undefined,
+    forget: () => {},
+    undecided: () => [],
+    undecidedRecord: () => undefined,
+    decided: () => [],
+    onAborted: () => {},
+  };
+  readonly requests = { completed: () => undefined };
 
   #lend(version: StoredVersion): Version {
     const sequence = version.sequence > this.durableSequence ? version.sequence : 0;

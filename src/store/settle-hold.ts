@@ -1,0 +1,67 @@
+/**
+ * Keeps prepared records out of the way of settling. Segments that hold an undecided record are not settled: their
+ * records get a while to be decided, then those that are not are moved to the head of the log. Where the log is short of
+ * room they are moved at once. So a transaction that nobody decides on never keeps the log from being recycled.
+ */
+import type { Timers } from "../contracts/world.ts";
+import type { PreparedRecords } from "./prepared-records.ts";
+
+/** So long the settling of segments waits for decisions. */
+export const UNDECIDED_WAIT_MS = 500;
+const POLL_MS = 20;
+
+export class SettleHold {
+  readonly #timers: Timers;
+  readonly #prepared: PreparedRecords;
+  readonly #retry: () => void;
+  #waitedMs = 0;
+  #timer: (() => void) | undefined;
+  /** Last record of the log when it was moved last: settling only that again would be in vain. */
+  movedSequence = Number.NEGATIVE_INFINITY;
+
+  /** `retry` is called when `clears` is worth another try. */
+  constructor(timers: Timers, prepared: PreparedRecords, retry: () => void) {
+    this.#timers = timers;
+    this.#prepared = prepared;
+    this.#retry = retry;
+  }
+
+  /** True while nothing is to be settled. */
+  get isWaiting(): boolean {
+    return this.#timer !== undefined;
+  }
+
+  /**
+   * True when what the log has up to `lastSequence` may be settled once `log.lastSequence` of now is durable. `isUrgent`:
+   * there is no time to wait for decisions. `lastLogged` gives the log's last sequence.
+   */
+  clears(lastSequence: number, isUrgent: boolean, lastLogged: () => number): boolean {
+    const prepared = this.#prepared;
+    const isHeld = prepared.holds(lastSequence);
+    if (isHeld && !isUrgent && this.#waitedMs < UNDECIDED_WAIT_MS) {
+      this.#wait();
+      return false;
+    }
+    const before = lastLogged();
+    if ((isHeld && !prepared.move(lastSequence)) || !prepared.decisions.carry(lastSequence)) {
+      this.#wait();
+      return false;
+    }
+    if (lastLogged() > before) this.movedSequence = lastLogged();
+    this.#waitedMs = 0;
+    return true;
+  }
+
+  #wait(): void {
+    this.#timer = this.#timers.after(POLL_MS, () => {
+      this.#timer = undefined;
+      this.#waitedMs += POLL_MS;
+      this.#retry();
+    });
+  }
+
+  stop(): void {
+    this.#timer?.();
+    this.#timer = undefined;
+  }
+}
