@@ -1,0 +1,230 @@
+/**
+ * Updates and punches of one target: in order among the others of their redundancy group, once however often they are
+ * sent, and answered when nothing can undo them. Part of the data path (target-service.ts).
+ */
+import type { Epoch } from "../base/epoch.ts";
+import { DaosError } from "../base/errors.ts";
+import type { LedUpdate } from "../dtx/led-update.ts";
+import type { Replication } from "../dtx/replication.ts";
+import { decodeObjectRequest, encodeObjectReply, OBJECT_REPLY_BYTES, type ObjectRequest } from "../format/object-request.ts";
+import { Opcode } from "../format/operations.ts";
+import type { PrepareRequest } from "../format/prepare-request.ts";
+import type { RpcReply, RpcRequest } from "../rpc/request.ts";
+import type { CellStore } from "../store/cell.ts";
+import { DtxMap } from "../store/dtx-map.ts";
+import type { WriteOutcome } from "../vos/single-value.ts";
+import type { VersionedObjects } from "../vos/versioned-objects.ts";
+import type { WriteOrder } from "../vos/write-order.ts";
+import type { Attachment } from "./attachments.ts";
+import type { QuotaTable } from "./quota.ts";
+
+/** What a small write takes in the log beside its value and keys, at most: the records of two cells and a header. */
+const RECORD_OVERHEAD_BYTES = 512;
+
+export interface UpdateServiceParts {
+  readonly store: CellStore;
+  readonly objects: VersionedObjects;
+  readonly quotas: QuotaTable;
+  /** Absent where no object has more than one copy. */
+  readonly replication?: Replication | undefined;
+  /** The container that the request may write to. Throws STALE or PERMISSION. */
+  readonly writable: (request: RpcRequest, handle: number) => Attachment;
+  readonly failed: (error: unknown, reply: RpcReply) => void;
+}
+
+/** An update with all that its steps need. */
+interface Update {
+  readonly request: RpcRequest;
+  readonly object: OrderedRequest;
+  readonly container: number;
+  readonly led: LedUpdate | undefined;
+  readonly reply: RpcReply;
+}
+
+type OrderedRequest = ObjectRequest & { order?: WriteOrder };
+
+export class UpdateService {
+  readonly #parts: UpdateServiceParts;
+  /** Replies to the same request sent again while it runs. */
+  readonly #running = new DtxMap<RpcReply[]>();
+  readonly #record = Buffer.alloc(OBJECT_REPLY_BYTES);
+  readonly counters = { updates: 0, punches: 0 };
+
+  constructor(parts: UpdateServiceParts) {
+    this.#parts = parts;
+  }
+
+  /** Runs a write or punch. What it returns settles when the request's payload is no longer needed; at once: undefined. */
+  handle(request: RpcRequest, reply: RpcReply): Promise<void> | undefined {
+    const object: OrderedRequest = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
+    const { container, quota } = this.#parts.writable(request, object.handle);
+    if (object.sequence !== 0 && this.#isKnown(object, container, reply)) return undefined;
+    const isWrite = request.opcode === Opcode.valueUpdate || request.opcode === Opcode.arrayWrite;
+    if (isWrite) {
+      this.counters.updates += 1;
+      this.#parts.quotas.charge(quota, this.#recordBytes(request, object));
+    } else this.counters.punches += 1;
+    const led = this.#order(request, object, container);
+    const update: Update = { request, object, container, led, reply };
+    const running = isWrite ? this.#admit(update) : this.#run(update);
+    if (led === undefined) return running === undefined ? undefined : this.#track(update, running);
+    return this.#untilSent(led, running === undefined ? undefined : this.#track(update, running));
+  }
+
+  #recordBytes(request: RpcRequest, object: ObjectRequest): number {
+    return request.payloadLength + RECORD_OVERHEAD_BYTES + 2 * (object.dkey.length + object.akey.length);
+  }
+
+  /** Gives the update its place. What the other members are sent must not lie in the connection's receive buffer. */
+  #order(request: RpcRequest, object: OrderedRequest, container: number): LedUpdate | undefined {
+    const { opcode } = request;
+    const { replication } = this.#parts;
+    if (replication === undefined || !replication.isReplicated(object.oid)) {
+      if (object.sequence !== 0) object.order = { origin: object, isPrepared: false, epoch: undefined };
+      return undefined;
+    }
+    if (object.sequence === 0) throw unnamed();
+    request.retain();
+    const payload = request.payloadLength === 0 ? undefined : request.payload;
+    const led = replication.begin({ container, opcode, object, payload });
+    object.order = led;
+    return led;
+  }
+
+  /** Answers a request that was sent before. */
+  #isKnown(object: ObjectRequest, container: number, reply: RpcReply): boolean {
+    const open = this.#parts.replication?.openUpdate(container, object);
+    if (open !== undefined) {
+      open.whenDecided((error) => this.#answer(error, open.givenEpoch, reply));
+      return true;
+    }
+    const running = this.#running.get(object);
+    if (running !== undefined) {
+      running.push(reply);
+      return true;
+    }
+    const { store } = this.#parts;
+    const completed = store.requests.completed(object, object.firstIncomplete);
+    if (completed === undefined) return false;
+    if (completed === "old") throw oldRequest(object);
+    store.whenStable(completed.sequence, (error) => this.#answer(error, completed.epoch, reply));
+    return true;
+  }
+
+  /** While an update runs on behind this turn, the same one sent again waits for it. */
+  async #track({ object }: Update, running: Promise<void>): Promise<void> {
+    if (object.sequence === 0) return running;
+    const others: RpcReply[] = [];
+    this.#running.add(object, others);
+    try {
+      await running;
+    } finally {
+      this.#running.delete(object);
+      // What the first one was told is found in the store, or it did not happen.
+      for (const reply of others) reply.fail(sentTwice());
+    }
+  }
+
+  /** Settles when neither this target nor a call to another one needs the payload. */
+  async #untilSent(led: LedUpdate, running: Promise<void> | undefined): Promise<void> {
+    await running;
+    if (led.isAppended && led.isPrepared) await new Promise<void>((resolve) => led.whenDone(resolve));
+  }
+
+  #admit(update: Update): Promise<void> | undefined {
+    const { request, object, container } = update;
+    const { objects, store } = this.#parts;
+    // What the store may need after this turn must not lie in the connection's receive buffer. Small writes are stored
+    // within the turn unless the log is full: then they wait here, with a copy.
+    if (request.payloadLength > objects.inlineBytes(container)) request.retain();
+    else {
+      const wait = store.admit(this.#recordBytes(request, object));
+      if (wait !== undefined) {
+        request.retain();
+        return wait.then(() => this.#run(update));
+      }
+    }
+    return this.#run(update);
+  }
+
+  #run(update: Update): Promise<void> | undefined {
+    const { request, object, container } = update;
+    const result = this.#apply(request.opcode, container, object, request.payload);
+    if (!(result instanceof Promise)) return this.#ran(update, result);
+    return result.then((outcome) => this.#ran(update, outcome));
+  }
+
+  /** Runs what a leader has ordered. */
+  prepared(
+    { opcode, container, object }: PrepareRequest,
+    payload: Uint8Array,
+    order: WriteOrder,
+  ): WriteOutcome | Promise<WriteOutcome> {
+    return this.#apply(opcode, container, { ...object, order }, payload);
+  }
+
+  #apply(
+    opcode: number,
+    container: number,
+    object: OrderedRequest,
+    payload: Uint8Array,
+  ): WriteOutcome | Promise<WriteOutcome> {
+    const { objects } = this.#parts;
+    switch (opcode) {
+      case Opcode.valueUpdate:
+        return objects.updateValue(container, object, payload);
+      case Opcode.arrayWrite:
+        return objects.writeArray(container, object, payload);
+      case Opcode.objectPunch:
+        return objects.punchObject(container, object);
+      case Opcode.dkeyPunch:
+        return objects.punchDkey(container, object);
+      case Opcode.akeyPunch:
+        return objects.punchAkey(container, object);
+      case Opcode.arrayPunch:
+        return objects.punchArray(container, object);
+      default:
+        throw new DaosError("UNSUPPORTED", `Cannot run operation ${opcode} as an update: it is none.`);
+    }
+  }
+
+  #ran({ led, reply }: Update, outcome: WriteOutcome): undefined {
+    const { store, replication } = this.#parts;
+    if (led?.isAppended === true) {
+      led.whenDecided((error) => this.#answer(error, outcome.epoch, reply));
+      return;
+    }
+    let isAnswered = false;
+    store.whenStable(outcome.sequence, (error) => {
+      isAnswered = true;
+      this.#answer(error ?? outcome.error, outcome.epoch, reply);
+    });
+    if (!isAnswered && replication !== undefined && store.restsOnUndecided(outcome.sequence)) replication.ask();
+  }
+
+  #answer(error: Error | undefined, epoch: Epoch, reply: RpcReply): void {
+    if (error !== undefined) {
+      this.#parts.failed(error, reply);
+      return;
+    }
+    const at = reply.start(OBJECT_REPLY_BYTES, 0);
+    encodeObjectReply(reply.block, at, { epoch, lengthBytes: 0, recordBytes: 0, flags: 1 });
+    reply.finish();
+  }
+}
+
+function oldRequest({ sequence, firstIncomplete }: ObjectRequest): DaosError {
+  const state = `its client has said that it needs no answer to requests below ${firstIncomplete}`;
+  return new DaosError("INVALID_ARGUMENT", `Cannot run request ${sequence} again: ${state}. Send it under a new number.`);
+}
+
+function sentTwice(): DaosError {
+  return new DaosError("UNAVAILABLE", "Cannot answer yet: the request has just ended on its other way. Send it again.");
+}
+
+function unnamed(): DaosError {
+  return new DaosError(
+    "INVALID_ARGUMENT",
+    "Cannot update an object with redundancy: the request has no number. Use a client that numbers its updates.",
+  );
+}
