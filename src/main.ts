@@ -17,10 +17,13 @@ import { checkConfiguration, type Configuration, loadConfiguration } from "./eng
 import { LOG_LEVELS } from "./engine/configuration-keys.ts";
 import { exampleConfiguration } from "./engine/configuration-example.ts";
 import { type EngineParts, startEngine } from "./engine/engine.ts";
+import { type EnginePlan, planEngines } from "./engine/engine-plan.ts";
 import { formatListenAddress } from "./engine/listen-address.ts";
 import { loadPlugins } from "./engine/plugin-loader.ts";
 import type { PluginRegistry } from "./engine/plugin-registry.ts";
 import { type ScannedMemory, scanStorage } from "./engine/storage-scan.ts";
+import { type EngineReady, engineArguments, Supervisor } from "./engine/supervisor.ts";
+import { onParentGone, spawnSelf } from "./world/child.ts";
 import { standardError, standardInput, standardOutput } from "./world/console.ts";
 import { lightDeviceLamp } from "./world/device-lamp.ts";
 import { hasDirectIo } from "./world/direct-io.ts";
@@ -32,6 +35,8 @@ import { diskError } from "./world/disk-error.ts";
 
 const VERSION = packageFile.version;
 const EXIT_BUG = 70;
+/** Set for the engines that a supervisor starts. */
+const SUPERVISOR_VARIABLE = "DAOS_SUPERVISOR";
 
 const world = realWorld();
 const stdout = standardOutput();
@@ -54,6 +59,9 @@ function configurationOf(options: Partial<ServerStartOptions>): Configuration {
       storage: options.storage,
       listen: options.listen,
       targets: options.targets,
+      engines: options.engines,
+      join: options.join,
+      fault_domain: options.faultDomain,
       "scm.size": options.scmSizeBytes,
       "nvme.size": options.nvmeSizeBytes,
     },
@@ -102,21 +110,112 @@ function scannedMemory({ name, mode, sizeBytes, device, mount, health }: PmemNam
   return { name, mode, sizeBytes, device: device ?? "", mount: mount?.folder ?? "", state };
 }
 
-/** Runs an engine until a signal, a stop request, or a failure. */
+/** What the supervisor tells an engine that it starts; undefined for an engine on its own. */
+function supervision(): { readonly sharers: number; readonly port: number } | undefined {
+  const text = process.env[SUPERVISOR_VARIABLE];
+  return text === undefined || text === "" ? undefined : (JSON.parse(text) as { sharers: number; port: number });
+}
+
+/** Runs an engine, or several, until a signal, a stop request, or a failure. */
 async function startServer(options: ServerStartOptions): Promise<number> {
   const configuration = configurationOf(options);
-  const engine = await startEngine(configuration, await engineParts(configuration));
+  const supervised = supervision();
+  if (supervised === undefined) {
+    const plans = planEngines(world.disk, configuration, availableParallelism());
+    if (plans.length > 1) return superviseEngines(configuration, plans, options);
+  }
+  const parts = await engineParts(configuration);
+  const canceled = new AbortController();
+  const cancel = (): void => canceled.abort();
+  options.signal.addEventListener("abort", cancel, { once: true });
+  if (supervised !== undefined) onParentGone(cancel);
+  const engine = await startEngine(configuration, {
+    ...parts,
+    canceled: canceled.signal,
+    ...(supervised !== undefined && { sharers: supervised.sharers }),
+    ...(supervised !== undefined && supervised.port > 0 && { managementPort: supervised.port }),
+  });
   for (const notice of engine.notices) await stderr.write(Buffer.from(`${notice}\n`));
+  const { storage, created, rank } = engine;
   const address = formatListenAddress(engine);
   const ready = options.json
-    ? JSON.stringify({ ready: true, address, storage: engine.storage, created: engine.created, pid: process.pid })
-    : `daos engine ready on ${address} (storage ${engine.storage}${engine.created ? ", formatted" : ""})`;
+    ? JSON.stringify({ ready: true, address, storage, created, pid: process.pid, rank })
+    : `daos engine ready on ${address} (storage ${storage}${created ? ", formatted" : ""}` +
+      `${rank === 0 ? "" : `, rank ${rank} of system ${engine.system}`})`;
   await stdout.write(Buffer.from(`${ready}\n`));
   const stop = (): void => void engine.stop().catch(() => {});
-  if (options.signal.aborted) stop();
-  else options.signal.addEventListener("abort", stop, { once: true });
+  if (canceled.signal.aborted) stop();
+  else canceled.signal.addEventListener("abort", stop, { once: true });
   await engine.ended;
   return 0;
+}
+
+/** The flags that each engine of this host gets. */
+function commonArguments({
+  configPath,
+  targets,
+  scmSizeBytes,
+  nvmeSizeBytes,
+  faultDomain,
+}: ServerStartOptions): string[] {
+  return [
+    ...(configPath === undefined ? [] : ["--config", resolve(configPath)]),
+    ...(targets === undefined ? [] : ["--targets", String(targets)]),
+    ...(scmSizeBytes === undefined ? [] : ["--scm-size", String(scmSizeBytes)]),
+    ...(nvmeSizeBytes === undefined ? [] : ["--nvme-size", String(nvmeSizeBytes)]),
+    ...(faultDomain === undefined ? [] : ["--fault-domain", faultDomain]),
+  ];
+}
+
+/** Runs the engines of this host as processes of their own. */
+async function superviseEngines(
+  { storage }: Configuration,
+  plans: readonly EnginePlan[],
+  options: ServerStartOptions,
+): Promise<number> {
+  const tell = (message: string): void => void stderr.write(Buffer.from(`${message}\n`)).catch(() => {});
+  const supervisor = new Supervisor({
+    clock: world.clock,
+    timers: world.timers,
+    plans,
+    event: tell,
+    spawn: (plan, { control, port }, ready) =>
+      spawnSelf({
+        args: engineArguments(plan, control, commonArguments(options)),
+        environment: {
+          [SUPERVISOR_VARIABLE]: JSON.stringify({ sharers: plans.filter(({ isNew }) => isNew).length, port }),
+          // The supervisor's flags say it already.
+          DAOS_ENGINES: "",
+          DAOS_JOIN: "",
+        },
+        line: (text, isError) => {
+          const told = isError ? undefined : readyLine(text);
+          if (told === undefined) tell(`engine ${plan.index}: ${text}`);
+          else ready(told);
+        },
+      }),
+  });
+  const stop = (): void => void supervisor.stop();
+  if (options.signal.aborted) return 0;
+  options.signal.addEventListener("abort", stop, { once: true });
+  const engines = await supervisor.start();
+  const { address } = engines[0]!;
+  const created = engines.some((engine) => engine.created);
+  const text = options.json
+    ? JSON.stringify({ ready: true, address, storage, created, pid: process.pid, engines })
+    : [
+        ...engines.map((engine, index) => `engine ${index}: ready on ${engine.address} (storage ${engine.storage})`),
+        `daos system ready on ${address} (${engines.length} engines, storage ${storage}${created ? ", formatted" : ""})`,
+      ].join("\n");
+  await stdout.write(Buffer.from(`${text}\n`));
+  await supervisor.ended;
+  return 0;
+}
+
+/** What an engine prints when it is ready; undefined for any other line. */
+function readyLine(text: string): EngineReady | undefined {
+  if (!text.startsWith('{"ready":true')) return undefined;
+  return JSON.parse(text) as EngineReady;
 }
 
 const server: ServerRole = {

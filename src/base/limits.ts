@@ -104,3 +104,27 @@ export const MAX_CLIENT_REQUESTS = 8192;
 export const MAX_REQUESTS = 1_048_576;
 /** A client that sent nothing for so long, up to twice that, is forgotten, milliseconds. */
 export const FORGET_CLIENT_MS = 600_000;
+/** Engines of one system, and the highest rank one of them may have. */
+export const MAX_ENGINES = 256;
+export const MAX_RANK = 65_535;
+/** Engines that one `daos server start --engines` runs on a host. */
+export const MAX_HOST_ENGINES = 16;
+/** Targets of one pool: its map must fit a reply. */
+export const MAX_POOL_TARGETS = 1024;
+/** Levels of a fault domain's path, and characters of each. */
+export const MAX_DOMAIN_LEVELS = 8;
+export const MAX_DOMAIN_NAME = 63;
+/** An engine tells the control plane that it lives at this interval, milliseconds. */
+export const HEARTBEAT_MS = 500;
+/** Time for which one heartbeat lets an engine serve, unless configured, milliseconds. */
+export const DEFAULT_LEASE_MS = 4_000;
+/** Silence after which an engine is excluded from the pools that bear it, unless configured, milliseconds. */
+export const DEFAULT_EXCLUDE_AFTER_MS = 6_000;
+/** Silence after which an engine is a suspect, milliseconds; a lost connection makes it one at once. */
+export const SUSPECT_AFTER_MS = 1_500;
+/** Longest wait of one engine for another one's answer to a call that changes something small, milliseconds. */
+export const ENGINE_CALL_TIMEOUT_MS = 30_000;
+/** A signed message among engines counts for this long, milliseconds. */
+export const ENGINE_MESSAGE_LIFETIME_MS = 60_000;
+/** Longest wait before an engine that died is started again, milliseconds; the first time it is at once. */
+export const MAX_RESTART_DELAY_MS = 30_000;

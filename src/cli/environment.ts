@@ -51,6 +51,9 @@ export interface ServerStartOptions {
   readonly storage?: string;
   readonly listen?: string;
   readonly targets?: number;
+  readonly engines?: number;
+  readonly join?: string;
+  readonly faultDomain?: string;
   readonly scmSizeBytes?: number;
   readonly nvmeSizeBytes?: number;
   /** Print the ready line as JSON. */

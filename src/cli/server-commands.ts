@@ -3,7 +3,7 @@
  * and plugins without one.
  */
 import { DaosError, hasCode } from "../base/errors.ts";
-import { MAX_CONFIGURATION_BYTES, MAX_ENGINE_TARGETS } from "../base/limits.ts";
+import { MAX_CONFIGURATION_BYTES, MAX_ENGINE_TARGETS, MAX_HOST_ENGINES } from "../base/limits.ts";
 import type { ConfigurationProblem } from "../engine/configuration.ts";
 import type { PluginListReply } from "../format/operations.ts";
 import { countArgument, secondsArgument, sizeArgument } from "./arguments.ts";
@@ -19,22 +19,28 @@ const MAX_STOP_WAIT_SECONDS = 3600;
 const STOP_POLL_MS = 100;
 
 const start = command({
-  summary: "Run an engine until it is stopped",
+  summary: "Run an engine, or several, until stopped",
   examples: [
     "daos server start",
     "daos server start --storage /var/lib/daos --nvme-size 100GiB",
     "daos server start --config /etc/daos/server.yml",
+    "daos server start --engines 3",
+    "daos server start --join 10.0.0.5:10001 --fault-domain /rack1/node2",
   ],
   arguments: {
     config: { type: "string", valueHint: "FILE", description: "Configuration file; flags go before what it says" },
     storage: { type: "string", valueHint: "DIR", description: "Folder that holds all data; made when absent" },
     listen: { type: "string", valueHint: "HOST:PORT", description: "Where to listen; default 127.0.0.1:10001" },
     targets: { type: "string", valueHint: "N", description: "Targets, a thread each; default one a core less one" },
+    engines: { type: "string", valueHint: "N", description: "Engines on this host, a process each; default 1" },
+    join: { type: "string", valueHint: "HOST:PORT", description: "Join the system of the engine there" },
+    "fault-domain": { type: "string", valueHint: "PATH", description: "What fails together, such as /rack1/node2" },
     "scm-size": { type: "string", valueHint: "SIZE", description: "Size of the SCM tier of the engine" },
     "nvme-size": { type: "string", valueHint: "SIZE", description: "Size of the NVMe tier of the engine" },
   },
   async run(values, session) {
-    const { config, storage, listen, targets } = values;
+    const { config, storage, listen, targets, engines, join } = values;
+    const faultDomain = values["fault-domain"];
     const scmSize = values["scm-size"];
     const nvmeSize = values["nvme-size"];
     return await session.environment.server.start({
@@ -42,6 +48,9 @@ const start = command({
       ...(storage !== undefined && { storage }),
       ...(listen !== undefined && { listen }),
       ...(targets !== undefined && { targets: countArgument("--targets", targets, 1, MAX_ENGINE_TARGETS) }),
+      ...(engines !== undefined && { engines: countArgument("--engines", engines, 1, MAX_HOST_ENGINES) }),
+      ...(join !== undefined && { join }),
+      ...(faultDomain !== undefined && { faultDomain }),
       ...(scmSize !== undefined && { scmSizeBytes: sizeArgument("--scm-size", scmSize) }),
       ...(nvmeSize !== undefined && { nvmeSizeBytes: sizeArgument("--nvme-size", nvmeSize) }),
       json: session.output.json,

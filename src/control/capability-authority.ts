@@ -46,10 +46,10 @@ export class CapabilityAuthority {
   }
 
   /**
-   * What a presented capability grants. Throws PERMISSION (not signed by this system), STALE (expired, or of an older
-   * pool map: open the container again), VERSION.
+   * What a presented capability grants. `mapVersionOf`: the present map of its container's pool. Throws PERMISSION (not
+   * signed by this system), STALE (expired, or of another pool map: open the container again), VERSION.
    */
-  verify(bytes: Uint8Array, mapVersion: number): Capability {
+  verify(bytes: Uint8Array, mapVersionOf: (capability: Capability) => number): Capability {
     const capability = decodeCapability(bytes);
     if (!sameTag(bytes.subarray(CAPABILITY_SIGNED_BYTES), this.#tag(bytes))) {
       throw new DaosError(
@@ -60,6 +60,7 @@ export class CapabilityAuthority {
     if (capability.expiresAtMs <= this.#parts.wallMs()) {
       throw new DaosError("STALE", "Cannot use capability: it has expired. Open the container again.");
     }
+    const mapVersion = mapVersionOf(capability);
     if (capability.mapVersion !== mapVersion) {
       throw new DaosError(
         "STALE",

@@ -4,7 +4,7 @@
  * creation, by `pool destroy` and by `resume`. The caller holds the lock `container/<id>`.
  */
 import { DaosError } from "../base/errors.ts";
-import { containerKey, containerLabelKey, poolKey, snapshotPrefix } from "../format/meta-key.ts";
+import { containerKey, containerLabelKey, poolKey, removalKey, snapshotPrefix } from "../format/meta-key.ts";
 import type { ContainerRecord } from "../format/meta-record.ts";
 import type { ControlParts } from "./control-parts.ts";
 import { type Change, putRecord, unchanged } from "./meta-records.ts";
@@ -15,10 +15,13 @@ const GONE: Change<void> = { compares: [], operations: [], result: undefined };
 export class ContainerRemoval {
   readonly #parts: ControlParts;
   readonly #quotas: PoolQuotas;
+  readonly #returned: (rank: number) => Promise<void>;
 
-  constructor(parts: ControlParts, quotas: PoolQuotas) {
+  /** `returned`: what was written down for an engine is done now, if it has come back meanwhile. */
+  constructor(parts: ControlParts, quotas: PoolQuotas, returned: (rank: number) => Promise<void>) {
     this.#parts = parts;
     this.#quotas = quotas;
+    this.#returned = returned;
   }
 
   /** Commits the intent. From then on the container takes no new handles. Without force BUSY when it has snapshots. */
@@ -66,20 +69,22 @@ export class ContainerRemoval {
 
   /** Removes a marked container from the targets, from its pool's quota and from the records. */
   async finish(record: ContainerRecord): Promise<void> {
-    await this.#parts.targets.destroyContainer(record.number);
+    const away = await this.#parts.targets.destroyContainer(record.number, record.pool);
     await this.#quotas.refresh(record.pool);
-    await this.#removeRecords(record);
+    await this.#removeRecords(record, away);
   }
 
   /** As `finish`, for a container whose pool goes too. */
   async finishWithPool(record: ContainerRecord): Promise<void> {
-    await this.#parts.targets.destroyContainer(record.number);
-    await this.#removeRecords(record);
+    const away = await this.#parts.targets.destroyContainer(record.number, record.pool);
+    await this.#removeRecords(record, away);
   }
 
-  #removeRecords({ pool, id }: ContainerRecord): Promise<void> {
+  /** Engines that were away are to remove the container when they are back: written down with the rest. */
+  async #removeRecords({ pool, id, number }: ContainerRecord, away: readonly number[]): Promise<void> {
     const { records } = this.#parts;
-    return records.change("destroy a container", async () => {
+    const owed = away.map((rank) => putRecord("removal", removalKey(rank, number), { pool }));
+    await records.change("destroy a container", async () => {
       const stored = await records.get("container", containerKey(pool, id));
       const parent = await records.get("pool", poolKey(pool));
       if (stored === undefined || parent === undefined) return GONE;
@@ -90,9 +95,11 @@ export class ContainerRemoval {
         operations: [
           putRecord("pool", parent.key, { ...parent.record, containers: parent.record.containers - 1 }),
           ...removed.map((key) => ({ remove: key })),
+          ...owed,
         ],
         result: undefined,
       };
     });
+    for (const rank of away) await this.#returned(rank);
   }
 }

@@ -37,6 +37,7 @@ import {
   newUuid,
 } from "./control-parts.ts";
 import { absent, type Change, putRecord, type Stored, unchanged } from "./meta-records.ts";
+import type { PoolMaps } from "./pool-maps.ts";
 import type { PoolQuotas } from "./pool-quotas.ts";
 
 const LIST_PAGE = 512;
@@ -46,8 +47,16 @@ export class ContainerService {
   readonly #catalogue: Catalogue;
   readonly #quotas: PoolQuotas;
   readonly #removal: ContainerRemoval;
+  readonly #maps: PoolMaps;
 
-  constructor(parts: ControlParts, catalogue: Catalogue, quotas: PoolQuotas, removal: ContainerRemoval) {
+  constructor(
+    parts: ControlParts,
+    catalogue: Catalogue,
+    quotas: PoolQuotas,
+    removal: ContainerRemoval,
+    maps: PoolMaps,
+  ) {
+    this.#maps = maps;
     this.#parts = parts;
     this.#catalogue = catalogue;
     this.#quotas = quotas;
@@ -153,7 +162,7 @@ export class ContainerService {
       return found;
     });
     const [description] = await this.#describeAll(pool, [container]);
-    const map = this.#parts.map();
+    const map = await this.#maps.forClients(container.record.pool);
     const nonce = new Uint8Array(CAPABILITY_NONCE_BYTES);
     random.fill(nonce);
     const { number, id: containerId, pool: poolId } = container.record;
@@ -260,7 +269,7 @@ export class ContainerService {
   }
 
   async #checkUnused(record: ContainerRecord): Promise<void> {
-    const handles = await this.#parts.targets.countHandles(record.number);
+    const handles = await this.#parts.targets.countHandles(record.number, record.pool);
     if (handles === 0) return;
     throw new DaosError(
       "BUSY",
@@ -296,7 +305,10 @@ export class ContainerService {
     pool: Stored<"pool">,
     containers: readonly Stored<"container">[],
   ): Promise<ContainerDescription[]> {
-    const usage = await this.#parts.targets.usage(containers.map(({ record }) => record.number));
+    const usage = await this.#parts.targets.usage(
+      containers.map(({ record }) => record.number),
+      pool.record.id,
+    );
     return containers.map(({ record }) => {
       const used = usage.get(record.number);
       return this.#describe(pool, record, (used?.scmBytes ?? 0) + (used?.nvmeBytes ?? 0));

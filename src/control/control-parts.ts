@@ -8,10 +8,11 @@ import { USER_ATTRIBUTE_PREFIX } from "../base/properties.ts";
 import { type Uuid, UUID_BYTES, uuidFromRandom } from "../base/uuid.ts";
 import type { Clock, Random } from "../contracts/world.ts";
 import { MAX_FRAME_ARGUMENTS_BYTES } from "../base/limits.ts";
-import type { PoolMap } from "../format/pool-map.ts";
 import type { CapabilityAuthority } from "./capability-authority.ts";
 import type { KeyedLock } from "./keyed-lock.ts";
+import type { Members } from "./members.ts";
 import type { MetaRecords } from "./meta-records.ts";
+import type { PoolMapStore } from "./pool-map-store.ts";
 import type { TargetControl } from "./target-control.ts";
 
 export interface ControlParts {
@@ -21,8 +22,8 @@ export interface ControlParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly authority: CapabilityAuthority;
-  /** The pool map as it is now. */
-  readonly map: () => PoolMap;
+  readonly members: Members;
+  readonly mapStore: PoolMapStore;
   /** Container types that a loaded interface gives meaning to. */
   readonly containerTypes: readonly string[];
 }

@@ -3,19 +3,27 @@
  * off. Logic over a meta store and targets that are injected; opening, threads and connections are the engine's.
  */
 import type { MetaStore } from "../contracts/meta-store.ts";
-import type { Clock, Random } from "../contracts/world.ts";
+import type { Clock, Random, Timers } from "../contracts/world.ts";
 import { DaosError } from "../base/errors.ts";
+import type { EngineAddress } from "../format/engine-operations.ts";
 import { checkArguments } from "../format/operation-arguments.ts";
 import { Opcode } from "../format/operations.ts";
-import type { PoolMap } from "../format/pool-map.ts";
 import type { SystemRecord } from "../format/meta-record.ts";
 import { CapabilityAuthority, type Hmac } from "./capability-authority.ts";
 import { Catalogue } from "./catalogue.ts";
 import { ContainerRemoval } from "./container-removal.ts";
 import { ContainerService } from "./container-service.ts";
 import type { ControlParts } from "./control-parts.ts";
+import { EngineAdmission } from "./engine-admission.ts";
+import { EngineResumption } from "./engine-resumption.ts";
+import { EngineSet, isAway } from "./engine-set.ts";
+import { FailureWatch, type FailureWatchParts } from "./failure-watch.ts";
 import { KeyedLock } from "./keyed-lock.ts";
+import { CONTROL_RANK, Members, type MembersParts, type OwnEngine } from "./members.ts";
+import type { MembershipSettings } from "./membership.ts";
 import { MetaRecords } from "./meta-records.ts";
+import { PoolMapStore } from "./pool-map-store.ts";
+import { type ExclusionRule, PoolMaps, tolerates } from "./pool-maps.ts";
 import { PoolQuotas } from "./pool-quotas.ts";
 import { PoolService } from "./pool-service.ts";
 import { Resumption, type ResumeReport } from "./resumption.ts";
@@ -27,12 +35,19 @@ export interface ControlPlaneOptions {
   readonly metaStore: MetaStore;
   /** From `openSystem`. */
   readonly system: SystemRecord;
-  readonly targets: TargetControl;
+  /** The targets of all engines; an EngineSet, unless a test has its own. */
+  readonly targets?: TargetControl;
+  /** The engine that this runs in. */
+  readonly own: OwnEngine;
+  readonly dial: MembersParts["dial"];
+  readonly membership: MembershipSettings;
+  /** Whether an exclusion loses nothing; `tolerates` unless given. */
+  readonly mayExclude?: ExclusionRule;
+  readonly event: FailureWatchParts["event"];
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly random: Random;
   readonly hmac: Hmac;
-  /** The pool map as it is now. */
-  readonly map: () => PoolMap;
   readonly facts: EngineFacts;
   /** Container types that may be created, such as `kv` and `object`. */
   readonly containerTypes: readonly string[];
@@ -46,39 +61,120 @@ export class ControlPlane {
   readonly containers: ContainerService;
   readonly snapshots: SnapshotService;
   readonly system: SystemService;
+  readonly maps: PoolMaps;
+  /** For the other engines. */
+  readonly engines: EngineAdmission;
+  readonly #members: Members;
+  readonly #own: OwnEngine;
+  readonly #watch: FailureWatch;
   readonly #resumption: Resumption;
 
   constructor(options: ControlPlaneOptions) {
-    const { targets, clock, random, map, containerTypes, hmac } = options;
-    const key = capabilityKeyOf(options.system);
-    const authority = new CapabilityAuthority({ key, hmac, wallMs: () => clock.wallMs() });
+    const { clock, timers, random, containerTypes, hmac, system, own, dial, membership: settings, event } = options;
+    const authority = new CapabilityAuthority({ key: capabilityKeyOf(system), hmac, wallMs: () => clock.wallMs() });
     const records = new MetaRecords(options.metaStore);
+    const locks = new KeyedLock();
+    const members = new Members({ records, clock, settings, dial, system });
+    const mapStore = new PoolMapStore(records, members);
+    const engineSet = new EngineSet(members, mapStore, clock);
+    const targets = options.targets ?? engineSet;
     const parts: ControlParts = {
       records,
-      locks: new KeyedLock(),
+      locks,
       targets,
       clock,
       random,
       authority,
-      map,
+      members,
+      mapStore,
       containerTypes,
     };
     const catalogue = new Catalogue(records);
     const quotas = new PoolQuotas(parts);
-    const removal = new ContainerRemoval(parts, quotas);
+    const mayExclude = options.mayExclude ?? tolerates;
+    const changed = (pool: string): Promise<void> => quotas.refresh(pool);
+    this.maps = new PoolMaps({
+      records,
+      locks,
+      members,
+      store: mapStore,
+      catalogue,
+      clock,
+      timers,
+      mayExclude,
+      changed,
+    });
+    const resumption = new EngineResumption({ records, locks, members, maps: this.maps, quotas });
+    const removal = new ContainerRemoval(parts, quotas, (rank) => resumption.removeContainers(rank));
+    this.engines = new EngineAdmission({ members, maps: this.maps, resumption, locks, system, event });
     this.pools = new PoolService(parts, catalogue, quotas, removal);
-    this.containers = new ContainerService(parts, catalogue, quotas, removal);
+    this.containers = new ContainerService(parts, catalogue, quotas, removal, this.maps);
     this.snapshots = new SnapshotService(parts, catalogue);
-    this.system = new SystemService({ name: options.system.name, facts: options.facts, targets, clock, map });
-    this.#resumption = new Resumption(parts, quotas, removal, this.pools, this.snapshots);
+    this.#members = members;
+    this.#own = own;
+    this.#watch = new FailureWatch({ timers, members, maps: this.maps, records, event });
+    this.system = new SystemService({
+      name: system.name,
+      facts: options.facts,
+      targets,
+      spaceByRank: () => engineSet.spaceByRank(),
+      clock,
+      members,
+      records,
+      reason: (rank) => this.#watch.reason(rank),
+    });
+    this.#resumption = new Resumption(parts, quotas, removal, this.pools, this.snapshots, this.maps);
   }
 
   /**
    * Once at start, before any request: opens every container on the targets, sets the quotas, and finishes or undoes
    * what a crash cut off. Failures of single pools and containers are reported and do not stop the rest.
    */
-  resume(): Promise<ResumeReport> {
+  async resume(): Promise<ResumeReport> {
+    await this.open();
     return this.#resumption.run();
+  }
+
+  /** Reads who belongs to the system. Before anything else; `resume` does it too. */
+  open(): Promise<void> {
+    return this.#members.start(this.#own);
+  }
+
+  /** The management listener is open there. */
+  listensAt(address: EngineAddress): Promise<void> {
+    return this.#members.moved(CONTROL_RANK, address);
+  }
+
+  /** Looks after the other engines from now on. */
+  watch(): void {
+    this.#watch.start();
+  }
+
+  /** Tells an engine, or all others, to stop; resolves when they have heard it or cannot be reached. */
+  async stopEngines(rank?: number): Promise<void> {
+    const others = this.#members.list().filter((member) => member.rank !== CONTROL_RANK);
+    for (const member of others) {
+      const link = this.#members.link(member.rank);
+      if ((rank !== undefined && member.rank !== rank) || link === undefined) continue;
+      try {
+        await link.call("stop", {});
+      } catch (error) {
+        if (!isAway(error)) throw error;
+        continue;
+      }
+      await this.#members.left(member);
+    }
+  }
+
+  /** Throws NOT_FOUND. */
+  checkRank(rank: number): void {
+    if (this.#members.get(rank) !== undefined) return;
+    throw new DaosError("NOT_FOUND", `Cannot find rank ${rank}: the system has none. See \`daos system query\`.`);
+  }
+
+  close(): void {
+    this.#watch.stop();
+    this.#members.close();
   }
 
   /**
@@ -102,6 +198,12 @@ export class ControlPlane {
         return this.pools.getProperties(checkArguments(opcode, args));
       case Opcode.poolSetProperties:
         return this.pools.setProperties(checkArguments(opcode, args));
+      case Opcode.poolQueryTargets:
+        return this.maps.queryTargets(checkArguments(opcode, args));
+      case Opcode.poolExclude:
+        return this.maps.exclude(checkArguments(opcode, args));
+      case Opcode.poolReintegrate:
+        return this.maps.reintegrate(checkArguments(opcode, args));
       default:
         return this.#containerCall(opcode, args);
     }

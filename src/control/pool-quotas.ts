@@ -5,6 +5,16 @@
 import { INLINE_VALUE_BYTES } from "../base/limits.ts";
 import { containerPrefix, poolKey } from "../format/meta-key.ts";
 import type { ControlParts } from "./control-parts.ts";
+import type { EngineLink } from "./members.ts";
+
+/** A pool's size, containers and threshold, as the targets are told. */
+interface Quota {
+  readonly sizeBytes: number;
+  readonly containers: readonly number[];
+  readonly threshold: number | "auto";
+}
+
+const GONE: Quota = { sizeBytes: 0, containers: [], threshold: INLINE_VALUE_BYTES };
 
 export class PoolQuotas {
   readonly #parts: ControlParts;
@@ -15,16 +25,33 @@ export class PoolQuotas {
 
   /** Sends the pool's size and containers, those on their way out excepted; for a pool that is gone, that it is gone. */
   refresh(pool: string): Promise<void> {
-    const { locks, records, targets } = this.#parts;
+    const { locks, targets } = this.#parts;
     return locks.run(`quota/${pool}`, async () => {
-      const stored = await records.get("pool", poolKey(pool));
-      if (stored === undefined || stored.record.state === "destroying") {
-        return targets.setQuota(pool, 0, [], INLINE_VALUE_BYTES);
-      }
-      const containers = await records.all("container", containerPrefix(pool));
-      const kept = containers.filter(({ record }) => record.state !== "destroying").map(({ record }) => record.number);
-      const threshold = stored.record.properties["data_threshold"] ?? INLINE_VALUE_BYTES;
-      return targets.setQuota(pool, stored.record.sizeBytes, kept, threshold === "auto" ? "auto" : Number(threshold));
+      const { sizeBytes, containers, threshold } = await this.#quota(pool);
+      await targets.setQuota(pool, sizeBytes, containers, threshold);
     });
+  }
+
+  /** As `refresh`, to one engine. */
+  refreshOn(pool: string, link: EngineLink): Promise<void> {
+    return this.#parts.locks.run(`quota/${pool}`, async () => {
+      const { sizeBytes, containers, threshold: thresholdBytes } = await this.#quota(pool);
+      const targetBytes = await this.#parts.mapStore.targetShare(pool, sizeBytes);
+      await link.call("setQuota", { pool, targetBytes, containers, thresholdBytes });
+    });
+  }
+
+  async #quota(pool: string): Promise<Quota> {
+    const { records } = this.#parts;
+    const stored = await records.get("pool", poolKey(pool));
+    if (stored === undefined || stored.record.state === "destroying") return GONE;
+    const all = await records.all("container", containerPrefix(pool));
+    const containers = all.filter(({ record }) => record.state !== "destroying").map(({ record }) => record.number);
+    const threshold = stored.record.properties["data_threshold"] ?? INLINE_VALUE_BYTES;
+    return {
+      sizeBytes: stored.record.sizeBytes,
+      containers,
+      threshold: threshold === "auto" ? "auto" : Number(threshold),
+    };
   }
 }

@@ -5,11 +5,11 @@
  */
 import { DaosError } from "../base/errors.ts";
 import { checkLabel } from "../base/label.ts";
-import { MAX_POOLS, MIN_POOL_BYTES } from "../base/limits.ts";
+import { MAX_POOL_TARGETS, MAX_POOLS, MIN_POOL_BYTES } from "../base/limits.ts";
 import { checkProperties, checkUserAttributeCount } from "../base/properties.ts";
 import { formatSize } from "../base/size.ts";
-import { containerPrefix, POOL_COUNTER_KEY, POOL_PREFIX, poolKey, poolLabelKey } from "../format/meta-key.ts";
-import type { PoolRecord } from "../format/meta-record.ts";
+import { containerPrefix, mapKey, POOL_COUNTER_KEY, POOL_PREFIX, poolKey, poolLabelKey } from "../format/meta-key.ts";
+import type { MapRecord, PoolRecord } from "../format/meta-record.ts";
 import type {
   PoolCreateArguments,
   PoolDescription,
@@ -75,8 +75,12 @@ export class PoolService {
       if ((await records.get("label", labelKey)) !== undefined) throw exists(record.label);
       const sized = await this.#resize("create", record);
       return {
-        compares: [...sized.compares, absent(labelKey), absent(poolKey(record.id))],
-        operations: [...sized.operations, putRecord("label", labelKey, { id: record.id })],
+        compares: [...sized.compares, absent(labelKey), absent(poolKey(record.id)), absent(mapKey(record.id))],
+        operations: [
+          ...sized.operations,
+          putRecord("label", labelKey, { id: record.id }),
+          putRecord("map", mapKey(record.id), this.#newMap(record)),
+        ],
         result: undefined,
       };
     });
@@ -155,6 +159,7 @@ export class PoolService {
         operations: [
           { remove: pool.key },
           { remove: poolLabelKey(pool.record.label) },
+          { remove: mapKey(id) },
           putRecord("counter", POOL_COUNTER_KEY, { value: (counter?.record.value ?? 0) + 1 }),
         ],
         result: undefined,
@@ -225,18 +230,28 @@ export class PoolService {
     };
   }
 
+  /** Throws TOO_LARGE when it would name more targets than a map may. */
+  #newMap({ label }: PoolRecord): MapRecord {
+    const map = this.#parts.mapStore.forNewPool();
+    if (map.targets.length <= MAX_POOL_TARGETS) return map;
+    const state = `the system has ${map.targets.length} targets, a pool may have ${MAX_POOL_TARGETS}`;
+    throw new DaosError("TOO_LARGE", `Cannot create pool "${label}": ${state}.`);
+  }
+
   async #describeStored({ record }: Stored<"pool">): Promise<PoolDescription> {
     const { records, targets } = this.#parts;
     const containers = await records.all("container", containerPrefix(record.id));
-    const usage = await targets.usage(containers.map((container) => container.record.number));
+    const numbers = containers.map((container) => container.record.number);
+    const usage = await targets.usage(numbers, record.id);
     return this.#describe(record, [...usage.values()], await targets.space());
   }
 
-  #describe(
+  async #describe(
     record: PoolRecord,
     usage: readonly { scmBytes: number; nvmeBytes: number }[],
     space: StoreSpace,
-  ): PoolDescription {
+  ): Promise<PoolDescription> {
+    const map = (await this.#parts.mapStore.find(record.id))?.record;
     const scmUsedBytes = usage.reduce((sum, used) => sum + used.scmBytes, 0);
     const nvmeUsedBytes = usage.reduce((sum, used) => sum + used.nvmeBytes, 0);
     return {
@@ -251,7 +266,7 @@ export class PoolService {
       log: tierSpace(space.logTotalBytes, space.logUsedBytes),
       nvme: tierSpace(space.nvmeTotalBytes, space.nvmeUsedBytes),
       containers: record.containers,
-      targets: this.#parts.map().targets.length,
+      targets: map?.targets.length ?? 0,
       createdAt: isoTime(record.createdAtMs),
       properties: describeProperties("pool", { label: record.label, size: record.sizeBytes }, record.properties),
     };

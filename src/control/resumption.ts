@@ -8,6 +8,7 @@ import { containerPrefix, POOL_PREFIX } from "../format/meta-key.ts";
 import type { ContainerRecord, PoolRecord } from "../format/meta-record.ts";
 import type { ContainerRemoval } from "./container-removal.ts";
 import type { ControlParts } from "./control-parts.ts";
+import type { PoolMaps } from "./pool-maps.ts";
 import type { PoolQuotas } from "./pool-quotas.ts";
 import type { PoolService } from "./pool-service.ts";
 import type { SnapshotService } from "./snapshot-service.ts";
@@ -28,6 +29,7 @@ export class Resumption {
   readonly #removal: ContainerRemoval;
   readonly #pools: PoolService;
   readonly #snapshots: SnapshotService;
+  readonly #maps: PoolMaps;
   readonly #finished: string[] = [];
   readonly #failures: { what: string; error: DaosError }[] = [];
 
@@ -37,7 +39,9 @@ export class Resumption {
     removal: ContainerRemoval,
     pools: PoolService,
     snapshots: SnapshotService,
+    maps: PoolMaps,
   ) {
+    this.#maps = maps;
     this.#parts = parts;
     this.#quotas = quotas;
     this.#removal = removal;
@@ -68,6 +72,7 @@ export class Resumption {
 
   /** Returns the number of containers opened. */
   async #openPool(pool: PoolRecord): Promise<number> {
+    await this.#attempt(`map of pool "${pool.label}"`, () => this.#maps.publish(pool.id));
     const containers = await this.#parts.records.all("container", containerPrefix(pool.id));
     let opened = 0;
     for (const { record } of containers) {

@@ -38,7 +38,7 @@ export class SnapshotService {
       const key = args.name === "" ? unnamedSnapshotKey(container.id, newUuid(this.#parts.random)) : undefined;
       const intent = await this.#begin(container, key ?? snapshotKey(container.id, args.name), args.name);
       try {
-        const epoch = await this.#parts.targets.createSnapshot(container.number);
+        const epoch = await this.#parts.targets.createSnapshot(container.number, container.pool);
         return describe(await this.#complete(container, intent, epoch));
       } catch (error) {
         await this.#settleQuietly(container);
@@ -79,12 +79,12 @@ export class SnapshotService {
     if (open.length === 0) return;
     if (open.some(({ record }) => record.state === "creating")) {
       const named = new Set(snapshots.map(({ record }) => record.epoch));
-      for (const epoch of await targets.listSnapshots(number)) {
-        if (!named.has(epoch)) await targets.destroySnapshot(number, epoch);
+      for (const epoch of await targets.listSnapshots(number, pool)) {
+        if (!named.has(epoch)) await targets.destroySnapshot(number, pool, epoch);
       }
     }
     for (const { record } of open) {
-      if (record.state === "destroying") await targets.destroySnapshot(number, epochFrom(record.epoch));
+      if (record.state === "destroying") await targets.destroySnapshot(number, pool, epochFrom(record.epoch));
     }
     for (const { key } of open) {
       await records.change("destroy a snapshot", async () => {

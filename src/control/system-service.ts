@@ -5,11 +5,14 @@ import { DaosError } from "../base/errors.ts";
 import type { Uuid } from "../base/uuid.ts";
 import type { MetaStore } from "../contracts/meta-store.ts";
 import type { Clock, Random } from "../contracts/world.ts";
-import { SYSTEM_KEY } from "../format/meta-key.ts";
+import { mapKey, POOL_PREFIX, SYSTEM_KEY } from "../format/meta-key.ts";
 import type { SystemRecord } from "../format/meta-record.ts";
-import type { SystemQueryReply } from "../format/operations.ts";
-import type { PoolMap } from "../format/pool-map.ts";
+import type { EngineDescription, SystemQueryReply } from "../format/operations.ts";
+import { type MapTarget, type PoolMap, servingTarget } from "../format/pool-map.ts";
+import type { StoreSpace } from "../store/cell.ts";
 import { CAPABILITY_KEY_BYTES } from "./capability-authority.ts";
+import { countFitting } from "./control-parts.ts";
+import type { Members } from "./members.ts";
 import { absent, MetaRecords, putRecord } from "./meta-records.ts";
 import type { TargetControl } from "./target-control.ts";
 
@@ -68,8 +71,12 @@ export interface SystemServiceParts {
   readonly name: string;
   readonly facts: EngineFacts;
   readonly targets: TargetControl;
+  readonly spaceByRank: () => Promise<ReadonlyMap<number, StoreSpace>>;
   readonly clock: Clock;
-  readonly map: () => PoolMap;
+  readonly members: Members;
+  readonly records: MetaRecords;
+  /** Why a suspect is not excluded. */
+  readonly reason: (rank: number) => string | undefined;
 }
 
 export class SystemService {
@@ -80,7 +87,7 @@ export class SystemService {
   }
 
   async query(): Promise<SystemQueryReply> {
-    const { name, facts, targets, clock, map } = this.#parts;
+    const { name, facts, targets, clock } = this.#parts;
     const space = await targets.space();
     return {
       system: name,
@@ -88,12 +95,64 @@ export class SystemService {
       uptimeMs: Math.floor((clock.monotonicNs() - facts.startedAtNs) / 1e6),
       storage: facts.storage,
       pid: facts.pid,
-      map: map(),
+      map: this.#map(),
       scmTotalBytes: space.scmTotalBytes,
       scmUsedBytes: space.scmUsedBytes,
       nvmeTotalBytes: space.nvmeTotalBytes,
       nvmeUsedBytes: space.nvmeUsedBytes,
+      engines: await this.#engines(),
+      pools: await this.#pools(),
     };
+  }
+
+  #map(): PoolMap {
+    const targets: MapTarget[] = [];
+    for (const { rank, domain, targets: addresses } of this.#parts.members.list()) {
+      for (const address of addresses) {
+        targets.push(servingTarget({ index: targets.length, ...address }, rank, domain));
+      }
+    }
+    return { version: 1, targets };
+  }
+
+  async #engines(): Promise<EngineDescription[]> {
+    const { members, reason, spaceByRank } = this.#parts;
+    const spaces = await spaceByRank();
+    const nowMs = members.nowMs();
+    return members.list().map((record): EngineDescription => {
+      const { rank, engine, domain, host, port, targets } = record;
+      const state = members.state(rank);
+      const space = spaces.get(rank);
+      const exclusionAtMs = state === "suspect" ? members.life.exclusionAtMs(rank) : undefined;
+      const why = state === "suspect" ? reason(rank) : undefined;
+      return {
+        rank,
+        id: engine,
+        state,
+        domain,
+        address: host === "" ? "" : host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`,
+        targets: targets.length,
+        ...(exclusionAtMs !== undefined && why === undefined && { exclusionInMs: Math.max(0, exclusionAtMs - nowMs) }),
+        ...(why !== undefined && { reason: why }),
+        scmTotalBytes: space?.scmTotalBytes ?? 0,
+        scmUsedBytes: space?.scmUsedBytes ?? 0,
+        nvmeTotalBytes: space?.nvmeTotalBytes ?? 0,
+        nvmeUsedBytes: space?.nvmeUsedBytes ?? 0,
+      };
+    });
+  }
+
+  async #pools(): Promise<NonNullable<SystemQueryReply["pools"]>> {
+    const { records } = this.#parts;
+    const pools = await records.all("pool", POOL_PREFIX);
+    const described = await Promise.all(
+      pools.map(async ({ record }) => {
+        const map = (await records.get("map", mapKey(record.id)))?.record;
+        const down = map?.targets.filter(({ state }) => state === "DOWN" || state === "DOWNOUT").length ?? 0;
+        return { label: record.label, mapVersion: map?.version ?? 1, down };
+      }),
+    );
+    return described.slice(0, countFitting(described));
   }
 }
 

@@ -3,6 +3,7 @@
  * request carries; it is valid on the connection that attached it only, and dies with it.
  */
 import { DaosError } from "../base/errors.ts";
+import type { TargetPool } from "./pool-map-table.ts";
 import type { PoolQuota } from "./quota.ts";
 
 /** Handles one connection may hold. */
@@ -10,6 +11,8 @@ export const MAX_ATTACHMENTS = 1024;
 
 export interface Attachment {
   readonly container: number;
+  /** Its pool, with the map that requests must have been placed by. */
+  readonly pool: TargetPool;
   readonly writable: boolean;
   readonly quota: PoolQuota;
   /** Wall clock after which the capability no longer counts, milliseconds since 1970. */

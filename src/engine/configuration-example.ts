@@ -25,6 +25,28 @@ listen: 127.0.0.1:10001
 # Environment: DAOS_TARGETS   flag: --targets
 # targets: 1
 
+# Engines on this host, each a process with a part of the storage folder (engine0, engine1, ...) and ports 100 further on.
+# When left out: as many as the storage folder holds, 1 when it is new.
+# Environment: DAOS_ENGINES   flag: --engines
+# engines: 1
+
+# An engine of the system that this engine joins, HOST:PORT. When left out it begins a system, or finds its own again.
+# Environment: DAOS_JOIN   flag: --join
+# join: 10.0.0.5:10001
+
+# What fails together with this engine: a path, such as /rack1/node2. Copies of data are kept in different domains.
+# Environment: DAOS_FAULT_DOMAIN   flag: --fault-domain
+fault_domain: /
+
+# Seconds for which an engine serves without an answer of the control plane. The first engine's counts.
+# Environment: DAOS_LEASE
+lease: 4
+
+# Seconds of silence after which an engine is excluded from pools that bear it, more than lease; or never. The first
+# engine's counts.
+# Environment: DAOS_EXCLUDE_AFTER
+exclude_after: 6
+
 # Storage class memory: the log, the index and small values.
 scm:
   # Plugin of kind scm; \`daos server plugins\` lists them. Fixed at format. auto takes the best that serves here: pmdk on

@@ -3,8 +3,9 @@
  * made and docs/admin.md is tested. Nothing else knows which keys there are.
  */
 import { z } from "zod";
+import { checkDomainPath } from "../base/domain-path.ts";
 import { labelPattern } from "../base/label.ts";
-import { MAX_ENGINE_TARGETS, MAX_LABEL_BYTES } from "../base/limits.ts";
+import { MAX_ENGINE_TARGETS, MAX_HOST_ENGINES, MAX_LABEL_BYTES } from "../base/limits.ts";
 import { parseSize } from "../base/size.ts";
 import { deviceListSchema } from "./device-configuration.ts";
 import { faultSettingsSchema } from "./device-faults.ts";
@@ -41,6 +42,17 @@ const asList = (text: string): unknown =>
     .filter((part) => part !== "");
 const asSwitch = (text: string): unknown => (text === "true" ? true : text === "false" ? false : text);
 const asNumber = (text: string): unknown => (/^\d+$/.test(text.trim()) ? Number(text) : text);
+
+const asSeconds = (text: string): unknown => (/^\d+(\.\d+)?$/.test(text.trim()) ? Number(text) : text.trim());
+
+function isDomainPath(text: string): boolean {
+  try {
+    checkDomainPath(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 const path = z
   .string()
@@ -136,6 +148,54 @@ export const CONFIGURATION_KEYS: readonly ConfigurationKey[] = [
     description: "Targets of this engine: each has a thread, a listener and a share of each tier. Fixed at format.",
     schema: z.int().min(1).max(MAX_ENGINE_TARGETS),
     fromText: asNumber,
+  },
+  {
+    path: "engines",
+    environment: "DAOS_ENGINES",
+    flag: "--engines",
+    expected: `a whole number from 1 to ${MAX_HOST_ENGINES}`,
+    defaultText: "as many as the storage folder holds, 1 when it is new",
+    description: "Engines on this host, each a process with a part of the storage folder and ports 100 further on.",
+    schema: z.int().min(1).max(MAX_HOST_ENGINES),
+    fromText: asNumber,
+  },
+  {
+    path: "join",
+    environment: "DAOS_JOIN",
+    flag: "--join",
+    expected: "HOST:PORT of an engine of the system",
+    defaultText: "none: this engine begins a system",
+    description: "System that this engine joins. Once it has joined, it finds the system again by itself.",
+    schema: listen,
+    fromText: asText,
+  },
+  {
+    path: "fault_domain",
+    environment: "DAOS_FAULT_DOMAIN",
+    flag: "--fault-domain",
+    expected: "a path such as /rack1/node2",
+    defaultText: "/",
+    description: "What fails together with this engine: copies of data are kept in different domains.",
+    schema: z.string().refine(isDomainPath),
+    fromText: asText,
+  },
+  {
+    path: "lease",
+    environment: "DAOS_LEASE",
+    expected: "seconds from 1 to 60",
+    defaultText: "4",
+    description: "Time for which an engine serves without an answer of the control plane. The first engine's counts.",
+    schema: z.number().min(1).max(60),
+    fromText: asSeconds,
+  },
+  {
+    path: "exclude_after",
+    environment: "DAOS_EXCLUDE_AFTER",
+    expected: "seconds, more than lease, or never",
+    defaultText: "6",
+    description: "Silence after which an engine is excluded from pools that bear it. The first engine's counts.",
+    schema: z.union([z.number().min(1).max(86_400), z.literal("never")]),
+    fromText: asSeconds,
   },
   ...tierKeys("scm", "scm", "4 GiB, or 20 % of what is free when that is less", "the log, the index and small values"),
   ...tierKeys("nvme", "block-device", "16 GiB, or 60 % of what is free when that is less", "bulk data"),

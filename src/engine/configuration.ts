@@ -6,8 +6,16 @@
  */
 import { DaosError } from "../base/errors.ts";
 import { MAX_CONFIGURATION_BYTES, MAX_ENGINE_TARGETS } from "../base/limits.ts";
-import { GIB, MIN_TARGET_NVME_BYTES, MIN_TARGET_SCM_BYTES } from "../base/limits.ts";
+import type { MembershipSettings } from "../control/membership.ts";
+import {
+  DEFAULT_EXCLUDE_AFTER_MS,
+  DEFAULT_LEASE_MS,
+  GIB,
+  MIN_TARGET_NVME_BYTES,
+  MIN_TARGET_SCM_BYTES,
+} from "../base/limits.ts";
 import { formatSize } from "../base/size.ts";
+import { ROOT_DOMAIN } from "../format/pool-map.ts";
 import { didYouMean } from "../base/suggestion.ts";
 import { readConfigurationFile } from "./configuration-file.ts";
 import { type DeviceConfiguration, MAX_DEVICES } from "./device-configuration.ts";
@@ -37,6 +45,13 @@ export interface Configuration {
   /** Absolute. */
   readonly storage: string;
   readonly targets: number;
+  /** Engines that one start runs on this host; 0: as many as the storage holds, one when it is new. */
+  readonly engines: number;
+  /** An engine of the system to join. */
+  readonly join: ListenAddress | undefined;
+  /** Path of the fault domain. */
+  readonly faultDomain: string;
+  readonly membership: MembershipSettings;
   readonly scm: TierConfiguration;
   readonly nvme: NvmeConfiguration;
   readonly metaStore: PluginConfiguration;
@@ -75,12 +90,14 @@ export type ConfigurationCheck =
   | { readonly configuration: Configuration; readonly problems?: undefined }
   | { readonly problems: readonly ConfigurationProblem[] };
 
-/** Variables of that prefix which are the client's. */
-const CLIENT_VARIABLES = ["DAOS_SYSTEM"];
+/** Variables of that prefix which are the client's, or the supervisor's for its engines. */
+const CLIENT_VARIABLES = ["DAOS_SYSTEM", "DAOS_SUPERVISOR"];
 const ENVIRONMENT_PREFIX = "DAOS_";
 
 /** Sizes of the whole engine where nobody gives one; formatting takes less where less is free. */
 export const DEFAULT_SCM_BYTES = 4 * GIB;
+/** Ports between the management listeners of the engines of one host: more than an engine has targets. */
+export const ENGINE_PORT_SPACING = 100;
 export const DEFAULT_NVME_BYTES = 16 * GIB;
 
 /** A value as given. */
@@ -213,6 +230,10 @@ function assemble(gathering: Gathering, { environment, cores, workingFolder }: C
     listen: parseListenAddress(gathering.get("listen", "127.0.0.1"))!,
     storage: absolute(gathering.get("storage", `${dataHome}/daos`), "storage"),
     targets,
+    engines: gathering.get("engines", 0),
+    join: gathering.values.has("join") ? parseListenAddress(gathering.get("join", "")) : undefined,
+    faultDomain: gathering.get("fault_domain", ROOT_DOMAIN),
+    membership: membershipOf(gathering),
     scm: {
       plugin: gathering.get("scm.plugin", AUTO_PLUGIN),
       sizeBytes: gathering.get("scm.size", DEFAULT_SCM_BYTES),
@@ -227,6 +248,14 @@ function assemble(gathering: Gathering, { environment, cores, workingFolder }: C
     allowInsecure: gathering.get("transport_config.allow_insecure", false),
     logLevel: gathering.get<LogLevel>("log_level", "info"),
     given: new Set(gathering.values.keys()),
+  };
+}
+
+function membershipOf(gathering: Gathering): MembershipSettings {
+  const excludeAfter = gathering.get<number | "never">("exclude_after", DEFAULT_EXCLUDE_AFTER_MS / 1000);
+  return {
+    leaseMs: Math.round(gathering.get("lease", DEFAULT_LEASE_MS / 1000) * 1000),
+    excludeAfterMs: excludeAfter === "never" ? undefined : Math.round(excludeAfter * 1000),
   };
 }
 
@@ -256,6 +285,7 @@ function checkMeaning(gathering: Gathering, configuration: Configuration): void 
   if (listen.port > 0 && listen.port + targets > 0xffff) {
     gathering.reject("listen", `no ports are left above ${listen.port} for ${targets} targets. Use a lower port`);
   }
+  checkMembership(gathering, configuration);
   for (const other of ["nvme.plugin", "nvme.config"]) {
     if (!gathering.values.has("nvme.devices") || !gathering.values.has(other)) continue;
     gathering.reject(other, "nvme.devices says it for each device. Leave one of them out");
@@ -272,6 +302,21 @@ function checkMeaning(gathering: Gathering, configuration: Configuration): void 
     if (sizeBytes >= targets * targetBytes) continue;
     const need = `${targets} target(s) need at least ${formatSize(targets * targetBytes)}`;
     gathering.reject(path, `${formatSize(sizeBytes)} is too small: ${need}. Use a larger size or fewer targets`);
+  }
+}
+
+/** The engines beside the first take ports ENGINE_PORT_SPACING further on. */
+function checkMembership(gathering: Gathering, { engines, listen, targets, join, membership }: Configuration): void {
+  const { leaseMs, excludeAfterMs } = membership;
+  if (listen.port > 0 && listen.port + Math.max(0, engines - 1) * ENGINE_PORT_SPACING + targets > 0xffff) {
+    gathering.reject("engines", `no ports are left above ${listen.port} for ${engines} engines. Use a lower port`);
+  }
+  if (engines > 1 && join !== undefined) {
+    gathering.reject("join", "only one engine joins at a time, and engines says more. Leave one of them out");
+  }
+  if (excludeAfterMs !== undefined && excludeAfterMs <= leaseMs) {
+    const state = `${excludeAfterMs / 1000} s are not more than the lease of ${leaseMs / 1000} s`;
+    gathering.reject("exclude_after", `${state}: an engine might still serve. Use a longer time, or never`);
   }
 }
 

@@ -63,6 +63,13 @@ export class DeviceTable {
     this.#replace({ ...this.#superblock, devices });
   }
 
+  /** Where the control plane is now, for the next start. */
+  setControl(control: string): void {
+    const { membership } = this.#superblock;
+    if (membership === undefined || membership.control === control) return;
+    this.#replace({ ...this.#superblock, membership: { ...membership, control } });
+  }
+
   #change(id: string, to: (device: StorageDevice) => StorageDevice): void {
     const devices = this.devices.map((device) => (device.id === id ? to(device) : device));
     this.#replace({ ...this.#superblock, devices });

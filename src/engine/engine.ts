@@ -1,30 +1,29 @@
 /**
- * One engine: opens the storage folder and the meta store, starts a thread for each target, resumes what a crash cut
- * off, and serves the management listener. Stops in the reverse order: no new requests, then the targets settle and
- * close, then the folder is released. A target's thread that dies takes the engine down: its data is safe in its log,
- * and a restart replays it.
+ * One engine: opens the storage folder, starts a thread for each target, and serves the management listener. The first
+ * engine of a system opens the meta store too and runs the control plane: it resumes what a crash cut off. Another one
+ * joins, and is told its pools. Stops in the reverse order: no new requests, then the targets settle and close, then the
+ * folder is released. A target's thread that dies takes the engine down: its data is safe in its log, and a restart
+ * replays it.
  */
 import { HybridLogicalClock } from "../base/epoch.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
-import { MIB } from "../base/limits.ts";
+import type { Uuid } from "../base/uuid.ts";
 import type { Hmac } from "../control/capability-authority.ts";
 import { newUuid } from "../control/control-parts.ts";
-import { ControlPlane } from "../control/control-plane.ts";
+import { CONTROL_RANK } from "../control/members.ts";
 import type { ResumeReport } from "../control/resumption.ts";
 import { capabilityKeyOf, openSystem } from "../control/system-service.ts";
-import type { Uuid } from "../base/uuid.ts";
 import type { MetaStore } from "../contracts/meta-store.ts";
 import type { Thread, World } from "../contracts/world.ts";
 import type { EngineMetricsReply } from "../format/operations.ts";
-import { type PoolMap, servingTarget } from "../format/pool-map.ts";
 import { RpcServer } from "../rpc/server.ts";
-import type { StorageSuperblock } from "../format/storage-superblock.ts";
-import { type Configuration, targetPort } from "./configuration.ts";
-import { ManagementService } from "./management-service.ts";
-import { devicePathOf } from "./device-configuration.ts";
-import type { TargetDeviceSettings } from "./device-opening.ts";
+import type { Configuration } from "./configuration.ts";
 import { DeviceService, type EngineEvent } from "./device-service.ts";
-import { DeviceTable } from "./device-table.ts";
+import { EngineDesk } from "./engine-desk.ts";
+import { EngineIdentity } from "./engine-identity.ts";
+import { ControlRole, type EngineRole, MemberRole, type RoleParts } from "./engine-role.ts";
+import { EngineService } from "./engine-service.ts";
+import { ManagementService } from "./management-service.ts";
 import { choosePlugins, type MemoryNamespace, type PluginChoice } from "./plugin-choice.ts";
 import type { PluginRegistry } from "./plugin-registry.ts";
 import {
@@ -34,21 +33,11 @@ import {
   openStorageFolder,
   type OpenStorage,
   type OpenStorageOptions,
-  saveSuperblock,
-  targetFolder,
 } from "./storage-folder.ts";
-import type { TargetCalls, TargetSettings } from "./target-calls.ts";
-import { Targets } from "./targets.ts";
-import { ThreadCaller } from "./thread-call.ts";
+import { type StartedTargets, TargetStarter } from "./target-starter.ts";
+import type { Targets } from "./targets.ts";
 
-/** The pool map's version: one engine's targets never change. */
-const MAP_VERSION = 1;
 const STOP_GRACE_MS = 2_000;
-/** Of the one engine that a system has. */
-const RANK = 0;
-/** The log takes a quarter of a target's SCM, at most this; the settled index has the rest. */
-export const MAX_LOG_BYTES = 128 * MIB;
-const LOG_UNIT_BYTES = 1 * MIB;
 
 export interface EngineParts {
   readonly world: World;
@@ -68,6 +57,12 @@ export interface EngineParts {
   readonly identifyDevice?: (path: string) => Promise<void>;
   /** See OpenStorageOptions.format; `force` also overwrites what the devices hold. */
   readonly format?: NonNullable<OpenStorageOptions["format"]>;
+  /** Port of the management listener, where it is not the configured one: the supervisor keeps one across restarts. */
+  readonly managementPort?: number;
+  /** Engines on this host that share the file system; 1 unless given. */
+  readonly sharers?: number;
+  /** Ends a start that waits for the system it joins. */
+  readonly canceled?: AbortSignal;
   readonly usage: () => { cpuUserUs: number; cpuSystemUs: number; residentBytes: number };
 }
 
@@ -75,6 +70,9 @@ export interface Engine {
   readonly host: string;
   readonly port: number;
   readonly storage: string;
+  readonly rank: number;
+  /** Name of its system. */
+  readonly system: string;
   /** The storage was formatted by this start. */
   readonly created: boolean;
   readonly resumed: ResumeReport;
@@ -86,7 +84,7 @@ export interface Engine {
   stop(): Promise<void>;
 }
 
-/** Rejects with CONFIGURATION, BUSY (another engine has the folder), VERSION, CORRUPT, NO_SPACE, UNAVAILABLE (address). */
+/** Rejects with CONFIGURATION, BUSY (another engine has the folder), VERSION, CORRUPT, NO_SPACE, UNAVAILABLE (address, system to join), PERMISSION, ALREADY_EXISTS (joining). */
 export async function startEngine(configuration: Configuration, parts: EngineParts): Promise<Engine> {
   const startup = new EngineStartup(configuration, parts);
   try {
@@ -101,11 +99,13 @@ class EngineStartup {
   #configuration: Configuration;
   readonly #parts: EngineParts;
   readonly #startedAtNs: number;
-  readonly #threads: Thread[] = [];
+  #starter: TargetStarter | undefined;
   #lock: { release(): void } | undefined;
   #metaStore: MetaStore | undefined;
   #server: RpcServer | undefined;
+  #role: EngineRole | undefined;
   #fail: (error: Error) => void = () => {};
+  #requestStop: () => void = () => {};
 
   constructor(configuration: Configuration, parts: EngineParts) {
     this.#configuration = configuration;
@@ -114,8 +114,8 @@ class EngineStartup {
   }
 
   async run(): Promise<Engine> {
-    const { world, registry, hmac, pid, software } = this.#parts;
-    const { clock, random, disk } = world;
+    const { world, registry } = this.#parts;
+    const { disk } = world;
     const choice = this.#choosePlugins();
     this.#configuration = choice.configuration;
     const { scm, nvme, metaStore: meta, storage: folder } = this.#configuration;
@@ -124,47 +124,37 @@ class EngineStartup {
     const metaProvider = await configured(registry.provider("meta-store", meta.plugin, meta.config));
     disk.makeFolder(folder);
     this.#lock = disk.lockFolder(folder);
-    const storage = openStorageFolder(disk, this.#configuration, {
-      newId: () => newUuid(random),
-      nowMs: clock.wallMs(),
-      ...(this.#parts.format !== undefined && { format: this.#parts.format }),
-    });
+    const epochs = new HybridLogicalClock(() => world.clock.wallMs());
+    const identity = new EngineIdentity(this.#configuration, { ...this.#parts, epochs });
+    const joined = await identity.joined();
+    const storage = openStorageFolder(disk, this.#configuration, this.#storageOptions(joined));
     const { superblock, format } = storage;
-    const metaStore = await metaProvider.open(world, { folder: metaFolder(folder) });
-    this.#metaStore = metaStore;
-    const system = await openSystem(metaStore, {
-      create: format,
-      id: superblock.id as Uuid,
-      name: superblock.system,
-      clock,
-      random,
-    });
+    const { membership } = superblock;
+    let capabilityKey = new Uint8Array(Buffer.from(membership?.key ?? "", "hex"));
+    let openMeta: { store: MetaStore; system: Awaited<ReturnType<typeof openSystem>> } | undefined;
+    if (membership === undefined) {
+      const store = await metaProvider.open(world, { folder: metaFolder(folder) });
+      this.#metaStore = store;
+      const { id, system: name } = superblock;
+      const { clock, random } = world;
+      const system = await openSystem(store, { create: format, id: id as Uuid, name, clock, random });
+      capabilityKey = capabilityKeyOf(system) as Uint8Array<ArrayBuffer>;
+      openMeta = { store, system };
+    }
     const failed = new Promise<never>((_resolve, reject) => {
       this.#fail = reject;
     });
     failed.catch(() => {});
-    const { targets, map, notices, table } = await this.#startTargets(storage, capabilityKeyOf(system), failed);
-    const facts = { software, storage: folder, pid, startedAtNs: this.#startedAtNs };
-    const interfaces = await Promise.all(
-      registry.available("interface").map((name) => registry.provider("interface", name)),
-    );
-    const containerTypes = [...interfaces.flatMap((provider) => provider.containerTypes), "object"];
-    const control = new ControlPlane({
-      metaStore,
-      system,
-      targets,
-      clock,
-      random,
-      hmac,
-      map: () => map,
-      facts,
-      containerTypes,
-    });
-    const resumed = await control.resume();
-    if (format) table.adopt(markReady(disk, folder, table.superblock));
-    const devices = this.#deviceService(table, targets);
-    notices.unshift(choice.notice);
-    return this.#serve({ control, targets, devices }, { created: format, resumed, notices }, failed);
+    const rank = membership?.rank ?? CONTROL_RANK;
+    const started = await this.#startTargets(storage, rank, capabilityKey, failed);
+    const parts = await this.#roleParts(storage, rank, capabilityKey, epochs, started);
+    const role =
+      openMeta === undefined
+        ? new MemberRole({ ...parts, control: identity.controlAddresses(membership!), table: started.table })
+        : new ControlRole({ ...parts, metaStore: openMeta.store, system: openMeta.system });
+    this.#role = role;
+    started.notices.unshift(choice.notice);
+    return this.#serve(role, parts, started, format, failed);
   }
 
   /** Looks only: what it reads of a storage that another engine is making is compared again under the lock. */
@@ -180,52 +170,91 @@ class EngineStartup {
     });
   }
 
+  #storageOptions(joined: OpenStorageOptions["joined"]): OpenStorageOptions {
+    const { world, format, sharers } = this.#parts;
+    return {
+      newId: () => newUuid(world.random),
+      nowMs: world.clock.wallMs(),
+      ...(format !== undefined && { format }),
+      ...(joined !== undefined && { joined }),
+      ...(sharers !== undefined && { sharers }),
+    };
+  }
+
   /** Undoes a start that failed half way; what cannot be undone is left to the next start, which replays. */
   async abandon(): Promise<void> {
+    this.#role?.close();
+    await this.#role?.leave();
     await this.#server?.close();
-    for (const thread of this.#threads) thread.terminate();
+    for (const thread of this.#starter?.threads ?? []) thread.terminate();
     await this.#metaStore?.close();
     this.#lock?.release();
   }
 
-  async #startTargets(
+  #startTargets(
     storage: OpenStorage,
+    rank: number,
     capabilityKey: Uint8Array,
     failed: Promise<never>,
-  ): Promise<{ targets: Targets; map: PoolMap; notices: string[]; table: DeviceTable }> {
-    const { world, spawnTarget } = this.#parts;
-    const { storage: folder } = this.#configuration;
-    const callers = Array.from({ length: storage.superblock.targets }, (_value, index) => {
-      const thread = spawnTarget(index);
-      this.#threads.push(thread);
-      return new ThreadCaller<TargetCalls>(thread, (error) => {
-        this.#fail(error ?? new DaosError("UNAVAILABLE", `Cannot go on: the thread of target ${index} has ended.`));
-      });
+  ): Promise<StartedTargets> {
+    const { world, spawnTarget, software, format } = this.#parts;
+    this.#starter = new TargetStarter({
+      world,
+      configuration: this.#configuration,
+      software,
+      spawnTarget,
+      force: format === "force",
+      rank,
+      capabilityKey,
+      fail: (error) => this.#fail(error),
+      failed,
     });
-    const starts = callers.map((caller, index) =>
-      caller.call("start", this.#targetSettings(storage, index, capabilityKey)),
-    );
-    const ready = await Promise.race([Promise.all(starts), failed]);
-    const addresses = ready.map(({ host, port }, index) => servingTarget({ index, host, port }));
-    const notices = ready.flatMap((target, index) => target.notices.map((notice) => `target ${index}: ${notice}`));
-    const speed = ready.map((target) => target.speed).find((measured) => measured !== undefined);
-    const { superblock } = storage;
-    const table = new DeviceTable(speed === undefined ? superblock : { ...superblock, speed }, (changed) =>
-      saveSuperblock(world.disk, folder, changed),
-    );
-    if (superblock.devices.some(({ successor }) => successor !== undefined)) table.completeSuccession();
-    const targets = new Targets(callers, world.clock, world.timers, table.superblock.speed);
-    return { targets, map: { version: MAP_VERSION, targets: addresses }, notices, table };
+    return this.#starter.run(storage);
   }
 
-  #deviceService(table: DeviceTable, targets: Targets): DeviceService {
+  async #roleParts(
+    { superblock }: OpenStorage,
+    rank: number,
+    key: Uint8Array,
+    epochs: HybridLogicalClock,
+    { targets, addresses }: StartedTargets,
+  ): Promise<RoleParts> {
+    const { world, hmac, software, event = () => {}, canceled, pid } = this.#parts;
+    const { network, timers, clock } = world;
+    const incarnation = Math.floor(clock.wallMs());
+    return {
+      world,
+      configuration: this.#configuration,
+      peers: { network, timers, clock, epochs, hmac, software },
+      event,
+      canceled,
+      rank,
+      key,
+      superblock,
+      targets,
+      addresses,
+      incarnation,
+      engine: new EngineService({ targets, incarnation, stop: () => this.#requestStop() }),
+      facts: { software, storage: this.#configuration.storage, pid, startedAtNs: this.#startedAtNs },
+      containerTypes: await this.#containerTypes(),
+    };
+  }
+
+  async #containerTypes(): Promise<string[]> {
+    const { registry } = this.#parts;
+    const names = registry.available("interface");
+    const interfaces = await Promise.all(names.map((name) => registry.provider("interface", name)));
+    return [...interfaces.flatMap((provider) => provider.containerTypes), "object"];
+  }
+
+  #deviceService({ table, targets }: StartedTargets, rank: number): DeviceService {
     const { event = () => {}, identifyDevice = noLamp, world } = this.#parts;
     const service = new DeviceService({
       table,
       targets,
       event,
       configured: this.#configuration.nvme.devices,
-      rank: RANK,
+      rank,
       newId: () => newUuid(world.random),
       identify: identifyDevice,
     });
@@ -233,78 +262,50 @@ class EngineStartup {
     return service;
   }
 
-  #deviceSettings({ superblock, format }: OpenStorage, target: number): TargetDeviceSettings {
-    const { devices, faults } = this.#configuration.nvme;
-    const index = superblock.devices.findIndex(({ targets }) => targets.includes(target));
-    const device = superblock.devices[index]!;
-    const isNew = device.successor !== undefined;
-    return {
-      owner: {
-        system: superblock.id as Uuid,
-        systemName: superblock.system,
-        engine: superblock.engine as Uuid,
-        rank: RANK,
-        device: (device.successor ?? device.id) as Uuid,
-        targets: device.targets,
-        target,
-      },
-      name: devicePathOf(devices[index]!) ?? `${device.plugin} of ${targetFolder(this.#configuration.storage, target)}`,
-      isLabelled: device.labelled || isNew,
-      isNew,
-      force: this.#parts.format === "force" && format,
-      fault: isNew ? "" : device.reason,
-      mayBeAbsent: superblock.devices.length > 1,
-      faults,
-    };
-  }
-
-  #targetSettings({ superblock, format }: OpenStorage, index: number, capabilityKey: Uint8Array): TargetSettings {
-    const { listen, scm, nvme, plugins, storage } = this.#configuration;
-    const device = nvme.devices[superblock.devices.findIndex(({ targets }) => targets.includes(index))]!;
-    const logBytes = logSize(superblock);
-    return {
-      index,
-      folder: targetFolder(storage, index),
-      create: format,
-      host: listen.host,
-      port: targetPort(this.#configuration, index),
-      scm: { plugin: scm.plugin, sizeBytes: logBytes, config: scm.config },
-      nvme: { plugin: device.plugin, sizeBytes: superblock.nvme.targetSizeBytes, config: device.config },
-      device: this.#deviceSettings({ superblock, format }, index),
-      indexBytes: superblock.scm.targetSizeBytes - logBytes,
-      plugins,
-      capabilityKey,
-      mapVersion: MAP_VERSION,
-      software: this.#parts.software,
-    };
-  }
-
-  #serve(
-    serving: { readonly control: ControlPlane; readonly targets: Targets; readonly devices: DeviceService },
-    started: Pick<Engine, "created" | "resumed" | "notices">,
+  /** The control plane answers before it listens; a member must be reachable to join. */
+  async #serve(
+    role: EngineRole,
+    parts: RoleParts,
+    started: StartedTargets,
+    created: boolean,
     failed: Promise<never>,
-  ): Engine {
-    const { world, registry, software } = this.#parts;
-    const { control, targets, devices } = serving;
-    const {
-      listen: { host, port },
-      storage,
-    } = this.#configuration;
-    const { network, timers } = world;
-    let requestStop = (): void => {};
+  ): Promise<Engine> {
+    const { world, software, registry, managementPort, hmac } = this.#parts;
+    const { listen, storage, allowInsecure } = this.#configuration;
+    const { targets, table, notices } = started;
     const stopRequested = new Promise<void>((resolve) => {
-      requestStop = resolve;
+      this.#requestStop = resolve;
     });
+    const { clock } = world;
+    const resumed = await role.prepare();
     const handler = new ManagementService({
-      control,
-      devices,
+      control: role,
+      desk: new EngineDesk({
+        engine: parts.engine,
+        key: parts.key,
+        hmac,
+        clock,
+        control: role.desk,
+        allowsStrangers: allowInsecure,
+      }),
+      devices: this.#deviceService(started, parts.rank),
       plugins: () => registry.list(),
       metrics: () => this.#metrics(targets),
-      stop: requestStop,
+      stop: () => this.#requestStop(),
     });
-    const clock = new HybridLogicalClock(() => world.clock.wallMs());
-    const server = new RpcServer({ network, timers, clock, host, port, software, role: "management", handler });
+    const server = new RpcServer({
+      network: world.network,
+      timers: world.timers,
+      clock: parts.peers.epochs,
+      host: listen.host,
+      port: managementPort ?? listen.port,
+      software,
+      role: "management",
+      handler,
+    });
     this.#server = server;
+    await Promise.race([role.begin({ host: server.host, port: server.port }), failed]);
+    if (created) table.adopt(markReady(world.disk, storage, table.superblock));
     const ended = Promise.race([stopRequested, failed]).then(
       () => this.#shutDown(targets, handler),
       async (error: unknown) => {
@@ -313,17 +314,21 @@ class EngineStartup {
       },
     );
     const stop = (): Promise<void> => {
-      requestStop();
+      this.#requestStop();
       return ended;
     };
-    return { host: server.host, port: server.port, storage, ...started, ended, stop };
+    const { host, port } = server;
+    const { rank, superblock } = parts;
+    return { host, port, storage, rank, system: superblock.system, created, resumed, notices, ended, stop };
   }
 
   /** The listener goes last: who finds nobody there may start another engine on the folder. */
   async #shutDown(targets: Targets, management: ManagementService): Promise<void> {
     await management.drain();
+    this.#role?.close();
     await targets.stop();
-    for (const thread of this.#threads) thread.terminate();
+    await this.#role?.leave();
+    for (const thread of this.#starter?.threads ?? []) thread.terminate();
     await this.#metaStore?.close();
     this.#lock?.release();
     await this.#server?.close(STOP_GRACE_MS);
@@ -354,9 +359,4 @@ async function configured<Result>(plugin: Promise<Result>): Promise<Result> {
     if (!hasCode(error, "NOT_FOUND")) throw error;
     throw new DaosError("CONFIGURATION", error.message, { cause: error });
   }
-}
-
-/** The log's part of a target's SCM: whole units. */
-function logSize({ scm }: StorageSuperblock): number {
-  return Math.floor(Math.min(MAX_LOG_BYTES, scm.targetSizeBytes / 4) / LOG_UNIT_BYTES) * LOG_UNIT_BYTES;
 }

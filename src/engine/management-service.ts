@@ -1,17 +1,30 @@
 /**
- * The management listener's requests: the control plane's operations, and those about the engine itself (plugins,
- * metrics, stop). Arguments and replies are CBOR maps.
+ * The management listener's requests: the control plane's operations, those about the engine itself (plugins, metrics,
+ * devices), and those among engines. Arguments and replies are CBOR maps.
+ *
+ * On an engine that does not run the control plane, what is the control plane's is forwarded to it as it came.
  */
 import { DaosError } from "../base/errors.ts";
-import type { ControlPlane } from "../control/control-plane.ts";
 import { checkArguments } from "../format/operation-arguments.ts";
 import { decodeCbor, encodeCbor } from "../format/cbor.ts";
 import { type EngineMetricsReply, Opcode, type PluginListReply } from "../format/operations.ts";
 import type { DeviceService } from "./device-service.ts";
-import type { RpcHandler, RpcReply, RpcRequest } from "../rpc/request.ts";
+import type { RpcHandler, RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
+import type { EngineDesk } from "./engine-desk.ts";
+
+/** Where the control plane's operations are answered. */
+export interface ControlAccess {
+  /** `args` are decoded, `bytes` as they came. The reply's arguments. */
+  answer(opcode: number, args: unknown, bytes: Uint8Array): Promise<Uint8Array>;
+  /** Whether this engine stops now, once the others that are to stop have been told. */
+  stop(args: unknown, bytes: Uint8Array): Promise<boolean>;
+}
+
+const NOTHING = new Uint8Array(0);
 
 export interface ManagementServiceParts {
-  readonly control: ControlPlane;
+  readonly control: ControlAccess;
+  readonly desk: EngineDesk;
   readonly plugins: () => PluginListReply["plugins"];
   readonly devices: DeviceService;
   readonly metrics: () => Promise<EngineMetricsReply>;
@@ -50,27 +63,45 @@ export class ManagementService implements RpcHandler {
         "Cannot serve the request: the engine is shutting down. Retry when it is back.",
       );
     }
-    const args: unknown = request.args.length === 0 ? {} : decodeCbor(request.args);
-    const { opcode } = request;
     this.#running += 1;
-    void this.#answer(opcode, args)
-      .then(
-        (answer) => reply.send(encodeCbor(answer)),
-        (error: unknown) => {
-          if (!(error instanceof DaosError)) throw error;
-          reply.fail(error);
-        },
-      )
-      .finally(() => {
-        this.#ended();
-        if (opcode === Opcode.serverStop) this.#parts.stop();
-      });
+    const desk = this.#parts.desk.serves(request.opcode);
+    void (desk ? this.#answerEngine(request, reply) : this.#answerClient(request, reply))
+      .catch((error: unknown) => {
+        if (!(error instanceof DaosError)) throw error;
+        reply.fail(error);
+      })
+      .finally(() => this.#ended());
   }
 
-  async #answer(opcode: number, args: unknown): Promise<object> {
+  connectionClosed(peer: RpcPeer): void {
+    this.#parts.desk.connectionClosed(peer);
+  }
+
+  async #answerEngine(request: RpcRequest, reply: RpcReply): Promise<void> {
+    reply.send(NOTHING, await this.#parts.desk.run(request));
+  }
+
+  async #answerClient(request: RpcRequest, reply: RpcReply): Promise<void> {
+    const { opcode } = request;
+    const bytes = Uint8Array.from(request.args);
+    const args: unknown = bytes.length === 0 ? {} : decodeCbor(bytes);
+    if (opcode !== Opcode.serverStop) {
+      reply.send(await this.#answer(opcode, args, bytes));
+      return;
+    }
+    const isOurs = await this.#parts.control.stop(args, bytes);
+    reply.send(encodeCbor({}));
+    if (isOurs) this.#parts.stop();
+  }
+
+  async #answer(opcode: number, args: unknown, bytes: Uint8Array): Promise<Uint8Array> {
+    const local = await this.#answerLocally(opcode, args);
+    return local === undefined ? this.#parts.control.answer(opcode, args, bytes) : encodeCbor(local);
+  }
+
+  /** What this engine tells about itself; undefined for what is the control plane's. */
+  async #answerLocally(opcode: number, args: unknown): Promise<object | undefined> {
     switch (opcode) {
-      case Opcode.serverStop:
-        return {};
       case Opcode.pluginList:
         return { plugins: this.#parts.plugins() } satisfies PluginListReply;
       case Opcode.engineMetrics:
@@ -88,7 +119,7 @@ export class ManagementService implements RpcHandler {
       case Opcode.deviceIdentify:
         return this.#parts.devices.identify(checkArguments(opcode, args).device);
       default:
-        return this.#parts.control.call(opcode, args);
+        return undefined;
     }
   }
 }

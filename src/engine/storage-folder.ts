@@ -18,6 +18,7 @@ import {
   decodeStorageSuperblock,
   encodeStorageSuperblock,
   MAX_STORAGE_SUPERBLOCK_BYTES,
+  type StorageMembership,
   type StorageSuperblock,
 } from "../format/storage-superblock.ts";
 import type { Configuration } from "./configuration.ts";
@@ -49,6 +50,15 @@ export interface OpenStorageOptions {
   readonly nowMs: number;
   /** `required`: the folder must not be formatted yet; `force`: what it holds of ours is given up. */
   readonly format?: "required" | "force";
+  /** The engine joins a system, whose id and name these are, under this id of its own. */
+  readonly joined?: {
+    readonly engine: string;
+    readonly id: string;
+    readonly name: string;
+    readonly membership: StorageMembership;
+  };
+  /** Engines that share the file system, when nobody gave sizes. */
+  readonly sharers?: number;
 }
 
 export interface OpenStorage {
@@ -92,6 +102,12 @@ export function markReady(disk: Disk, storage: string, superblock: StorageSuperb
   return ready;
 }
 
+/** The id of an engine whose format was cut off; it goes on under it. Throws CORRUPT, VERSION. */
+export function unfinishedEngine(disk: Disk, storage: string): StorageSuperblock | undefined {
+  const found = readSuperblock(disk, storage);
+  return found?.state === "formatting" && found.membership !== undefined ? found : undefined;
+}
+
 function readSuperblock(disk: Disk, storage: string): StorageSuperblock | undefined {
   const path = `${storage}/${SUPERBLOCK_FILE}`;
   if (!disk.exists(path)) return undefined;
@@ -131,23 +147,24 @@ export function saveSuperblock(disk: Disk, storage: string, superblock: StorageS
 function newSuperblock(
   disk: Disk,
   configuration: Configuration,
-  { newId, nowMs }: OpenStorageOptions,
+  { newId, nowMs, joined, sharers = 1 }: OpenStorageOptions,
   cutOff: StorageSuperblock | undefined,
 ): StorageSuperblock {
   const { name, targets, scm, nvme, metaStore } = configuration;
-  const scmSizeBytes = tierSizeBytes(disk, configuration, "scm");
-  const nvmeSizeBytes = tierSizeBytes(disk, configuration, "nvme");
-  const id = cutOff?.state === "formatting" ? cutOff.id : newId();
+  const scmSizeBytes = tierSizeBytes(disk, configuration, "scm", sharers);
+  const nvmeSizeBytes = tierSizeBytes(disk, configuration, "nvme", sharers);
+  const id = joined?.id ?? (cutOff?.state === "formatting" ? cutOff.id : newId());
   return {
+    ...(joined !== undefined && { membership: joined.membership }),
     id,
-    system: name,
+    system: joined?.name ?? name,
     state: "formatting",
     createdAtMs: nowMs,
     targets,
     scm: { plugin: scm.plugin, targetSizeBytes: share(scmSizeBytes, targets), ...chosenConfig(configuration) },
     nvme: { plugin: nvme.plugin, targetSizeBytes: share(nvmeSizeBytes, targets) },
     metaStore: { plugin: metaStore.plugin },
-    engine: newId(),
+    engine: joined?.engine ?? newId(),
     devices: nvme.devices.map(({ plugin }, index) => ({
       id: newId(),
       plugin,
@@ -176,7 +193,7 @@ function share(sizeBytes: number, targets: number): number {
 }
 
 /** As configured; when nobody said, no more than its part of what the file system can give. */
-function tierSizeBytes(disk: Disk, configuration: Configuration, tier: "scm" | "nvme"): number {
+function tierSizeBytes(disk: Disk, configuration: Configuration, tier: "scm" | "nvme", sharers: number): number {
   const { storage, targets, given } = configuration;
   const { plugin, sizeBytes } = configuration[tier];
   if (given.has(`${tier}.size`) || !FOLDER_PLUGINS.has(plugin)) return sizeBytes;
@@ -184,7 +201,7 @@ function tierSizeBytes(disk: Disk, configuration: Configuration, tier: "scm" | "
     tier === "scm" ? [DEFAULT_SCM_SHARE, MIN_TARGET_SCM_BYTES] : [DEFAULT_NVME_SHARE, MIN_TARGET_NVME_BYTES];
   const takenBytes = tier === "nvme" && given.has("scm.size") ? configuration.scm.sizeBytes : 0;
   const freeBytes = Math.max(0, disk.freeBytes(storage) - takenBytes);
-  const chosenBytes = Math.min(sizeBytes, Math.floor(freeBytes * part));
+  const chosenBytes = Math.min(sizeBytes, Math.floor((freeBytes * part) / sharers));
   if (chosenBytes >= targets * targetBytes) return chosenBytes;
   throw new DaosError(
     "NO_SPACE",

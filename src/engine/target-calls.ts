@@ -5,6 +5,7 @@
 import type { Epoch } from "../base/epoch.ts";
 import type { TargetDeviceSettings } from "./device-opening.ts";
 import type { DeviceReport } from "./device-report.ts";
+import type { TargetMap } from "./pool-map-table.ts";
 import type { TierSpeed } from "./storage-speed.ts";
 import type { CellUsage, StoreSpace } from "../store/cell.ts";
 
@@ -33,7 +34,6 @@ export interface TargetSettings {
   readonly plugins: readonly string[];
   /** Key that capabilities are signed with. */
   readonly capabilityKey: Uint8Array;
-  readonly mapVersion: number;
   /** Release name told to clients. */
   readonly software: string;
 }
@@ -77,7 +77,14 @@ export interface TargetCalls {
   stop(value: undefined): Promise<void>;
   space(value: undefined): StoreSpace;
   usage(containers: readonly number[]): readonly CellUsage[];
-  openContainer(container: number): void;
+  /** Of a pool whose map was set. */
+  openContainer(value: { container: number; pool: string }): void;
+  /** The pool's map; opens its containers. */
+  setMap(map: TargetMap): void;
+  /** Resolves with the next pool whose map this target wants: a request came with a newer one. */
+  mapWanted(value: undefined): Promise<string>;
+  /** May serve until then, on the target's monotonic clock, which is the answer; -1: no more from now on. */
+  setLease(untilNs: number): number;
   /** Handles that connections hold on the container. */
   countHandles(container: number): number;
   /** At `at`, or at an epoch of the target's choice; CONFLICT when the target has newer writes than `at`. */

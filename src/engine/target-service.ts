@@ -26,6 +26,8 @@ import type { VersionedObjects } from "../vos/versioned-objects.ts";
 import type { AttachmentTable } from "./attachment-table.ts";
 import type { Attachment } from "./attachments.ts";
 import { encodeEnumerated, type EnumerationService } from "./enumeration-service.ts";
+import type { Lease } from "./lease.ts";
+import { checkMapVersion, NewerMap } from "./pool-map-table.ts";
 import type { QuotaTable } from "./quota.ts";
 
 /** What a small write takes in the log beside its value and keys, at most: the records of two cells and a header. */
@@ -46,8 +48,10 @@ export interface TargetServiceParts {
   readonly enumeration: EnumerationService;
   /** Where large payloads were received; they go back when written. */
   readonly payloadBuffers: PayloadBuffers;
-  /** The pool map that requests must have been placed by. */
-  readonly mapVersion: number;
+  /** Refuses every request while the engine may not serve; always serving without it. */
+  readonly lease?: Lease;
+  /** Brings a newer map that a request was placed by. */
+  readonly learnMap: (newer: NewerMap) => Promise<void>;
   /** Absent where a group has one shard. */
   readonly beforeCommit?: BeforeCommit;
 }
@@ -60,7 +64,8 @@ export class TargetService implements RpcHandler {
   readonly #quotas: QuotaTable;
   readonly #enumeration: EnumerationService;
   readonly #payloadBuffers: PayloadBuffers;
-  readonly #mapVersion: number;
+  readonly #lease: Lease | undefined;
+  readonly #learnMap: (newer: NewerMap) => Promise<void>;
   readonly #beforeCommit: BeforeCommit | undefined;
   /** Reply records are copied by `send`, so one serves all. */
   readonly #record = Buffer.alloc(OBJECT_REPLY_BYTES);
@@ -73,23 +78,45 @@ export class TargetService implements RpcHandler {
     this.#quotas = parts.quotas;
     this.#enumeration = parts.enumeration;
     this.#payloadBuffers = parts.payloadBuffers;
-    this.#mapVersion = parts.mapVersion;
+    this.#lease = parts.lease;
+    this.#learnMap = parts.learnMap;
     this.#beforeCommit = parts.beforeCommit;
   }
 
   /** Runs one request; every path ends in exactly one `reply.send` or `reply.fail`. */
   handle(request: RpcRequest, reply: RpcReply): void {
     this.counters.requests += 1;
+    this.#serve(request, reply, false);
+  }
+
+  #serve(request: RpcRequest, reply: RpcReply, hasLearnt: boolean): void {
     try {
-      if (request.mapVersion !== this.#mapVersion && request.mapVersion !== 0)
-        throw staleMap(request, this.#mapVersion);
+      this.#lease?.check();
       const pending = this.#dispatch(request, reply);
       if (pending === undefined) this.#releasePayload(request);
-      else pending.catch((error: unknown) => this.#failed(error, reply)).finally(() => this.#releasePayload(request));
+      else {
+        pending.then(
+          () => this.#releasePayload(request),
+          (error: unknown) => this.#ended(error, request, reply, hasLearnt),
+        );
+      }
     } catch (error) {
+      this.#ended(error, request, reply, hasLearnt);
+    }
+  }
+
+  /** A request that was placed by a newer map is run again with that map, once. */
+  #ended(error: unknown, request: RpcRequest, reply: RpcReply, hasLearnt: boolean): void {
+    if (!(error instanceof NewerMap) || hasLearnt) {
       this.#releasePayload(request);
       this.#failed(error, reply);
+      return;
     }
+    request.retain();
+    this.#learnMap(error).then(
+      () => this.#serve(request, reply, true),
+      (failure: unknown) => this.#ended(failure, request, reply, true),
+    );
   }
 
   #releasePayload(request: RpcRequest): void {
@@ -132,7 +159,7 @@ export class TargetService implements RpcHandler {
   #valueFetch(request: RpcRequest, reply: RpcReply): Promise<void> | undefined {
     this.counters.fetches += 1;
     const object = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
-    const result = this.#objects.fetchValue(this.#attachments.get(request, object.handle).container, object);
+    const result = this.#objects.fetchValue(this.#attached(request, object.handle).container, object);
     if (!(result instanceof Promise)) return this.#answerView(result, result.value, 0, reply);
     return result.then((fetched) => this.#answerOwned(fetched, fetched.value, 0, reply));
   }
@@ -141,7 +168,7 @@ export class TargetService implements RpcHandler {
     this.counters.fetches += 1;
     const object = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
     reply.hold(object.recordCount * object.recordBytes);
-    const result = this.#objects.readArray(this.#attachments.get(request, object.handle).container, object);
+    const result = this.#objects.readArray(this.#attached(request, object.handle).container, object);
     if (!(result instanceof Promise)) return this.#answerView(result, result.bytes, result.recordBytes, reply);
     return result.then((read) => this.#answerOwned(read, read.bytes, read.recordBytes, reply));
   }
@@ -269,7 +296,7 @@ export class TargetService implements RpcHandler {
 
   async #enumerate(request: RpcRequest, reply: RpcReply): Promise<void> {
     request.retain();
-    const containerOf = (handle: number): number => this.#attachments.get(request, handle).container;
+    const containerOf = (handle: number): number => this.#attached(request, handle).container;
     const enumerated = await this.#enumeration.run(request, containerOf);
     this.#whenStable(enumerated, reply, () => reply.send(encodeEnumerated(enumerated)));
   }
@@ -292,8 +319,15 @@ export class TargetService implements RpcHandler {
     });
   }
 
-  #writable(request: RpcRequest, handle: number): Attachment {
+  /** The container of a handle, which the request was placed in by the present map. */
+  #attached(request: RpcRequest, handle: number): Attachment {
     const attachment = this.#attachments.get(request, handle);
+    checkMapVersion(request.mapVersion, attachment.pool);
+    return attachment;
+  }
+
+  #writable(request: RpcRequest, handle: number): Attachment {
+    const attachment = this.#attached(request, handle);
     if (attachment.writable) return attachment;
     throw new DaosError("PERMISSION", "Cannot write: the container was opened read-only. Open it for writing.");
   }
@@ -311,12 +345,4 @@ export class TargetService implements RpcHandler {
     encodeObjectReply(this.#record, 0, this.#reply);
     return this.#record;
   }
-}
-
-function staleMap(request: RpcRequest, mapVersion: number): DaosError {
-  return new DaosError(
-    "STALE",
-    `Cannot serve the request: it was placed by pool map ${request.mapVersion}, the target has ${mapVersion}. ` +
-      "Open the container again.",
-  );
 }

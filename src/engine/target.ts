@@ -23,6 +23,8 @@ import { openTargetDevice } from "./device-opening.ts";
 import { measureSpeed } from "./storage-speed.ts";
 import { EnumerationService } from "./enumeration-service.ts";
 import { IndexMemory, type MappedMemory } from "./index-memory.ts";
+import { Lease } from "./lease.ts";
+import { NewerMap, PoolMapTable, type TargetMap } from "./pool-map-table.ts";
 import type { PluginRegistry } from "./plugin-registry.ts";
 import { QuotaTable } from "./quota.ts";
 import type { DeviceReport } from "./device-report.ts";
@@ -50,6 +52,8 @@ interface OpenTarget {
   readonly objects: VersionedObjects;
   readonly attachments: AttachmentTable;
   readonly quotas: QuotaTable;
+  readonly maps: PoolMapTable;
+  readonly lease: Lease;
   readonly service: TargetService;
   readonly server: RpcServer;
   readonly indexMemory: IndexMemory | undefined;
@@ -98,10 +102,20 @@ export class Target implements TargetCalls {
       (container) => store.usage(container),
       () => world.clock.monotonicNs() / 1e6,
     );
-    const attachments = new AttachmentTable(this.#grant(settings, quotas), () => world.clock.wallMs());
+    const maps = new PoolMapTable(world.timers);
+    const lease = new Lease(world.clock);
+    const attachments = new AttachmentTable(this.#grant(settings, quotas, maps), () => world.clock.wallMs());
     const enumeration = new EnumerationService(objects);
-    const { mapVersion } = settings;
-    const service = new TargetService({ store, objects, attachments, quotas, enumeration, payloadBuffers, mapVersion });
+    const service = new TargetService({
+      store,
+      objects,
+      attachments,
+      quotas,
+      enumeration,
+      payloadBuffers,
+      lease,
+      learnMap: (newer) => maps.learn(newer),
+    });
     const { network, timers } = world;
     const { host, port, software } = settings;
     const server = new RpcServer({
@@ -116,7 +130,7 @@ export class Target implements TargetCalls {
       payloadBuffers,
     });
     const indexMemory = this.#boundIndexMemory(folder);
-    this.#open = { device, store, objects, attachments, quotas, service, server, indexMemory };
+    this.#open = { device, store, objects, attachments, quotas, maps, lease, service, server, indexMemory };
     const notices = [...(region.notices ?? []), ...opened.notices];
     return { host: server.host, port: server.port, notices, ...(speed !== undefined && { speed }) };
   }
@@ -139,7 +153,7 @@ export class Target implements TargetCalls {
     return mapped === undefined ? undefined : new IndexMemory(this.#parts.world.timers, mapped);
   }
 
-  #grant(settings: TargetSettings, quotas: QuotaTable): (capability: Uint8Array) => Attachment {
+  #grant(settings: TargetSettings, quotas: QuotaTable, maps: PoolMapTable): (capability: Uint8Array) => Attachment {
     const { world, hmac } = this.#parts;
     const authority = new CapabilityAuthority({
       key: settings.capabilityKey,
@@ -147,13 +161,18 @@ export class Target implements TargetCalls {
       wallMs: () => world.clock.wallMs(),
     });
     return (bytes) => {
-      const capability = authority.verify(bytes, settings.mapVersion);
+      const capability = authority.verify(bytes, ({ containerNumber, mapVersion }) => {
+        const place = maps.mapOf(containerNumber);
+        if (place === undefined) throw notServed();
+        if (mapVersion > place.map.version) throw new NewerMap(place, mapVersion);
+        return place.map.version;
+      });
       const quota = quotas.of(capability.containerNumber);
-      if (quota === undefined) {
-        throw new DaosError("STALE", "Cannot attach: the container is not served here. Open the container again.");
-      }
+      const pool = maps.mapOf(capability.containerNumber);
+      if (quota === undefined || pool === undefined) throw notServed();
       return {
         container: capability.containerNumber,
+        pool,
         writable: (capability.rights & Right.write) !== 0,
         quota,
         expiresAtMs: capability.expiresAtMs,
@@ -179,8 +198,26 @@ export class Target implements TargetCalls {
     return containers.map((container) => store.usage(container));
   }
 
-  openContainer(container: number): void {
-    this.#target.objects.openContainer(container);
+  openContainer({ container, pool }: { container: number; pool: string }): void {
+    const { maps, objects } = this.#target;
+    maps.add(container, pool);
+    objects.openContainer(container);
+  }
+
+  setMap(map: TargetMap): void {
+    const { maps, objects } = this.#target;
+    for (const container of map.containers) objects.openContainer(container);
+    maps.set(map);
+  }
+
+  mapWanted(): Promise<string> {
+    return this.#target.maps.nextWanted();
+  }
+
+  setLease(untilNs: number): number {
+    const { lease } = this.#target;
+    if (untilNs < 0) lease.end();
+    return lease.renew(Math.max(0, untilNs));
   }
 
   countHandles(container: number): number {
@@ -200,14 +237,16 @@ export class Target implements TargetCalls {
   }
 
   async destroyContainer(container: number): Promise<void> {
-    const { attachments, objects } = this.#target;
+    const { attachments, objects, maps } = this.#target;
     attachments.removeContainer(container);
+    maps.remove(container);
     await objects.destroyContainer(container);
   }
 
   setQuota(quota: Parameters<TargetCalls["setQuota"]>[0]): void {
-    const { quotas, objects } = this.#target;
+    const { quotas, objects, maps } = this.#target;
     quotas.set(quota);
+    if (quota.containers.length === 0 && quota.sizeBytes === 0) maps.forget(quota.pool);
     for (const container of quota.containers) objects.setThreshold(container, quota.thresholdBytes);
   }
 
@@ -229,6 +268,10 @@ export class Target implements TargetCalls {
     const { server, service } = this.#target;
     return { connections: server.connections, ...service.counters };
   }
+}
+
+function notServed(): DaosError {
+  return new DaosError("STALE", "Cannot attach: the container is not served here. Open the container again.");
 }
 
 function checkIndexFile(world: World, path: string): void {

@@ -1,12 +1,14 @@
 /**
- * The targets of this engine as the control plane sees them: each call goes to every target's thread, and the answers
+ * The targets of this engine as its EngineService sees them: each call goes to every target's thread, and the answers
  * are joined. A snapshot has one epoch on all targets: with several, an epoch a little ahead is offered to all, and
  * offered anew when one of them has already written beyond it.
  */
-import { EPOCH_ORIGIN_MS, type Epoch } from "../base/epoch.ts";
+import type { Epoch } from "../base/epoch.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
-import type { TargetControl, TierUsage } from "../control/target-control.ts";
+import type { TierUsage } from "../control/target-control.ts";
+import { agreeOnEpoch } from "../control/snapshot-epoch.ts";
 import type { Clock, Timers } from "../contracts/world.ts";
+import type { PoolAssignment } from "../format/engine-operations.ts";
 import type { StoreSpace } from "../store/cell.ts";
 import type { TargetCalls, TargetCounters } from "./target-calls.ts";
 import { automaticThreshold, type TierSpeed } from "./storage-speed.ts";
@@ -15,7 +17,6 @@ import type { ThreadCaller } from "./thread-call.ts";
 
 /** How far ahead of the clock a common snapshot epoch is chosen: the time a call to all targets takes. */
 const SNAPSHOT_LEAD_US = 2_000;
-const SNAPSHOT_ATTEMPTS = 16;
 /** A question that a target answers from memory: one that does not within this time is taken to hang, milliseconds. */
 export const TARGET_ANSWER_MS = 2_000;
 const NO_SPACE: StoreSpace = {
@@ -35,7 +36,7 @@ const NO_COUNTERS: TargetCounters = {
   punches: 0,
 };
 
-export class Targets implements TargetControl {
+export class Targets {
   readonly #callers: readonly ThreadCaller<TargetCalls>[];
   readonly #clock: Clock;
   readonly #timers: Timers | undefined;
@@ -128,8 +129,41 @@ export class Targets implements TargetControl {
     return sums;
   }
 
-  async openContainer(container: number): Promise<void> {
-    await this.#all((caller) => caller.call("openContainer", container));
+  get count(): number {
+    return this.#callers.length;
+  }
+
+  /** Each target's map says which one it is. Opens the pool's containers. */
+  async setPool({ pool, map, own, containers }: PoolAssignment): Promise<void> {
+    await Promise.all(
+      this.#callers.map((caller, index) => caller.call("setMap", { pool, map, own: own[index] ?? -1, containers })),
+    );
+  }
+
+  async openContainer(container: number, pool: string): Promise<void> {
+    await this.#all((caller) => caller.call("openContainer", { container, pool }));
+  }
+
+  /** Calls `wanted` with each pool whose map a target asks for, until the threads end. Returns at once. */
+  watchMaps(wanted: (pool: string) => void): void {
+    for (const caller of this.#callers) {
+      const next = (): void => {
+        caller.call("mapWanted", undefined).then(
+          (pool) => {
+            wanted(pool);
+            next();
+          },
+          // The thread has ended, and the engine with it.
+          () => {},
+        );
+      };
+      next();
+    }
+  }
+
+  /** Sets the lease of target `index`; answers with its clock. */
+  setLease(index: number, untilNs: number): Promise<number> {
+    return this.#callers[index]!.call("setLease", untilNs);
   }
 
   async countHandles(container: number): Promise<number> {
@@ -137,19 +171,21 @@ export class Targets implements TargetControl {
     return counts.reduce((total, count) => total + count, 0);
   }
 
-  async createSnapshot(container: number): Promise<Epoch> {
+  /** At `at`: on all targets or, when one refuses, on none; CONFLICT when one has written beyond it. */
+  async createSnapshotAt(container: number, at: Epoch): Promise<void> {
+    const outcomes = await Promise.allSettled(
+      this.#callers.map((caller) => caller.call("createSnapshot", { container, at })),
+    );
+    const failed = outcomes.find((outcome) => outcome.status === "rejected");
+    if (failed === undefined) return;
+    await this.destroySnapshot(container, at);
+    throw failed.reason;
+  }
+
+  /** At an epoch that all targets agree on. */
+  createSnapshot(container: number): Promise<Epoch> {
     if (this.#callers.length === 1) return this.#callers[0]!.call("createSnapshot", { container });
-    for (let attempt = 1; ; attempt += 1) {
-      const nowUs = Math.floor((this.#clock.wallMs() - EPOCH_ORIGIN_MS) * 1000);
-      const at = (nowUs + SNAPSHOT_LEAD_US * attempt) as Epoch;
-      const outcomes = await Promise.allSettled(
-        this.#callers.map((caller) => caller.call("createSnapshot", { container, at })),
-      );
-      const failed = outcomes.find((outcome) => outcome.status === "rejected");
-      if (failed === undefined) return at;
-      await this.destroySnapshot(container, at);
-      if (!hasCode(failed.reason, "CONFLICT") || attempt === SNAPSHOT_ATTEMPTS) throw failed.reason;
-    }
+    return agreeOnEpoch(this.#clock, SNAPSHOT_LEAD_US, (at) => this.createSnapshotAt(container, at));
   }
 
   async listSnapshots(container: number): Promise<readonly Epoch[]> {
@@ -169,15 +205,16 @@ export class Targets implements TargetControl {
     await this.#all((caller) => caller.call("destroyContainer", container));
   }
 
+  /** `targetBytes`: the share of each target. */
   async setQuota(
     pool: string,
-    sizeBytes: number,
+    targetBytes: number,
     containers: readonly number[],
     threshold: number | "auto",
   ): Promise<void> {
     const thresholdBytes = threshold === "auto" ? this.#automaticBytes : threshold;
-    const share = Math.floor(sizeBytes / this.#callers.length);
-    await this.#all((caller) => caller.call("setQuota", { pool, sizeBytes: share, containers, thresholdBytes }));
+    const quota = { pool, sizeBytes: targetBytes, containers, thresholdBytes };
+    await this.#all((caller) => caller.call("setQuota", quota));
   }
 
   /** Stops every target: what runs is finished and what is logged is settled. Rejects with the first failure. */

@@ -5,6 +5,10 @@
  *     system                                    the system record
  *     counter/container                         last container number given out, never reused
  *     counter/pool                              grows with every change of the pools' sizes
+ *     counter/rank                              last rank given out, never reused
+ *     member/<rank>                             member record: an engine of the system
+ *     map/<pool id>                             map record: the pool's map
+ *     removal/<rank>/<container number>         removal record: a destroyed container that the engine still holds
  *     pool/<pool id>                            pool record
  *     pool-label/<label>                        label record
  *     container/<pool id>/<container id>        container record
@@ -16,7 +20,27 @@ import type { Uuid } from "../base/uuid.ts";
 export const SYSTEM_KEY = "system";
 export const CONTAINER_COUNTER_KEY = "counter/container";
 export const POOL_COUNTER_KEY = "counter/pool";
+export const RANK_COUNTER_KEY = "counter/rank";
+export const MEMBER_PREFIX = "member/";
+export const MAP_PREFIX = "map/";
 export const POOL_PREFIX = "pool/";
+
+export function memberKey(rank: number): string {
+  return `${MEMBER_PREFIX}${rank}`;
+}
+
+export function mapKey(pool: string): string {
+  return `${MAP_PREFIX}${pool}`;
+}
+
+/** Prefix of what an engine must remove when it is back. */
+export function removalPrefix(rank: number): string {
+  return `removal/${rank}/`;
+}
+
+export function removalKey(rank: number, container: number): string {
+  return `${removalPrefix(rank)}${container}`;
+}
 
 export function poolKey(pool: string): string {
   return `${POOL_PREFIX}${pool}`;

@@ -9,6 +9,8 @@
 import { z } from "zod";
 import { crc32 } from "../base/checksum.ts";
 import { DaosError } from "../base/errors.ts";
+import { MAX_RANK } from "../base/limits.ts";
+import { TARGET_STATES } from "./pool-map.ts";
 
 export const META_RECORD_VERSION = 1;
 
@@ -18,6 +20,8 @@ const label = z.string().min(1);
 const bytes = z.int().nonnegative();
 const timeMs = z.number().nonnegative();
 const containerNumber = z.int().min(1).max(MAX_U32);
+const rank = z.int().min(0).max(MAX_RANK);
+const port = z.int().min(0).max(0xffff);
 const properties = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
 
 const SCHEMAS = {
@@ -57,6 +61,35 @@ const SCHEMAS = {
     epoch: z.int().nonnegative(),
     createdAtMs: timeMs,
   }),
+  /** An engine. `new`: it has a rank and has never joined. Addresses are those of its last start. */
+  member: z.strictObject({
+    rank,
+    engine: uuid,
+    state: z.enum(["new", "joined", "stopped", "excluded"]),
+    domain: z.string().min(1),
+    incarnation: z.int().nonnegative(),
+    host: z.string(),
+    port,
+    targets: z.array(z.strictObject({ host: z.string(), port })),
+    scmBytes: bytes,
+    nvmeBytes: bytes,
+  }),
+  /** A pool's map. `target` counts the targets of one engine, from 0; addresses are the member's. */
+  map: z.strictObject({
+    version: z.int().min(1).max(MAX_U32),
+    targets: z.array(
+      z.strictObject({
+        index: z.int().nonnegative(),
+        rank,
+        target: z.int().nonnegative(),
+        domain: z.string().min(1),
+        state: z.enum(TARGET_STATES),
+        since: z.int().min(1),
+      }),
+    ),
+  }),
+  /** The engine was away when a container of this pool was destroyed. */
+  removal: z.strictObject({ pool: uuid }),
   /** What a label stands for. */
   label: z.strictObject({ id: uuid }),
   /** A number that only grows. */
@@ -68,6 +101,8 @@ export type MetaRecord<Kind extends MetaRecordKind> = Readonly<z.infer<(typeof S
 export type SystemRecord = MetaRecord<"system">;
 export type PoolRecord = MetaRecord<"pool">;
 export type ContainerRecord = MetaRecord<"container">;
+export type MemberRecord = MetaRecord<"member">;
+export type MapRecord = MetaRecord<"map">;
 export type SnapshotRecord = MetaRecord<"snapshot">;
 
 /** The bytes of a record. */

@@ -7,7 +7,14 @@ import { z } from "zod";
 import { unreachable } from "../base/assert.ts";
 import { DaosError } from "../base/errors.ts";
 import type { Epoch } from "../base/epoch.ts";
-import { MAX_AKEY_BYTES, MAX_DKEY_BYTES, MAX_ENUMERATION_KEYS } from "../base/limits.ts";
+import {
+  MAX_AKEY_BYTES,
+  MAX_DKEY_BYTES,
+  MAX_ENGINES,
+  MAX_ENUMERATION_KEYS,
+  MAX_POOL_TARGETS,
+  MAX_RANK,
+} from "../base/limits.ts";
 import { OBJECT_ID_BYTES } from "../base/object-id.ts";
 import type * as operations from "./operations.ts";
 import { Opcode } from "./operations.ts";
@@ -44,6 +51,13 @@ const anchor = bytes(MAX_ANCHOR_BYTES);
 const oid = bytes(OBJECT_ID_BYTES, OBJECT_ID_BYTES);
 const page = { after: name.exactOptional(), limit: limit.exactOptional() };
 const container = { pool: name, container: name };
+const rank = z.int().min(0).max(MAX_RANK);
+const targets = {
+  pool: name,
+  ranks: z.array(rank).max(MAX_ENGINES).exactOptional(),
+  targets: z.array(z.int().nonnegative()).max(MAX_POOL_TARGETS).exactOptional(),
+  force: z.boolean().exactOptional(),
+};
 const keyList = {
   handle,
   oid,
@@ -57,6 +71,7 @@ const keyList = {
 
 /** The arguments of each operation that has any, by opcode. */
 export interface OperationArguments {
+  [Opcode.serverStop]: operations.ServerStopArguments;
   [Opcode.deviceSetFaulty]: operations.DeviceSetFaultyArguments;
   [Opcode.deviceReplace]: operations.DeviceReplaceArguments;
   [Opcode.deviceIdentify]: operations.DeviceReference;
@@ -66,6 +81,9 @@ export interface OperationArguments {
   [Opcode.poolDestroy]: operations.PoolDestroyArguments;
   [Opcode.poolGetProperties]: operations.PoolReference;
   [Opcode.poolSetProperties]: operations.PoolSetPropertiesArguments;
+  [Opcode.poolQueryTargets]: operations.PoolReference;
+  [Opcode.poolExclude]: operations.PoolTargetsArguments;
+  [Opcode.poolReintegrate]: operations.PoolTargetsArguments;
   [Opcode.containerCreate]: operations.ContainerCreateArguments;
   [Opcode.containerList]: operations.ContainerListArguments;
   [Opcode.containerQuery]: operations.ContainerReference;
@@ -89,6 +107,7 @@ export interface OperationArguments {
 }
 
 const SCHEMAS: { readonly [Op in keyof OperationArguments]: z.ZodType<OperationArguments[Op]> } = {
+  [Opcode.serverStop]: z.object({ rank: rank.exactOptional() }),
   [Opcode.deviceSetFaulty]: z.object({ device: name, force: z.boolean() }),
   [Opcode.deviceReplace]: z.object({ device: name, successor: name, force: z.boolean() }),
   [Opcode.deviceIdentify]: z.object({ device: name }),
@@ -98,6 +117,9 @@ const SCHEMAS: { readonly [Op in keyof OperationArguments]: z.ZodType<OperationA
   [Opcode.poolDestroy]: z.object({ pool: name, force: z.boolean() }),
   [Opcode.poolGetProperties]: z.object({ pool: name }),
   [Opcode.poolSetProperties]: z.object({ pool: name, properties }),
+  [Opcode.poolQueryTargets]: z.object({ pool: name }),
+  [Opcode.poolExclude]: z.object(targets),
+  [Opcode.poolReintegrate]: z.object(targets),
   [Opcode.containerCreate]: z.object({
     pool: name,
     label: name,

@@ -21,12 +21,22 @@ export const Opcode = {
   deviceSetFaulty: 21,
   deviceReplace: 22,
   deviceIdentify: 23,
+  /** Among engines (engine-operations.ts). */
+  engineHello: 24,
+  engineJoin: 25,
+  engineHeartbeat: 26,
+  engineLeave: 27,
+  engineMap: 28,
+  engineCall: 29,
   poolCreate: 32,
   poolList: 33,
   poolQuery: 34,
   poolDestroy: 35,
   poolGetProperties: 36,
   poolSetProperties: 37,
+  poolQueryTargets: 38,
+  poolExclude: 39,
+  poolReintegrate: 40,
   containerCreate: 48,
   containerList: 49,
   containerQuery: 50,
@@ -84,11 +94,40 @@ export interface SystemQueryReply {
   readonly uptimeMs: number;
   readonly storage: string;
   readonly pid: number;
+  /** All targets of all engines, where they were last. */
   readonly map: PoolMap;
   readonly scmTotalBytes: number;
   readonly scmUsedBytes: number;
   readonly nvmeTotalBytes: number;
   readonly nvmeUsedBytes: number;
+  /** Ascending by rank. An older engine does not tell. */
+  readonly engines?: readonly EngineDescription[];
+  readonly pools?: readonly { readonly label: string; readonly mapVersion: number; readonly down: number }[];
+}
+
+/** `suspect`: not heard of; `new`: it was given a rank and has not joined yet. */
+export type EngineState = "new" | "joined" | "suspect" | "stopped" | "excluded";
+export interface EngineDescription {
+  readonly rank: number;
+  readonly id: string;
+  readonly state: EngineState;
+  readonly domain: string;
+  /** Management listener, as the other engines reach it. */
+  readonly address: string;
+  readonly targets: number;
+  /** Of a suspect that will be excluded: the time until then. */
+  readonly exclusionInMs?: number;
+  /** Why a suspect is not excluded. */
+  readonly reason?: string;
+  readonly scmTotalBytes: number;
+  readonly scmUsedBytes: number;
+  readonly nvmeTotalBytes: number;
+  readonly nvmeUsedBytes: number;
+}
+
+export interface ServerStopArguments {
+  /** Only the engine of this rank; all of the system without it. */
+  readonly rank?: number;
 }
 
 export interface PluginListReply {
@@ -208,6 +247,17 @@ export interface PoolSetPropertiesArguments extends PoolReference {
 }
 export interface PropertiesReply {
   readonly properties: Properties;
+}
+/** Targets of a pool: all of these ranks, and those of these indices. */
+export interface PoolTargetsArguments extends PoolReference {
+  readonly ranks?: readonly number[];
+  readonly targets?: readonly number[];
+  /** Exclude: also what has no other copy. */
+  readonly force?: boolean;
+}
+export interface PoolTargetsReply {
+  readonly pool: string;
+  readonly map: PoolMap;
 }
 
 export type ContainerType = "kv" | "object" | "posix";

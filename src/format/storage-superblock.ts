@@ -6,12 +6,17 @@
  *
  * `state` is `formatting` until every part of the storage is made; only then it becomes `ready`. Sizes are per target,
  * in bytes. A newer version is refused (VERSION), all else that does not fit is CORRUPT.
+ *
+ * Version 3 is that of an engine which joined a system: it has `membership`. The first engine's stays version 2.
  */
 import { z } from "zod";
 import { crc32 } from "../base/checksum.ts";
 import { DaosError } from "../base/errors.ts";
+import { MAX_RANK } from "../base/limits.ts";
 
-export const STORAGE_SUPERBLOCK_VERSION = 2;
+export const STORAGE_SUPERBLOCK_VERSION = 3;
+/** Of the engine that began the system: it is no member of another one's. */
+const FIRST_ENGINE_VERSION = 2;
 /** Had one device without a label for all targets; read, and written anew as the present version when something changes. */
 const UNLABELLED_VERSION = 1;
 /** Longer files are no superblock, bytes. */
@@ -53,12 +58,24 @@ const schema = z.strictObject({
   speed: z.strictObject({ scmWriteUs: latencyUs, nvmeWriteUs: latencyUs }).exactOptional(),
 });
 
-export type StorageSuperblock = Readonly<z.infer<typeof schema>>;
+/** `control`: where the control plane was last, HOST:PORT. `key`: the system's capability key in hex. */
+const membership = z.strictObject({
+  rank: z.int().positive().max(MAX_RANK),
+  control: z.string().min(1),
+  key: z.string().regex(/^[0-9a-f]{64}$/),
+});
+const memberSchema = z.strictObject({ ...schema.shape, membership });
+
+export type StorageMembership = Readonly<z.infer<typeof membership>>;
+export type StorageSuperblock = Readonly<z.infer<typeof schema>> & { readonly membership?: StorageMembership };
 export type StorageDevice = Readonly<z.infer<typeof device>>;
 
 export function encodeStorageSuperblock(superblock: StorageSuperblock): Uint8Array {
-  const json = Buffer.from(`${JSON.stringify(schema.parse(superblock), undefined, 2)}\n`);
-  return Buffer.concat([Buffer.from(`daos-storage/${STORAGE_SUPERBLOCK_VERSION} ${hexOf(crc32(json))}\n`), json]);
+  const isMember = superblock.membership !== undefined;
+  const body = isMember ? memberSchema.parse(superblock) : schema.parse(superblock);
+  const json = Buffer.from(`${JSON.stringify(body, undefined, 2)}\n`);
+  const version = isMember ? STORAGE_SUPERBLOCK_VERSION : FIRST_ENGINE_VERSION;
+  return Buffer.concat([Buffer.from(`daos-storage/${version} ${hexOf(crc32(json))}\n`), json]);
 }
 
 /** `path` is for the message. Throws VERSION or CORRUPT. */
@@ -74,8 +91,7 @@ export function decodeStorageSuperblock(path: string, bytes: Uint8Array): Storag
         `${STORAGE_SUPERBLOCK_VERSION}. Start the newer program that wrote it.`,
     );
   }
-  if (version !== STORAGE_SUPERBLOCK_VERSION && version !== UNLABELLED_VERSION)
-    throw corrupt(path, `version ${version} never was`);
+  if (version < UNLABELLED_VERSION) throw corrupt(path, `version ${version} never was`);
   const json = text.subarray(header[0].length);
   if (hexOf(crc32(json)) !== header[2]) throw corrupt(path, "its checksum does not match");
   let body: unknown;
@@ -85,7 +101,7 @@ export function decodeStorageSuperblock(path: string, bytes: Uint8Array): Storag
     throw corrupt(path, "it is not JSON");
   }
   if (version === UNLABELLED_VERSION) return withDevice(checked(path, firstSchema.safeParse(body)));
-  return checked(path, schema.safeParse(body));
+  return checked<StorageSuperblock>(path, (version === FIRST_ENGINE_VERSION ? schema : memberSchema).safeParse(body));
 }
 
 function checked<Body>(path: string, parsed: z.ZodSafeParseResult<Body>): Body {

@@ -4,12 +4,14 @@ import { GIB } from "../../src/base/limits.ts";
 import { openSystem } from "../../src/control/system-service.ts";
 import { SYSTEM_KEY } from "../../src/format/meta-key.ts";
 import { Opcode } from "../../src/format/operations.ts";
-import { codeOf, emptyDurable, fakeClock, fakeRandom, failureOf, MAP, start, SYSTEM_ID } from "./harness.ts";
+import type { PoolMap } from "../../src/format/pool-map.ts";
+import { codeOf, emptyDurable, ENGINE_ID, fakeClock, fakeRandom, failureOf, MAP, start, SYSTEM_ID } from "./harness.ts";
 import { MemoryMetaStore } from "./memory-meta-store.ts";
 
 /** The members this file looks at, of all replies. */
 interface AnyReply {
   readonly label: string;
+  readonly map: PoolMap;
   readonly pools: unknown[];
   readonly containers: unknown[];
   readonly snapshots: unknown[];
@@ -36,6 +38,9 @@ test("every operation of the management listener by its opcode", async () => {
   await call(Opcode.snapshotCreate, { ...box, name: "s" });
   expect((await call(Opcode.snapshotList, box)).snapshots.length).toBe(1);
   expect<unknown>(await call(Opcode.snapshotDestroy, { ...box, name: "s" })).toEqual({});
+  expect((await call(Opcode.poolQueryTargets, { pool: "tank" })).map).toEqual(MAP);
+  expect((await call(Opcode.poolReintegrate, { pool: "tank", ranks: [0] })).map).toEqual(MAP);
+  expect(await codeOf(call(Opcode.poolExclude, { pool: "tank", ranks: [0] }))).toBe("INVALID_ARGUMENT");
   expect<unknown>(await call(Opcode.containerDestroy, { ...box, force: false })).toEqual({});
   expect<unknown>(await call(Opcode.poolDestroy, { pool: "tank", force: false })).toEqual({});
   expect<unknown>(await call(Opcode.systemQuery, undefined)).toEqual({
@@ -49,6 +54,21 @@ test("every operation of the management listener by its opcode", async () => {
     scmUsedBytes: 10,
     nvmeTotalBytes: 9 * GIB,
     nvmeUsedBytes: 20,
+    pools: [],
+    engines: [
+      {
+        rank: 0,
+        id: ENGINE_ID,
+        state: "joined",
+        domain: "/",
+        address: "127.0.0.1:10001",
+        targets: 1,
+        scmTotalBytes: 1,
+        scmUsedBytes: 0,
+        nvmeTotalBytes: 9,
+        nvmeUsedBytes: 0,
+      },
+    ],
   });
 });
 

@@ -92,17 +92,18 @@ export class FakeTargets implements TargetControl {
     return [...this.#opened(container).snapshots].sort((left, right) => left - right).map(epochFrom);
   }
 
-  destroySnapshot(container: number, epoch: Epoch): Promise<void> {
+  destroySnapshot(container: number, _pool: string, epoch: Epoch): Promise<void> {
     return this.#step("destroySnapshot", () => {
       this.#opened(container).snapshots.delete(epoch);
     });
   }
 
-  destroyContainer(container: number): Promise<void> {
+  destroyContainer(container: number): Promise<readonly number[]> {
     return this.#step("destroyContainer", () => {
       this.open.delete(container);
       this.handles.delete(container);
       if (this.state.containers.delete(container)) this.state.destroyed.add(container);
+      return [];
     });
   }
 

@@ -5,10 +5,12 @@ import { expect } from "bun:test";
 import { createHmac } from "node:crypto";
 import { DaosError, type ErrorCode } from "../../src/base/errors.ts";
 import { CapabilityAuthority, type Hmac } from "../../src/control/capability-authority.ts";
-import { ControlPlane } from "../../src/control/control-plane.ts";
+import { ControlPlane, type ControlPlaneOptions } from "../../src/control/control-plane.ts";
+import type { EngineLink } from "../../src/control/members.ts";
 import { capabilityKeyOf, openSystem } from "../../src/control/system-service.ts";
 import type { Uuid } from "../../src/base/uuid.ts";
-import type { Clock, Random } from "../../src/contracts/world.ts";
+import type { MetaStore } from "../../src/contracts/meta-store.ts";
+import type { Clock, Random, Timers } from "../../src/contracts/world.ts";
 import { decodeMetaRecord } from "../../src/format/meta-record.ts";
 import { type PoolMap, servingTarget } from "../../src/format/pool-map.ts";
 import type { CrashPoint } from "./crash-point.ts";
@@ -16,7 +18,9 @@ import { emptyTargetState, FakeTargets, type TargetState } from "./fake-targets.
 import { emptyMetaState, MemoryMetaStore, type MetaState } from "./memory-meta-store.ts";
 
 export const SYSTEM_ID = "11111111-2222-4333-8444-555555555555" as Uuid;
-export const MAP: PoolMap = { version: 3, targets: [servingTarget({ index: 0, host: "127.0.0.1", port: 10002 })] };
+export const ENGINE_ID = "aaaaaaaa-2222-4333-8444-555555555555";
+/** Of every new pool here. */
+export const MAP: PoolMap = { version: 1, targets: [servingTarget({ index: 0, host: "127.0.0.1", port: 10002 })] };
 export const hmac: Hmac = (key, bytes) => createHmac("sha256", key).update(bytes).digest();
 
 /** What survives a crash. */
@@ -60,8 +64,39 @@ export function fakeRandom(seed: number): Random {
   return { next, fill: (bytes) => bytes.forEach((_, index) => (bytes[index] = Math.floor(next() * 256))) };
 }
 
+/** An engine that does all it is told. */
+export const silentLink: EngineLink = {
+  call: async (name) => (name === "space" ? SPACE : {}) as never,
+  close: () => {},
+};
+const SPACE = {
+  scmTotalBytes: 1,
+  scmUsedBytes: 0,
+  logTotalBytes: 0,
+  logUsedBytes: 0,
+  nvmeTotalBytes: 9,
+  nvmeUsedBytes: 0,
+};
+
+/** Timers whose time has always come. */
+const soonTimers: Timers = {
+  after: (_delayMs, callback) => {
+    const timer = setTimeout(callback, 0);
+    return () => clearTimeout(timer);
+  },
+  soon: (callback) => void setImmediate(callback),
+};
+
+export type HarnessOptions = Partial<Pick<ControlPlaneOptions, "dial" | "membership" | "mayExclude" | "timers">> & {
+  readonly link?: EngineLink;
+};
+
 /** One process on the durable state. */
-export async function start(durable: Durable = emptyDurable(), crash?: CrashPoint): Promise<Harness> {
+export async function start(
+  durable: Durable = emptyDurable(),
+  crash?: CrashPoint,
+  options: HarnessOptions = {},
+): Promise<Harness> {
   durable.instances += 1;
   const clock = fakeClock();
   const random = fakeRandom(durable.instances);
@@ -69,17 +104,34 @@ export async function start(durable: Durable = emptyDurable(), crash?: CrashPoin
   const targets = new FakeTargets(durable.targets, crash);
   const fresh = new MemoryMetaStore(durable.meta);
   const system = await openSystem(fresh, { create: true, id: SYSTEM_ID, name: "daos", clock, random });
-  const plane = new ControlPlane({
-    metaStore: store,
-    system,
-    targets,
-    clock,
-    random,
-    hmac,
-    map: () => MAP,
-    facts: { software: "daos 0.1.0", storage: "/data", pid: 7, startedAtNs: clock.nowMs * 1e6 - 5e9 },
-    containerTypes: ["kv", "object"],
-  });
+  const planeOn = (metaStore: MetaStore) =>
+    new ControlPlane({
+      metaStore,
+      system,
+      targets,
+      own: {
+        engine: ENGINE_ID,
+        domain: "/",
+        address: { host: "127.0.0.1", port: 10001 },
+        targets: [{ host: "127.0.0.1", port: 10002 }],
+        scmBytes: 1,
+        nvmeBytes: 9,
+        link: options.link ?? silentLink,
+      },
+      dial: options.dial ?? (() => silentLink),
+      membership: options.membership ?? { leaseMs: 4000, excludeAfterMs: 6000 },
+      ...(options.mayExclude !== undefined && { mayExclude: options.mayExclude }),
+      event: () => {},
+      clock,
+      timers: options.timers ?? soonTimers,
+      random,
+      hmac,
+      facts: { software: "daos 0.1.0", storage: "/data", pid: 7, startedAtNs: clock.nowMs * 1e6 - 5e9 },
+      containerTypes: ["kv", "object"],
+    });
+  await planeOn(fresh).open();
+  const plane = planeOn(store);
+  await plane.open();
   const authority = new CapabilityAuthority({ key: capabilityKeyOf(system), hmac, wallMs: () => clock.nowMs });
   return { plane, store, targets, authority, clock };
 }

@@ -155,7 +155,12 @@ describe("pool destroy", () => {
     expect(targets.state.containers.size).toBe(0);
     expect(targets.quotas.size).toBe(0);
     expectConsistent(durable, targets);
-    expect([...durable.meta.entries.keys()].sort()).toEqual(["counter/container", "counter/pool", "system"]);
+    expect([...durable.meta.entries.keys()].sort()).toEqual([
+      "counter/container",
+      "counter/pool",
+      "member/0",
+      "system",
+    ]);
     expect(await codeOf(plane.pools.destroy({ pool: "tank", force: true }))).toBe("NOT_FOUND");
   });
 

@@ -11,6 +11,8 @@ import { expectCode } from "../store/expect-code.ts";
 
 const quota = { pool: "pool", sizeBytes: 1, containers: new Set([1]), usedBytes: 0, writtenBytes: 0, renewAtMs: 0 };
 
+const pool = { pool: "pool", map: { version: 1, targets: [] }, own: 0, containers: new Set([1]) };
+
 class Rig {
   nowMs = 1_000;
   /** A capability is the container's number; container 0 is refused. */
@@ -18,7 +20,7 @@ class Rig {
     (capability) => {
       const container = capability[0]!;
       if (container === 0) throw new DaosError("PERMISSION", "Cannot attach: forged.");
-      return { container, writable: true, quota, expiresAtMs: 2_000 };
+      return { container, pool, writable: true, quota, expiresAtMs: 2_000 };
     },
     () => this.nowMs,
   );

@@ -12,7 +12,8 @@ function attachment(container: number): Attachment {
     writtenBytes: 0,
     renewAtMs: 0,
   };
-  return { container, writable: true, quota, expiresAtMs: 1 };
+  const pool = { pool: "pool", map: { version: 1, targets: [] }, own: 0, containers: new Set([container]) };
+  return { container, pool, writable: true, quota, expiresAtMs: 1 };
 }
 
 test("handles count from 1, and a removed one is given out again", () => {

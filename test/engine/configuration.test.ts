@@ -46,6 +46,10 @@ describe("defaults", () => {
       listen: { host: "127.0.0.1", port: 10001 },
       storage: "/home/ann/.local/share/daos",
       targets: 3,
+      engines: 0,
+      join: undefined,
+      faultDomain: "/",
+      membership: { leaseMs: 4000, excludeAfterMs: 6000 },
       scm: { plugin: "auto", sizeBytes: 4 * GIB, config: {} },
       nvme: {
         plugin: "auto",
@@ -87,6 +91,11 @@ name: prod
 listen: 127.0.0.1:7000
 storage: ./data/../store
 targets: 2
+engines: 1
+fault_domain: /rack1
+join: 127.0.0.1:9
+lease: 5
+exclude_after: never
 scm: { plugin: pmdk, size: 1GiB, config: { namespace: 0.0 } }
 nvme: { plugin: uring, size: 107374182400, config: { device: /dev/nvme0n1 }, faulty: { max_io_errs: 5, timeout_ms: 1000 } }
 meta_store: { plugin: etcd, config: { endpoints: [a, b] } }
@@ -99,6 +108,10 @@ log_level: debug
       listen: { host: "127.0.0.1", port: 7000 },
       storage: "/etc/daos/store",
       targets: 2,
+      engines: 1,
+      join: { host: "127.0.0.1", port: 9 },
+      faultDomain: "/rack1",
+      membership: { leaseMs: 5000, excludeAfterMs: undefined },
       scm: { plugin: "pmdk", sizeBytes: GIB, config: { namespace: 0 } },
       nvme: {
         plugin: "uring",
@@ -205,6 +218,11 @@ describe("precedence", () => {
       DAOS_LISTEN: "0.0.0.0:5",
       DAOS_STORAGE: "/s",
       DAOS_TARGETS: "2",
+      DAOS_ENGINES: "1",
+      DAOS_JOIN: "h:1",
+      DAOS_FAULT_DOMAIN: "/rack1/node2",
+      DAOS_LEASE: "2.5",
+      DAOS_EXCLUDE_AFTER: "never",
       DAOS_SCM_PLUGIN: "a",
       DAOS_SCM_SIZE: "1GiB",
       DAOS_NVME_PLUGIN: "b",
@@ -278,7 +296,7 @@ describe("the example and the documents", () => {
   });
 
   test("the example is still right with every key in it uncommented", () => {
-    const text = exampleConfiguration().replaceAll(/^( *)# ((?:storage|targets|size): .*)$/gm, "$1$2");
+    const text = exampleConfiguration().replaceAll(/^( *)# ((?:storage|targets|size|engines|join): .*)$/gm, "$1$2");
     // nvme.devices stands in the place of nvme.plugin and nvme.config.
     expect(accepted(text).given.size).toBe(CONFIGURATION_KEYS.length - 1);
   });

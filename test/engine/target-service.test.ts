@@ -18,7 +18,11 @@ import type { RpcReply, RpcRequest } from "../../src/rpc/request.ts";
 const MAP_VERSION = 3;
 
 /** A service whose parts note what was done, in order. */
-function rig(beforeCommit?: TargetServiceParts["beforeCommit"]) {
+function rig(
+  beforeCommit?: TargetServiceParts["beforeCommit"],
+  learnMap: TargetServiceParts["learnMap"] = () => Promise.resolve(),
+) {
+  const pool = { pool: "tank", map: { version: MAP_VERSION, targets: [] }, own: 0, containers: new Set([1]) };
   const events: string[] = [];
   const written = { epoch: 7 as Epoch, sequence: 0, error: undefined };
   const parts = {
@@ -32,11 +36,11 @@ function rig(beforeCommit?: TargetServiceParts["beforeCommit"]) {
       updateValue: () => (events.push("update"), written),
       punchAkey: () => (events.push("punch"), written),
     },
-    attachments: { get: () => ({ container: 1, writable: true, quota: {} }) },
+    attachments: { get: () => ({ container: 1, writable: true, quota: {}, pool }) },
     quotas: { charge: () => {} },
     enumeration: {},
     payloadBuffers: { allocate: () => undefined, release: () => {} },
-    mapVersion: MAP_VERSION,
+    learnMap,
     ...(beforeCommit !== undefined && { beforeCommit }),
   } as unknown as TargetServiceParts;
   const reply = {
@@ -45,7 +49,7 @@ function rig(beforeCommit?: TargetServiceParts["beforeCommit"]) {
     finish: () => events.push("answered"),
     fail: (error: DaosError) => events.push(error.code),
   } as unknown as RpcReply;
-  return { service: new TargetService(parts), reply, events };
+  return { service: new TargetService(parts), reply, events, pool };
 }
 
 function request(opcode: number, mapVersion: number): RpcRequest {
@@ -102,4 +106,18 @@ test("an update whose beforeCommit rejects does not happen and is answered with 
   service.handle(request(Opcode.valueUpdate, MAP_VERSION), reply);
   await nextTurn();
   expect(events).toEqual(["UNAVAILABLE"]);
+});
+
+test("a request placed by a newer map waits for that map; UNAVAILABLE when it cannot be had", async () => {
+  const { service, reply, events, pool } = rig(undefined, async ({ version }) => {
+    events.push(`learn ${version}`);
+    pool.map.version = version;
+  });
+  service.handle(request(Opcode.valueUpdate, MAP_VERSION + 1), reply);
+  await nextTurn();
+  expect(events).toEqual([`learn ${MAP_VERSION + 1}`, "update", "answered"]);
+  const deaf = rig();
+  deaf.service.handle(request(Opcode.valueUpdate, MAP_VERSION + 1), deaf.reply);
+  await nextTurn();
+  expect(deaf.events).toEqual(["UNAVAILABLE"]);
 });

@@ -126,9 +126,9 @@ test("destroying a snapshot that only some targets have succeeds: a crash may ha
   expect(standIns[0]!.snapshots.size).toBe(0);
 });
 
-test("a quota is shared equally", async () => {
+test("each target is told its share of a quota", async () => {
   const { targets, standIns } = rig(3);
-  await targets.setQuota("tank", 100, [4], 1024);
+  await targets.setQuota("tank", 33, [4], 1024);
   const quota = { pool: "tank", sizeBytes: 33, containers: [4], thresholdBytes: 1024 };
   for (const { quotas } of standIns) expect(quotas).toEqual([quota]);
 });

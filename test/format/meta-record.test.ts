@@ -45,6 +45,35 @@ const GOLDEN: { readonly [Kind in MetaRecordKind]: readonly [object, string] } =
     `snapshot/1 SUM {"name":"monday","state":"destroying","epoch":158198245000000,"createdAtMs":1767323045000}`,
   ],
   label: [{ id: ID }, `label/1 SUM {"id":"${ID}"}`],
+  member: [
+    {
+      rank: 2,
+      engine: OTHER,
+      state: "joined",
+      domain: "/rack1/node2",
+      incarnation: 1767323045000,
+      host: "10.0.0.5",
+      port: 10001,
+      targets: [{ host: "10.0.0.5", port: 10002 }],
+      scmBytes: 67108864,
+      nvmeBytes: 268435456,
+    },
+    `member/1 SUM {"rank":2,"engine":"${OTHER}","state":"joined","domain":"/rack1/node2",` +
+      `"incarnation":1767323045000,"host":"10.0.0.5","port":10001,"targets":[{"host":"10.0.0.5","port":10002}],` +
+      `"scmBytes":67108864,"nvmeBytes":268435456}`,
+  ],
+  map: [
+    {
+      version: 3,
+      targets: [
+        { index: 0, rank: 0, target: 0, domain: "/", state: "UPIN", since: 1 },
+        { index: 1, rank: 2, target: 0, domain: "/rack1", state: "DOWN", since: 3 },
+      ],
+    },
+    `map/1 SUM {"version":3,"targets":[{"index":0,"rank":0,"target":0,"domain":"/","state":"UPIN","since":1},` +
+      `{"index":1,"rank":2,"target":0,"domain":"/rack1","state":"DOWN","since":3}]}`,
+  ],
+  removal: [{ pool: ID }, `removal/1 SUM {"pool":"${ID}"}`],
   counter: [{ value: 41 }, `counter/1 SUM {"value":41}`],
 };
 const CHECKSUMS: Record<MetaRecordKind, string> = {
@@ -53,6 +82,9 @@ const CHECKSUMS: Record<MetaRecordKind, string> = {
   container: "d15de689",
   snapshot: "bbd9a509",
   label: "03aff2c9",
+  member: "1e068cf5",
+  map: "d3a9ee38",
+  removal: "6641a212",
   counter: "ce8342f4",
 };
 const KINDS = Object.keys(GOLDEN) as MetaRecordKind[];

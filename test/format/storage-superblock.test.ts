@@ -80,8 +80,22 @@ test("golden bytes, both ways", () => {
   expect(decodeStorageSuperblock("/data", Buffer.from(GOLDEN))).toEqual(SUPERBLOCK);
 });
 
+/** Version 3, of an engine that joined a system. */
+const MEMBER: StorageSuperblock = {
+  ...SUPERBLOCK,
+  membership: { rank: 2, control: "10.0.0.5:10001", key: "ab".repeat(32) },
+};
+const GOLDEN_3 = `daos-storage/3 d465e734
+${JSON.stringify(MEMBER, undefined, 2)}
+`;
+
+test("golden bytes of a member, both ways", () => {
+  expect(Buffer.from(encodeStorageSuperblock(MEMBER)).toString()).toBe(GOLDEN_3);
+  expect(decodeStorageSuperblock("/data", Buffer.from(GOLDEN_3))).toEqual(MEMBER);
+});
+
 test("a newer version is VERSION and says what to do; damage is CORRUPT", () => {
-  const newer = Buffer.from(GOLDEN.replace("daos-storage/2", "daos-storage/3"));
+  const newer = Buffer.from(GOLDEN.replace("daos-storage/2", "daos-storage/4"));
   expect(codeOf(newer)).toBe("VERSION");
   expect(() => decodeStorageSuperblock("/data", newer)).toThrow("Start the newer program");
   const bytes = encodeStorageSuperblock(SUPERBLOCK);

@@ -1,0 +1,100 @@
+/**
+ * What engines ask of the control plane: to become a member, to join with their targets, to go on serving, to leave, and
+ * for a map. Bodies are checked and their signatures judged by whoever calls.
+ */
+import { DaosError } from "../base/errors.ts";
+import {
+  ENGINE_PROTOCOL_VERSION,
+  type EngineHeartbeatReply,
+  type EngineHelloArguments,
+  type EngineHelloReply,
+  type EngineJoinArguments,
+  type EngineMapArguments,
+  type EngineReference,
+  type PoolAssignment,
+} from "../format/engine-operations.ts";
+import type { SystemRecord } from "../format/meta-record.ts";
+import type { EngineResumption } from "./engine-resumption.ts";
+import type { KeyedLock } from "./keyed-lock.ts";
+import type { Members } from "./members.ts";
+import type { PoolMaps } from "./pool-maps.ts";
+
+/** Rounds of giving an engine what it missed, for what it misses during the round before. */
+const MAX_JOIN_ROUNDS = 8;
+
+export interface EngineAdmissionParts {
+  readonly members: Members;
+  readonly maps: PoolMaps;
+  readonly resumption: EngineResumption;
+  readonly locks: KeyedLock;
+  readonly system: SystemRecord;
+  readonly event: (level: "error" | "warn" | "info", message: string) => void;
+}
+
+export class EngineAdmission {
+  readonly #parts: EngineAdmissionParts;
+
+  constructor(parts: EngineAdmissionParts) {
+    this.#parts = parts;
+  }
+
+  /** See Members.hello. Rejects with VERSION when the engine speaks another version. */
+  async hello(args: EngineHelloArguments, isSigned: boolean, mayBegin: boolean): Promise<EngineHelloReply> {
+    if (args.version !== ENGINE_PROTOCOL_VERSION) {
+      const state = `it speaks version ${args.version} among engines, this system ${ENGINE_PROTOCOL_VERSION}`;
+      throw new DaosError("VERSION", `Cannot join engine ${args.engine}: ${state}. Run the same release everywhere.`);
+    }
+    const rank = await this.#parts.members.hello(args, isSigned, mayBegin);
+    const { id, name, createdAtMs, capabilityKey } = this.#parts.system;
+    return { rank, system: { id, name, createdAtMs, capabilityKey } };
+  }
+
+  /** Resolves when the engine knows its pools: heartbeats bring leases from then on. */
+  join(args: EngineJoinArguments): Promise<void> {
+    const { members, resumption, maps, locks, event } = this.#parts;
+    const { rank, incarnation } = args;
+    return locks.run(`join/${rank}`, async () => {
+      const before = members.get(rank);
+      const link = await members.join(args);
+      members.life.joining(rank, incarnation, members.nowMs());
+      for (let round = 1; ; round += 1) {
+        const misses = members.life.misses(rank);
+        await resumption.run(rank, link);
+        if (members.life.misses(rank) === misses || round === MAX_JOIN_ROUNDS) break;
+      }
+      members.life.joined(rank, incarnation, members.nowMs());
+      event("info", `rank ${rank} has joined from ${args.address.host}:${args.address.port}`);
+      if (!isDeepSame(before?.targets, args.targets)) {
+        for (const pool of await maps.poolsOf(rank)) await maps.publish(pool);
+      }
+    });
+  }
+
+  /** Throws STALE for an engine that has not joined. */
+  heartbeat({ rank, incarnation }: EngineReference): EngineHeartbeatReply {
+    const { members } = this.#parts;
+    const leaseMs = members.life.heartbeat(rank, incarnation, members.nowMs());
+    if (leaseMs !== undefined) return { leaseMs };
+    throw new DaosError("STALE", `Cannot renew the lease of rank ${rank}: it has not joined. Join again.`);
+  }
+
+  leave(reference: EngineReference): Promise<void> {
+    return this.#parts.members.left(reference);
+  }
+
+  /** The connection that an engine's heartbeats came on is gone. */
+  lost({ rank, incarnation }: Pick<EngineReference, "rank" | "incarnation">): void {
+    this.#parts.members.life.lost(rank, incarnation);
+  }
+
+  /** Rejects with NOT_FOUND when the engine has no part in the pool. */
+  async map({ rank, pool }: Pick<EngineMapArguments, "rank" | "pool">): Promise<PoolAssignment> {
+    const assignment = await this.#parts.maps.assignment(pool, rank);
+    if (assignment !== undefined) return assignment;
+    throw new DaosError("NOT_FOUND", `Cannot find the map of pool ${pool} for rank ${rank}: it has no part in it.`);
+  }
+}
+
+function isDeepSame(left: unknown, right: unknown): boolean {
+  return JSON.stringify(left) === JSON.stringify(right);
+}

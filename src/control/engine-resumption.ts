@@ -1,0 +1,99 @@
+/**
+ * Gives an engine that joins what it must know and what it missed while it was away: its pools with their maps and
+ * containers, quotas, and the removal of containers and snapshots that were destroyed meanwhile. May be cut off at any
+ * moment and run again.
+ */
+import { hasCode } from "../base/errors.ts";
+import { epochFrom } from "../base/epoch.ts";
+import { containerPrefix, POOL_PREFIX, removalKey, removalPrefix, snapshotPrefix } from "../format/meta-key.ts";
+import type { ContainerRecord } from "../format/meta-record.ts";
+import { isAway } from "./engine-set.ts";
+import type { KeyedLock } from "./keyed-lock.ts";
+import type { EngineLink, Members } from "./members.ts";
+import type { MetaRecords } from "./meta-records.ts";
+import type { PoolMaps } from "./pool-maps.ts";
+import type { PoolQuotas } from "./pool-quotas.ts";
+
+export interface EngineResumptionParts {
+  readonly records: MetaRecords;
+  readonly locks: KeyedLock;
+  readonly members: Members;
+  readonly maps: PoolMaps;
+  readonly quotas: PoolQuotas;
+}
+
+export class EngineResumption {
+  readonly #parts: EngineResumptionParts;
+
+  constructor(parts: EngineResumptionParts) {
+    this.#parts = parts;
+  }
+
+  /** Rejects with UNAVAILABLE when the engine cannot be reached, with its DaosError when it cannot do what it must. */
+  async run(rank: number, link: EngineLink): Promise<void> {
+    await this.#removeContainers(rank, link);
+    for (const { record } of await this.#parts.records.all("pool", POOL_PREFIX)) {
+      if (record.state !== "ready") continue;
+      const assignment = await this.#parts.maps.assignment(record.id, rank);
+      if (assignment === undefined) continue;
+      await this.#parts.maps.giveTo(link, rank, assignment);
+      await this.#reconcileSnapshots(record.id, link);
+      await this.#parts.quotas.refreshOn(record.id, link);
+    }
+  }
+
+  /** Containers that were destroyed while an engine was away, if it is here now. */
+  async removeContainers(rank: number): Promise<void> {
+    const link = this.#parts.members.link(rank);
+    if (link === undefined) return;
+    try {
+      await this.#removeContainers(rank, link);
+    } catch (error) {
+      if (!isAway(error)) throw error;
+    }
+  }
+
+  async #removeContainers(rank: number, link: EngineLink): Promise<void> {
+    const { records } = this.#parts;
+    const prefix = removalPrefix(rank);
+    for (const { key } of await records.all("removal", prefix)) {
+      const container = Number(key.slice(prefix.length));
+      await link.call("destroyContainer", { container });
+      await records.change("remove a container from an engine", async () => ({
+        compares: [],
+        operations: [{ remove: removalKey(rank, container) }],
+        result: undefined,
+      }));
+    }
+  }
+
+  /** Destroys what the records do not know: snapshots destroyed meanwhile, or taken and never told to anybody. */
+  async #reconcileSnapshots(pool: string, link: EngineLink): Promise<void> {
+    const { records, locks } = this.#parts;
+    const stored = await records.all("container", containerPrefix(pool));
+    const ready = stored.map(({ record }) => record).filter(({ state }) => state === "ready");
+    if (ready.length === 0) return;
+    const { snapshots } = await link.call("listSnapshots", { containers: ready.map(({ number }) => number) });
+    for (const [index, container] of ready.entries()) {
+      if ((snapshots[index] ?? []).length === 0) continue;
+      await locks.run(`container/${container.id}`, () => this.#reconcile(container, link));
+    }
+  }
+
+  async #reconcile({ id, number }: ContainerRecord, link: EngineLink): Promise<void> {
+    const known = new Set(
+      (await this.#parts.records.all("snapshot", snapshotPrefix(id)))
+        .filter(({ record }) => record.state !== "destroying")
+        .map(({ record }) => record.epoch),
+    );
+    const { snapshots } = await link.call("listSnapshots", { containers: [number] });
+    for (const epoch of snapshots[0] ?? []) {
+      if (known.has(epoch)) continue;
+      try {
+        await link.call("destroySnapshot", { container: number, epoch: epochFrom(epoch) });
+      } catch (error) {
+        if (!hasCode(error, "NOT_FOUND")) throw error;
+      }
+    }
+  }
+}

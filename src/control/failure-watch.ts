@@ -1,0 +1,107 @@
+/**
+ * Acts on engines that are silent for too long: excludes them from the pools that bear it. A pool that would lose data
+ * keeps them in its map, and they are looked at again later.
+ */
+import { DaosError } from "../base/errors.ts";
+import type { Timers } from "../contracts/world.ts";
+import { poolKey } from "../format/meta-key.ts";
+import type { Members } from "./members.ts";
+import type { MetaRecords } from "./meta-records.ts";
+import type { PoolMaps } from "./pool-maps.ts";
+
+const TICK_MS = 250;
+/** A pool that did not bear an exclusion is asked again after this time, milliseconds. */
+const RETRY_MS = 5_000;
+
+export interface FailureWatchParts {
+  readonly timers: Timers;
+  readonly members: Members;
+  readonly maps: PoolMaps;
+  readonly records: MetaRecords;
+  readonly event: (level: "error" | "warn" | "info", message: string) => void;
+}
+
+export class FailureWatch {
+  readonly #parts: FailureWatchParts;
+  readonly #suspects = new Set<number>();
+  readonly #reasons = new Map<number, string>();
+  readonly #retryAtMs = new Map<number, number>();
+  #cancel: (() => void) | undefined;
+  #isStopped = false;
+
+  constructor(parts: FailureWatchParts) {
+    this.#parts = parts;
+  }
+
+  start(): void {
+    if (this.#isStopped) return;
+    this.#cancel = this.#parts.timers.after(TICK_MS, () => {
+      void this.tick().then(
+        () => this.start(),
+        (error: unknown) => {
+          if (!(error instanceof DaosError)) throw error;
+          this.#parts.event("error", error.message);
+          this.start();
+        },
+      );
+    });
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#cancel?.();
+  }
+
+  /** Why a suspect stays in the maps. */
+  reason(rank: number): string | undefined {
+    return this.#reasons.get(rank);
+  }
+
+  /** One look at all engines. */
+  async tick(): Promise<void> {
+    const { members } = this.#parts;
+    this.#tellSuspects();
+    const nowMs = members.nowMs();
+    for (const rank of members.life.tick(nowMs)) {
+      if (nowMs < (this.#retryAtMs.get(rank) ?? 0)) continue;
+      await this.#exclude(rank);
+    }
+  }
+
+  #tellSuspects(): void {
+    const { members, event } = this.#parts;
+    for (const { rank } of members.list()) {
+      const isSuspect = members.state(rank) === "suspect";
+      if (isSuspect && !this.#suspects.has(rank)) event("warn", `rank ${rank} is suspect: it is not heard of`);
+      if (!isSuspect && this.#suspects.delete(rank)) {
+        this.#reasons.delete(rank);
+        this.#retryAtMs.delete(rank);
+        event("info", `rank ${rank} is ${members.state(rank)}`);
+      }
+      if (isSuspect) this.#suspects.add(rank);
+    }
+  }
+
+  async #exclude(rank: number): Promise<void> {
+    const { members, maps, records, event } = this.#parts;
+    const refusals: string[] = [];
+    for (const id of await maps.poolsOf(rank)) {
+      const pool = await records.get("pool", poolKey(id));
+      if (pool?.record.state !== "ready") continue;
+      const refusal = await maps.excludeSilent(pool.record, rank);
+      if (refusal !== undefined) refusals.push(refusal);
+    }
+    if (members.state(rank) !== "suspect") return;
+    if (refusals.length > 0) {
+      const isNew = !this.#reasons.has(rank);
+      this.#reasons.set(rank, refusals[0]!);
+      this.#retryAtMs.set(rank, members.nowMs() + RETRY_MS);
+      if (isNew) event("warn", `rank ${rank} stays in ${refusals.length} pool map(s): ${refusals[0]}`);
+      return;
+    }
+    members.life.left(rank);
+    members.away(rank);
+    await members.setState(rank, "excluded");
+    event("warn", `rank ${rank} is excluded from all pools: it was not heard of for too long`);
+  }
+}

@@ -1,0 +1,284 @@
+/**
+ * The engines of the system: their records, where they listen, and how to reach those that are here. A rank is given once
+ * and never again. What an engine may know and do is decided here; who lives is membership.ts's to say.
+ */
+import { DaosError } from "../base/errors.ts";
+import { MAX_ENGINES } from "../base/limits.ts";
+import type { Clock } from "../contracts/world.ts";
+import type {
+  EngineAddress,
+  EngineCallName,
+  EngineCalls,
+  EngineHelloArguments,
+  EngineJoinArguments,
+  EngineReference,
+} from "../format/engine-operations.ts";
+import { MEMBER_PREFIX, memberKey, RANK_COUNTER_KEY } from "../format/meta-key.ts";
+import type { MemberRecord } from "../format/meta-record.ts";
+import type { EngineState } from "../format/operations.ts";
+import { Membership, type MembershipSettings } from "./membership.ts";
+import { absent, type Change, type MetaRecords, putRecord, unchanged } from "./meta-records.ts";
+
+/** Of the engine that runs the control plane. */
+export const CONTROL_RANK = 0;
+
+/** One engine as the control plane commands it. Calls reject with UNAVAILABLE or TIMEOUT when it cannot be reached. */
+export interface EngineLink {
+  call<Name extends EngineCallName>(
+    name: Name,
+    value: Parameters<EngineCalls[Name]>[0],
+  ): Promise<ReturnType<EngineCalls[Name]>>;
+  close(): void;
+}
+
+/** The engine of the control plane itself. */
+export interface OwnEngine {
+  readonly engine: string;
+  readonly domain: string;
+  readonly address: EngineAddress;
+  readonly targets: readonly EngineAddress[];
+  readonly scmBytes: number;
+  readonly nvmeBytes: number;
+  readonly link: EngineLink;
+}
+
+export interface MembersParts {
+  readonly records: MetaRecords;
+  readonly clock: Clock;
+  readonly settings: MembershipSettings;
+  /** A link to the engine that listens there; connects when it is called. */
+  readonly dial: (address: EngineAddress) => EngineLink;
+  readonly system: { readonly id: string; readonly name: string };
+}
+
+export class Members {
+  readonly life: Membership;
+  readonly #parts: MembersParts;
+  readonly #byRank = new Map<number, MemberRecord>();
+  readonly #links = new Map<number, EngineLink>();
+
+  constructor(parts: MembersParts) {
+    this.#parts = parts;
+    this.life = new Membership(parts.settings);
+  }
+
+  nowMs(): number {
+    return this.#parts.clock.monotonicNs() / 1e6;
+  }
+
+  /** At start: reads the records and writes down where this engine listens now, unless that is known. */
+  async start(own: OwnEngine): Promise<void> {
+    const { records } = this.#parts;
+    for (const { record } of await records.all("member", MEMBER_PREFIX)) {
+      this.#byRank.set(record.rank, record);
+      if (record.rank !== CONTROL_RANK && record.state === "joined") this.life.remember(record.rank, this.nowMs());
+    }
+    const { link, address, targets, engine, domain, scmBytes, nvmeBytes } = own;
+    const { host, port } = address;
+    this.#links.set(CONTROL_RANK, link);
+    await this.#write(CONTROL_RANK, () => ({
+      rank: CONTROL_RANK,
+      engine,
+      state: "joined",
+      domain,
+      incarnation: 0,
+      host,
+      port,
+      targets: [...targets],
+      scmBytes,
+      nvmeBytes,
+    }));
+  }
+
+  /** Ascending by rank. */
+  list(): MemberRecord[] {
+    return [...this.#byRank.values()].toSorted((left, right) => left.rank - right.rank);
+  }
+
+  get(rank: number): MemberRecord | undefined {
+    return this.#byRank.get(rank);
+  }
+
+  /** The link to an engine that is here; undefined when it is away, a suspect included: it must join again then. */
+  link(rank: number): EngineLink | undefined {
+    const link = this.#links.get(rank);
+    if (link === undefined || !this.life.isSuspect(rank, this.nowMs())) return link;
+    this.missed(rank);
+    return undefined;
+  }
+
+  /** The engine was not told something: it gets no lease before it has joined again and knows it. */
+  missed(rank: number): void {
+    if (rank !== CONTROL_RANK) this.life.withhold(rank);
+  }
+
+  state(rank: number): EngineState {
+    const record = this.#byRank.get(rank);
+    if (record?.state === "joined" && this.life.isSuspect(rank, this.nowMs())) return "suspect";
+    return record?.state ?? "new";
+  }
+
+  /**
+   * The rank of an engine that wants to join. `isKnown`: its message was signed; `mayBegin`: one that was never part of the
+   * system may become part of it from where it asks. Throws CONFIGURATION, PERMISSION, TOO_LARGE.
+   */
+  async hello(args: EngineHelloArguments, isKnown: boolean, mayBegin: boolean): Promise<number> {
+    const { id, name } = this.#parts.system;
+    const { engine, system } = args;
+    if (system !== undefined && (system.id !== id || system.name !== name)) {
+      const state = `it belongs to system "${system.name}" (${system.id}), this is "${name}" (${id})`;
+      throw new DaosError(
+        "CONFIGURATION",
+        `Cannot join engine ${engine}: ${state}. Name its own system, or give it an empty storage folder.`,
+      );
+    }
+    const known = this.list().find((record) => record.engine === engine);
+    if (known !== undefined && (isKnown || (known.state === "new" && mayBegin))) return known.rank;
+    if (known !== undefined || !mayBegin) throw refused(engine, known !== undefined);
+    if (system !== undefined) {
+      const state = `system "${name}" does not know it`;
+      throw new DaosError("PERMISSION", `Cannot join engine ${engine}: ${state}. Give it an empty storage folder.`);
+    }
+    return this.#add(args);
+  }
+
+  /** Rejects with PERMISSION (another rank), ALREADY_EXISTS (it is running already). The engine is not served yet. */
+  async join(args: EngineJoinArguments): Promise<EngineLink> {
+    const { rank, engine, incarnation, domain, address, targets, scmBytes, nvmeBytes } = args;
+    if (this.#byRank.get(rank)?.engine !== engine || rank === CONTROL_RANK) throw refused(engine, true);
+    await this.#checkSingle(args);
+    const { host, port } = address;
+    await this.#write(rank, () => ({
+      rank,
+      engine,
+      state: "joined",
+      domain,
+      incarnation,
+      host,
+      port,
+      targets: [...targets],
+      scmBytes,
+      nvmeBytes,
+    }));
+    this.#links.get(rank)?.close();
+    const link = this.#parts.dial(address);
+    this.#links.set(rank, link);
+    return link;
+  }
+
+  /** The engine said farewell, or was told to stop. */
+  async left({ rank, incarnation }: Pick<EngineReference, "rank" | "incarnation">): Promise<void> {
+    if (this.#byRank.get(rank)?.incarnation !== incarnation || rank === CONTROL_RANK) return;
+    this.life.left(rank);
+    this.away(rank);
+    await this.setState(rank, "stopped");
+  }
+
+  /** It is not asked any more until it joins again. */
+  away(rank: number): void {
+    if (rank === CONTROL_RANK) return;
+    this.#links.get(rank)?.close();
+    this.#links.delete(rank);
+  }
+
+  async setState(rank: number, state: MemberRecord["state"]): Promise<void> {
+    await this.#write(rank, (stored) => (stored === undefined ? undefined : { ...stored, state }));
+  }
+
+  /** Its management listener is there now. */
+  async moved(rank: number, { host, port }: EngineAddress): Promise<void> {
+    await this.#write(rank, (stored) => (stored === undefined ? undefined : { ...stored, host, port }));
+  }
+
+  close(): void {
+    for (const link of this.#links.values()) link.close();
+  }
+
+  #add({ engine, domain, targets }: EngineHelloArguments): Promise<number> {
+    const { records } = this.#parts;
+    return records.change(`join engine ${engine}`, async () => {
+      if (this.#byRank.size >= MAX_ENGINES) {
+        const state = `the system has ${MAX_ENGINES} engines, the most there may be`;
+        throw new DaosError("TOO_LARGE", `Cannot join engine ${engine}: ${state}.`);
+      }
+      const twin = this.list().find((record) => record.engine === engine);
+      if (twin !== undefined) return { compares: [], operations: [], result: twin.rank };
+      const counter = await records.get("counter", RANK_COUNTER_KEY);
+      const rank = (counter?.record.value ?? CONTROL_RANK) + 1;
+      const unknown = Array.from({ length: targets }, () => ({ host: "", port: 0 }));
+      const record: MemberRecord = {
+        rank,
+        engine,
+        state: "new",
+        domain,
+        incarnation: 0,
+        host: "",
+        port: 0,
+        targets: unknown,
+        scmBytes: 0,
+        nvmeBytes: 0,
+      };
+      this.#byRank.set(rank, record);
+      return {
+        compares: [absent(memberKey(rank)), { key: RANK_COUNTER_KEY, revision: counter?.revision ?? 0 }],
+        operations: [
+          putRecord("member", memberKey(rank), record),
+          putRecord("counter", RANK_COUNTER_KEY, { value: rank }),
+        ],
+        result: rank,
+      };
+    });
+  }
+
+  /** A copy of a storage folder must not serve beside the original. */
+  async #checkSingle({ rank, engine, incarnation, address }: EngineJoinArguments): Promise<void> {
+    const present = this.life.incarnation(rank);
+    const link = this.#links.get(rank);
+    if (link === undefined || present === undefined || present === incarnation) return;
+    const record = this.#byRank.get(rank)!;
+    const isSamePlace = record.host === address.host && record.port === address.port;
+    if (isSamePlace || (await incarnationAt(link)) !== present) return;
+    const state = `engine ${engine} is running already, as rank ${rank} at ${record.host}:${record.port}`;
+    throw new DaosError(
+      "ALREADY_EXISTS",
+      `Cannot join: ${state}. This storage folder is a copy: give each engine its own.`,
+    );
+  }
+
+  #write(rank: number, next: (stored: MemberRecord | undefined) => MemberRecord | undefined): Promise<void> {
+    const { records } = this.#parts;
+    return records.change(`write down engine ${rank}`, async (): Promise<Change<void>> => {
+      const stored = await records.get("member", memberKey(rank));
+      const record = next(stored?.record);
+      if (record === undefined) return { compares: [], operations: [], result: undefined };
+      this.#byRank.set(rank, record);
+      if (stored !== undefined && JSON.stringify(stored.record) === JSON.stringify(record)) {
+        return { compares: [], operations: [], result: undefined };
+      }
+      return {
+        compares: [stored === undefined ? absent(memberKey(rank)) : unchanged(stored)],
+        operations: [putRecord("member", memberKey(rank), record)],
+        result: undefined,
+      };
+    });
+  }
+}
+
+async function incarnationAt(link: EngineLink): Promise<number | undefined> {
+  try {
+    return (await link.call("ping", {})).incarnation;
+  } catch (error) {
+    if (!(error instanceof DaosError)) throw error;
+    return undefined;
+  }
+}
+
+function refused(engine: string, isMember: boolean): DaosError {
+  const state = isMember
+    ? "it is a member, and the message is not signed with the system's key"
+    : "engines may join from this machine only";
+  const advice = isMember
+    ? "Start it on its own storage folder."
+    : "Set transport_config.allow_insecure on the first engine to let others in.";
+  return new DaosError("PERMISSION", `Cannot join engine ${engine}: ${state}. ${advice}`);
+}

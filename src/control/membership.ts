@@ -1,0 +1,147 @@
+/**
+ * Who of the engines lives, as far as the control plane can tell: heartbeats, leases and silence. No I/O: a driver brings
+ * the time and does what `tick` says.
+ *
+ * An engine may serve while it holds a lease; the control plane counts a lease from when it answered, the engine from
+ * when it asked, so the engine's is over first. After a start of the control plane every engine counts as heard of just
+ * now and holding a lease: whatever the one before has granted has run out when ours has.
+ */
+import { SUSPECT_AFTER_MS } from "../base/limits.ts";
+
+export interface MembershipSettings {
+  readonly leaseMs: number;
+  /** Silence after which `tick` names an engine; undefined: never. */
+  readonly excludeAfterMs: number | undefined;
+}
+
+/** A tick that comes this much later than it should says that it was us who slept, milliseconds. */
+const STALL_MS = 1_000;
+
+interface Life {
+  incarnation: number;
+  heardMs: number;
+  leaseUntilMs: number;
+  /** Its connection is gone: a suspect without further ado. */
+  isLost: boolean;
+  /** It must join again before it gets a lease. */
+  isWithheld: boolean;
+  isHere: boolean;
+  /** How often it was not told something. */
+  misses: number;
+}
+
+export class Membership {
+  readonly #settings: MembershipSettings;
+  readonly #lives = new Map<number, Life>();
+  #tickedMs: number | undefined;
+
+  constructor(settings: MembershipSettings) {
+    this.#settings = settings;
+  }
+
+  /** At the control plane's start: an engine that was a member. It must join, whatever its heartbeats say. */
+  remember(rank: number, nowMs: number): void {
+    const { leaseMs } = this.#settings;
+    this.#lives.set(rank, {
+      incarnation: -1,
+      heardMs: nowMs,
+      leaseUntilMs: nowMs + leaseMs,
+      isLost: false,
+      isWithheld: true,
+      isHere: true,
+      misses: 0,
+    });
+  }
+
+  /** It is being told its pools; until `joined` heartbeats keep it, without a lease. */
+  joining(rank: number, incarnation: number, nowMs: number): void {
+    this.#lives.set(rank, {
+      incarnation,
+      heardMs: nowMs,
+      leaseUntilMs: this.#lives.get(rank)?.leaseUntilMs ?? nowMs,
+      isLost: false,
+      isWithheld: true,
+      isHere: true,
+      misses: 0,
+    });
+  }
+
+  misses(rank: number): number {
+    return this.#lives.get(rank)?.misses ?? 0;
+  }
+
+  /** Its pools were given to it: from now on heartbeats bring leases. */
+  joined(rank: number, incarnation: number, nowMs: number): void {
+    const life = this.#lives.get(rank);
+    if (life?.incarnation !== incarnation) return;
+    life.heardMs = nowMs;
+    life.isWithheld = false;
+  }
+
+  /** It said farewell and serves no more. */
+  left(rank: number): void {
+    const life = this.#lives.get(rank);
+    if (life === undefined) return;
+    life.isHere = false;
+    life.leaseUntilMs = 0;
+  }
+
+  /** The lease that a heartbeat brings, milliseconds; 0: join again. Undefined for another incarnation than joined last. */
+  heartbeat(rank: number, incarnation: number, nowMs: number): number | undefined {
+    const life = this.#lives.get(rank);
+    if (life === undefined || !life.isHere || life.incarnation !== incarnation) return undefined;
+    life.heardMs = nowMs;
+    life.isLost = false;
+    if (life.isWithheld) return 0;
+    life.leaseUntilMs = nowMs + this.#settings.leaseMs;
+    return this.#settings.leaseMs;
+  }
+
+  /** The connection of its heartbeats has ended. */
+  lost(rank: number, incarnation: number): void {
+    const life = this.#lives.get(rank);
+    if (life?.incarnation === incarnation) life.isLost = true;
+  }
+
+  /** No lease is granted any more until it joins again. Returns when the one it holds is over. */
+  withhold(rank: number): number {
+    const life = this.#lives.get(rank);
+    if (life === undefined) return 0;
+    life.isWithheld = true;
+    life.misses += 1;
+    return life.leaseUntilMs;
+  }
+
+  leaseUntilMs(rank: number): number {
+    return this.#lives.get(rank)?.leaseUntilMs ?? 0;
+  }
+
+  incarnation(rank: number): number | undefined {
+    return this.#lives.get(rank)?.incarnation;
+  }
+
+  /** Silent, or its connection is lost. */
+  isSuspect(rank: number, nowMs: number): boolean {
+    const life = this.#lives.get(rank);
+    return life?.isHere === true && (life.isLost || nowMs - life.heardMs > SUSPECT_AFTER_MS);
+  }
+
+  /** When a suspect is due; undefined: never. */
+  exclusionAtMs(rank: number): number | undefined {
+    const { excludeAfterMs } = this.#settings;
+    const life = this.#lives.get(rank);
+    return life === undefined || excludeAfterMs === undefined ? undefined : life.heardMs + excludeAfterMs;
+  }
+
+  /** Ranks that were silent for too long. When it was us who slept, nobody is blamed for that time. */
+  tick(nowMs: number): number[] {
+    const sleptMs = this.#tickedMs === undefined ? 0 : nowMs - this.#tickedMs;
+    this.#tickedMs = nowMs;
+    if (sleptMs > STALL_MS) for (const life of this.#lives.values()) life.heardMs += sleptMs;
+    const { excludeAfterMs } = this.#settings;
+    if (excludeAfterMs === undefined) return [];
+    return [...this.#lives]
+      .filter(([, life]) => life.isHere && nowMs - life.heardMs > excludeAfterMs)
+      .map(([rank]) => rank);
+  }
+}

@@ -1,0 +1,247 @@
+/**
+ * Pool maps in use: who changes them, who is told, and from when on a change counts.
+ *
+ * A change is committed first. An exclusion is effective once every engine that it takes something from has the new map,
+ * or holds no lease any more: only then the others and the clients hear of it, so that never two targets serve the same
+ * data by different maps. `forClients` waits for that, also after a restart of the control plane.
+ */
+import { DaosError } from "../base/errors.ts";
+import type { Clock, Timers } from "../contracts/world.ts";
+import type { PoolAssignment } from "../format/engine-operations.ts";
+import { containerPrefix, MAP_PREFIX } from "../format/meta-key.ts";
+import type { MapRecord, PoolRecord } from "../format/meta-record.ts";
+import type { PoolReference, PoolTargetsArguments, PoolTargetsReply } from "../format/operations.ts";
+import type { PoolMap } from "../format/pool-map.ts";
+import type { Catalogue } from "./catalogue.ts";
+import { beingDestroyed } from "./control-parts.ts";
+import { isAway } from "./engine-set.ts";
+import type { KeyedLock } from "./keyed-lock.ts";
+import type { EngineLink, Members } from "./members.ts";
+import { type Change, type MetaRecords, putRecord, type Stored, unchanged } from "./meta-records.ts";
+import {
+  completeTargets,
+  excludeTargets,
+  ranksOf,
+  reintegrateTargets,
+  type TargetSelection,
+} from "./pool-map-changes.ts";
+import type { PoolMapStore } from "./pool-map-store.ts";
+
+/** An engine that has not taken an exclusion within this time gets no lease any more, milliseconds. */
+const ACKNOWLEDGE_MS = 1_000;
+const WAIT_STEP_MS = 50;
+
+/** What decides whether targets may be excluded without losing what they hold. */
+export interface ExclusionFacts {
+  readonly pool: PoolRecord;
+  /** As it would be. */
+  readonly map: MapRecord;
+  /** Faults that every container of the pool survives; undefined: it has none. */
+  readonly leastRedundancy: number | undefined;
+}
+export type ExclusionRule = (facts: ExclusionFacts) => boolean;
+
+/** So many engines may be down at once as the least redundant container survives faults. */
+export const tolerates: ExclusionRule = ({ map, leastRedundancy }) => {
+  const down = new Set(map.targets.filter(({ state }) => state === "DOWN").map(({ rank }) => rank));
+  return leastRedundancy === undefined || down.size <= leastRedundancy;
+};
+
+export interface PoolMapsParts {
+  readonly records: MetaRecords;
+  readonly locks: KeyedLock;
+  readonly members: Members;
+  readonly store: PoolMapStore;
+  readonly catalogue: Catalogue;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly mayExclude: ExclusionRule;
+  /** Shares of the targets follow the map. */
+  readonly changed: (pool: string) => Promise<void>;
+}
+
+export class PoolMaps {
+  readonly #parts: PoolMapsParts;
+  /** The version that an engine has acknowledged, by `rank/pool`. */
+  readonly #acknowledged = new Map<string, number>();
+
+  constructor(parts: PoolMapsParts) {
+    this.#parts = parts;
+  }
+
+  async queryTargets(args: PoolReference): Promise<PoolTargetsReply> {
+    const { record } = await this.#parts.catalogue.pool(args.pool);
+    return { pool: record.label, map: this.#parts.store.addressed((await this.#parts.store.get(record.id)).record) };
+  }
+
+  /** Without force BUSY when containers would lose what they hold. Resolves when the change is effective. */
+  exclude(args: PoolTargetsArguments): Promise<PoolTargetsReply> {
+    return this.#operate(args, "exclude targets from", async (pool, map) => {
+      const next = excludeTargets(pool.label, map, args);
+      if (next !== map && args.force !== true) await this.#checkTolerated(pool, next);
+      return next;
+    });
+  }
+
+  /** Rejects with UNAVAILABLE when an engine of theirs is away. Pools that keep one copy are complete at once. */
+  async reintegrate(args: PoolTargetsArguments): Promise<PoolTargetsReply> {
+    const reply = await this.#operate(args, "reintegrate targets of", async (pool, map) => {
+      const next = reintegrateTargets(pool.label, map, args);
+      for (const { rank, state, since } of next.targets) {
+        if (state !== "UP" || since !== next.version || this.#parts.members.link(rank) !== undefined) continue;
+        const away = `the engine of rank ${rank} is ${this.#parts.members.state(rank)}. Start it first`;
+        throw new DaosError("UNAVAILABLE", `Cannot reintegrate targets of pool "${pool.label}": ${away}.`);
+      }
+      return next;
+    });
+    const { record } = await this.#parts.catalogue.pool(args.pool);
+    if ((await this.#redundancies(record.id)).some((factor) => factor > 0)) return reply;
+    const up = reply.map.targets.filter(({ state }) => state === "UP").map(({ index }) => index);
+    return up.length === 0 ? reply : this.completeReintegration(record.id, up);
+  }
+
+  /** Their data is caught up: UP -> UPIN. Called by whoever brought the data. */
+  completeReintegration(pool: string, targets: readonly number[]): Promise<PoolTargetsReply> {
+    return this.#operate({ pool, targets }, "complete the reintegration of", (found, map) =>
+      Promise.resolve(completeTargets(found.label, map, { targets })),
+    );
+  }
+
+  /** Excludes a silent engine from one pool; resolves with the reason when that must not be. */
+  async excludeSilent(pool: PoolRecord, rank: number): Promise<string | undefined> {
+    try {
+      await this.exclude({ pool: pool.id, ranks: [rank] });
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof DaosError)) throw error;
+      return error.message;
+    }
+  }
+
+  /** Pools whose maps name a rank. */
+  async poolsOf(rank: number): Promise<string[]> {
+    const maps = await this.#parts.records.all("map", MAP_PREFIX);
+    const named = maps.filter(({ record }) => record.targets.some((target) => target.rank === rank));
+    return named.map(({ key }) => key.slice(MAP_PREFIX.length));
+  }
+
+  /** The map to work by now. Rejects with UNAVAILABLE when an exclusion takes too long to become effective. */
+  async forClients(pool: string): Promise<PoolMap> {
+    const { record } = await this.#parts.store.get(pool);
+    for (const rank of takenFrom(record)) await this.#fence(pool, rank, record.version);
+    return this.#parts.store.addressed(record);
+  }
+
+  /** What an engine must know of a pool; undefined when the pool is gone or the engine has no part in it. */
+  async assignment(pool: string, rank: number): Promise<PoolAssignment | undefined> {
+    const { store, records } = this.#parts;
+    const stored = await store.find(pool);
+    if (stored === undefined || !ranksOf(stored.record).includes(rank)) return undefined;
+    const containers = await records.all("container", containerPrefix(pool));
+    return {
+      pool,
+      map: store.addressed(stored.record),
+      own: store.own(stored.record, rank),
+      containers: containers.filter(({ record }) => record.state !== "destroying").map(({ record }) => record.number),
+    };
+  }
+
+  /** Tells an engine a pool's map and containers; false when it is away. */
+  async give(pool: string, rank: number): Promise<boolean> {
+    const assignment = await this.assignment(pool, rank);
+    const link = this.#parts.members.link(rank);
+    if (assignment === undefined) return true;
+    if (link === undefined) return false;
+    try {
+      await this.giveTo(link, rank, assignment);
+      return true;
+    } catch (error) {
+      if (!isAway(error)) throw error;
+      this.#parts.members.missed(rank);
+      return false;
+    }
+  }
+
+  /** As `give`; rejects when the engine cannot be reached. */
+  async giveTo(link: EngineLink, rank: number, assignment: PoolAssignment): Promise<void> {
+    await link.call("setPool", assignment);
+    const key = `${rank}/${assignment.pool}`;
+    this.#acknowledged.set(key, Math.max(assignment.map.version, this.#acknowledged.get(key) ?? 0));
+  }
+
+  /** Tells every engine of a pool its map; those that are away hear of it when they join. */
+  async publish(pool: string): Promise<void> {
+    const stored = await this.#parts.store.find(pool);
+    if (stored === undefined) return;
+    await Promise.all(ranksOf(stored.record).map((rank) => this.give(pool, rank)));
+  }
+
+  async #operate(
+    args: TargetSelection & PoolReference,
+    action: string,
+    decide: (pool: PoolRecord, map: MapRecord) => Promise<MapRecord>,
+  ): Promise<PoolTargetsReply> {
+    const { catalogue, locks, records, store } = this.#parts;
+    const { id } = (await catalogue.pool(args.pool)).record;
+    return locks.run(`map/${id}`, async () => {
+      await store.get(id);
+      const { record: pool } = await catalogue.pool(id);
+      const before = (await store.get(id)).record.version;
+      const map = await records.change(`${action} pool "${pool.label}"`, async (): Promise<Change<MapRecord>> => {
+        const owner: Stored<"pool"> = await catalogue.pool(id);
+        if (owner.record.state !== "ready") throw beingDestroyed(action, "pool", owner.record.label);
+        const stored = await store.get(id);
+        const next = await decide(owner.record, stored.record);
+        if (next === stored.record) return { compares: [], operations: [], result: next };
+        return {
+          compares: [unchanged(stored), unchanged(owner)],
+          operations: [putRecord("map", stored.key, next)],
+          result: next,
+        };
+      });
+      if (map.version !== before) {
+        for (const rank of takenFrom(map)) await this.#fence(id, rank, map.version);
+        await this.publish(id);
+        await this.#parts.changed(id);
+      }
+      return { pool: pool.label, map: store.addressed(map) };
+    });
+  }
+
+  async #checkTolerated(pool: PoolRecord, map: MapRecord): Promise<void> {
+    const factors = await this.#redundancies(pool.id);
+    const leastRedundancy = factors.length === 0 ? undefined : Math.min(...factors);
+    if (this.#parts.mayExclude({ pool, map, leastRedundancy })) return;
+    const state = `a container in it survives ${leastRedundancy} fault(s), and more engines would be down`;
+    throw new DaosError(
+      "BUSY",
+      `Cannot exclude targets from pool "${pool.label}": ${state}. Their data would be out of reach; ` +
+        "use --force if that is meant.",
+    );
+  }
+
+  async #redundancies(pool: string): Promise<number[]> {
+    const containers = await this.#parts.records.all("container", containerPrefix(pool));
+    return containers.map(({ record }) => Number(record.properties["rd_fac"] ?? 0));
+  }
+
+  /** Resolves when the engine works by this version of the map, or cannot serve by an older one any more. */
+  async #fence(pool: string, rank: number, version: number): Promise<void> {
+    const { members, clock, timers } = this.#parts;
+    const isTold = (): boolean => (this.#acknowledged.get(`${rank}/${pool}`) ?? 0) >= version;
+    const isOver = (): boolean => clock.monotonicNs() / 1e6 >= members.life.leaseUntilMs(rank);
+    const pause = (delayMs: number): Promise<void> => new Promise((resolve) => timers.after(delayMs, resolve));
+    if (isTold()) return;
+    const given = this.give(pool, rank);
+    await Promise.race([given, pause(ACKNOWLEDGE_MS)]);
+    if (isTold()) return;
+    members.life.withhold(rank);
+    while (!isTold() && !isOver()) await pause(WAIT_STEP_MS);
+  }
+}
+
+/** Engines that lost targets with this version. */
+function takenFrom(map: MapRecord): number[] {
+  const lost = map.targets.filter(({ state, since }) => state === "DOWN" && since === map.version);
+  return [...new Set(lost.map(({ rank }) => rank))];
+}

@@ -1,0 +1,85 @@
+/**
+ * One engine as the control plane commands it: the calls of EngineCalls on the engine's targets. The control plane of the
+ * same process calls it directly, that of another engine by `engineCall`.
+ */
+import { DaosError } from "../base/errors.ts";
+import type { EngineLink } from "../control/members.ts";
+import { checkEngineValue, engineCallSchemas } from "../format/engine-arguments.ts";
+import type { EngineCallName, EngineCalls } from "../format/engine-operations.ts";
+import type { Targets } from "./targets.ts";
+
+const DONE = {};
+
+export interface EngineServiceParts {
+  readonly targets: Targets;
+  readonly incarnation: number;
+  /** Begins an orderly stop; called after the answer was given. */
+  readonly stop: () => void;
+}
+
+/** What each call does; the results as EngineCalls has them. */
+type Handlers = {
+  readonly [Name in EngineCallName]: (
+    value: Parameters<EngineCalls[Name]>[0],
+  ) => Promise<ReturnType<EngineCalls[Name]>>;
+};
+
+export class EngineService implements EngineLink {
+  readonly #handlers: Handlers;
+
+  constructor({ targets, incarnation, stop }: EngineServiceParts) {
+    const done = async (work: Promise<unknown>): Promise<object> => {
+      await work;
+      return DONE;
+    };
+    this.#handlers = {
+      ping: async () => ({ incarnation }),
+      space: () => targets.space(),
+      usage: async ({ containers }) => {
+        const usage = await targets.usage(containers);
+        return { usages: containers.map((container) => usage.get(container) ?? { scmBytes: 0, nvmeBytes: 0 }) };
+      },
+      setPool: (assignment) => done(targets.setPool(assignment)),
+      setQuota: ({ pool, targetBytes, containers, thresholdBytes }) =>
+        done(targets.setQuota(pool, targetBytes, containers, thresholdBytes)),
+      openContainer: ({ container, pool }) => done(targets.openContainer(container, pool)),
+      countHandles: async ({ container }) => ({ count: await targets.countHandles(container) }),
+      createSnapshot: async ({ container, at }) => {
+        if (at === undefined) return { epoch: await targets.createSnapshot(container) };
+        await targets.createSnapshotAt(container, at);
+        return { epoch: at };
+      },
+      listSnapshots: async ({ containers }) => ({
+        snapshots: await Promise.all(containers.map((container) => targets.listSnapshots(container))),
+      }),
+      destroySnapshot: ({ container, epoch }) => done(targets.destroySnapshot(container, epoch)),
+      destroyContainer: ({ container }) => done(targets.destroyContainer(container)),
+      stop: async () => {
+        stop();
+        return DONE;
+      },
+    };
+  }
+
+  call<Name extends EngineCallName>(
+    name: Name,
+    value: Parameters<EngineCalls[Name]>[0],
+  ): Promise<ReturnType<EngineCalls[Name]>> {
+    return this.#handlers[name](value);
+  }
+
+  /** A call that came from another engine. Rejects with UNSUPPORTED, INVALID_ARGUMENT. */
+  async run(name: string, value: unknown): Promise<object> {
+    if (!Object.hasOwn(this.#handlers, name)) {
+      throw new DaosError(
+        "UNSUPPORTED",
+        `Cannot run call "${name.slice(0, 64)}": not known here. Use a newer release.`,
+      );
+    }
+    const known = name as EngineCallName;
+    const checked: unknown = checkEngineValue<unknown>(engineCallSchemas[known], `engineCall ${known}`, value);
+    return (this.#handlers[known] as (checked: unknown) => Promise<object>)(checked);
+  }
+
+  close(): void {}
+}

@@ -1,0 +1,262 @@
+/**
+ * This engine's membership in a system whose control plane runs in another engine: says hello, joins with its targets,
+ * keeps its lease by heartbeats, joins again when it was forgotten or has missed something, and says farewell.
+ */
+import { DaosError, hasCode } from "../base/errors.ts";
+import { ENGINE_CALL_TIMEOUT_MS, HEARTBEAT_MS } from "../base/limits.ts";
+import { checkEngineValue, engineSchemas } from "../format/engine-arguments.ts";
+import {
+  ENGINE_PROTOCOL_VERSION,
+  type EngineAddress,
+  type EngineHelloArguments,
+  type EngineHelloReply,
+  type EngineJoinArguments,
+  type EngineMapArguments,
+  type EngineReference,
+  type PoolAssignment,
+} from "../format/engine-operations.ts";
+import { Opcode } from "../format/operations.ts";
+import type { RpcAnswer } from "../rpc/pending-call.ts";
+import type { EngineEvent } from "./device-service.ts";
+import type { LeaseKeeper } from "./lease-keeper.ts";
+import { formatListenAddress } from "./listen-address.ts";
+import { PeerLink, type PeerParts } from "./peer-link.ts";
+
+const HELLO_TIMEOUT_MS = 5_000;
+const HEARTBEAT_TIMEOUT_MS = 1_500;
+const FAREWELL_TIMEOUT_MS = 1_000;
+/** How long an engine that was never part of the system tries to reach it. */
+const FIRST_JOIN_MS = 5_000;
+const RETRY_MS = 300;
+/** Redirections that are followed. */
+const MAX_REDIRECTS = 4;
+
+export type HelloFacts = Omit<EngineHelloArguments, "sentAtMs" | "version">;
+
+/** Who answered a hello, and where the control plane is. */
+export interface Greeting {
+  readonly reply: EngineHelloReply;
+  readonly control: EngineAddress;
+}
+
+/** Asks at `address`, follows to the control plane. Rejects with UNAVAILABLE, or what the control plane refuses with. */
+export async function sayHello(
+  address: EngineAddress,
+  facts: HelloFacts,
+  key: Uint8Array | undefined,
+  parts: PeerParts,
+): Promise<Greeting> {
+  let at = address;
+  for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects += 1) {
+    const link = new PeerLink(at, key, parts);
+    try {
+      const body = { ...facts, version: ENGINE_PROTOCOL_VERSION };
+      const answer = await link.send<EngineHelloArguments>(Opcode.engineHello, body, HELLO_TIMEOUT_MS);
+      const redirect = engineSchemas.redirect.safeParse(answer);
+      if (!redirect.success) {
+        return { reply: checkEngineValue(engineSchemas.helloReply, "engineHello", answer), control: at };
+      }
+      at = redirect.data.control;
+    } finally {
+      link.close();
+    }
+  }
+  throw new DaosError("UNAVAILABLE", `Cannot join at ${formatListenAddress(address)}: its engines name each other.`);
+}
+
+/** As sayHello, for an engine that was never part of the system: tries for a while. */
+export async function sayFirstHello(
+  address: EngineAddress,
+  facts: HelloFacts,
+  key: Uint8Array | undefined,
+  parts: PeerParts,
+  canceled: AbortSignal | undefined,
+): Promise<Greeting> {
+  const deadlineNs = parts.clock.monotonicNs() + FIRST_JOIN_MS * 1e6;
+  for (;;) {
+    try {
+      return await sayHello(address, facts, key, parts);
+    } catch (error) {
+      if (!isPassing(error)) throw error;
+      if (parts.clock.monotonicNs() > deadlineNs) throw unreachable(address, error);
+      await pause(parts, RETRY_MS, canceled);
+    }
+  }
+}
+
+export interface SystemMemberParts {
+  readonly peers: PeerParts;
+  readonly key: Uint8Array;
+  readonly facts: HelloFacts;
+  readonly rank: number;
+  readonly incarnation: number;
+  readonly join: Pick<EngineJoinArguments, "address" | "targets" | "scmBytes" | "nvmeBytes">;
+  readonly lease: LeaseKeeper;
+  /** Addresses to ask for the control plane, best first. */
+  readonly addresses: readonly EngineAddress[];
+  /** The control plane was found elsewhere than at the first of `addresses`. */
+  readonly found: (control: EngineAddress) => void;
+  readonly event: EngineEvent;
+  readonly canceled: AbortSignal | undefined;
+}
+
+export class SystemMember {
+  readonly #parts: SystemMemberParts;
+  #control: PeerLink;
+  #joining: Promise<void> | undefined;
+  #isStopped = false;
+  #cancelBeat: (() => void) | undefined;
+
+  constructor(parts: SystemMemberParts) {
+    this.#parts = parts;
+    this.#control = new PeerLink(parts.addresses[0]!, parts.key, parts.peers);
+  }
+
+  /** Where the control plane is, as far as we know. */
+  get control(): EngineAddress {
+    return this.#control.address;
+  }
+
+  /** Joins, however long that takes, and holds a lease when it resolves. Rejects with what joining is refused with. */
+  async start(): Promise<void> {
+    const { event, peers, canceled } = this.#parts;
+    let hasTold = false;
+    // While it is told its pools, which may take a while, the control plane must hear that it lives.
+    this.#schedule();
+    for (;;) {
+      try {
+        await this.#join();
+        await this.#beat();
+        return;
+      } catch (error) {
+        if (!isPassing(error)) throw error;
+        if (!hasTold) event("warn", `waiting for the control plane: ${(error as DaosError).message}`);
+        hasTold = true;
+        await pause(peers, RETRY_MS, canceled);
+      }
+    }
+  }
+
+  /** Stops serving and says farewell. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#cancelBeat?.();
+    await this.#joining?.catch(() => {});
+    try {
+      await this.#control.send<EngineReference>(Opcode.engineLeave, this.#reference, FAREWELL_TIMEOUT_MS);
+    } catch (error) {
+      if (!(error instanceof DaosError)) throw error;
+    }
+    this.#control.close();
+  }
+
+  /** A client's request, for the control plane to answer. */
+  async forward(opcode: number, args: Uint8Array): Promise<RpcAnswer> {
+    return this.#control.forward(opcode as Opcode, args, ENGINE_CALL_TIMEOUT_MS * 2);
+  }
+
+  async map(pool: string): Promise<PoolAssignment> {
+    const body = { rank: this.#parts.rank, pool };
+    const answer = await this.#control.send<EngineMapArguments>(Opcode.engineMap, body, HELLO_TIMEOUT_MS);
+    return checkEngineValue(engineSchemas.assignment, "engineMap", answer);
+  }
+
+  get #reference(): Omit<EngineReference, "sentAtMs"> {
+    const { rank, incarnation } = this.#parts;
+    return { rank, incarnation };
+  }
+
+  #schedule(): void {
+    if (this.#isStopped) return;
+    this.#cancelBeat = this.#parts.peers.timers.after(HEARTBEAT_MS, () => {
+      void this.#beat().then(
+        () => this.#schedule(),
+        (error: unknown) => {
+          if (!(error instanceof DaosError)) throw error;
+          this.#schedule();
+        },
+      );
+    });
+  }
+
+  /** One heartbeat; joins again, in the background, when the control plane wants that. */
+  async #beat(): Promise<void> {
+    const { peers, lease } = this.#parts;
+    const sentNs = peers.clock.monotonicNs();
+    try {
+      const answer = await this.#control.send(Opcode.engineHeartbeat, this.#reference, HEARTBEAT_TIMEOUT_MS);
+      const { leaseMs } = checkEngineValue(engineSchemas.heartbeatReply, "engineHeartbeat", answer);
+      if (leaseMs > 0) await lease.grant(sentNs + leaseMs * 1e6);
+      else this.#joinAgain();
+    } catch (error) {
+      if (hasCode(error, "STALE") || isPassing(error)) this.#joinAgain();
+      throw error;
+    }
+  }
+
+  #joinAgain(): void {
+    if (this.#joining !== undefined || this.#isStopped) return;
+    this.#join().catch((error: unknown) => {
+      if (!(error instanceof DaosError)) throw error;
+      if (!isPassing(error)) this.#parts.event("error", error.message);
+    });
+  }
+
+  /** One attempt at a time. */
+  #join(): Promise<void> {
+    this.#joining ??= this.#joinOnce().finally(() => (this.#joining = undefined));
+    return this.#joining;
+  }
+
+  /** Goes through the addresses: hello, then join. Rejects with the last one's failure. */
+  async #joinOnce(): Promise<void> {
+    const { addresses, facts, key, peers, rank, incarnation, join, found } = this.#parts;
+    let failure: unknown;
+    for (const address of [this.control, ...addresses]) {
+      try {
+        const { control } = await sayHello(address, facts, key, peers);
+        if (formatListenAddress(control) !== formatListenAddress(this.control)) {
+          this.#control.close();
+          this.#control = new PeerLink(control, key, peers);
+        }
+        found(control);
+        const { engine, domain } = facts;
+        const body = { ...join, engine, domain, rank, incarnation };
+        await this.#control.send<EngineJoinArguments>(Opcode.engineJoin, body, ENGINE_CALL_TIMEOUT_MS);
+        return;
+      } catch (error) {
+        if (!isPassing(error)) throw error;
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+}
+
+/** The system cannot be reached now, or is not ready. */
+function isPassing(error: unknown): boolean {
+  return hasCode(error, "UNAVAILABLE") || hasCode(error, "TIMEOUT") || hasCode(error, "OVERLOADED");
+}
+
+function pause({ timers }: PeerParts, delayMs: number, canceled: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => {
+      cancel();
+      reject(new DaosError("CANCELED", "Cannot join the system: the start was canceled."));
+    };
+    const cancel = timers.after(delayMs, () => {
+      canceled?.removeEventListener("abort", abort);
+      resolve();
+    });
+    if (canceled?.aborted === true) abort();
+    else canceled?.addEventListener("abort", abort, { once: true });
+  });
+}
+
+function unreachable(address: EngineAddress, cause: unknown): DaosError {
+  const at = formatListenAddress(address);
+  const advice = "Start the first engine, or name an engine of the system with --join HOST:PORT";
+  return new DaosError("UNAVAILABLE", `Cannot join the system at ${at}: no engine answers there. ${advice}.`, {
+    cause,
+  });
+}

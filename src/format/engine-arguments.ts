@@ -1,0 +1,114 @@
+/**
+ * Checks what engines send each other (engine-operations.ts) after decoding. Throws INVALID_ARGUMENT with the member.
+ */
+import { z } from "zod";
+import type { Epoch } from "../base/epoch.ts";
+import { DaosError } from "../base/errors.ts";
+import { MAX_ENGINE_TARGETS, MAX_POOL_CONTAINERS, MAX_POOL_TARGETS, MAX_RANK } from "../base/limits.ts";
+import type * as engine from "./engine-operations.ts";
+import { TARGET_STATES } from "./pool-map.ts";
+
+const MAX_HOST = 255;
+const uuid = z.string().regex(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+const count = z.int().nonnegative();
+const rank = z.int().min(0).max(MAX_RANK);
+const host = z.string().min(1).max(MAX_HOST);
+const address = z.object({ host, port: z.int().min(1).max(0xffff) });
+const domain = z.string().min(1).max(1024);
+const text = z.string().min(1).max(MAX_HOST);
+const sent = { sentAtMs: z.number().nonnegative() };
+const epoch = z.custom<Epoch>((value) => Number.isSafeInteger(value) && (value as number) >= 0, "expected an epoch");
+const container = z.int().min(1);
+const containers = z.array(container).max(MAX_POOL_CONTAINERS);
+const map = z.object({
+  version: z.int().min(1),
+  targets: z
+    .array(
+      z.object({
+        index: count,
+        host,
+        port: count,
+        rank,
+        domain,
+        state: z.enum(TARGET_STATES),
+        since: z.int().min(1),
+      }),
+    )
+    .max(MAX_POOL_TARGETS),
+});
+const nothing = z.object({});
+
+export const engineSchemas = {
+  hello: z.object({
+    ...sent,
+    version: count,
+    engine: uuid,
+    system: z.object({ id: uuid, name: text }).exactOptional(),
+    domain,
+    targets: z.int().min(1).max(MAX_ENGINE_TARGETS),
+  }) satisfies z.ZodType<engine.EngineHelloArguments>,
+  helloReply: z.object({
+    rank,
+    system: z.object({
+      id: uuid,
+      name: text,
+      createdAtMs: z.number(),
+      capabilityKey: z.string().regex(/^[0-9a-f]{64}$/),
+    }),
+  }) satisfies z.ZodType<engine.EngineHelloReply>,
+  redirect: z.object({ control: address }) satisfies z.ZodType<engine.EngineRedirect>,
+  join: z.object({
+    ...sent,
+    engine: uuid,
+    rank,
+    incarnation: count,
+    domain,
+    address,
+    targets: z.array(address).min(1).max(MAX_ENGINE_TARGETS),
+    scmBytes: count,
+    nvmeBytes: count,
+  }) satisfies z.ZodType<engine.EngineJoinArguments>,
+  reference: z.object({ ...sent, rank, incarnation: count }) satisfies z.ZodType<engine.EngineReference>,
+  heartbeatReply: z.object({ leaseMs: count }) satisfies z.ZodType<engine.EngineHeartbeatReply>,
+  map: z.object({ ...sent, rank, pool: uuid }) satisfies z.ZodType<engine.EngineMapArguments>,
+  call: z.object({ ...sent, name: text, value: z.unknown() }),
+  assignment: z.object({
+    pool: uuid,
+    map,
+    own: z.array(z.int().min(-1)).max(MAX_ENGINE_TARGETS),
+    containers,
+  }) satisfies z.ZodType<engine.PoolAssignment>,
+};
+
+/** What each call of the control plane brings. */
+export const engineCallSchemas = {
+  ping: nothing,
+  space: nothing,
+  usage: z.object({ containers }),
+  setPool: engineSchemas.assignment,
+  setQuota: z.object({
+    pool: uuid,
+    targetBytes: count,
+    containers,
+    thresholdBytes: z.union([count, z.literal("auto")]),
+  }),
+  openContainer: z.object({ container, pool: uuid }),
+  countHandles: z.object({ container }),
+  createSnapshot: z.object({ container, at: epoch.exactOptional() }),
+  listSnapshots: z.object({ containers }),
+  destroySnapshot: z.object({ container, epoch }),
+  destroyContainer: z.object({ container }),
+  stop: nothing,
+} satisfies { [Name in engine.EngineCallName]: z.ZodType<Parameters<engine.EngineCalls[Name]>[0]> };
+
+/** `value` as the schema has it; `what` names the operation. Throws INVALID_ARGUMENT. */
+export function checkEngineValue<Value>(schema: z.ZodType<Value>, what: string, value: unknown): Value {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const member = issue?.path.map(String).join(".") || "body";
+  throw new DaosError(
+    "INVALID_ARGUMENT",
+    `Cannot run ${what}: "${member}": ${issue?.message ?? "it does not fit"}. Run the same release on all engines.`,
+  );
+}

@@ -1,0 +1,128 @@
+/**
+ * What engines of one system say to each other over their management listeners. The body travels as the frame's payload,
+ * CBOR; the arguments are `{ tag }`: HMAC-SHA-256 under the system's key of the opcode (u16, little-endian) and the body.
+ * An engine that was never part of the system has no key yet: its first `engineHello` has an empty tag.
+ *
+ * docs/protocol.md is the prose of this file; engine-arguments.ts checks what arrives.
+ */
+import type { Epoch } from "../base/epoch.ts";
+import type { PoolMap } from "./pool-map.ts";
+
+/** Version of these operations, beside the protocol's: engines of one system must have the same. */
+export const ENGINE_PROTOCOL_VERSION = 1;
+
+/** Every body. */
+export interface EngineMessage {
+  /** Wall clock of the sender, milliseconds since 1970: an old message does not count. */
+  readonly sentAtMs: number;
+}
+
+export interface EngineAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** engineHello: who is there. Any engine of the system may be asked. */
+export interface EngineHelloArguments extends EngineMessage {
+  readonly version: number;
+  /** Id of the engine, from its superblock. */
+  readonly engine: string;
+  /** The system it belongs to; absent when it was never part of one. */
+  readonly system?: { readonly id: string; readonly name: string };
+  readonly domain: string;
+  readonly targets: number;
+}
+/** Ask there instead: it runs the control plane. */
+export interface EngineRedirect {
+  readonly control: EngineAddress;
+}
+export interface EngineHelloReply {
+  readonly rank: number;
+  readonly system: {
+    readonly id: string;
+    readonly name: string;
+    readonly createdAtMs: number;
+    readonly capabilityKey: string;
+  };
+}
+
+/** engineJoin: the engine's targets run; the control plane gives it its pools by engineCall, then answers. */
+export interface EngineJoinArguments extends EngineMessage {
+  readonly engine: string;
+  readonly rank: number;
+  /** Larger than at the engine's start before. */
+  readonly incarnation: number;
+  readonly domain: string;
+  readonly address: EngineAddress;
+  readonly targets: readonly EngineAddress[];
+  readonly scmBytes: number;
+  readonly nvmeBytes: number;
+}
+
+/** engineHeartbeat and engineLeave. STALE: join again. */
+export interface EngineReference extends EngineMessage {
+  readonly rank: number;
+  readonly incarnation: number;
+}
+export interface EngineHeartbeatReply {
+  /** It may serve for this long, counted from when it sent the heartbeat; 0: it has to join again first. */
+  readonly leaseMs: number;
+}
+
+/** engineMap: a target has met a newer map than it has. */
+export interface EngineMapArguments extends EngineMessage {
+  readonly rank: number;
+  readonly pool: string;
+}
+
+/** What an engine must know of a pool that it holds a part of. */
+export interface PoolAssignment {
+  readonly pool: string;
+  readonly map: PoolMap;
+  /** For each target of the engine its index in the map; -1: it is not in it. */
+  readonly own: readonly number[];
+  readonly containers: readonly number[];
+}
+
+/** One target's share of a pool. */
+export interface PoolShare {
+  readonly pool: string;
+  readonly targetBytes: number;
+  readonly containers: readonly number[];
+  readonly thresholdBytes: number | "auto";
+}
+
+/** engineCall: the control plane commands an engine. Each call may be repeated. Arguments and results by name. */
+export interface EngineCalls {
+  ping(value: object): { incarnation: number };
+  space(value: object): {
+    scmTotalBytes: number;
+    scmUsedBytes: number;
+    logTotalBytes: number;
+    logUsedBytes: number;
+    nvmeTotalBytes: number;
+    nvmeUsedBytes: number;
+  };
+  usage(value: { containers: readonly number[] }): {
+    usages: readonly { readonly scmBytes: number; readonly nvmeBytes: number }[];
+  };
+  /** Opens the containers. An older map than the engine has changes nothing. */
+  setPool(value: PoolAssignment): object;
+  setQuota(value: PoolShare): object;
+  openContainer(value: { container: number; pool: string }): object;
+  countHandles(value: { container: number }): { count: number };
+  /** At `at`, or at an epoch of the engine's choice; CONFLICT when it has newer writes than `at`. */
+  createSnapshot(value: { container: number; at?: Epoch }): { epoch: Epoch };
+  /** Of each container, ascending. */
+  listSnapshots(value: { containers: readonly number[] }): { snapshots: readonly (readonly Epoch[])[] };
+  destroySnapshot(value: { container: number; epoch: Epoch }): object;
+  destroyContainer(value: { container: number }): object;
+  /** The engine ends in good order after it has answered. */
+  stop(value: object): object;
+}
+export type EngineCallName = keyof EngineCalls;
+
+export interface EngineCallArguments extends EngineMessage {
+  readonly name: string;
+  readonly value: unknown;
+}
