@@ -20,12 +20,15 @@ export class FaultDomainTree {
   readonly indices: readonly number[];
   readonly states: readonly TargetState[];
   readonly since: readonly number[];
+  readonly ranks: readonly number[];
+  /** Named domain of each target, `/` when it has none. */
+  readonly paths: readonly string[];
   /** Levels of domains: the named ones and, lowest, the rank. At least 1. */
   readonly levelCount: number;
   /** `domains[level][position]`: number of the domain there, from 0 in order of appearance. */
   readonly domains: readonly Int32Array[];
-  /** `names[level][domain]`: `/rack1/node2`, or `rank 3`. */
-  readonly names: readonly (readonly string[])[];
+  /** Number of domains of each level. */
+  readonly domainCounts: readonly number[];
 
   /** Throws PROTOCOL when the map names no target, or one twice: such a map places nothing. */
   constructor(map: PoolMap) {
@@ -42,15 +45,17 @@ export class FaultDomainTree {
     this.indices = targets.map(({ index }) => index);
     this.states = targets.map(({ state }) => state);
     this.since = targets.map(({ since }) => since);
+    this.ranks = targets.map(({ rank }) => rank);
+    this.paths = targets.map(({ domain }) => domain);
     const paths = targets.map(({ domain }) => pathOf(domain));
     const namedLevels = Math.max(...paths.map((path) => path.length));
     this.levelCount = namedLevels + 1;
     const levels = Array.from({ length: namedLevels }, (_, level) =>
       numbered(paths.map((path) => `/${path.slice(0, level + 1).join("/")}`)),
     );
-    levels.push(numbered(targets.map(({ rank }) => `rank ${rank}`)));
+    levels.push(numbered(targets.map(({ rank }) => String(rank))));
     this.domains = levels.map(({ numbers }) => numbers);
-    this.names = levels.map(({ names }) => names);
+    this.domainCounts = levels.map(({ count }) => count);
   }
 
   get targetCount(): number {
@@ -89,7 +94,7 @@ function pathOf(domain: string): string[] {
 }
 
 /** Numbers names in order of appearance. */
-function numbered(all: readonly string[]): { numbers: Int32Array; names: string[] } {
+function numbered(all: readonly string[]): { numbers: Int32Array; count: number } {
   const found = new Map<string, number>();
   const numbers = new Int32Array(all.length);
   for (const [position, name] of all.entries()) {
@@ -97,5 +102,5 @@ function numbered(all: readonly string[]): { numbers: Int32Array; names: string[
     found.set(name, number);
     numbers[position] = number;
   }
-  return { numbers, names: [...found.keys()] };
+  return { numbers, count: found.size };
 }

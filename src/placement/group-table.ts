@@ -57,7 +57,7 @@ export class GroupTable {
     this.cells = new Int32Array(shardCount).fill(EMPTY_CELL);
     this.#placeOf = new Int32Array(shardCount);
     this.#placeInLoad = new Int32Array(tree.targetCount);
-    this.#domainSizes = tree.names.map((names) => new Int32Array(names.length));
+    this.#domainSizes = tree.domainCounts.map((count) => new Int32Array(count));
     for (const position of positions) this.#append(position);
   }
 

@@ -25,7 +25,8 @@ export class Placement {
   readonly mapVersion: number;
   /** Indices of all targets of the map, ascending. */
   readonly targets: readonly number[];
-  readonly #layouts: Layouts;
+  /** Makes the layouts; here they are cached. */
+  readonly layouts: Layouts;
   /** The target there is when there is only one, else -1. */
   readonly #onlyTarget: number;
   readonly #cached = new Map<ObjectId, Layout>();
@@ -37,8 +38,8 @@ export class Placement {
   /** Throws PROTOCOL for a map that places nothing, UNSUPPORTED for a layout version that is not known. */
   constructor(map: PoolMap, layoutVersion: number = LAYOUT_VERSION) {
     this.mapVersion = map.version;
-    this.#layouts = new Layouts(map, layoutVersion);
-    this.targets = this.#layouts.tree.indices;
+    this.layouts = new Layouts(map, layoutVersion);
+    this.targets = this.layouts.tree.indices;
     this.#onlyTarget = this.targets.length === 1 ? this.targets[0]! : NO_TARGET;
   }
 
@@ -74,7 +75,7 @@ export class Placement {
     if (oid === this.#latestId) return this.#latest!;
     let layout = this.#cached.get(oid);
     if (layout === undefined) {
-      layout = this.#layouts.layoutOf(oid);
+      layout = this.layouts.layoutOf(oid);
       this.#keep(oid, layout);
     }
     this.#latestId = oid;
