@@ -7,7 +7,7 @@
  */
 import { type ByteString, byteString } from "./bytes.ts";
 import { DaosError } from "./errors.ts";
-import { type ObjectClass, objectClassByNumbers, REDUNDANCY } from "./object-class.ts";
+import { type ObjectClass, objectClassByNumbers } from "./object-class.ts";
 
 declare const objectIdBrand: unique symbol;
 export type ObjectId = ByteString & { readonly [objectIdBrand]: true };
@@ -29,7 +29,7 @@ export type ObjectType = keyof typeof OBJECT_TYPES;
 export function objectId(type: ObjectType, objectClass: ObjectClass, userHigh: number, userLow: bigint): ObjectId {
   const bytes = Buffer.alloc(OBJECT_ID_BYTES);
   bytes[0] = OBJECT_TYPES[type];
-  bytes[1] = REDUNDANCY[objectClass.redundancy];
+  bytes[1] = objectClass.redundancy.number;
   bytes.writeUInt16BE(objectClass.groupCount, 2);
   bytes.writeUInt32BE(userHigh >>> 0, 4);
   bytes.writeBigUInt64BE(userLow, 8);

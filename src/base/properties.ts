@@ -112,7 +112,7 @@ export const PROPERTIES: readonly PropertyDefinition[] = [
     name: "oclass",
     settable: "creation",
     defaultValue: "SX",
-    values: "an object class, such as S1, S4, SX",
+    values: "an object class, such as S1, SX, RP_3G1, EC_4P2GX",
     description: "Class of objects whose creator names none.",
     check: (value) => objectClassByName(String(value)).name,
   },

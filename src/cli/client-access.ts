@@ -18,6 +18,7 @@ import type {
   SnapshotDescription,
   SystemQueryReply,
 } from "../format/operations.ts";
+import type { Placement } from "../placement/placement.ts";
 
 export interface ConnectOptions {
   /** `host:port[,host:port]`. */
@@ -89,6 +90,7 @@ export interface ContainerViewAccess {
 }
 
 export interface ContainerAccess extends ContainerViewAccess {
+  readonly placement: Placement;
   newObjectId(type: ObjectType, objectClass?: ObjectClass): ObjectId;
   createSnapshot(name: string | undefined, options: SignalOption): Promise<SnapshotDescription>;
   listSnapshots(options: SignalOption): Promise<readonly SnapshotDescription[]>;

@@ -8,6 +8,7 @@ import { command, commandGroup } from "./command.ts";
 import { CONTAINER_ARGUMENT, MOMENT_ARGUMENTS, momentArgument, POOL_ARGUMENT } from "./container-arguments.ts";
 import { dkeyArgument, dkeyText, ENCODING_ARGUMENT, keyArgument, keyText, type KeyText, shownKey } from "./key-text.ts";
 import { getObject, putObject } from "./object-content-commands.ts";
+import { explainObject } from "./object-explain-command.ts";
 import {
   classedIdArgument,
   identityOf,
@@ -138,6 +139,7 @@ export const OBJECT_COMMANDS = commandGroup("Objects: whole files, and the keys 
   get: getObject,
   list,
   query,
+  explain: explainObject,
   punch,
   dkeys,
   akeys,

@@ -11,6 +11,7 @@ import { type ObjectId, objectId, objectIdFromBytes, type ObjectType } from "../
 import type { InterfaceProvider } from "../contracts/interface.ts";
 import type { KeyValue } from "../contracts/key-value.ts";
 import { type ContainerDescription, Opcode, type SnapshotDescription } from "../format/operations.ts";
+import type { Placement } from "../placement/placement.ts";
 import { ArrayHandle, type SignalOptions } from "./array-handle.ts";
 import { type Change, containerChanges } from "./container-changes.ts";
 import type { ContainerSession } from "./container-session.ts";
@@ -101,6 +102,11 @@ export class Container extends ContainerView {
 
   get readOnly(): boolean {
     return this.parts.session.readOnly;
+  }
+
+  /** Where objects lie, by the pool map as it was when the container was last opened. */
+  get placement(): Placement {
+    return this.parts.session.placement;
   }
 
   /** What the engine says of the container now. */

@@ -8,7 +8,7 @@
  */
 
 /**
- * DAOS's component states (src/include/daos/pool_map.h). NEW: being added, holds nothing yet. UP: comes back, being filled.
+ * DAOS's component states (src/include/daos/pool_map.h). NEW: being added, being filled. UP: comes back from DOWNOUT, being filled.
  * UPIN: serves. DRAIN: serves while its data moves away. DOWN: gone, its data being rebuilt. DOWNOUT: gone, rebuilt elsewhere.
  */
 export const TARGET_STATES = ["NEW", "UP", "UPIN", "DRAIN", "DOWN", "DOWNOUT"] as const;
@@ -29,7 +29,10 @@ export interface MapTarget extends TargetAddress {
   /** Fault domain of the engine, from the root: `/rack1/node2`; `/` when nobody named one. The rank is a level beneath. */
   readonly domain: string;
   readonly state: TargetState;
-  /** Map version in which it entered `state`: the order of failures. */
+  /**
+   * Map version in which it stopped to be UPIN (DOWN, DRAIN), or was added: the order of failures, which spares follow.
+   * Kept while it goes on to DOWN, DOWNOUT and UP; set anew with UPIN.
+   */
   readonly since: number;
 }
 

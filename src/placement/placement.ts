@@ -1,49 +1,71 @@
 /**
- * Placement under one pool map: from object id and dkey to target index, as the data path asks it for every operation.
- * Layouts are computed once an object and kept, at most MAX_CACHED_LAYOUTS of them. A new pool map means a new Placement.
+ * Placement under one pool map: from object id and dkey to targets, as the data path asks it for every operation. Layouts
+ * are computed once an object and kept, at most MAX_CACHED_LAYOUTS of them with MAX_CACHED_GROUPS groups together. A new
+ * pool map means a new Placement.
  */
 import { type ByteString } from "../base/bytes.ts";
 import { crc32 } from "../base/checksum.ts";
 import { MAX_DKEY_BYTES } from "../base/limits.ts";
 import type { ObjectId } from "../base/object-id.ts";
 import type { PoolMap } from "../format/pool-map.ts";
-import { type FaultDomain, faultDomainTree } from "./fault-domain.ts";
-import { groupOfDkey, type Layout, layoutOf } from "./layout.ts";
+import { groupOfDkey, type Layout, LAYOUT_VERSION, Layouts, NO_TARGET, type Shard, type ShardGroup } from "./layout.ts";
 
 /** Layouts kept; the oldest goes first. */
 export const MAX_CACHED_LAYOUTS = 4096;
+/** Groups of all layouts kept: an object over all of ten thousand targets has as many. */
+const MAX_CACHED_GROUPS = 262_144;
+
+/** Where a dkey is: the index of its group, and the group's shards. */
+export interface GroupPlace {
+  readonly index: number;
+  readonly shards: ShardGroup;
+}
 
 export class Placement {
   readonly mapVersion: number;
   /** Indices of all targets of the map, ascending. */
   readonly targets: readonly number[];
-  readonly #tree: FaultDomain;
+  /** Makes the layouts; here they are cached. */
+  readonly layouts: Layouts;
   /** The target there is when there is only one, else -1. */
   readonly #onlyTarget: number;
-  readonly #layouts = new Map<ObjectId, Layout>();
+  readonly #cached = new Map<ObjectId, Layout>();
+  #cachedGroups = 0;
   readonly #dkey = Buffer.alloc(MAX_DKEY_BYTES);
   #latestId: ObjectId | undefined;
   #latest: Layout | undefined;
 
-  /** Throws PROTOCOL for a map that places nothing. */
-  constructor(map: PoolMap) {
+  /** Throws PROTOCOL for a map that places nothing, UNSUPPORTED for a layout version that is not known. */
+  constructor(map: PoolMap, layoutVersion: number = LAYOUT_VERSION) {
     this.mapVersion = map.version;
-    this.#tree = faultDomainTree(map);
-    this.targets = map.targets.map((target) => target.index).toSorted((left, right) => left - right);
-    this.#onlyTarget = this.#tree.targetCount === 1 ? map.targets[0]!.index : -1;
+    this.layouts = new Layouts(map, layoutVersion);
+    this.targets = this.layouts.tree.indices;
+    this.#onlyTarget = this.targets.length === 1 ? this.targets[0]! : NO_TARGET;
   }
 
-  /** Index of the target that holds the dkey. The dkey is within its limit. Throws INVALID_ARGUMENT for an id without class. */
+  /**
+   * Index of the target to ask first about the dkey. For a class without redundancy it is the one that has it, whether it
+   * answers or not. The dkey is within its limit. Throws INVALID_ARGUMENT for an id without class.
+   */
   targetOf(oid: ObjectId, dkey: ByteString): number {
-    if (this.#onlyTarget !== -1) return this.#onlyTarget;
+    if (this.#onlyTarget !== NO_TARGET) return this.#onlyTarget;
     const layout = this.layout(oid);
-    if (layout.groups.length === 1) return layout.groups[0]!;
-    const length = this.#dkey.latin1Write(dkey);
-    const checksum = crc32(this.#dkey.subarray(0, length), layout.seed);
-    return layout.groups[groupOfDkey(checksum, layout.groups.length)]!;
+    if (layout.firstTargets.length === 1) return layout.firstTargets[0]!;
+    return layout.firstTargets[groupOfDkey(layout, this.#checksum(layout, dkey))]!;
   }
 
-  /** Indices of all targets that may hold something of the object, ascending. */
+  /** Group of the dkey, with where its shards are and, while they move, where else to write. Throws as targetOf. */
+  groupOf(oid: ObjectId, dkey: ByteString): GroupPlace {
+    const layout = this.layout(oid);
+    const { next } = layout;
+    const checksum = layout.groups.length === 1 && next === undefined ? 0 : this.#checksum(layout, dkey);
+    const index = groupOfDkey(layout, checksum);
+    const shards = layout.groups[index]!;
+    if (next === undefined) return { index, shards };
+    return { index, shards: movingShards(shards, next.groups[groupOfDkey(next, checksum)]!) };
+  }
+
+  /** Indices of all targets that may hold something of the object now, ascending. */
   targetsOf(oid: ObjectId): readonly number[] {
     return this.layout(oid).targets;
   }
@@ -51,19 +73,40 @@ export class Placement {
   /** The object's layout. Throws INVALID_ARGUMENT for an id without class. */
   layout(oid: ObjectId): Layout {
     if (oid === this.#latestId) return this.#latest!;
-    let layout = this.#layouts.get(oid);
+    let layout = this.#cached.get(oid);
     if (layout === undefined) {
-      layout = layoutOf(oid, this.#tree);
-      if (this.#layouts.size >= MAX_CACHED_LAYOUTS) {
-        for (const oldest of this.#layouts.keys()) {
-          this.#layouts.delete(oldest);
-          break;
-        }
-      }
-      this.#layouts.set(oid, layout);
+      layout = this.layouts.layoutOf(oid);
+      this.#keep(oid, layout);
     }
     this.#latestId = oid;
     this.#latest = layout;
     return layout;
   }
+
+  #keep(oid: ObjectId, layout: Layout): void {
+    this.#cached.set(oid, layout);
+    this.#cachedGroups += groupCountOf(layout);
+    for (const [oldest, old] of this.#cached) {
+      if (this.#cached.size <= MAX_CACHED_LAYOUTS && this.#cachedGroups <= MAX_CACHED_GROUPS) return;
+      this.#cached.delete(oldest);
+      this.#cachedGroups -= groupCountOf(old);
+    }
+  }
+
+  #checksum(layout: Layout, dkey: ByteString): number {
+    const length = this.#dkey.latin1Write(dkey);
+    return crc32(this.#dkey.subarray(0, length), layout.seed);
+  }
+}
+
+function groupCountOf({ groups, next }: Layout): number {
+  return groups.length + (next?.groups.length ?? 0);
+}
+
+/** The shards as they are, each with the target that it moves to. */
+function movingShards(shards: ShardGroup, next: ShardGroup): ShardGroup {
+  return shards.map((shard, index): Shard => {
+    const { target } = next[index]!;
+    return target === shard.target || target === NO_TARGET ? shard : { ...shard, alsoWrite: [target] };
+  });
 }

@@ -93,7 +93,7 @@ describe("wrong calls end with status 2 and say what was meant", () => {
     ["pool create tank --size 4GiB --properties owner", "write NAME:VALUE"],
     ["pool set-prop tank a:1 a:2", "given twice"],
     ["container create tank demo --type files", "use one of kv, object, posix"],
-    ["container create tank demo --class S3", "Use one of S1"],
+    ["container create tank demo --class T3", "Use S<groups>"],
     ["container create tank demo --chunk-size x", 'Cannot use size "x"'],
     ["kv put tank demo key", "a value is missing"],
     ["kv put tank demo key value --file f", "exclude each other"],

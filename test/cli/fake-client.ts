@@ -18,7 +18,8 @@ import type {
   PoolAccess,
   SystemAccess,
 } from "../../src/cli/client-access.ts";
-import { servingTarget } from "../../src/format/pool-map.ts";
+import { type PoolMap, servingTarget } from "../../src/format/pool-map.ts";
+import { Placement } from "../../src/placement/placement.ts";
 import type { KeyValue, KeyValueListOptions, KeyValueWriteOptions } from "../../src/contracts/key-value.ts";
 import type {
   ContainerDescription,
@@ -341,6 +342,13 @@ export class FakeContainer extends FakeView implements ContainerAccess {
   readonly snapshots: (SnapshotDescription & { readonly contents: Contents })[] = [];
   /** `readOnly` of each open. */
   readonly opened: boolean[] = [];
+  /** Of four engines with two targets each. */
+  map: PoolMap = {
+    version: 1,
+    targets: Array.from({ length: 8 }, (_, index) =>
+      servingTarget({ index, host: "127.0.0.1", port: 40_001 + index }, Math.floor(index / 2)),
+    ),
+  };
   properties: Properties;
   readonly #label: string;
   readonly #type: ContainerType;
@@ -353,6 +361,10 @@ export class FakeContainer extends FakeView implements ContainerAccess {
     this.#type = type;
     this.#pool = pool;
     this.properties = properties;
+  }
+
+  get placement(): Placement {
+    return new Placement(this.map);
   }
 
   describe(): ContainerDescription {

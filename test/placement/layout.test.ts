@@ -6,8 +6,7 @@ import { hasCode } from "../../src/base/errors.ts";
 import { objectClassByName } from "../../src/base/object-class.ts";
 import { objectId, objectIdFromBytes } from "../../src/base/object-id.ts";
 import { type PoolMap, servingTarget } from "../../src/format/pool-map.ts";
-import { faultDomainTree, innerDomain, targetLeaf } from "../../src/placement/fault-domain.ts";
-import { groupOfDkey, layoutOf } from "../../src/placement/layout.ts";
+import { groupOfDkey, LAYOUT_VERSION, Layouts } from "../../src/placement/layout.ts";
 import { MAX_CACHED_LAYOUTS, Placement } from "../../src/placement/placement.ts";
 
 function poolMap(count: number, version = 1): PoolMap {
@@ -20,11 +19,18 @@ function poolMap(count: number, version = 1): PoolMap {
 const oidOf = (className: string, user: number) =>
   objectId("MULTI_HASHED", objectClassByName(className), 0, BigInt(user));
 
-describe("layoutOf", () => {
+/** Targets of an object without redundancy, by group. */
+const singles = (layouts: Layouts, className: string, user: number) =>
+  layouts.layoutOf(oidOf(className, user)).groups.map((group) => group[0]!.target);
+
+describe("Layouts without redundancy", () => {
   test("keeps its golden vectors", () => {
-    const tree = faultDomainTree(poolMap(10));
-    const layouts = ["S1", "S2", "S4", "S8", "S16", "SX"].map((name) => layoutOf(oidOf(name, 1234), tree));
-    expect(layouts.map((layout) => [layout.seed, layout.groups.join(" ")])).toMatchInlineSnapshot(`
+    const layouts = new Layouts(poolMap(10));
+    const vectors = ["S1", "S2", "S4", "S8", "S16", "SX"].map((name) => {
+      const { seed } = layouts.layoutOf(oidOf(name, 1234));
+      return [seed, singles(layouts, name, 1234).join(" ")];
+    });
+    expect(vectors).toMatchInlineSnapshot(`
       [
         [
           2221359044,
@@ -56,9 +62,10 @@ describe("layoutOf", () => {
 
   test("gives each group a target of its own while there are enough", () => {
     const property = fc.property(fc.integer({ min: 1, max: 40 }), fc.nat(), (targets, user) => {
-      const tree = faultDomainTree(poolMap(targets));
+      const layouts = new Layouts(poolMap(targets));
       for (const name of ["S1", "S2", "S6", "S12", "S32", "SX"]) {
-        const { groups, targets: distinct } = layoutOf(oidOf(name, user), tree);
+        const groups = singles(layouts, name, user);
+        const { targets: distinct } = layouts.layoutOf(oidOf(name, user));
         expect(distinct.length).toBe(Math.min(groups.length, targets));
         const counts = new Map<number, number>();
         for (const target of groups) counts.set(target, (counts.get(target) ?? 0) + 1);
@@ -69,43 +76,48 @@ describe("layoutOf", () => {
   });
 
   test("spreads objects evenly and moves few when a target is added", () => {
-    const before = faultDomainTree(poolMap(8));
-    const after = faultDomainTree(poolMap(9));
+    const before = new Layouts(poolMap(8));
+    const after = new Layouts(poolMap(9));
     const counts = Array.from({ length: 8 }, () => 0);
     let moved = 0;
     for (let user = 0; user < 9000; user += 1) {
-      const [target] = layoutOf(oidOf("S1", user), before).groups;
+      const [target] = singles(before, "S1", user);
       counts[target!]! += 1;
-      if (layoutOf(oidOf("S1", user), after).groups[0] !== target) moved += 1;
+      if (singles(after, "S1", user)[0] !== target) moved += 1;
     }
     for (const count of counts) expect(Math.abs(count - 1125)).toBeLessThan(170);
     expect(moved).toBeLessThan(1000 * 1.15);
   });
 
-  test("descends inner domains", () => {
-    const tree = innerDomain([
-      innerDomain([targetLeaf(0), targetLeaf(1)]),
-      innerDomain([targetLeaf(2), targetLeaf(3), targetLeaf(4)]),
-    ]);
-    const seen = new Set<number>();
-    for (let user = 0; user < 200; user += 1) seen.add(layoutOf(oidOf("S1", user), tree).groups[0]!);
-    expect([...seen].toSorted()).toEqual([0, 1, 2, 3, 4]);
-    expect(layoutOf(oidOf("SX", 1), tree).groups).toEqual([0, 1, 2, 3, 4]);
+  test("does not depend on domains and ranks", () => {
+    const plain = poolMap(12);
+    const targets = plain.targets.map((target) => ({
+      ...target,
+      rank: target.index % 3,
+      domain: `/rack${target.index % 3}`,
+    }));
+    for (const name of ["S1", "S4", "SX"]) {
+      expect(singles(new Layouts({ version: 1, targets }), name, 5)).toEqual(singles(new Layouts(plain), name, 5));
+    }
   });
 
   test("refuses an id without class", () => {
     const oid = objectIdFromBytes(new Uint8Array(16));
-    expect(() => layoutOf(oid, faultDomainTree(poolMap(2)))).toThrow("object class");
+    expect(() => new Layouts(poolMap(2)).layoutOf(oid)).toThrow("object class");
   });
 });
 
-test("faultDomainTree refuses maps that place nothing", () => {
+test("Layouts refuses a layout version that it does not know", () => {
+  expect(() => new Layouts(poolMap(2), LAYOUT_VERSION + 1)).toThrow("Cannot use layout version 2");
+});
+
+test("Layouts refuses maps that place nothing", () => {
   for (const targets of [
     [],
     [servingTarget({ index: 1, host: "a", port: 1 }), servingTarget({ index: 1, host: "b", port: 1 })],
   ]) {
     try {
-      faultDomainTree({ version: 3, targets });
+      new Layouts({ version: 3, targets });
       expect.unreachable();
     } catch (error) {
       expect(hasCode(error, "PROTOCOL")).toBe(true);
@@ -116,11 +128,11 @@ test("faultDomainTree refuses maps that place nothing", () => {
 describe("Placement", () => {
   test("answers like the layout it caches, however many objects pass", () => {
     const placement = new Placement(poolMap(7, 5));
-    const tree = faultDomainTree(poolMap(7));
+    const layouts = new Layouts(poolMap(7));
     expect(placement.mapVersion).toBe(5);
     for (let user = 0; user < MAX_CACHED_LAYOUTS + 100; user += 1) placement.targetsOf(oidOf("S4", user));
     for (const user of [0, 1, MAX_CACHED_LAYOUTS, MAX_CACHED_LAYOUTS + 99]) {
-      expect(placement.layout(oidOf("S4", user))).toEqual(layoutOf(oidOf("S4", user), tree));
+      expect(placement.layout(oidOf("S4", user))).toEqual(layouts.layoutOf(oidOf("S4", user)));
     }
   });
 
@@ -168,9 +180,10 @@ describe("Placement", () => {
 });
 
 test("groupOfDkey moves only a proportional share when a group is added", () => {
+  const [four, five] = [4, 5].map((count) => new Layouts(poolMap(count)).layoutOf(oidOf("SX", 1)));
   let moved = 0;
   for (let checksum = 0; checksum < 10_000; checksum += 1) {
-    if (groupOfDkey(checksum, 4) !== groupOfDkey(checksum, 5)) moved += 1;
+    if (groupOfDkey(four!, checksum) !== groupOfDkey(five!, checksum)) moved += 1;
   }
   expect(Math.abs(moved / 10_000 - 1 / 5)).toBeLessThan(0.02);
 });
