@@ -7,12 +7,14 @@
  */
 import { type ByteString, byteString } from "./bytes.ts";
 import { DaosError } from "./errors.ts";
-import { type ObjectClass, objectClassByNumbers } from "./object-class.ts";
+import { type ObjectClass, objectClassByNumbers, REDUNDANCIES } from "./object-class.ts";
 
 declare const objectIdBrand: unique symbol;
 export type ObjectId = ByteString & { readonly [objectIdBrand]: true };
 
 export const OBJECT_ID_BYTES = 16;
+/** Bits 55..48 of an id whose class keeps one copy. */
+const NO_REDUNDANCY = REDUNDANCIES[0]!.number;
 
 /** DAOS's object types (enum daos_otype_t); the ones this store gives a meaning to. */
 export const OBJECT_TYPES = {
@@ -63,4 +65,9 @@ export function parseObjectId(text: string): ObjectId {
 /** The class in an id. Throws INVALID_ARGUMENT when the bits name none. */
 export function objectClassOf(id: ObjectId): ObjectClass {
   return objectClassByNumbers(id.charCodeAt(1), (id.charCodeAt(2) << 8) | id.charCodeAt(3));
+}
+
+/** Whether the class in an id keeps more than one copy: from one byte, for the data path asks for every operation. */
+export function isRedundant(id: ObjectId): boolean {
+  return id.charCodeAt(1) !== NO_REDUNDANCY;
 }

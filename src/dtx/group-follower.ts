@@ -150,7 +150,7 @@ export class GroupFollower {
     await this.#turns.get(leader);
     return this.#options.store
       .openUpdates()
-      .filter(({ oid }) => this.#groups.groupHere(oid)?.leader === leader)
+      .filter(({ oid, dkey }) => this.#groups.groupOf(oid, dkey).leader === leader)
       .map(({ id, epoch, state }) => ({ client: id.client, sequence: id.sequence, epoch, state: DtxState[state] }));
   }
 
@@ -176,8 +176,8 @@ export class GroupFollower {
 
   #undecided(): OpenUpdate[] {
     const { store, self } = this.#options;
-    const isOthers = ({ state, oid }: OpenUpdate): boolean =>
-      state === "prepared" && this.#groups.groupHere(oid)?.leader !== self;
+    const isOthers = ({ state, oid, dkey }: OpenUpdate): boolean =>
+      state === "prepared" && this.#groups.groupOf(oid, dkey).leader !== self;
     return store.openUpdates().filter(isOthers);
   }
 
@@ -212,8 +212,8 @@ export class GroupFollower {
 function byLeader(updates: readonly OpenUpdate[], groups: Groups): Map<number, OpenUpdate[]> {
   const sorted = new Map<number, OpenUpdate[]>();
   for (const update of updates) {
-    const leader = groups.groupHere(update.oid)?.leader;
-    if (leader === undefined) continue;
+    const { leader } = groups.groupOf(update.oid, update.dkey);
+    if (leader < 0) continue;
     const others = sorted.get(leader);
     if (others === undefined) sorted.set(leader, [update]);
     else others.push(update);

@@ -1,18 +1,17 @@
 /**
  * The leader's part of two-phase commit, for all groups of one pool that this target leads (DAOS: src/dtx, docs/overview/
  * transaction.md). Each update is appended here and sent to the other members in the same turn, so all have the updates of
- * an object in one order. When all have one durably it is committed: nobody is asked any more, and the members hear of it
- * later. What a member refuses is aborted, with everything of the object that was ordered after it.
+ * a dkey in one order. When all have one durably it is committed: nobody is asked any more, and the members hear of it
+ * later. What a member refuses is aborted, with everything of the dkey that was ordered after it.
  *
  * Nothing acknowledged depends on what is only in memory: a committed update lies prepared in every member's log, and
  * whoever leads later finds it there (inherited).
  */
-import { assert } from "../base/assert.ts";
 import type { Decision, DtxId } from "../base/dtx-id.ts";
 import { DaosError, type ErrorCode } from "../base/errors.ts";
-import type { ObjectId } from "../base/object-id.ts";
 import type { Timers } from "../contracts/world.ts";
 import { DtxState, type OpenDtx } from "../format/dtx-messages.ts";
+import type { ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import type { RpcCompletion } from "../rpc/pending-call.ts";
 import { DtxMap } from "../store/dtx-map.ts";
@@ -30,7 +29,7 @@ const ANSWERS_NOTHING: ReadonlySet<ErrorCode> = new Set(["UNAVAILABLE", "STALE",
 
 /** Of an update that another leader, or this one before it started anew, left undecided. */
 interface Inherited extends DtxId {
-  readonly object: string;
+  readonly unit: string;
   /** Members that have not said what they know of it. */
   readonly waiting: Set<number>;
   readonly members: readonly number[];
@@ -46,10 +45,10 @@ export interface GroupLeaderOptions {
 export class GroupLeader {
   readonly #options: GroupLeaderOptions;
   readonly #open = new DtxMap<LedUpdate>();
-  /** Appended and undecided, in order of their epochs, by container and object. */
-  readonly #byObject = new Map<string, LedUpdate[]>();
+  /** Appended and undecided, in order of their epochs, by dkey. */
+  readonly #byDkey = new Map<string, LedUpdate[]>();
   readonly #inherited = new DtxMap<Inherited>();
-  readonly #inheritedObjects = new Map<string, number>();
+  readonly #inheritedDkeys = new Map<string, number>();
   readonly #outbox: Outbox;
   #groups: Groups;
 
@@ -82,7 +81,7 @@ export class GroupLeader {
       const state = `target ${member} of its group cannot be reached`;
       throw new DaosError("UNAVAILABLE", `Cannot update the object: ${state}. Retry until it is back or excluded.`);
     }
-    if (this.#inheritedObjects.has(objectKey(request.container, request.object.oid))) {
+    if (this.#inheritedDkeys.has(unitOf(request))) {
       const state = "an earlier update of it is still being settled";
       throw new DaosError("UNAVAILABLE", `Cannot update the object: ${state}. Retry.`);
     }
@@ -101,9 +100,9 @@ export class GroupLeader {
       return;
     }
     this.#open.add(update, update);
-    const object = objectKey(update.container, update.object.oid);
-    const before = this.#byObject.get(object);
-    if (before === undefined) this.#byObject.set(object, [update]);
+    const object = unitOf(update);
+    const before = this.#byDkey.get(object);
+    if (before === undefined) this.#byDkey.set(object, [update]);
     else before.push(update);
     for (const member of update.waiting) this.#prepare(update, member);
     this.#options.store.whenDurable(sequence, (error) => {
@@ -143,10 +142,10 @@ export class GroupLeader {
 
   #decide(update: LedUpdate, decision: Decision, error: DaosError | undefined, closed?: () => void): void {
     this.#open.delete(update);
-    const object = objectKey(update.container, update.object.oid);
-    const open = this.#byObject.get(object)!;
+    const object = unitOf(update);
+    const open = this.#byDkey.get(object)!;
     open.splice(open.indexOf(update), 1);
-    if (open.length === 0) this.#byObject.delete(object);
+    if (open.length === 0) this.#byDkey.delete(object);
     this.#options.store.decide(update, decision);
     this.#outbox.add(update, decision, this.#others(update.group), closed);
     if (closed === undefined) update.decided(error);
@@ -164,9 +163,9 @@ export class GroupLeader {
     this.#decide(update, "abort", error, () => update.decided(error));
   }
 
-  /** Those of one object in the order of their epochs. */
+  /** Those of one dkey in the order of their epochs. */
   #inOrder(): LedUpdate[] {
-    return [...this.#byObject.values()].flat();
+    return [...this.#byDkey.values()].flat();
   }
 
   #isOpen(update: LedUpdate): boolean {
@@ -175,7 +174,7 @@ export class GroupLeader {
 
   /** Aborts what was ordered after this update, newest first. */
   #abortAfter(update: LedUpdate): void {
-    const open = this.#byObject.get(objectKey(update.container, update.object.oid)) ?? [];
+    const open = this.#byDkey.get(unitOf(update)) ?? [];
     const place = open.indexOf(update);
     if (place === -1) return;
     for (let index = open.length - 1; index > place; index -= 1) this.#decide(open[index]!, "abort", undone());
@@ -189,9 +188,9 @@ export class GroupLeader {
   /** Undecided updates of others' making, or of ours before a restart, whose group this target leads now. */
   #inherit(): void {
     const { store, self } = this.#options;
-    for (const { id, state, container, oid } of store.openUpdates()) {
-      const group = this.#groups.groupHere(oid);
-      if (group?.leader !== self || this.#open.get(id) !== undefined || this.#inherited.get(id) !== undefined) continue;
+    for (const { id, state, container, oid, dkey } of store.openUpdates()) {
+      const group = this.#groups.groupOf(oid, dkey);
+      if (group.leader !== self || this.#open.get(id) !== undefined || this.#inherited.get(id) !== undefined) continue;
       if (this.#outbox.decisionOf(id) !== undefined) continue;
       const members = this.#others(group);
       const { client, sequence } = id;
@@ -199,9 +198,9 @@ export class GroupLeader {
         this.#outbox.add({ client, sequence }, state === "committed" ? "commit" : "abort", members);
         continue;
       }
-      const object = objectKey(container, oid);
-      this.#inherited.add(id, { client, sequence, object, members, waiting: new Set(members) });
-      this.#inheritedObjects.set(object, (this.#inheritedObjects.get(object) ?? 0) + 1);
+      const unit = unitOf({ container, object: { oid, dkey } });
+      this.#inherited.add(id, { client, sequence, unit, members, waiting: new Set(members) });
+      this.#inheritedDkeys.set(unit, (this.#inheritedDkeys.get(unit) ?? 0) + 1);
     }
     for (const inherited of this.#inherited.values()) this.#settleIfAll(inherited);
   }
@@ -265,9 +264,9 @@ export class GroupLeader {
   #settle(inherited: Inherited, decision: Decision): void {
     if (this.#inherited.get(inherited) !== inherited) return;
     this.#inherited.delete(inherited);
-    const left = this.#inheritedObjects.get(inherited.object)! - 1;
-    if (left === 0) this.#inheritedObjects.delete(inherited.object);
-    else this.#inheritedObjects.set(inherited.object, left);
+    const left = this.#inheritedDkeys.get(inherited.unit)! - 1;
+    if (left === 0) this.#inheritedDkeys.delete(inherited.unit);
+    else this.#inheritedDkeys.set(inherited.unit, left);
     this.#options.store.decide(inherited, decision);
     this.#outbox.add(inherited, decision, inherited.members);
   }
@@ -281,8 +280,8 @@ export class GroupLeader {
     const { self, peer } = this.#options;
     for (const update of this.#inOrder()) {
       if (!this.#isOpen(update)) continue;
-      const group = groups.groupHere(update.object.oid);
-      if (group?.leader !== self) this.#handOver(update);
+      const group = groups.groupOf(update.object.oid, update.object.dkey);
+      if (group.leader !== self) this.#handOver(update);
       else {
         for (const member of update.waiting) if (peer(member) === undefined) update.waiting.delete(member);
         this.#decideIfAll(update);
@@ -297,7 +296,7 @@ export class GroupLeader {
 
   #handOver(update: LedUpdate): void {
     this.#open.delete(update);
-    this.#byObject.delete(objectKey(update.container, update.object.oid));
+    this.#byDkey.delete(unitOf(update));
     update.decided(notLeader(-1));
   }
 
@@ -317,9 +316,9 @@ function stateOf(store: PreparedStore, id: DtxId): DtxState {
   return state === undefined ? DtxState.unknown : DtxState[state];
 }
 
-export function objectKey(container: number, oid: ObjectId): string {
-  assert(Number.isInteger(container), "a container has a number");
-  return `${container}/${oid}`;
+/** What is ordered: the updates of one dkey. */
+function unitOf(update: Pick<UpdateRequest, "container"> & { object: Pick<ObjectRequest, "oid" | "dkey"> }): string {
+  return `${update.container}/${update.object.oid}${update.object.dkey}`;
 }
 
 function notLeader(leader: number): DaosError {

@@ -9,7 +9,7 @@ import { decodeIds, decodeResyncReply, encodeIds, encodeResyncReply } from "../f
 import { Opcode } from "../format/operations.ts";
 import type { PoolMap } from "../format/pool-map.ts";
 import type { RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
-import type { Groups } from "./group.ts";
+import { type Groups, placedGroups } from "./group.ts";
 import { GroupFollower, type GroupFollowerOptions } from "./group-follower.ts";
 import { GroupLeader } from "./group-leader.ts";
 import { Peer, type PeerAddress, type PeerConnection } from "./peer.ts";
@@ -28,7 +28,6 @@ export interface PoolReplicationOptions extends Pick<GroupFollowerOptions, "run"
   readonly dial: (address: PeerAddress) => Promise<PeerConnection>;
   /** Proves to other targets that we belong to the system. */
   readonly capability: () => Uint8Array;
-  readonly groupsOf: (map: PoolMap, self: number) => Groups;
 }
 
 export class PoolReplication {
@@ -45,12 +44,17 @@ export class PoolReplication {
   constructor(options: PoolReplicationOptions, map: PoolMap) {
     this.#options = options;
     this.#map = map;
-    this.#groups = options.groupsOf(map, options.self);
+    this.#groups = placedGroups(map);
     const { self, store, timers, run, observe } = options;
     const peer = (index: number): Peer | undefined => this.#peer(index);
     this.follower = new GroupFollower({ self, store, timers, peer, run, observe }, this.#groups);
     this.leader = new GroupLeader({ self, store, timers, peer }, this.#groups);
     this.#sweep();
+  }
+
+  /** Number of this target in the pool map. */
+  get self(): number {
+    return this.#options.self;
   }
 
   get groups(): Groups {
@@ -67,7 +71,7 @@ export class PoolReplication {
     this.#map = map;
     for (const { index, host, port } of map.targets) this.#peers.get(index)?.moveTo({ host, port });
     if (map.version === before.version) return;
-    this.#groups = this.#options.groupsOf(map, this.#options.self);
+    this.#groups = placedGroups(map);
     for (const [index, peer] of this.#peers) {
       if (isMember(map, index)) continue;
       peer.stop();

@@ -1,9 +1,10 @@
-/** What replication needs of a target's store, in its own words: an update belongs to an object. */
+/** What replication needs of a target's store, in its own words: an update belongs to a dkey. */
+import type { ByteString } from "../base/bytes.ts";
 import type { Decision, DtxId } from "../base/dtx-id.ts";
 import type { Epoch } from "../base/epoch.ts";
 import type { ObjectId } from "../base/object-id.ts";
 import type { CellStore, DtxState } from "../store/cell.ts";
-import { containerOf, objectOfPrefix } from "../vos/cell-key.ts";
+import { containerOf, dkeyPrefixOf, nameOfPrefix, OBJECT_PREFIX_BYTES, objectOfPrefix } from "../vos/cell-key.ts";
 
 /** A prepared record that somebody may still ask for: not decided, or not forgotten. */
 export interface OpenUpdate {
@@ -12,6 +13,7 @@ export interface OpenUpdate {
   readonly epoch: Epoch;
   readonly container: number;
   readonly oid: ObjectId;
+  readonly dkey: ByteString;
 }
 
 export interface PreparedStore {
@@ -41,6 +43,8 @@ export function preparedStore(store: CellStore): PreparedStore {
   };
 }
 
-function placeOf(key: string): { container: number; oid: ObjectId } {
-  return { container: containerOf(key), oid: objectOfPrefix(key) };
+/** Objects with redundancy have cells at their dkeys and beneath only. */
+function placeOf(key: ByteString): { container: number; oid: ObjectId; dkey: ByteString } {
+  const object = key.slice(0, OBJECT_PREFIX_BYTES);
+  return { container: containerOf(key), oid: objectOfPrefix(key), dkey: nameOfPrefix(dkeyPrefixOf(key), object) };
 }

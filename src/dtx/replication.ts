@@ -3,8 +3,8 @@
  * the connections of other targets to this one.
  */
 import { DaosError } from "../base/errors.ts";
-import type { ObjectId } from "../base/object-id.ts";
 import { decodeCbor } from "../format/cbor.ts";
+import type { ObjectRequest } from "../format/object-request.ts";
 import { checkArguments } from "../format/operation-arguments.ts";
 import { Opcode } from "../format/operations.ts";
 import type { PoolMap } from "../format/pool-map.ts";
@@ -12,8 +12,6 @@ import type { RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
 import type { LedUpdate, UpdateRequest } from "./led-update.ts";
 import { PoolReplication, type PoolReplicationOptions } from "./pool-replication.ts";
 
-/** Bits 55..48 of an object id whose class keeps one copy. */
-const NO_REDUNDANCY = 1;
 const NO_ARGUMENTS = new Uint8Array(0);
 
 /** The pool of a container as the target knows it. */
@@ -75,15 +73,13 @@ export class Replication {
   }
 
   /**
-   * Takes an update of a redundant object into order; undefined for an object with one copy. Throws STALE when this target
-   * does not lead the object's group, UNAVAILABLE while a member of the group cannot take part.
+   * Takes an update of an object with redundancy into order. Throws STALE when this target does not lead the dkey's group,
+   * UNAVAILABLE while a member of the group cannot take part.
    */
-  begin(request: UpdateRequest): LedUpdate | undefined {
-    if (request.object.oid.charCodeAt(1) === NO_REDUNDANCY) return undefined;
+  begin(request: UpdateRequest): LedUpdate {
     const pool = this.#poolOf(request.container);
-    const group = pool.groups.groupHere(request.object.oid);
-    if (group === undefined) throw noShard();
-    return pool.leader.begin(request, group);
+    const { oid, dkey } = request.object;
+    return pool.leader.begin(request, pool.groups.groupOf(oid, dkey));
   }
 
   /** The update of this name that is under way. */
@@ -92,10 +88,10 @@ export class Replication {
     return known === undefined ? undefined : this.#pools.get(known.pool)?.leader.openUpdate(id);
   }
 
-  /** Throws STALE when this target has no shard of a redundant object that can be read. */
-  checkReadable(container: number, oid: ObjectId): void {
-    if (oid.charCodeAt(1) === NO_REDUNDANCY) return;
-    if (!this.#poolOf(container).groups.isReadableHere(oid)) throw noShard();
+  /** Throws STALE when this target has no shard of the dkey, of an object with redundancy, that can be read. */
+  checkReadable(container: number, { oid, dkey }: Pick<ObjectRequest, "oid" | "dkey">): void {
+    const pool = this.#poolOf(container);
+    if (!pool.groups.groupOf(oid, dkey).readable.includes(pool.self)) throw noShard();
   }
 
   /** Somebody waits for updates that are not decided: asks their leaders. */

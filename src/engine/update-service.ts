@@ -4,14 +4,21 @@
  */
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
+import { isRedundant } from "../base/object-id.ts";
 import type { LedUpdate } from "../dtx/led-update.ts";
 import type { Replication } from "../dtx/replication.ts";
-import { decodeObjectRequest, encodeObjectReply, OBJECT_REPLY_BYTES, type ObjectRequest } from "../format/object-request.ts";
+import {
+  decodeObjectRequest,
+  encodeObjectReply,
+  OBJECT_REPLY_BYTES,
+  type ObjectRequest,
+} from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import type { PrepareRequest } from "../format/prepare-request.ts";
 import type { RpcReply, RpcRequest } from "../rpc/request.ts";
 import type { CellStore } from "../store/cell.ts";
 import { DtxMap } from "../store/dtx-map.ts";
+import { isUndecided } from "../store/stability.ts";
 import type { WriteOutcome } from "../vos/single-value.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
 import type { WriteOrder } from "../vos/write-order.ts";
@@ -41,7 +48,7 @@ interface Update {
   readonly reply: RpcReply;
 }
 
-type OrderedRequest = ObjectRequest & { order?: WriteOrder };
+type OrderedRequest = ObjectRequest & { order?: WriteOrder | undefined };
 
 export class UpdateService {
   readonly #parts: UpdateServiceParts;
@@ -79,7 +86,7 @@ export class UpdateService {
   #order(request: RpcRequest, object: OrderedRequest, container: number): LedUpdate | undefined {
     const { opcode } = request;
     const { replication } = this.#parts;
-    if (replication === undefined || !replication.isReplicated(object.oid)) {
+    if (replication === undefined || !isRedundant(object.oid)) {
       if (object.sequence !== 0) object.order = { origin: object, isPrepared: false, epoch: undefined };
       return undefined;
     }
@@ -199,7 +206,7 @@ export class UpdateService {
       isAnswered = true;
       this.#answer(error ?? outcome.error, outcome.epoch, reply);
     });
-    if (!isAnswered && replication !== undefined && store.restsOnUndecided(outcome.sequence)) replication.ask();
+    if (!isAnswered && isUndecided(outcome.sequence)) replication?.ask();
   }
 
   #answer(error: Error | undefined, epoch: Epoch, reply: RpcReply): void {
@@ -215,7 +222,10 @@ export class UpdateService {
 
 function oldRequest({ sequence, firstIncomplete }: ObjectRequest): DaosError {
   const state = `its client has said that it needs no answer to requests below ${firstIncomplete}`;
-  return new DaosError("INVALID_ARGUMENT", `Cannot run request ${sequence} again: ${state}. Send it under a new number.`);
+  return new DaosError(
+    "INVALID_ARGUMENT",
+    `Cannot run request ${sequence} again: ${state}. Send it under a new number.`,
+  );
 }
 
 function sentTwice(): DaosError {

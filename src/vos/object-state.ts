@@ -4,10 +4,10 @@
  * again from the store when needed, and all are when a record was aborted. A state must not be kept across an await: ask again.
  */
 import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
-import type { ObjectId } from "../base/object-id.ts";
+import { isRedundant, type ObjectId } from "../base/object-id.ts";
 import { type CellStore, VersionKind } from "../store/cell.ts";
 import { ownCellKey } from "./cell-key.ts";
-import { objectMetaFlags, objectMetaPunchEpoch } from "./cell-meta.ts";
+import { ObjectCellFlag, objectMetaFlags, objectMetaPunchEpoch } from "./cell-meta.ts";
 import type { ContainerState } from "./snapshots.ts";
 
 /** Objects remembered, at most. */
@@ -27,6 +27,12 @@ export interface ObjectState {
   /** Sequence of that version. */
   sequence: number;
 }
+
+/**
+ * An object with redundancy has no cell of its own, for its dkeys are in groups whose leaders do not know of each other:
+ * it counts as holding arrays and punched dkeys, and is punched dkey by dkey.
+ */
+const REDUNDANT_STATE = { epoch: 1, flags: ObjectCellFlag.arrays | ObjectCellFlag.dkeyPunches };
 
 export class ObjectStates {
   readonly #store: CellStore;
@@ -66,8 +72,9 @@ export class ObjectStates {
   }
 
   #load(container: ContainerState, oid: ObjectId, prefix: string): ObjectState {
-    const version = this.#store.get(ownCellKey(prefix), EPOCH_MAX);
     const state: ObjectState = { container, oid, prefix, epoch: 0, punchEpoch: 0, flags: 0, sequence: 0 };
+    if (isRedundant(oid)) return Object.assign(state, REDUNDANT_STATE);
+    const version = this.#store.get(ownCellKey(prefix), EPOCH_MAX);
     if (version === undefined) return state;
     state.epoch = version.epoch;
     state.sequence = version.sequence;

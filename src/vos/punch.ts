@@ -6,7 +6,8 @@
 import { assert } from "../base/assert.ts";
 import type { ByteString } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
-import type { ObjectId } from "../base/object-id.ts";
+import { DaosError } from "../base/errors.ts";
+import { isRedundant, type ObjectId } from "../base/object-id.ts";
 import { ObjectFlag } from "../format/object-request.ts";
 import { type CellWrite, VersionKind } from "../store/cell.ts";
 import { akeyPrefix, beneathStart, dkeyPrefix, OBJECT_PREFIX_BYTES, ownCellKey, prefixEnd } from "./cell-key.ts";
@@ -65,6 +66,7 @@ export class Punches {
   /** As punchAkey; flag ifObjectExists. */
   punchObject(container: number, request: ObjectRequestKeys): WriteOutcome | Promise<WriteOutcome> {
     checkFlags(request.flags ?? 0, ObjectFlag.ifObjectExists);
+    if (isRedundant(request.oid)) throw dkeyByDkey();
     return appendPunch(this.#target, request.order, () => {
       const state = this.#target.object(container, request.oid);
       const seen = new Seen();
@@ -164,6 +166,11 @@ export class Punches {
     });
     return done ? akeys : undefined;
   }
+}
+
+function dkeyByDkey(): DaosError {
+  const state = "with redundancy it is punched dkey by dkey";
+  return new DaosError("UNSUPPORTED", `Cannot punch the object in one step: ${state}. Use a client that does so.`);
 }
 
 function addAkeyPunch(record: PunchRecord, akey: string, isArray: boolean): void {
