@@ -6,7 +6,7 @@
 import type { Epoch } from "../../../src/base/epoch.ts";
 import type { DataExtent, EpochPart } from "../../../src/contracts/redundancy.ts";
 import { runAt, writtenAt } from "../epoch-part.ts";
-import { coveredBytes, newestEpoch } from "../extents.ts";
+import { coveredBytes, joinNeighbours, newestEpoch } from "../extents.ts";
 import { type Steps, together } from "../plan.ts";
 import { arrayRead, type CellRange, columnContent, type Group, isData, readStripeSlice } from "./stripe-state.ts";
 import { droppedParity, encodeStripe, hiddenReplicas, parityPart } from "./write-plan.ts";
@@ -61,7 +61,10 @@ function* rebuildParity({ group, lost, epoch, alive }: Rebuilding, stripe: numbe
   return replicasAt(group, lost, stripe, image, extents, epoch);
 }
 
-/** All data shards are alive, and no other parity shard is. */
+/**
+ * All data shards are alive, and no other parity shard is. Replicas get the epoch that is asked for: at their own they might
+ * lie beneath the parity of an earlier snapshot, and be folded into it and go.
+ */
 function* rebuildFromData({ group, lost, epoch }: Rebuilding, stripe: number): Steps<EpochPart[]> {
   const { geometry } = group;
   const { cellBytes } = geometry;
@@ -72,7 +75,10 @@ function* rebuildFromData({ group, lost, epoch }: Rebuilding, stripe: number): S
     const shift = shard * cellBytes - stripe * cellBytes;
     return result.extents.map((extent) => ({ ...extent, address: extent.address + shift }));
   });
-  if (coveredBytes(extents) < geometry.stripeBytes) return replicasAt(group, lost, stripe, image, extents, epoch);
+  if (coveredBytes(extents) < geometry.stripeBytes) {
+    const replicas = joinNeighbours(extents.map((extent) => ({ ...extent, epoch })));
+    return replicasAt(group, lost, stripe, image, replicas, epoch);
+  }
   const cell = encodeStripe(geometry, group.code, group.allocate, image)[lost - geometry.dataShards]!;
   return parityAt(group, lost, stripe, cell, newestEpoch(extents));
 }

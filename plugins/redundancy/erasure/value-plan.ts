@@ -37,7 +37,9 @@ export function valueParts(group: Group, length: number, bytes: Uint8Array | und
   const header = encodeErasureValueHeader({ form: "cell", length });
   const cellBytes = erasureValueCellBytes(length, dataShards);
   if (bytes === undefined) {
-    return [...dataList, ...parityList].map((shard) => valuePart(shard, "data", cellBytes, header, undefined));
+    return [...dataList, ...parityList].map((shard) =>
+      valuePart(shard, shard < dataShards ? "data" : "parity", cellBytes, header, undefined),
+    );
   }
   const cells = dataList.map((shard) => {
     const piece = bytes.subarray(Math.min(length, shard * cellBytes), Math.min(length, (shard + 1) * cellBytes));
