@@ -7,7 +7,9 @@ import blockDeviceUring from "./block-device/uring/index.ts";
 import blockDeviceSpdk from "./block-device/spdk/index.ts";
 import interfaceKv from "./interface/kv/index.ts";
 import metaStoreSqlite from "./meta-store/sqlite/index.ts";
+import redundancyErasure from "./redundancy/erasure/index.ts";
 import redundancyNone from "./redundancy/none/index.ts";
+import redundancyReplica from "./redundancy/replica/index.ts";
 import scmFile from "./scm/file/index.ts";
 import scmPmdk from "./scm/pmdk/index.ts";
 import scmRam from "./scm/ram/index.ts";
@@ -20,6 +22,8 @@ export const BUILT_IN_PLUGINS: readonly PluginDefinition[] = [
   blockDeviceUring,
   blockDeviceSpdk,
   redundancyNone,
+  redundancyReplica,
+  redundancyErasure,
   interfaceKv,
   metaStoreSqlite,
 ];

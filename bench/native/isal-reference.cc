@@ -1,5 +1,6 @@
-// What ISA-L does in C on the same sizes as bench/isal.bench.ts: the limit that the addon is held against.
-//   isal-reference crc32c SIZE_BYTES SECONDS          isal-reference encode SIZE_BYTES SECONDS   (4+2 cells)
+// What ISA-L does in C on the same sizes as bench/isal.bench.ts and erasure.bench.ts: the limit that the addon is held against.
+//   isal-reference crc32c SIZE_BYTES SECONDS
+//   isal-reference encode SIZE_BYTES SECONDS [DATA_CELLS PARITY_CELLS STRIPES]   (4+2 cells, one stripe)
 // Prints the rate, GB/s of data.
 #include <chrono>
 #include <cstdint>
@@ -12,9 +13,7 @@
 
 namespace {
 
-constexpr int kDataCells = 4;
-constexpr int kParityCells = 2;
-constexpr int kCells = kDataCells + kParityCells;
+constexpr int kMostCells = 64;
 constexpr int kWarmUpShare = 10;
 constexpr double kCheckIntervalBytes = 4 << 20;
 
@@ -43,12 +42,18 @@ double Measure(double seconds, std::size_t size_bytes, Operation operation) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count != 4) return 2;
+  if (count != 4 && count != 7) return 2;
   const auto size_bytes = static_cast<std::size_t>(std::atol(arguments[2]));
   const double seconds = std::atof(arguments[3]);
-  const auto memory = static_cast<std::uint8_t*>(std::aligned_alloc(4096, kCells * size_bytes));
+  const int data_cells = count == 7 ? std::atoi(arguments[4]) : 4;
+  const int parity_cells = count == 7 ? std::atoi(arguments[5]) : 2;
+  const int stripes = count == 7 ? std::atoi(arguments[6]) : 1;
+  const int cell_count = data_cells + parity_cells;
+  if (data_cells < 1 || parity_cells < 1 || stripes < 1 || cell_count > kMostCells) return 2;
+  const std::size_t memory_bytes = static_cast<std::size_t>(stripes) * cell_count * size_bytes;
+  const auto memory = static_cast<std::uint8_t*>(std::aligned_alloc(4096, memory_bytes));
   if (memory == nullptr) return 1;
-  std::memset(memory, 0x5a, kCells * size_bytes);
+  std::memset(memory, 0x5a, memory_bytes);
   double rate = 0;
   if (std::strcmp(arguments[1], "crc32c") == 0) {
     std::uint32_t state = 0;
@@ -56,14 +61,22 @@ int main(int count, char** arguments) {
                    [&] { state = ~crc32_iscsi(memory, static_cast<int>(size_bytes), ~state); });
     if (state == 1) std::fputs("", stderr);
   } else {
-    std::uint8_t matrix[kCells * kDataCells];
-    std::uint8_t tables[32 * kDataCells * kParityCells];
-    std::uint8_t* cells[kCells];
-    for (int index = 0; index < kCells; ++index) cells[index] = memory + static_cast<std::size_t>(index) * size_bytes;
-    gf_gen_cauchy1_matrix(matrix, kCells, kDataCells);
-    ec_init_tables(kDataCells, kParityCells, matrix + kDataCells * kDataCells, tables);
-    rate = Measure(seconds, kDataCells * size_bytes, [&] {
-      ec_encode_data(static_cast<int>(size_bytes), kDataCells, kParityCells, tables, cells, cells + kDataCells);
+    std::uint8_t matrix[kMostCells * kMostCells];
+    std::uint8_t tables[32 * kMostCells * kMostCells];
+    gf_gen_cauchy1_matrix(matrix, cell_count, data_cells);
+    ec_init_tables(data_cells, parity_cells, matrix + data_cells * data_cells, tables);
+    // All data, stripe by stripe, then all parity: as a write has them.
+    std::uint8_t* const parity = memory + static_cast<std::size_t>(stripes) * data_cells * size_bytes;
+    const auto encode = [&](std::size_t stripe) {
+      std::uint8_t* cells[kMostCells];
+      for (int index = 0; index < data_cells; ++index) cells[index] = memory + (stripe * data_cells + index) * size_bytes;
+      for (int index = 0; index < parity_cells; ++index) {
+        cells[data_cells + index] = parity + (stripe * parity_cells + index) * size_bytes;
+      }
+      ec_encode_data(static_cast<int>(size_bytes), data_cells, parity_cells, tables, cells, cells + data_cells);
+    };
+    rate = Measure(seconds, static_cast<std::size_t>(stripes) * data_cells * size_bytes, [&] {
+      for (int stripe = 0; stripe < stripes; ++stripe) encode(static_cast<std::size_t>(stripe));
     });
   }
   std::printf("%.4f\n", rate);

@@ -75,6 +75,10 @@ export const MAX_USER_ATTRIBUTE_BYTES = 1 * KIB;
 /** Smallest and largest chunk of an array: the bytes that one dkey holds. */
 export const MIN_CHUNK_BYTES = 4 * KIB;
 export const MAX_CHUNK_BYTES = 1 * GIB;
+/** Default, smallest and largest cell of an erasure-coded stripe: the container property `ec_cell_sz`. */
+export const DEFAULT_ERASURE_CELL_BYTES = 128 * KIB;
+export const MIN_ERASURE_CELL_BYTES = 4 * KIB;
+export const MAX_ERASURE_CELL_BYTES = 1 * MIB;
 /** Time for which a capability opens its container, milliseconds. */
 export const CAPABILITY_LIFETIME_MS = 3_600_000;
 /** Attempts of one change of the control plane against other writers before it gives up with CONFLICT. */

@@ -6,9 +6,11 @@
  * Values are checked here and come out in the one form that is stored and sent: sizes as bytes, names in their own
  * spelling. Where a value lives and what follows from a change is the control plane's.
  */
+import { checkErasureCellBytes, ERASURE_CELL_VALUES } from "./erasure-cell.ts";
 import { DaosError } from "./errors.ts";
 import { checkLabel } from "./label.ts";
 import {
+  DEFAULT_ERASURE_CELL_BYTES,
   INLINE_VALUE_BYTES,
   KIB,
   MAX_CHUNK_BYTES,
@@ -81,6 +83,15 @@ export const PROPERTIES: readonly PropertyDefinition[] = [
   },
   {
     scope: "pool",
+    name: "ec_cell_sz",
+    settable: "creation",
+    defaultValue: DEFAULT_ERASURE_CELL_BYTES,
+    values: ERASURE_CELL_VALUES,
+    description: "Cell of erasure-coded objects in the pool's containers, unless they say otherwise.",
+    check: (value) => checkErasureCellSize("pool", value),
+  },
+  {
+    scope: "pool",
     name: "data_threshold",
     settable: "always",
     defaultValue: INLINE_VALUE_BYTES,
@@ -133,6 +144,16 @@ export const PROPERTIES: readonly PropertyDefinition[] = [
     values: "0",
     description: "Faults that the container's data survives; the pool's rd_fac when not given.",
     check: checkRedundancyFactor,
+  },
+  {
+    scope: "container",
+    name: "ec_cell_sz",
+    settable: "creation",
+    defaultValue: DEFAULT_ERASURE_CELL_BYTES,
+    values: ERASURE_CELL_VALUES,
+    description:
+      "Bytes of an erasure-coded array on one shard before the next one's; the pool's ec_cell_sz when not given.",
+    check: (value) => checkErasureCellSize("container", value),
   },
   {
     scope: "container",
@@ -260,6 +281,10 @@ function checkChunkSize(value: PropertyValue): number {
   if (sizeBytes >= MIN_CHUNK_BYTES && sizeBytes <= MAX_CHUNK_BYTES && sizeBytes % (4 * KIB) === 0) return sizeBytes;
   const range = `${formatSize(MIN_CHUNK_BYTES)} to ${formatSize(MAX_CHUNK_BYTES)}`;
   throw invalid("container", "chunk_size", `${sizeBytes} bytes do not fit. Use a multiple of 4 KiB, ${range}`);
+}
+
+function checkErasureCellSize(scope: PropertyScope, value: PropertyValue): number {
+  return checkErasureCellBytes(checkSize(scope, "ec_cell_sz", value));
 }
 
 function checkRedundancyFactor(value: PropertyValue): number {

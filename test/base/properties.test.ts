@@ -19,7 +19,14 @@ function codeOf(scope: PropertyScope, name: string, value: PropertyValue, moment
 }
 
 test("each property can be set exactly when the table says so", () => {
-  const good: Record<string, PropertyValue> = { label: "x", size: "1GiB", oclass: "S1", chunk_size: "1MiB", rd_fac: 0 };
+  const good: Record<string, PropertyValue> = {
+    label: "x",
+    size: "1GiB",
+    oclass: "S1",
+    chunk_size: "1MiB",
+    rd_fac: 0,
+    ec_cell_sz: "64KiB",
+  };
   for (const { scope, name, settable } of PROPERTIES) {
     const value = good[name] ?? "x";
     expect(codeOf(scope, name, value, "creation")).toBe(settable === "creation" ? "ok" : "INVALID_ARGUMENT");
@@ -59,5 +66,21 @@ test("rd_fac: what DAOS has and this system has not is UNSUPPORTED, the rest INV
   for (const value of [1, "2", 4]) expect(codeOf("pool", "rd_fac", value, "creation")).toBe("UNSUPPORTED");
   for (const value of [-1, 5, 0.5, "", " ", "x", true, Number.NaN]) {
     expect(codeOf("pool", "rd_fac", value, "creation")).toBe("INVALID_ARGUMENT");
+  }
+});
+
+test("ec_cell_sz: a multiple of 4 KiB up to 1 MiB, in both scopes, at creation only", () => {
+  for (const scope of ["pool", "container"] as const) {
+    for (const [value, stored] of [
+      ["4KiB", 4096],
+      ["128K", 131_072],
+      [1_048_576, 1_048_576],
+    ] as const) {
+      expect(checkProperties(scope, { ec_cell_sz: value }, "creation")).toEqual({ ec_cell_sz: stored });
+    }
+    for (const value of [0, 4095, 6000, "2MiB", true, "x"]) {
+      expect(codeOf(scope, "ec_cell_sz", value, "creation")).toBe("INVALID_ARGUMENT");
+    }
+    expect(codeOf(scope, "ec_cell_sz", "64KiB", "later")).toBe("INVALID_ARGUMENT");
   }
 });

@@ -27,7 +27,14 @@ describe("pool create", () => {
       containers: 0,
       targets: 1,
       createdAt: "2026-01-02T03:04:05.000Z",
-      properties: { label: "tank", size: 1 * GIB, rd_fac: 0, data_threshold: 4096, "user.owner": "ann" },
+      properties: {
+        label: "tank",
+        size: 1 * GIB,
+        rd_fac: 0,
+        ec_cell_sz: 131_072,
+        data_threshold: 4096,
+        "user.owner": "ann",
+      },
     });
     expect(await plane.pools.query({ pool: "tank" })).toEqual(created);
     expect(await plane.pools.query({ pool: created.id.toUpperCase() })).toEqual(created);
@@ -194,6 +201,7 @@ describe("pool properties", () => {
       label: "tonk",
       size: 2 * GIB,
       rd_fac: 0,
+      ec_cell_sz: 131_072,
       data_threshold: 4096,
       "user.team": "blue",
     });
@@ -233,6 +241,7 @@ describe("pool properties", () => {
       label: "tank",
       size: GIB,
       rd_fac: 0,
+      ec_cell_sz: 131_072,
       data_threshold: 4096,
     });
   });

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { z } from "zod";
 import { PLUGIN_LOAD_TIMEOUT_MS } from "../../src/base/limits.ts";
+import { copiesScheme } from "../../plugins/redundancy/copies.ts";
 import type { PluginDefinition } from "../../src/contracts/plugin.ts";
 import type { RedundancyProvider } from "../../src/contracts/redundancy.ts";
 import { withPluginErrors } from "../../src/engine/plugin-errors.ts";
@@ -12,7 +13,7 @@ import { SimulatedTimers } from "../simulation/timers.ts";
 
 const provider: RedundancyProvider = {
   serves: ["none"],
-  scheme: () => ({ shardCount: 1, toleratedFailures: 0, leader: () => 0, planRead: () => [0] }),
+  scheme: () => copiesScheme("none", 1),
 };
 
 function plugin(changes: Partial<Record<keyof PluginDefinition, unknown>> = {}): PluginDefinition {
@@ -124,7 +125,7 @@ test("a built-in provider is given as it is, a foreign one with its errors trans
   const foreign = await registry.provider("redundancy", "foreign");
   expect(foreign).not.toBe(provider);
   expect(foreign.serves).toEqual(["none"]);
-  expect(foreign.scheme("none").shardCount).toBe(1);
+  expect(foreign.scheme("none", { cellBytes: 4096 }).shardCount).toBe(1);
 });
 
 test("a create that throws or gives nothing is an error of that plugin", async () => {
