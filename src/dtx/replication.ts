@@ -120,6 +120,10 @@ export class Replication {
     this.#options.checkCapability(capability);
     const found = this.#pools.get(pool);
     if (found === undefined) throw new DaosError("STALE", `Cannot attach: pool "${pool}" is not served here. Retry.`);
+    const { session } = request.connection;
+    if (session !== undefined && !(session instanceof PeerSession)) {
+      throw new DaosError("PROTOCOL", "Cannot attach: the connection is a client's. Open another one.");
+    }
     request.connection.session = new PeerSession(found, target);
     found.attach(target, request.connection);
   }

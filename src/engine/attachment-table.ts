@@ -23,8 +23,8 @@ export class AttachmentTable {
 
   /** Throws STALE for handles not attached on this connection, PERMISSION for an expired capability. */
   get(request: RpcRequest, handle: number): Attachment {
-    const attachments = request.connection.session as Attachments | undefined;
-    if (attachments === undefined) {
+    const attachments = request.connection.session;
+    if (!(attachments instanceof Attachments)) {
       throw new DaosError("STALE", `Cannot use container handle ${handle}: nothing is attached here. Attach first.`);
     }
     const attachment = attachments.get(handle);
@@ -39,7 +39,8 @@ export class AttachmentTable {
   handle(request: RpcRequest): Uint8Array {
     if (request.opcode === Opcode.attach) return this.#attach(request);
     const { handle } = checkArguments(Opcode.detach, decodeCbor(request.args));
-    (request.connection.session as Attachments | undefined)?.remove(handle);
+    const { session } = request.connection;
+    if (session instanceof Attachments) session.remove(handle);
     return encodeCbor({});
   }
 
@@ -63,8 +64,10 @@ export class AttachmentTable {
   #attach(request: RpcRequest): Uint8Array {
     const { capability } = checkArguments(Opcode.attach, decodeCbor(request.args));
     const attachment = this.#grant(capability);
-    let attachments = request.connection.session as Attachments | undefined;
-    if (attachments === undefined) {
+    let attachments = request.connection.session;
+    if (!(attachments instanceof Attachments)) {
+      if (attachments !== undefined)
+        throw new DaosError("PROTOCOL", "Cannot attach: the connection is another target's.");
       attachments = new Attachments();
       request.connection.session = attachments;
       this.#holders.add(attachments);

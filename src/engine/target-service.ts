@@ -6,7 +6,9 @@
  * the connection did not attach is never touched.
  */
 import type { Epoch } from "../base/epoch.ts";
-import { DaosError } from "../base/errors.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
+import { isRedundant } from "../base/object-id.ts";
+import { PeerSession, type Replication } from "../dtx/replication.ts";
 import {
   decodeObjectRequest,
   encodeObjectReply,
@@ -19,26 +21,20 @@ import { Opcode } from "../format/operations.ts";
 import { OUTPUT_REFERENCE_BYTES } from "../rpc/output-queue.ts";
 import type { PayloadBuffers } from "../rpc/payload-buffers.ts";
 import type { RpcHandler, RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
+import type { PrepareRequest } from "../format/prepare-request.ts";
 import type { CellStore } from "../store/cell.ts";
+import { isUndecided } from "../store/stability.ts";
 import type { ArrayReadOutcome } from "../vos/array-read.ts";
 import { type FetchOutcome, NO_BYTES, type Outcome, type WriteOutcome } from "../vos/single-value.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
+import type { WriteOrder } from "../vos/write-order.ts";
 import type { AttachmentTable } from "./attachment-table.ts";
 import type { Attachment } from "./attachments.ts";
 import { encodeEnumerated, type EnumerationService } from "./enumeration-service.ts";
 import type { Lease } from "./lease.ts";
 import { checkMapVersion, NewerMap } from "./pool-map-table.ts";
 import type { QuotaTable } from "./quota.ts";
-
-/** What a small write takes in the log beside its value and keys, at most: the records of two cells and a header. */
-const RECORD_OVERHEAD_BYTES = 512;
-
-/**
- * Called with each update and punch that may happen, before it commits: where the leader of a redundancy group prepares
- * the update on the other shards. It goes on when the promise resolves, at once on undefined, and not at all when it
- * rejects. `request` stays valid until then.
- */
-export type BeforeCommit = (request: RpcRequest, object: ObjectRequest, container: number) => undefined | Promise<void>;
+import { UpdateService } from "./update-service.ts";
 
 export interface TargetServiceParts {
   readonly store: CellStore;
@@ -52,12 +48,11 @@ export interface TargetServiceParts {
   readonly lease?: Lease;
   /** Brings a newer map that a request was placed by. */
   readonly learnMap: (newer: NewerMap) => Promise<void>;
-  /** Absent where a group has one shard. */
-  readonly beforeCommit?: BeforeCommit;
+  readonly replication: Replication;
 }
 
 export class TargetService implements RpcHandler {
-  readonly counters = { requests: 0, failures: 0, fetches: 0, updates: 0, punches: 0 };
+  readonly #counters = { requests: 0, failures: 0, fetches: 0 };
   readonly #store: CellStore;
   readonly #objects: VersionedObjects;
   readonly #attachments: AttachmentTable;
@@ -66,7 +61,8 @@ export class TargetService implements RpcHandler {
   readonly #payloadBuffers: PayloadBuffers;
   readonly #lease: Lease | undefined;
   readonly #learnMap: (newer: NewerMap) => Promise<void>;
-  readonly #beforeCommit: BeforeCommit | undefined;
+  readonly #updates: UpdateService;
+  readonly #replication: Replication;
   /** Reply records are copied by `send`, so one serves all. */
   readonly #record = Buffer.alloc(OBJECT_REPLY_BYTES);
   readonly #reply: ObjectReply = { epoch: 0 as Epoch, lengthBytes: 0, recordBytes: 0, flags: 0 };
@@ -80,12 +76,24 @@ export class TargetService implements RpcHandler {
     this.#payloadBuffers = parts.payloadBuffers;
     this.#lease = parts.lease;
     this.#learnMap = parts.learnMap;
-    this.#beforeCommit = parts.beforeCommit;
+    this.#replication = parts.replication;
+    const writable = (request: RpcRequest, handle: number): Attachment => this.#writable(request, handle);
+    const failed = (error: unknown, reply: RpcReply): void => this.#failed(error, reply);
+    this.#updates = new UpdateService({ ...parts, writable, failed });
+  }
+
+  get counters(): { requests: number; failures: number; fetches: number; updates: number; punches: number } {
+    return { ...this.#counters, ...this.#updates.counters };
+  }
+
+  /** Runs what the leader of a group has ordered. */
+  runPrepared(request: PrepareRequest, payload: Uint8Array, order: WriteOrder): WriteOutcome | Promise<WriteOutcome> {
+    return this.#updates.prepared(request, payload, order);
   }
 
   /** Runs one request; every path ends in exactly one `reply.send` or `reply.fail`. */
   handle(request: RpcRequest, reply: RpcReply): void {
-    this.counters.requests += 1;
+    this.#counters.requests += 1;
     this.#serve(request, reply, false);
   }
 
@@ -124,13 +132,14 @@ export class TargetService implements RpcHandler {
   }
 
   connectionClosed(connection: RpcPeer): void {
-    this.#attachments.connectionClosed(connection);
+    if (connection.session instanceof PeerSession) this.#replication.connectionClosed(connection);
+    else this.#attachments.connectionClosed(connection);
   }
 
   #failed(error: unknown, reply: RpcReply): void {
     if (!(error instanceof DaosError)) throw error;
-    this.counters.failures += 1;
-    reply.fail(error);
+    this.#counters.failures += 1;
+    reply.fail(hasCode(error, "CONFLICT") ? undone(error) : error);
   }
 
   #dispatch(request: RpcRequest, reply: RpcReply): Promise<void> | undefined {
@@ -141,12 +150,17 @@ export class TargetService implements RpcHandler {
         return this.#arrayRead(request, reply);
       case Opcode.valueUpdate:
       case Opcode.arrayWrite:
-        return this.#write(request, reply);
       case Opcode.arrayPunch:
       case Opcode.objectPunch:
       case Opcode.dkeyPunch:
       case Opcode.akeyPunch:
-        return this.#punch(request, reply);
+        return this.#updates.handle(request, reply);
+      case Opcode.dtxPrepare:
+      case Opcode.dtxDecide:
+      case Opcode.dtxRefresh:
+      case Opcode.dtxResync:
+      case Opcode.dtxAttach:
+        return new Promise((resolve) => this.#replication.handle(request, reply, resolve));
       case Opcode.attach:
       case Opcode.detach:
         reply.send(this.#attachments.handle(request));
@@ -157,18 +171,22 @@ export class TargetService implements RpcHandler {
   }
 
   #valueFetch(request: RpcRequest, reply: RpcReply): Promise<void> | undefined {
-    this.counters.fetches += 1;
+    this.#counters.fetches += 1;
     const object = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
-    const result = this.#objects.fetchValue(this.#attached(request, object.handle).container, object);
+    const { container } = this.#attached(request, object.handle);
+    if (isRedundant(object.oid)) this.#replication.checkReadable(container, object);
+    const result = this.#objects.fetchValue(container, object);
     if (!(result instanceof Promise)) return this.#answerView(result, result.value, 0, reply);
     return result.then((fetched) => this.#answerOwned(fetched, fetched.value, 0, reply));
   }
 
   #arrayRead(request: RpcRequest, reply: RpcReply): Promise<void> | undefined {
-    this.counters.fetches += 1;
+    this.#counters.fetches += 1;
     const object = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
     reply.hold(object.recordCount * object.recordBytes);
-    const result = this.#objects.readArray(this.#attached(request, object.handle).container, object);
+    const { container } = this.#attached(request, object.handle);
+    if (isRedundant(object.oid)) this.#replication.checkReadable(container, object);
+    const result = this.#objects.readArray(container, object);
     if (!(result instanceof Promise)) return this.#answerView(result, result.bytes, result.recordBytes, reply);
     return result.then((read) => this.#answerOwned(read, read.bytes, read.recordBytes, reply));
   }
@@ -215,85 +233,6 @@ export class TargetService implements RpcHandler {
     });
   }
 
-  #write(request: RpcRequest, reply: RpcReply): Promise<void> | undefined {
-    this.counters.updates += 1;
-    const object = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
-    const attachment = this.#writable(request, object.handle);
-    const recordBytes = request.payloadLength + RECORD_OVERHEAD_BYTES + 2 * (object.dkey.length + object.akey.length);
-    this.#quotas.charge(attachment.quota, recordBytes);
-    const prepared = this.#prepare(request, object, attachment.container);
-    if (prepared !== undefined)
-      return prepared.then(() => this.#admit(request, object, attachment, recordBytes, reply));
-    return this.#admit(request, object, attachment, recordBytes, reply);
-  }
-
-  #prepare(request: RpcRequest, object: ObjectRequest, container: number): undefined | Promise<void> {
-    if (this.#beforeCommit === undefined) return undefined;
-    request.retain();
-    return this.#beforeCommit(request, object, container);
-  }
-
-  #admit(
-    request: RpcRequest,
-    object: ObjectRequest,
-    attachment: Attachment,
-    recordBytes: number,
-    reply: RpcReply,
-  ): Promise<void> | undefined {
-    // What the store may need after this turn must not lie in the connection's receive buffer. Small writes are stored
-    // within the turn unless the log is full: then they wait here, with a copy.
-    if (request.payloadLength > this.#objects.inlineBytes(attachment.container)) request.retain();
-    else {
-      const wait = this.#store.admit(recordBytes);
-      if (wait !== undefined) {
-        request.retain();
-        return wait.then(() => this.#apply(request, object, attachment, reply));
-      }
-    }
-    return this.#apply(request, object, attachment, reply);
-  }
-
-  #apply(
-    request: RpcRequest,
-    object: ObjectRequest,
-    attachment: Attachment,
-    reply: RpcReply,
-  ): Promise<void> | undefined {
-    const result =
-      request.opcode === Opcode.valueUpdate
-        ? this.#objects.updateValue(attachment.container, object, request.payload)
-        : this.#objects.writeArray(attachment.container, object, request.payload);
-    if (!(result instanceof Promise)) return this.#answerWrite(result, reply);
-    return result.then((written) => this.#answerWrite(written, reply));
-  }
-
-  #punch(request: RpcRequest, reply: RpcReply): Promise<void> | undefined {
-    this.counters.punches += 1;
-    const object = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
-    const { container } = this.#writable(request, object.handle);
-    const prepared = this.#prepare(request, object, container);
-    if (prepared !== undefined) return prepared.then(() => this.#applyPunch(request, object, container, reply));
-    return this.#applyPunch(request, object, container, reply);
-  }
-
-  #applyPunch(
-    request: RpcRequest,
-    object: ObjectRequest,
-    container: number,
-    reply: RpcReply,
-  ): Promise<void> | undefined {
-    const result = this.#punchAt(request.opcode, container, object);
-    if (result instanceof Promise) return result.then((written) => this.#answerWrite(written, reply));
-    return this.#answerWrite(result, reply);
-  }
-
-  #punchAt(opcode: number, container: number, object: ObjectRequest): WriteOutcome | Promise<WriteOutcome> {
-    if (opcode === Opcode.objectPunch) return this.#objects.punchObject(container, object);
-    if (opcode === Opcode.dkeyPunch) return this.#objects.punchDkey(container, object);
-    if (opcode === Opcode.akeyPunch) return this.#objects.punchAkey(container, object);
-    return this.#objects.punchArray(container, object);
-  }
-
   async #enumerate(request: RpcRequest, reply: RpcReply): Promise<void> {
     request.retain();
     const containerOf = (handle: number): number => this.#attached(request, handle).container;
@@ -301,22 +240,16 @@ export class TargetService implements RpcHandler {
     this.#whenStable(enumerated, reply, () => reply.send(encodeEnumerated(enumerated)));
   }
 
-  #answerWrite(written: WriteOutcome, reply: RpcReply): undefined {
-    this.#store.whenStable(written.sequence, (failure) => {
-      const error = failure ?? written.error;
-      if (error !== undefined) return this.#failed(error, reply);
-      this.#fill(written.epoch, 0, 0, true);
-      this.#answerInPlace(NO_BYTES, reply);
-    });
-  }
-
   /** Answers with the outcome's error or by `answer`, once all the outcome rests on is stable. */
   #whenStable(outcome: Outcome, reply: RpcReply, answer: () => void): void {
+    let isAnswered = false;
     this.#store.whenStable(outcome.sequence, (failure) => {
+      isAnswered = true;
       const error = failure ?? outcome.error;
       if (error === undefined) answer();
       else this.#failed(error, reply);
     });
+    if (!isAnswered && isUndecided(outcome.sequence)) this.#replication.ask();
   }
 
   /** The container of a handle, which the request was placed in by the present map. */
@@ -345,4 +278,10 @@ export class TargetService implements RpcHandler {
     encodeObjectReply(this.#record, 0, this.#reply);
     return this.#record;
   }
+}
+
+/** What an answer rested on was undone: nothing of the request happened. */
+function undone(cause: DaosError): DaosError {
+  const state = "an update that it rests on was undone when a target was lost";
+  return new DaosError("UNAVAILABLE", `Cannot serve the request: ${state}. Send it again.`, { cause });
 }

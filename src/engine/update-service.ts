@@ -54,7 +54,6 @@ export class UpdateService {
   readonly #parts: UpdateServiceParts;
   /** Replies to the same request sent again while it runs. */
   readonly #running = new DtxMap<RpcReply[]>();
-  readonly #record = Buffer.alloc(OBJECT_REPLY_BYTES);
   readonly counters = { updates: 0, punches: 0 };
 
   constructor(parts: UpdateServiceParts) {
