@@ -5,51 +5,40 @@
  *     0  u32 CRC-32 of bytes 4..length-1, seeded with the segment's seed
  *     4  u32 length, bytes       8  u64 sequence          16  u64 durable sequence when this was written
  *    24  u16 writes             26  u16 reclaims          28  u16 snapshot lists
- *    30  u16 flags (1 origin, 2 prepared, 4 moved, 8 zero) and, from bit 4 on, the count of decisions; all zero in version 1
+ *    30  u16 flags and count of decisions; zero in version 1
  *    32  origin, writes, reclaims, snapshot lists, decisions
  *
- *   origin           0  u64 client  8  u64 sequence  16  u32 sequence minus first incomplete one, all ones for unknown
  *   write            0  u8 kind  1  u8 flags (1 inline, 2 extent)  2  u16 key length  4  u8 meta length  5  3 zeros
  *                    8  u64 epoch  16  u32 bytes inline or in the extent  20  key, meta, then
  *                    inline: the bytes;  extent: u64 device offset, u32 CRC-32 of each 4 KiB chunk
  *   reclaim          0  u64 epoch  8  u16 from length  10  u16 to length  12  from, to
  *   snapshot list    0  u32 container  4  u32 count  8  u64 epochs, ascending: replaces the container's list
- *   decision         0  u64 client  8  7 bytes sequence  15  u8 1 commit, 2 abort; plus 4: closed
- *
- * A prepared record counts only when a decision says so; its id is its origin. A moved one takes the place of the record
- * of the same id that was written before. A record without anything is a durable mark: it only testifies what was durable
- * before it.
+ * Flags, origin and decisions: log-record-transaction.ts. A record without anything is a durable mark: it only testifies
+ * what was durable before it.
  */
 import { byteString, type ByteString } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
-import { DaosError } from "../base/errors.ts";
 import { BLOCK_BYTES, MAX_CELL_KEY_BYTES, MAX_SNAPSHOTS } from "../base/limits.ts";
 import { crc32Range } from "../base/checksum.ts";
+import {
+  decodeTransaction,
+  encodeTransaction,
+  malformed,
+  type RecordDecision,
+  type RecordOrigin,
+  type RecordTransaction,
+  transactionBytes,
+} from "./log-record-transaction.ts";
 import { readUint64, writeUint64 } from "./uint64.ts";
 
 export const LOG_RECORD_HEADER_BYTES = 32;
 export const LOG_WRITE_BYTES = 20;
 const RECLAIM_BYTES = 12;
 const SNAPSHOT_LIST_BYTES = 8;
-export const LOG_ORIGIN_BYTES = 20;
-export const LOG_DECISION_BYTES = 16;
 const FLAG_INLINE = 1;
 const FLAG_EXTENT = 2;
 /** Most writes, reclaims or lists of one record. */
 export const MAX_RECORD_ENTRIES = 0xffff;
-/** Most decisions of one record. */
-export const MAX_RECORD_DECISIONS = 0xfff;
-
-const FLAG_ORIGIN = 1;
-const FLAG_PREPARED = 2;
-const FLAG_MOVED = 4;
-const RESERVED_FLAG = 8;
-const DECISIONS_SHIFT = 4;
-const UNKNOWN_LAG = 0xffff_ffff;
-/** A decision's sequence has 7 bytes: all of a safe integer. */
-const DECISION_OFFSET = 15;
-const MAX_DECISION_HIGH = 0x20_0000;
-
 export interface RecordExtent {
   readonly offset: number;
   readonly length: number;
@@ -77,34 +66,6 @@ export interface RecordSnapshots {
   readonly epochs: readonly Epoch[];
 }
 
-/** The request that a record comes from. */
-export interface RecordOrigin {
-  readonly client: number;
-  readonly sequence: number;
-  /** All requests of the client below it are answered and acknowledged; 0 for unknown. Not above `sequence`. */
-  readonly firstIncomplete: number;
-}
-
-export const RecordDecisionKind = { commit: 1, abort: 2 } as const;
-
-export interface RecordDecision {
-  readonly client: number;
-  readonly sequence: number;
-  readonly kind: 1 | 2;
-  /** Nobody will ask for it again. */
-  readonly closed: boolean;
-}
-
-/** What a record has besides its changes. */
-export interface RecordTransaction {
-  readonly origin?: RecordOrigin | undefined;
-  /** Only with an origin. */
-  readonly prepared?: boolean;
-  /** Only when prepared. */
-  readonly moved?: boolean;
-  readonly decisions?: readonly RecordDecision[];
-}
-
 /** A write as found in a record: where its bytes are in the memory that was decoded. */
 export interface LoggedWrite {
   readonly key: ByteString;
@@ -119,7 +80,6 @@ export interface LoggedWrite {
 
 const NO_RECLAIMS: readonly RecordReclaim[] = [];
 const NO_SNAPSHOTS: readonly RecordSnapshots[] = [];
-const NO_DECISIONS: readonly RecordDecision[] = [];
 
 export interface LogRecord {
   readonly lengthBytes: number;
@@ -149,10 +109,7 @@ export function logRecordBytes(
   transaction?: RecordTransaction,
 ): number {
   let bytes = LOG_RECORD_HEADER_BYTES;
-  if (transaction !== undefined) {
-    if (transaction.origin !== undefined) bytes += LOG_ORIGIN_BYTES;
-    bytes += LOG_DECISION_BYTES * (transaction.decisions?.length ?? 0);
-  }
+  if (transaction !== undefined) bytes += transactionBytes(transaction);
   for (let index = 0; index < writes.length; index += 1) bytes += logWriteBytes(writes[index]!);
   for (let index = 0; index < reclaims.length; index += 1) {
     bytes += RECLAIM_BYTES + reclaims[index]!.from.length + reclaims[index]!.to.length;
@@ -187,31 +144,6 @@ function encodeWrite(into: Buffer, start: number, write: RecordWrite): number {
   return position;
 }
 
-/** Writes flags, origin and, before `end`, the decisions; returns where the writes begin. */
-function encodeTransaction(into: Buffer, offset: number, end: number, transaction: RecordTransaction): number {
-  const { origin, prepared, moved } = transaction;
-  const decisions = transaction.decisions ?? NO_DECISIONS;
-  const flags =
-    (origin === undefined ? 0 : FLAG_ORIGIN) |
-    (prepared === true ? FLAG_PREPARED : 0) |
-    (moved === true ? FLAG_MOVED : 0);
-  into.writeUInt16LE(flags | (decisions.length << DECISIONS_SHIFT), offset + 30);
-  let position = end - LOG_DECISION_BYTES * decisions.length;
-  for (let index = 0; index < decisions.length; index += 1, position += LOG_DECISION_BYTES) {
-    const { client, sequence, kind, closed } = decisions[index]!;
-    writeUint64(into, client, position);
-    writeUint64(into, sequence, position + 8);
-    into[position + DECISION_OFFSET] = kind | (closed ? 4 : 0);
-  }
-  const start = offset + LOG_RECORD_HEADER_BYTES;
-  if (origin === undefined) return start;
-  writeUint64(into, origin.client, start);
-  writeUint64(into, origin.sequence, start + 8);
-  const lag = origin.firstIncomplete === 0 ? UNKNOWN_LAG : origin.sequence - origin.firstIncomplete;
-  into.writeUInt32LE(Math.min(lag, UNKNOWN_LAG), start + 16);
-  return start + LOG_ORIGIN_BYTES;
-}
-
 /** Writes the record at `offset`; its length is `lengthBytes`, as logRecordBytes gave it. The caller checked all limits. */
 export function encodeLogRecord(
   into: Buffer,
@@ -231,7 +163,9 @@ export function encodeLogRecord(
   into.writeUInt32LE((writes.length | (reclaims.length << 16)) >>> 0, offset + 24);
   into.writeUInt32LE(snapshots.length, offset + 28);
   let position = offset + LOG_RECORD_HEADER_BYTES;
-  if (transaction !== undefined) position = encodeTransaction(into, offset, offset + lengthBytes, transaction);
+  if (transaction !== undefined) {
+    position = encodeTransaction(into, offset, LOG_RECORD_HEADER_BYTES, lengthBytes, transaction);
+  }
   for (let index = 0; index < writes.length; index += 1) position = encodeWrite(into, position, writes[index]!);
   for (let index = 0; index < reclaims.length; index += 1) {
     const { from, to, epoch } = reclaims[index]!;
@@ -332,27 +266,6 @@ class RecordReader {
     return { from, to: this.text(lengths >>> 16), epoch };
   }
 
-  origin(): RecordOrigin {
-    const client = this.uint64();
-    const sequence = this.uint64();
-    const lag = this.#from.readUInt32LE(this.take(4));
-    if (lag !== UNKNOWN_LAG && lag >= sequence) throw malformed("an origin has impossible fields");
-    return { client, sequence, firstIncomplete: lag === UNKNOWN_LAG ? 0 : sequence - lag };
-  }
-
-  decision(): RecordDecision {
-    const client = this.uint64();
-    const start = this.take(8);
-    const high = this.#from.readUInt32LE(start + 4);
-    const code = high >>> 24;
-    const kind = code & 3;
-    if (code > 7 || kind < 1 || kind > 2 || (high & 0xff_ffff) >= MAX_DECISION_HIGH) {
-      throw malformed("a decision has impossible fields");
-    }
-    const sequence = this.#from.readUInt32LE(start) + (high & 0xff_ffff) * 0x1_0000_0000;
-    return { client, sequence, kind: kind as 1 | 2, closed: (code & 4) !== 0 };
-  }
-
   snapshots(): RecordSnapshots {
     const start = this.take(SNAPSHOT_LIST_BYTES);
     const count = this.#from.readUInt32LE(start + 4);
@@ -361,18 +274,6 @@ class RecordReader {
     for (let index = 0; index < count; index += 1) epochs.push(this.uint64() as Epoch);
     return { container: this.#from.readUInt32LE(start), epochs };
   }
-}
-
-/** Prepared needs an origin, moved needs prepared. */
-function isFlags(flags: number): boolean {
-  if ((flags & RESERVED_FLAG) !== 0) return false;
-  const lowest = flags & (FLAG_ORIGIN | FLAG_PREPARED | FLAG_MOVED);
-  return lowest === 0 || lowest === FLAG_ORIGIN || lowest === 3 || lowest === 7;
-}
-
-/** Whether the flags of what is at `offset`, record or not, can be a record's. */
-export function hasRecordFlags(from: Buffer, offset: number): boolean {
-  return isFlags(from.readUInt16LE(offset + 30));
 }
 
 /** Whether what is at `offset`, record or not, says that it has this sequence. Its checksum is not looked at. */
@@ -404,37 +305,26 @@ export function decodeLogRecord(from: Buffer, offset: number, end: number, seed:
   if (!Number.isSafeInteger(probe.sequence) || !Number.isSafeInteger(probe.durableSequence)) {
     throw malformed("a number is over 2^53");
   }
-  const flags = from.readUInt16LE(offset + 30);
-  if (!isFlags(flags)) throw malformed("its flags are impossible");
-  const reader = new RecordReader(from, offset + LOG_RECORD_HEADER_BYTES, offset + probe.lengthBytes);
+  const recordEnd = offset + probe.lengthBytes;
+  const bodyStart = offset + LOG_RECORD_HEADER_BYTES;
+  const transaction = decodeTransaction(from, offset, bodyStart, recordEnd);
+  const reader = new RecordReader(from, bodyStart + transaction.originBytes, recordEnd - transaction.decisionBytes);
   const writeCount = from.readUInt16LE(offset + 24);
   const reclaimCount = from.readUInt16LE(offset + 26);
   const snapshotCount = from.readUInt16LE(offset + 28);
-  const origin = (flags & FLAG_ORIGIN) === 0 ? undefined : reader.origin();
   const writes: LoggedWrite[] = [];
   const reclaims = reclaimCount === 0 ? NO_RECLAIMS : [];
   const snapshots = snapshotCount === 0 ? NO_SNAPSHOTS : [];
   for (let index = 0; index < writeCount; index += 1) writes.push(reader.write());
   for (let index = 0; index < reclaimCount; index += 1) (reclaims as RecordReclaim[]).push(reader.reclaim());
   for (let index = 0; index < snapshotCount; index += 1) (snapshots as RecordSnapshots[]).push(reader.snapshots());
-  const decisions = flags >>> DECISIONS_SHIFT === 0 ? NO_DECISIONS : [];
-  for (let left = flags >>> DECISIONS_SHIFT; left > 0; left -= 1)
-    (decisions as RecordDecision[]).push(reader.decision());
-  if (reader.position !== offset + probe.lengthBytes) throw malformed("bytes are left over");
+  if (reader.position !== recordEnd - transaction.decisionBytes) throw malformed("bytes are left over");
   const { lengthBytes, sequence, durableSequence } = probe;
-  const prepared = (flags & FLAG_PREPARED) !== 0;
-  const moved = (flags & FLAG_MOVED) !== 0;
+  const { origin, prepared, moved, decisions } = transaction;
   return { lengthBytes, sequence, durableSequence, writes, reclaims, snapshots, origin, prepared, moved, decisions };
 }
 
 /** The write at `offset`, which was decoded before and found to have this key. Throws CORRUPT when it cannot be. */
 export function decodeLoggedWrite(from: Buffer, offset: number, end: number, key: ByteString): LoggedWrite {
   return new RecordReader(from, offset, end).write(key);
-}
-
-function malformed(what: string): DaosError {
-  return new DaosError(
-    "CORRUPT",
-    `Cannot read log record: ${what}. Restore the target from its redundancy or a backup.`,
-  );
 }

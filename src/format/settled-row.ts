@@ -7,6 +7,7 @@
  *   meta     "settled"                       last settled sequence, ordinal of the first segment not settled
  *   meta     "aggregated" + container u32 BE highest settled epoch of the container
  *   meta     "snapshots" + container u32 BE  the container's snapshot epochs, ascending
+ *   meta     "request" + client u64 BE       first request not acknowledged, then pairs: request, epoch; requests ascending
  *   usage    container u32 BE                SCM bytes, NVMe bytes, versions
  *   space    chunk u32 BE                    1024 bytes: bit n is block chunk * 8192 + n, least significant first
  *   reclaim  state u8, container u32 BE, epoch u64 BE, sequence u64 BE, index u16 BE: reclaim row, see below;
@@ -25,6 +26,7 @@ export const STORE_ROW = "store" as ByteString;
 export const SETTLED_ROW = "settled" as ByteString;
 export const AGGREGATED_ROWS = "aggregated" as ByteString;
 export const SNAPSHOT_ROWS = "snapshots" as ByteString;
+export const REQUEST_ROWS = "request" as ByteString;
 /** Bytes of bitmap in one row of table `space`. */
 export const SPACE_CHUNK_BYTES = 1024;
 export const SPACE_CHUNK_BLOCKS = SPACE_CHUNK_BYTES * 8;
@@ -50,6 +52,38 @@ export function uint32OfKey(key: ByteString, offset = 0): number {
 
 function uint64Key(value: number): string {
   return uint32Key(Math.floor(value / 0x1_0000_0000)) + uint32Key(value >>> 0);
+}
+
+/** The key of a client's row. */
+export function requestsKey(client: number): ByteString {
+  return (REQUEST_ROWS + uint64Key(client)) as ByteString;
+}
+
+/** The client of such a key. */
+export function clientOfKey(key: ByteString): number {
+  return uint32OfKey(key, REQUEST_ROWS.length) * 0x1_0000_0000 + uint32OfKey(key, REQUEST_ROWS.length + 4);
+}
+
+/** A client's completed requests. */
+export interface RequestRow {
+  /** Requests below it are acknowledged. */
+  readonly firstIncomplete: number;
+  /** Ascending. */
+  readonly completed: readonly (readonly [sequence: number, epoch: Epoch])[];
+}
+
+export function encodeRequests(key: ByteString, row: RequestRow): Buffer {
+  return encodeNumbers(key, [row.firstIncomplete, ...row.completed.flat()]);
+}
+
+/** Throws CORRUPT. */
+export function decodeRequests(key: ByteString, row: Uint8Array): RequestRow {
+  const numbers = decodeNumbers(key, row);
+  if (numbers.length % 2 !== 1) throw damaged(key, "it has a wrong length");
+  const completed: [number, Epoch][] = [];
+  for (let place = 1; place < numbers.length; place += 2)
+    completed.push([numbers[place]!, numbers[place + 1] as Epoch]);
+  return { firstIncomplete: numbers[0]!, completed };
 }
 
 /** Where the reclaims of a container begin in the table; of one epoch, when given. */

@@ -8,7 +8,7 @@
 import type { DtxId } from "../base/dtx-id.ts";
 import { hasCode } from "../base/errors.ts";
 import type { Timers } from "../contracts/world.ts";
-import { LOG_DECISION_BYTES, type RecordDecision, RecordDecisionKind } from "../format/log-record.ts";
+import { LOG_DECISION_BYTES, type RecordDecision, RecordDecisionKind } from "../format/log-record-transaction.ts";
 import { DtxMap } from "./dtx-map.ts";
 import type { Log } from "./log.ts";
 

@@ -9,7 +9,8 @@
 import { asBuffer, type ByteString } from "../base/bytes.ts";
 import { DaosError } from "../base/errors.ts";
 import type { ScmRegion } from "../contracts/scm.ts";
-import { hasRecordFlags, LOG_RECORD_HEADER_BYTES, type LogRecord, probeLogRecord } from "../format/log-record.ts";
+import { LOG_RECORD_HEADER_BYTES, type LogRecord, probeLogRecord } from "../format/log-record.ts";
+import { hasRecordFlags } from "../format/log-record-transaction.ts";
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, segmentSeed } from "../format/segment-header.ts";
 import { readUint64 } from "../format/uint64.ts";
 import type { SegmentSpan } from "./log.ts";

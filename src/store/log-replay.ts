@@ -4,7 +4,8 @@
  */
 import { DaosError } from "../base/errors.ts";
 import { BLOCK_BYTES } from "../base/limits.ts";
-import { type LoggedWrite, type LogRecord, type RecordDecision, RecordDecisionKind } from "../format/log-record.ts";
+import type { LoggedWrite, LogRecord } from "../format/log-record.ts";
+import { type RecordDecision, RecordDecisionKind } from "../format/log-record-transaction.ts";
 import { DtxMap } from "./dtx-map.ts";
 import type { ExtentAllocator } from "./extent-allocator.ts";
 import type { Generations } from "./generations.ts";

@@ -19,9 +19,9 @@ import {
   logRecordBytes,
   type RecordReclaim,
   type RecordSnapshots,
-  type RecordTransaction,
   type RecordWrite,
 } from "../format/log-record.ts";
+import type { RecordTransaction } from "../format/log-record-transaction.ts";
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, segmentSeed } from "../format/segment-header.ts";
 import { DurableWaiters } from "./durable-waiters.ts";
 import { GroupHold } from "./group-hold.ts";

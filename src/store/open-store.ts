@@ -11,10 +11,13 @@ import type { ScmRegion } from "../contracts/scm.ts";
 import type { Random, Timers } from "../contracts/world.ts";
 import {
   AGGREGATED_ROWS,
+  clientOfKey,
   decodeNumbers,
+  decodeRequests,
   decodeStoreRow,
   encodeNumbers,
   encodeStoreRow,
+  REQUEST_ROWS,
   SETTLED_ROW,
   SNAPSHOT_ROWS,
   STORE_ROW,
@@ -161,10 +164,10 @@ async function recover(options: OpenStoreOptions, superblock: Superblock): Promi
   const generations = new Generations(options.generationCells ?? GENERATION_CELLS);
   const snapshots = new SnapshotRegistry();
   const allocator = new ExtentAllocator(Math.floor(options.device.sizeBytes / BLOCK_BYTES));
-  const settled = readSettled(index, snapshots);
+  const requests = new RequestTable();
+  const settled = readSettled(index, snapshots, requests);
   takeSettledBlocks(index, allocator);
   const prepared = new PreparedTable(generations);
-  const requests = new RequestTable();
   const bytes = asBuffer(region.bytes);
   const replay = new Replay({ bytes, generations, snapshots, allocator, prepared, requests });
   const log = await recoverLog({
@@ -198,6 +201,7 @@ async function recover(options: OpenStoreOptions, superblock: Superblock): Promi
 function readSettled(
   index: SettledIndex,
   snapshots: SnapshotRegistry,
+  requests: RequestTable,
 ): { usage: Map<number, CellUsage>; aggregatedTo: Map<number, Epoch> } {
   const usage = new Map<number, CellUsage>();
   const aggregatedTo = new Map<number, Epoch>();
@@ -211,6 +215,8 @@ function readSettled(
     } else if (meta.key.startsWith(SNAPSHOT_ROWS)) {
       const epochs = decodeNumbers(meta.key, meta.value) as Epoch[];
       snapshots.restore(uint32OfKey(meta.key, SNAPSHOT_ROWS.length), epochs);
+    } else if (meta.key.startsWith(REQUEST_ROWS)) {
+      requests.restore(clientOfKey(meta.key), decodeRequests(meta.key, meta.value));
     }
   }
   return { usage, aggregatedTo };

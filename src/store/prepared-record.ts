@@ -5,7 +5,8 @@
 import type { ByteString } from "../base/bytes.ts";
 import type { DtxId } from "../base/dtx-id.ts";
 import type { Epoch } from "../base/epoch.ts";
-import { LOG_ORIGIN_BYTES, LOG_RECORD_HEADER_BYTES, LOG_WRITE_BYTES } from "../format/log-record.ts";
+import { LOG_RECORD_HEADER_BYTES, LOG_WRITE_BYTES } from "../format/log-record.ts";
+import { LOG_ORIGIN_BYTES } from "../format/log-record-transaction.ts";
 import type { CellWrite, DtxState, ReclaimRange, VersionKind } from "./cell.ts";
 import type { ExtentRef } from "./cell.ts";
 import { LoggedVersion, type VersionSource } from "./logged-version.ts";

@@ -214,6 +214,12 @@ export class PreparedRecords implements Transactions {
     return true;
   }
 
+  /** Logs nothing any more. */
+  stop(error: Error): void {
+    this.decisions.stop();
+    this.fail(error);
+  }
+
   /** Whoever waits for a decision gets `error`. */
   fail(error: Error): void {
     for (const record of this.#table.undecided()) record.settle(error);

@@ -6,12 +6,12 @@
  * Bounded: clients that sent nothing for FORGET_CLIENT_MS to twice that, or of which there are too many, are forgotten, the
  * longest silent first; a request of theirs that is sent again later is run again. Of a client with more than
  * MAX_CLIENT_REQUESTS entries the lower half goes, and counts as acknowledged: such requests are "old".
- *
- * A clock is none of its business: whoever owns it calls `age` every FORGET_CLIENT_MS.
  */
 import type { DtxId } from "../base/dtx-id.ts";
 import type { Epoch } from "../base/epoch.ts";
-import { MAX_CLIENT_REQUESTS, MAX_REQUEST_CLIENTS, MAX_REQUESTS } from "../base/limits.ts";
+import { FORGET_CLIENT_MS, MAX_CLIENT_REQUESTS, MAX_REQUEST_CLIENTS, MAX_REQUESTS } from "../base/limits.ts";
+import type { Timers } from "../contracts/world.ts";
+import type { RequestRow } from "../format/settled-row.ts";
 import type { CompletedRequest, Requests } from "./cell.ts";
 
 interface Client {
@@ -27,7 +27,10 @@ export class RequestTable implements Requests {
   #lastId = 0;
   #last: Client | undefined;
   #youngRequests = 0;
-  #forgotten: number[] = [];
+  /** Clients whose rows in the index are to go. */
+  readonly #forgotten = new Set<number>();
+  #timers: Timers | undefined;
+  #timer: (() => void) | undefined;
   /** See CellStore.pending. */
   pending: (sequence: number) => number = (sequence) => sequence;
 
@@ -45,28 +48,60 @@ export class RequestTable implements Requests {
     return client;
   }
 
+  /** Ages from now on. */
+  start(timers: Timers): void {
+    this.#timers = timers;
+    this.#arm();
+  }
+
+  stop(): void {
+    this.#timers = undefined;
+    this.#timer?.();
+  }
+
+  #arm(): void {
+    if (this.#timer !== undefined || this.clientCount === 0) return;
+    this.#timer = this.#timers?.after(FORGET_CLIENT_MS, () => {
+      this.#timer = undefined;
+      this.age();
+      this.#arm();
+    });
+  }
+
   #enter(id: number, client: Client): void {
     if (this.#young.size >= MAX_REQUEST_CLIENTS / 2 || this.#youngRequests >= MAX_REQUESTS / 2) this.age();
     this.#young.set(id, client);
     this.#youngRequests += client.entries.size;
+    this.#arm();
   }
 
   /** Forgets the clients that were silent since it was called last. */
   age(): void {
-    for (const id of this.#old.keys()) this.#forgotten.push(id);
+    for (const id of this.#old.keys()) this.#forgotten.add(id);
     this.#old = this.#young;
     this.#young = new Map();
     this.#youngRequests = 0;
     this.#last = undefined;
   }
 
-  /** Clients forgotten since this was asked last. */
-  takeForgotten(): number[] {
-    const forgotten = this.#forgotten.filter((id) => !this.#young.has(id) && !this.#old.has(id));
-    this.#forgotten = [];
-    return forgotten;
+  /** Clients that are not remembered and may have a row in the index. */
+  forgotten(): Float64Array {
+    for (const id of this.#forgotten) if (this.#young.has(id) || this.#old.has(id)) this.#forgotten.delete(id);
+    return Float64Array.from(this.#forgotten);
   }
 
+  /** Their rows are gone. */
+  forgottenSettled(clients: Float64Array): void {
+    for (const id of clients) this.#forgotten.delete(id);
+  }
+
+  /** Takes what the index has of a client that is not there yet. */
+  restore(id: number, { firstIncomplete, completed }: RequestRow): void {
+    const entries = new Map(completed.map(([sequence, epoch]) => [sequence, { epoch, sequence: 0 }]));
+    this.#enter(id, { firstIncomplete, entries });
+  }
+
+  /** Clients that are remembered. */
   get clientCount(): number {
     return this.#young.size + this.#old.size;
   }

@@ -25,6 +25,7 @@ import type { SegmentSpan } from "./log.ts";
 import { alignUp } from "./log-layout.ts";
 import { LoggedCells, type LoggedContent, NO_WRITE } from "./logged-cells.ts";
 import { addReclaim } from "./reclaim-table.ts";
+import { RequestRows } from "./request-rows.ts";
 import { SegmentReader } from "./segment-reader.ts";
 import type { IndexReader, IndexSpace, IndexTransaction, SettledIndex } from "./settled-index.ts";
 
@@ -51,6 +52,8 @@ export interface SettleRequest {
   readonly snapshots: SnapshotLists;
   /** Sequences of records that are passed over: aborted ones, and such as were appended again later. Ascending. */
   readonly skipped: Float64Array;
+  /** Clients whose requests are remembered no longer. */
+  readonly forgottenClients: Float64Array;
 }
 
 export interface SettleResult {
@@ -141,6 +144,7 @@ function settleSpans(
     batch.addReclaims(transaction);
     const rewriter = new CellRewriter(transaction, request.snapshots);
     batch.apply(transaction, rewriter);
+    batch.requests.apply(transaction, request.forgottenClients);
     transaction.put("meta", SETTLED_ROW, encodeNumbers(SETTLED_ROW, [last.lastSequence, last.ordinal + 1]));
     return rewriter.finish();
   });
@@ -176,6 +180,7 @@ function readSpan(request: SettleRequest, span: SegmentSpan, readLog: ReadLog, b
 /** All that the segments hold, by cell. */
 class Batch {
   readonly cells = new LoggedCells();
+  readonly requests = new RequestRows();
   readonly #reclaims: { range: ReclaimRange; sequence: number; place: number }[] = [];
   readonly #snapshots = new Map<number, readonly Epoch[]>();
   readonly #highestEpochs = new Map<number, { epoch: Epoch }>();
@@ -191,6 +196,7 @@ class Batch {
 
   add(record: LogRecord): void {
     if (this.#skipped.size > 0 && this.#skipped.has(record.sequence)) return;
+    this.requests.add(record);
     const { writes } = record;
     for (let place = 0; place < writes.length; place += 1) {
       const write = writes[place]!;

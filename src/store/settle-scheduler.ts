@@ -12,6 +12,7 @@ import type { Log } from "./log.ts";
 import { changedContainers, type MaintenanceResult, type MaintenanceTask, reclaimTask } from "./maintenance.ts";
 import type { ContainerRange } from "./reclaim-table.ts";
 import type { PreparedRecords } from "./prepared-records.ts";
+import type { RequestTable } from "./request-table.ts";
 import { SettleHold } from "./settle-hold.ts";
 import type { SettleResult, TransactionPages } from "./settle-batch.ts";
 import type { IndexReader } from "./settled-index.ts";
@@ -61,6 +62,7 @@ export interface SchedulerOptions {
   readonly settler: Settler;
   readonly generations: Generations;
   readonly prepared: PreparedRecords;
+  readonly requests: RequestTable;
   readonly snapshots: SnapshotRegistry;
   readonly storeId: ByteString;
   /** See SettleRequest. */
@@ -218,6 +220,7 @@ export class SettleScheduler {
     if (!this.#hold.clears(lastSequence, this.#isUrgent, () => log.lastSequence)) return;
     hooks.settling(lastOrdinal);
     await durable(log, log.lastSequence);
+    const forgottenClients = this.#options.requests.forgotten();
     try {
       const result = await settler.settle({
         storeId,
@@ -226,7 +229,9 @@ export class SettleScheduler {
         transactionPages: isWhole ? ALL_AT_ONCE : this.#options.transactionPages,
         snapshots: snapshots.kept(log.durableSequence),
         skipped: this.#options.prepared.skipped(lastSequence),
+        forgottenClients,
       });
+      this.#options.requests.forgottenSettled(forgottenClients);
       if (result.reclaimsAdded > 0) this.#reclaimsPending = true;
       this.#maintenancePostponed = false;
       this.#settleAll = result.lastOrdinal < lastOrdinal;

@@ -4,7 +4,7 @@ import type { Epoch } from "../base/epoch.ts";
 import type { BlockDevice } from "../contracts/block-device.ts";
 import type { ScmRegion } from "../contracts/scm.ts";
 import type { Timers } from "../contracts/world.ts";
-import type { RecordDecision } from "../format/log-record.ts";
+import type { RecordDecision } from "../format/log-record-transaction.ts";
 import type { CellUsage } from "./cell.ts";
 import type { Extents } from "./extents.ts";
 import type { Generations } from "./generations.ts";

@@ -8,17 +8,8 @@ import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { MAX_SNAPSHOTS } from "../base/limits.ts";
-import type { BlockDevice } from "../contracts/block-device.ts";
-import type { ScmRegion } from "../contracts/scm.ts";
-import type { Timers } from "../contracts/world.ts";
-import {
-  LOG_ORIGIN_BYTES,
-  LOG_RECORD_HEADER_BYTES,
-  LOG_WRITE_BYTES,
-  logWriteBytes,
-  type RecordDecision,
-  type RecordSnapshots,
-} from "../format/log-record.ts";
+import { LOG_RECORD_HEADER_BYTES, LOG_WRITE_BYTES, logWriteBytes, type RecordSnapshots } from "../format/log-record.ts";
+import { LOG_ORIGIN_BYTES } from "../format/log-record-transaction.ts";
 import { uint32OfKey } from "../format/settled-row.ts";
 import { Admission } from "./admission.ts";
 import type {
@@ -36,21 +27,17 @@ import { scanCells } from "./cell-scan.ts";
 import type { Extents } from "./extents.ts";
 import type { Generations } from "./generations.ts";
 import { indexRoom, isIndexCrowded } from "./index-room.ts";
-import { Log, type SegmentSpan } from "./log.ts";
-import type { LogLayout } from "./log-layout.ts";
+import { Log } from "./log.ts";
 import { LoggedVersion } from "./logged-version.ts";
 import { PreparedRecords } from "./prepared-records.ts";
-import type { PreparedTable } from "./prepared-table.ts";
 import type { RequestTable } from "./request-table.ts";
 import { checkWrites, recordEpoch } from "./record-check.ts";
-import type { SettleResult, TransactionPages } from "./settle-batch.ts";
+import type { SettleResult } from "./settle-batch.ts";
 import type { TargetStoreParts } from "./target-store-parts.ts";
 import { SettleScheduler } from "./settle-scheduler.ts";
 import { ReadCache } from "./read-cache.ts";
 import { settledVersionAt, visitSettled } from "./settled-cells.ts";
 import type { IndexSpace, SettledIndex } from "./settled-index.ts";
-import type { Settler } from "./settler.ts";
-import type { SnapshotRegistry } from "./snapshot-lists.ts";
 import { isUndecided } from "./stability.ts";
 
 /** Share of the log in use from which on values go to the NVMe tier where they can. */
@@ -83,6 +70,7 @@ export class TargetStore implements CellStore {
     this.#indexSpace = parts.index.space();
     this.requests = parts.requests;
     this.requests.pending = (sequence) => this.pending(sequence);
+    this.requests.start(parts.timers);
     this.#log = new Log({
       ...parts,
       hooks: {
@@ -371,8 +359,8 @@ export class TargetStore implements CellStore {
   #stop(error: DaosError): void {
     this.#admission.refuse(error);
     this.#scheduler.stop(error);
-    this.#prepared.decisions.stop();
-    this.#prepared.fail(error);
+    this.#prepared.stop(error);
+    this.requests.stop();
   }
 
   close(): Promise<void> {
@@ -388,7 +376,8 @@ export class TargetStore implements CellStore {
     this.#prepared.fail(closed());
     await this.#scheduler.drain();
     this.#scheduler.stop(closed());
-    this.#prepared.decisions.stop();
+    this.#prepared.stop(closed());
+    this.requests.stop();
     while (this.#scheduler.busy || this.#log.busy) await new Promise<void>((resolve) => timers.soon(resolve));
     await this.#extents.idle();
     await settler.close();

@@ -4,6 +4,10 @@ import type { ByteString } from "../../src/base/bytes.ts";
 import type { Epoch } from "../../src/base/epoch.ts";
 import { DaosError } from "../../src/base/errors.ts";
 import {
+  clientOfKey,
+  decodeRequests,
+  encodeRequests,
+  requestsKey,
   decodeNumbers,
   decodeReclaim,
   decodeStoreRow,
@@ -77,4 +81,17 @@ test("uint32 keys sort as their numbers and give them back", () => {
       expect(uint32Key(left) < uint32Key(right)).toBe(left < right);
     }),
   );
+});
+
+test("settled row: golden bytes of a client's requests", () => {
+  const key = requestsKey(0x1_0000_0007);
+  expect(key as string).toBe("request\x00\x00\x00\x01\x00\x00\x00\x07");
+  expect(clientOfKey(key)).toBe(0x1_0000_0007);
+  const requests = { firstIncomplete: 4, completed: [[5, 50 as Epoch] as const, [7, 70 as Epoch] as const] };
+  const row = encodeRequests(key, requests);
+  expect(row.toString("hex")).toBe(
+    "63f42f6b04000000000000000500000000000000320000000000000007000000000000004600000000000000",
+  );
+  expect(decodeRequests(key, row)).toEqual(requests as never);
+  expectCode("CORRUPT", () => decodeRequests(key, encodeNumbers(key, [1, 2])));
 });

@@ -27,6 +27,7 @@ const REQUEST: SettleRequest = {
   transactionPages: { usual: 1, smallIndex: 1 },
   snapshots: new Map([[1, [2 as Epoch]]]),
   skipped: new Float64Array(0),
+  forgottenClients: new Float64Array(0),
 };
 
 /** Two ends of a channel in one thread. */
