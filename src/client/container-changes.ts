@@ -33,6 +33,7 @@ export async function* containerChanges(
   const { targets } = session.placement;
   const sources = targets.map((target) => targetChanges(session, target, fromEpoch, toEpoch, signal));
   const heads = await Promise.all(sources.map((source) => source.next()));
+  let last: OrderedChange | undefined;
   for (;;) {
     let first = -1;
     for (const [index, head] of heads.entries()) {
@@ -41,7 +42,10 @@ export async function* containerChanges(
       if (best === undefined || isBefore(head.value, best as OrderedChange)) first = index;
     }
     if (first === -1) return;
-    yield (heads[first]!.value as OrderedChange).change;
+    const next = heads[first]!.value as OrderedChange;
+    // With redundancy several targets tell of the same change.
+    if (last === undefined || isBefore(last, next)) yield next.change;
+    last = next;
     heads[first] = await sources[first]!.next();
   }
 }

@@ -6,12 +6,16 @@
  *
  * The way of a hot request that succeeds is plain calls without `await`: everything else is off that way.
  */
-import { DaosError, hasCode } from "../base/errors.ts";
+import type { ByteString } from "../base/bytes.ts";
+import { EPOCH_NONE } from "../base/epoch.ts";
+import { DaosError, type ErrorCode, hasCode } from "../base/errors.ts";
+import { isRedundant, type ObjectId } from "../base/object-id.ts";
 import type { World } from "../contracts/world.ts";
 import { encodeCbor } from "../format/cbor.ts";
 import { objectRequestBytes } from "../format/object-request.ts";
 import { type AttachReply, type ContainerDescription, type ContainerOpenReply, Opcode } from "../format/operations.ts";
 import { Placement } from "../placement/placement.ts";
+import { replicaGroup } from "../placement/replica-group.ts";
 import { type CallSender, type ObjectCall, TARGET_OF_DKEY } from "./object-call.ts";
 import type { ReceiveBuffers } from "./receive-buffers.ts";
 import { decodeReply, wrongReply } from "./reply.ts";
@@ -32,7 +36,13 @@ interface AttachedTarget {
 }
 
 /** What decides where a call goes. */
-type CallPlace = Pick<ObjectCall<unknown>, "target" | "oid" | "dkey">;
+type CallPlace = Pick<ObjectCall<unknown>, "target" | "oid" | "dkey" | "sequence" | "epoch">;
+
+/** A dkey, wherever it lies. */
+export interface DkeyPlace {
+  readonly oid: ObjectId;
+  readonly dkey: ByteString;
+}
 
 /** Sends to an attached target, under the session's or the caller's options. */
 type Send<T> = (link: RpcLink, handle: number, options: RpcCallOptions) => Promise<T>;
@@ -98,7 +108,14 @@ export class ContainerSession implements CallSender {
       call.resolve = resolve;
       call.reject = reject;
       call.sender = this;
-      const target = this.#targets[this.#placeOf(call)];
+      let place: number;
+      try {
+        place = this.#placeOf(call, 0);
+      } catch (error) {
+        call.giveUp(error);
+        return;
+      }
+      const target = this.#targets[place];
       const link = target?.link;
       if (link === undefined || link.isClosed || this.#closed) {
         this.#sendAgain(call as ObjectCall<unknown>, undefined, "refused");
@@ -121,18 +138,25 @@ export class ContainerSession implements CallSender {
     this.#sendAgain(call, error, wasSent ? "sent" : "refused");
   }
 
-  /** Sends a CBOR request that only reads to one target. `makeArgs` is given the handle there. */
+  /**
+   * Sends a CBOR request that only reads to one target, or to one that has the dkey. `makeArgs` is given the handle there.
+   * `firm`: not sent again when the target cannot be reached.
+   */
   async read<T>(
     opcode: Opcode,
-    target: number,
+    place: number | DkeyPlace,
     makeArgs: (handle: number) => object,
     decode: (answer: RpcAnswer) => T,
     signal: AbortSignal | undefined,
+    firm = false,
   ): Promise<T> {
-    const retry = new Retry(this.#options.world, this.#options.retryWindowMs, true, signal);
+    const retry = new Retry(this.#options.world, firm ? 0 : this.#options.retryWindowMs, true, signal);
     const send: Send<RpcAnswer> = (link, handle, options) =>
       link.call(opcode, encodeCbor(makeArgs(handle)), undefined, options);
-    return decode(await this.#attempts(retry, () => target, send, signal, undefined, "refused", 0));
+    const placeOf = (attempt: number): number =>
+      typeof place === "number" ? place : this.#readablePlace(place.oid, place.dkey, attempt);
+    const alternatives = (): number => (typeof place === "number" ? 1 : this.#placesOf(place.oid, place.dkey));
+    return decode(await this.#attempts(retry, placeOf, alternatives, send, signal, undefined, "refused", 0));
   }
 
   /** Gives up the handles, as far as the targets can be reached. Requests under way finish, or fail with CANCELED. */
@@ -143,8 +167,36 @@ export class ContainerSession implements CallSender {
     await Promise.all(this.#targets.map((target) => this.#detach(target)));
   }
 
-  #placeOf(call: CallPlace): number {
-    return call.target === TARGET_OF_DKEY ? this.#placement.targetOf(call.oid, call.dkey) : call.target;
+  /** The target for a call's attempt of this number, from 0. */
+  #placeOf(call: CallPlace, attempt: number): number {
+    if (call.target !== TARGET_OF_DKEY) return call.target;
+    if (!isRedundant(call.oid)) return this.#placement.targetOf(call.oid, call.dkey);
+    // What is read at an epoch is read where epochs are given, so that nothing is written before it afterwards.
+    if (call.sequence === 0 && call.epoch === EPOCH_NONE) return this.#readablePlace(call.oid, call.dkey, attempt);
+    const { leader, readable } = replicaGroup(this.#placement, call.oid, call.dkey);
+    if (leader < 0) throw this.#nothingLeft();
+    return call.sequence === 0 ? readable[attempt % readable.length]! : leader;
+  }
+
+  /** Clients begin with different ones of the targets that can be read, and go round. */
+  #readablePlace(oid: ObjectId, dkey: ByteString, attempt: number): number {
+    if (!isRedundant(oid)) return this.#placement.targetOf(oid, dkey);
+    const { readable } = replicaGroup(this.#placement, oid, dkey);
+    if (readable.length === 0) throw this.#nothingLeft();
+    return readable[(this.#numbers.client + attempt) % readable.length]!;
+  }
+
+  /** Targets that can be asked about a dkey. */
+  #placesOf(oid: ObjectId, dkey: ByteString): number {
+    return isRedundant(oid) ? replicaGroup(this.#placement, oid, dkey).readable.length : 1;
+  }
+
+  #nothingLeft(): DaosError {
+    const state = "no target that has it is in service";
+    return new DaosError(
+      "UNAVAILABLE",
+      `Cannot reach a part of container "${this.#container.label}": ${state}. Bring excluded engines back.`,
+    );
   }
 
   /** Off the hot way: the call was not sent for want of a link, or it failed. Settles it in the end. */
@@ -164,7 +216,10 @@ export class ContainerSession implements CallSender {
           },
         });
       });
-    this.#attempts(retry, () => this.#placeOf(call), send, signal, failure, reach, generation).catch((error: unknown) =>
+    const place = (attempt: number): number => this.#placeOf(call, attempt);
+    const isRead = call.sequence === 0 && call.target === TARGET_OF_DKEY;
+    const alternatives = (): number => (isRead ? this.#placesOf(call.oid, call.dkey) : 1);
+    this.#attempts(retry, place, alternatives, send, signal, failure, reach, generation).catch((error: unknown) =>
       call.giveUp(error),
     );
   }
@@ -172,7 +227,8 @@ export class ContainerSession implements CallSender {
   /** Sends until it succeeds or may not be tried again. `failure`: of an attempt before, made under `generation`. */
   async #attempts<T>(
     retry: Retry,
-    place: () => number,
+    place: (attempt: number) => number,
+    alternatives: () => number,
     send: Send<T>,
     signal: AbortSignal | undefined,
     failure: DaosError | undefined,
@@ -182,14 +238,15 @@ export class ContainerSession implements CallSender {
     let error: unknown = failure;
     let reach = failureReach;
     let seen = generation;
-    for (;;) {
-      if (error !== undefined) await retry.afterFailure(error, reach);
+    for (let attempt = failure === undefined ? 0 : 1; ; attempt += 1) {
+      const mayAskOther = error !== undefined && attempt < alternatives() && isOfTarget(error);
+      if (error !== undefined && !mayAskOther) await retry.afterFailure(error, reach);
       if (this.#closed) throw clientClosed();
       reach = "refused";
       try {
         if (hasCode(error, "STALE")) await abortable(this.#reopen(seen), signal);
         seen = this.#generation;
-        const target = this.#target(place());
+        const target = this.#target(place(attempt));
         const link = await abortable(this.#attach(target), signal);
         const options = signal === undefined ? this.#callOptions : { ...this.#callOptions, signal };
         reach = "sent";
@@ -261,6 +318,13 @@ export class ContainerSession implements CallSender {
     const args = encodeCbor({ handle: target.handle });
     await target.link.call(Opcode.detach, args, undefined, this.#callOptions).catch(() => {});
   }
+}
+
+/** Errors after which another target that has the same may know better. */
+const TARGET_ERRORS: ReadonlySet<ErrorCode> = new Set(["UNAVAILABLE", "TIMEOUT", "CORRUPT", "IO", "OVERLOADED"]);
+
+function isOfTarget(error: unknown): boolean {
+  return error instanceof DaosError && TARGET_ERRORS.has(error.code);
 }
 
 /** Carries a failure of a request that never left. */

@@ -4,9 +4,11 @@
  */
 import { byteString, bytesOf, type ByteString } from "../base/bytes.ts";
 import { MAX_ENUMERATION_KEYS } from "../base/limits.ts";
-import type { ObjectId } from "../base/object-id.ts";
+import { isRedundant, type ObjectId } from "../base/object-id.ts";
 import type { KeyListReply, Opcode } from "../format/operations.ts";
+import type { DkeyPlace } from "./container-session.ts";
 import type { ListOptions, ObjectOperations } from "./object-operations.ts";
+import { coverOf, orUnreachable, UnreachableTarget } from "./object-targets.ts";
 import { checkBytesList, decodeReply, wrongReply } from "./reply.ts";
 
 /** What is listed: objects, dkeys of `oid`, or akeys of its `dkey`. */
@@ -17,7 +19,8 @@ export type KeyListSubject =
 
 /** The keys of one target that were fetched and not yet handed on, and where to go on. */
 interface Source {
-  readonly target: number;
+  readonly place: number | DkeyPlace;
+  readonly firm: boolean;
   keys: ByteString[];
   after: ByteString | undefined;
   done: boolean;
@@ -29,12 +32,38 @@ export async function* keyPages(
   subject: KeyListSubject,
   options: ListOptions,
 ): AsyncGenerator<ByteString[], void, void> {
-  const sources = targetsOf(operations, subject).map((target): Source => ({
-    target,
-    keys: [],
-    after: options.after,
-    done: false,
-  }));
+  const { oid, dkey } = subject;
+  if (oid === undefined || dkey !== undefined || !isRedundant(oid)) {
+    const places = oid === undefined || dkey === undefined ? targetsOf(operations, oid) : [{ oid, dkey }];
+    yield* mergedPages(operations, subject, options, places, false);
+    return;
+  }
+  const unreachable = new Set<number>();
+  let { after } = options;
+  for (;;) {
+    const places = coverOf(operations.session, oid, unreachable);
+    try {
+      for await (const page of mergedPages(operations, subject, { ...options, after }, places, true)) {
+        after = page.at(-1);
+        yield page;
+      }
+      return;
+    } catch (error) {
+      if (!(error instanceof UnreachableTarget)) throw error;
+      unreachable.add(error.target);
+    }
+  }
+}
+
+/** The pages of these places. `firm`: throws UnreachableTarget for one that does not answer. */
+async function* mergedPages(
+  operations: ObjectOperations,
+  subject: KeyListSubject,
+  options: ListOptions,
+  places: readonly (number | DkeyPlace)[],
+  firm: boolean,
+): AsyncGenerator<ByteString[], void, void> {
+  const sources = places.map((place): Source => ({ place, firm, keys: [], after: options.after, done: false }));
   const limit = Math.min(options.limit ?? MAX_ENUMERATION_KEYS, MAX_ENUMERATION_KEYS);
   for (;;) {
     const empty = sources.filter((source) => source.keys.length === 0 && !source.done);
@@ -45,11 +74,9 @@ export async function* keyPages(
   }
 }
 
-function targetsOf(operations: ObjectOperations, subject: KeyListSubject): readonly number[] {
+function targetsOf(operations: ObjectOperations, oid: ObjectId | undefined): readonly number[] {
   const { placement } = operations.session;
-  if (subject.oid === undefined) return placement.targets;
-  if (subject.dkey === undefined) return placement.targetsOf(subject.oid);
-  return [placement.targetOf(subject.oid, subject.dkey)];
+  return oid === undefined ? placement.targets : placement.targetsOf(oid);
 }
 
 /** Fetches until the source has keys or is done; pages without keys only move it on. */
@@ -71,14 +98,16 @@ async function refill(
       limit,
       epoch: options.epoch ?? operations.epoch,
     });
-    const reply = await operations.session.read(
+    const reading = operations.session.read(
       subject.opcode,
-      source.target,
+      source.place,
       makeArgs,
       (answer) =>
         decodeReply<KeyListReply>(answer.args, "key list", { keys: "list", done: "boolean", anchor: "bytes?" }),
       options.signal,
+      source.firm,
     );
+    const reply = await (source.firm ? orUnreachable(source.place as number, reading) : reading);
     source.keys = checkBytesList(reply.keys, "key list").map((key) => byteString(key));
     source.done = reply.done;
     checkOrder(source.keys, after);

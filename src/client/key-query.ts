@@ -5,6 +5,8 @@
 import { byteString, bytesOf, type ByteString } from "../base/bytes.ts";
 import type { ObjectId } from "../base/object-id.ts";
 import { type KeyQueryArguments, type KeyQueryReply, Opcode } from "../format/operations.ts";
+import type { DkeyPlace } from "./container-session.ts";
+import { overObject } from "./object-targets.ts";
 import type { ObjectOperations, ReadOptions } from "./object-operations.ts";
 import { checkReply, decodeReply, wrongReply } from "./reply.ts";
 
@@ -29,9 +31,13 @@ export async function queryKey(
   query: KeyQuery,
   options: ReadOptions,
 ): Promise<FoundKey | undefined> {
-  const { placement } = operations.session;
-  const targets = query.dkey === undefined ? placement.targetsOf(oid) : [placement.targetOf(oid, query.dkey)];
-  const found = await Promise.all(targets.map((target) => queryTarget(operations, oid, query, options, target)));
+  const { dkey } = query;
+  const found =
+    dkey === undefined
+      ? await overObject(operations.session, oid, (target, firm) =>
+          queryTarget(operations, oid, query, options, target, firm),
+        )
+      : [await queryTarget(operations, oid, query, options, { oid, dkey }, false)];
   let best: FoundKey | undefined;
   for (const candidate of found) {
     if (candidate === undefined) continue;
@@ -51,7 +57,8 @@ async function queryTarget(
   oid: ObjectId,
   query: KeyQuery,
   options: ReadOptions,
-  target: number,
+  target: number | DkeyPlace,
+  firm: boolean,
 ): Promise<FoundKey | undefined> {
   const makeArgs = (handle: number): KeyQueryArguments => ({
     handle,
@@ -69,6 +76,7 @@ async function queryTarget(
     makeArgs,
     (answer) => decodeReply<KeyQueryReply>(answer.args, "key query", shape),
     options.signal,
+    firm,
   );
   if (!reply.found) return undefined;
   const missing = query.levels.find((level) => reply[level] === undefined);

@@ -141,8 +141,8 @@ export class ObjectHandle {
         limit: MAX_ENUMERATION_KEYS,
         epoch,
       });
-      const target = session.placement.targetOf(this.id, names.dkey);
-      const page = await session.read(Opcode.extentList, target, makeArgs, decodeExtents, options.signal);
+      const place = { oid: this.id, dkey: names.dkey };
+      const page = await session.read(Opcode.extentList, place, makeArgs, decodeExtents, options.signal);
       yield* page.extents;
       if (page.done) return;
       if (page.next === undefined || page.next <= from) throw wrongReply("extent list", "it does not go on");

@@ -11,7 +11,7 @@ import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { MAX_ARRAY_IO_BYTES, MAX_SINGLE_VALUE_BYTES } from "../base/limits.ts";
 import { type ObjectClass, objectClassByName } from "../base/object-class.ts";
-import type { ObjectId } from "../base/object-id.ts";
+import { isRedundant, type ObjectId } from "../base/object-id.ts";
 import type { Condition, FetchedValue, ObjectAccess } from "../contracts/interface.ts";
 import { decodeObjectReply, type ObjectReply, ReplyFlag } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
@@ -100,10 +100,11 @@ export class ObjectOperations implements ObjectAccess {
   }
 
   /**
-   * Punches the object on each of its targets. `ifExists` fails with DOES_NOT_EXIST when none had anything of it; over
-   * several targets it is not one atomic step.
+   * Punches the object on each of its targets, or, with redundancy, dkey by dkey. `ifExists` fails with DOES_NOT_EXIST when
+   * there was nothing of it. Over several targets or dkeys it is not one atomic step.
    */
   async punchObject(oid: ObjectId, options: WriteOptions = NO_OPTIONS): Promise<Epoch> {
+    if (isRedundant(oid)) return this.#punchDkeys(oid, options);
     const punches = this.session.placement.targetsOf(oid).map((target) => {
       const call = new ObjectCall(Opcode.objectPunch, oid, NO_KEY, NO_KEY, decodeEpoch);
       call.target = target;
@@ -115,6 +116,18 @@ export class ObjectOperations implements ObjectAccess {
     const serious = failures.find((failure) => !isAbsence(failure)) ?? (epochs.length === 0 ? failures[0] : undefined);
     if (serious !== undefined) throw serious;
     return Math.max(...epochs) as Epoch;
+  }
+
+  async #punchDkeys(oid: ObjectId, options: WriteOptions): Promise<Epoch> {
+    const flags = conditionFlags(options.condition, "object", options.conditions, AllowedConditions.punchObject);
+    const { signal } = options;
+    let latest: Epoch = EPOCH_NONE;
+    for await (const page of keyPages(this, { opcode: Opcode.dkeyList, oid }, { signal })) {
+      const epochs = await Promise.all(page.map((dkey) => this.punchDkey(oid, dkey, { signal })));
+      for (const epoch of epochs) if (epoch > latest) latest = epoch;
+    }
+    if (latest !== EPOCH_NONE || flags === 0) return latest;
+    throw new DaosError("DOES_NOT_EXIST", "Cannot punch the object: it does not exist. Drop the condition.");
   }
 
   /** The records' bytes; undefined when nothing of the range was ever written, or it was punched. At most MAX_ARRAY_IO_BYTES. */

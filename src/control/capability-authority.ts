@@ -8,6 +8,8 @@
 import { assert } from "../base/assert.ts";
 import { DaosError } from "../base/errors.ts";
 import { CAPABILITY_LIFETIME_MS } from "../base/limits.ts";
+import { UUID_BYTES, uuidFromBytes } from "../base/uuid.ts";
+import type { Random } from "../contracts/world.ts";
 import {
   type Capability,
   CAPABILITY_NONCE_BYTES,
@@ -15,6 +17,7 @@ import {
   CAPABILITY_TAG_BYTES,
   decodeCapability,
   encodeCapability,
+  Right,
 } from "../format/capability.ts";
 
 export const CAPABILITY_KEY_BYTES = 32;
@@ -69,6 +72,22 @@ export class CapabilityAuthority {
       );
     }
     return capability;
+  }
+
+  /** A capability that proves to other targets that its holder is one. */
+  issueTarget(random: Pick<Random, "fill">): Uint8Array {
+    const nonce = new Uint8Array(CAPABILITY_NONCE_BYTES);
+    random.fill(nonce);
+    const nothing = uuidFromBytes(Buffer.alloc(UUID_BYTES), 0);
+    const grant = { rights: Right.target, containerNumber: 0, mapVersion: 0, pool: nothing, container: nothing };
+    return this.issue(grant, nonce);
+  }
+
+  /** Throws PERMISSION or STALE unless it is a target's. */
+  verifyTarget(bytes: Uint8Array): void {
+    const { rights } = this.verify(bytes, () => 0);
+    if (rights === Right.target) return;
+    throw new DaosError("PERMISSION", "Cannot attach as a target: the capability is a client's.");
   }
 
   #tag(bytes: Uint8Array): Uint8Array {

@@ -15,7 +15,7 @@ import type { ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import type { RpcCompletion } from "../rpc/pending-call.ts";
 import { DtxMap } from "../store/dtx-map.ts";
-import type { Group, Groups } from "./group.ts";
+import type { Groups, ReplicaGroup } from "./group.ts";
 import { LedUpdate, type UpdateRequest } from "./led-update.ts";
 import { Outbox } from "./outbox.ts";
 import type { Peer } from "./peer.ts";
@@ -73,7 +73,7 @@ export class GroupLeader {
    * Takes an update into order. Run it with the result as its WriteOrder; when that has appended, wait for `whenDecided`.
    * Throws STALE when another target leads the group, UNAVAILABLE while a member cannot take part.
    */
-  begin(request: UpdateRequest, group: Group): LedUpdate {
+  begin(request: UpdateRequest, group: ReplicaGroup): LedUpdate {
     const { self, peer } = this.#options;
     if (group.leader !== self) throw notLeader(group.leader);
     for (const member of group.members) {
@@ -151,7 +151,7 @@ export class GroupLeader {
     if (closed === undefined) update.decided(error);
   }
 
-  #others(group: Group): readonly number[] {
+  #others(group: ReplicaGroup): readonly number[] {
     return group.members.filter((member) => member !== this.#options.self && this.#options.peer(member) !== undefined);
   }
 

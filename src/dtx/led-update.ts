@@ -9,7 +9,7 @@ import type { ObjectRequest, RequestId } from "../format/object-request.ts";
 import { encodePrepareRequest, prepareRequestBytes, type PrepareRequest } from "../format/prepare-request.ts";
 import type { ArgumentEncoder } from "../rpc/pending-call.ts";
 import type { WriteOrder } from "../vos/write-order.ts";
-import type { Group } from "./group.ts";
+import type { ReplicaGroup } from "./group.ts";
 
 export interface UpdateRequest {
   readonly container: number;
@@ -27,7 +27,7 @@ export class LedUpdate implements WriteOrder, ArgumentEncoder {
   readonly opcode: number;
   readonly object: ObjectRequest;
   readonly payload: Uint8Array | undefined;
-  readonly group: Group;
+  readonly group: ReplicaGroup;
   /** Members that have not said yet that they have it. */
   readonly waiting: Set<number>;
   isDurableHere = false;
@@ -44,7 +44,7 @@ export class LedUpdate implements WriteOrder, ArgumentEncoder {
   /** `appended` hears of the append here, in its turn. */
   constructor(
     request: UpdateRequest,
-    group: Group,
+    group: ReplicaGroup,
     self: number,
     appended: (update: LedUpdate, sequence: number) => void,
   ) {

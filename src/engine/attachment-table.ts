@@ -64,10 +64,12 @@ export class AttachmentTable {
   #attach(request: RpcRequest): Uint8Array {
     const { capability } = checkArguments(Opcode.attach, decodeCbor(request.args));
     const attachment = this.#grant(capability);
-    let attachments = request.connection.session;
-    if (!(attachments instanceof Attachments)) {
-      if (attachments !== undefined)
-        throw new DaosError("PROTOCOL", "Cannot attach: the connection is another target's.");
+    const { session } = request.connection;
+    let attachments = session instanceof Attachments ? session : undefined;
+    if (attachments === undefined) {
+      if (session !== undefined) {
+        throw new DaosError("PROTOCOL", "Cannot attach: the connection is another target's. Open one of your own.");
+      }
       attachments = new Attachments();
       request.connection.session = attachments;
       this.#holders.add(attachments);

@@ -14,7 +14,6 @@ import {
   encodeObjectReply,
   OBJECT_REPLY_BYTES,
   type ObjectReply,
-  type ObjectRequest,
   ReplyFlag,
 } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
@@ -25,7 +24,7 @@ import type { PrepareRequest } from "../format/prepare-request.ts";
 import type { CellStore } from "../store/cell.ts";
 import { isUndecided } from "../store/stability.ts";
 import type { ArrayReadOutcome } from "../vos/array-read.ts";
-import { type FetchOutcome, NO_BYTES, type Outcome, type WriteOutcome } from "../vos/single-value.ts";
+import { type FetchOutcome, type Outcome, type WriteOutcome } from "../vos/single-value.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
 import type { WriteOrder } from "../vos/write-order.ts";
 import type { AttachmentTable } from "./attachment-table.ts";
@@ -56,7 +55,6 @@ export class TargetService implements RpcHandler {
   readonly #store: CellStore;
   readonly #objects: VersionedObjects;
   readonly #attachments: AttachmentTable;
-  readonly #quotas: QuotaTable;
   readonly #enumeration: EnumerationService;
   readonly #payloadBuffers: PayloadBuffers;
   readonly #lease: Lease | undefined;
@@ -71,7 +69,6 @@ export class TargetService implements RpcHandler {
     this.#store = parts.store;
     this.#objects = parts.objects;
     this.#attachments = parts.attachments;
-    this.#quotas = parts.quotas;
     this.#enumeration = parts.enumeration;
     this.#payloadBuffers = parts.payloadBuffers;
     this.#lease = parts.lease;

@@ -8,7 +8,12 @@ import { CapabilityAuthority, type Hmac } from "../control/capability-authority.
 import type { BlockDevice } from "../contracts/block-device.ts";
 import type { ScmRegion } from "../contracts/scm.ts";
 import type { World } from "../contracts/world.ts";
+import type { RunUpdate } from "../dtx/group-follower.ts";
+import { preparedStore } from "../dtx/prepared-store.ts";
+import { Replication } from "../dtx/replication.ts";
 import { Right } from "../format/capability.ts";
+import { RpcConnection } from "../rpc/connection.ts";
+import type { PayloadBuffers } from "../rpc/payload-buffers.ts";
 import { RpcServer } from "../rpc/server.ts";
 import type { CellStore } from "../store/cell.ts";
 import { checkIndexContent } from "../store/index-content-check.ts";
@@ -54,6 +59,7 @@ interface OpenTarget {
   readonly quotas: QuotaTable;
   readonly maps: PoolMapTable;
   readonly lease: Lease;
+  readonly replication: Replication;
   readonly service: TargetService;
   readonly server: RpcServer;
   readonly indexMemory: IndexMemory | undefined;
@@ -106,6 +112,9 @@ export class Target implements TargetCalls {
     const lease = new Lease(world.clock);
     const attachments = new AttachmentTable(this.#grant(settings, quotas, maps), () => world.clock.wallMs());
     const enumeration = new EnumerationService(objects);
+    const replication = this.#replication(settings, { store, clock, maps, payloadBuffers }, (...prepared) =>
+      service.runPrepared(...prepared),
+    );
     const service = new TargetService({
       store,
       objects,
@@ -113,9 +122,11 @@ export class Target implements TargetCalls {
       quotas,
       enumeration,
       payloadBuffers,
+      replication,
       lease,
       learnMap: (newer) => maps.learn(newer),
     });
+    maps.onChange((changed) => replication.mapChanged(changed));
     const { network, timers } = world;
     const { host, port, software } = settings;
     const server = new RpcServer({
@@ -130,7 +141,19 @@ export class Target implements TargetCalls {
       payloadBuffers,
     });
     const indexMemory = this.#boundIndexMemory(folder);
-    this.#open = { device, store, objects, attachments, quotas, maps, lease, service, server, indexMemory };
+    this.#open = {
+      device,
+      store,
+      objects,
+      attachments,
+      quotas,
+      maps,
+      lease,
+      replication,
+      service,
+      server,
+      indexMemory,
+    };
     const notices = [...(region.notices ?? []), ...opened.notices];
     return { host: server.host, port: server.port, notices, ...(speed !== undefined && { speed }) };
   }
@@ -148,18 +171,43 @@ export class Target implements TargetCalls {
     return openStore({ world, region, device, index, settler, create: settings.create });
   }
 
+  #replication(
+    settings: TargetSettings,
+    parts: {
+      readonly store: CellStore;
+      readonly clock: HybridLogicalClock;
+      readonly maps: PoolMapTable;
+      readonly payloadBuffers: PayloadBuffers;
+    },
+    run: RunUpdate,
+  ): Replication {
+    const { network, timers, random } = this.#parts.world;
+    const { store, clock, maps, payloadBuffers } = parts;
+    const authority = this.#authority(settings);
+    return new Replication({
+      store: preparedStore(store),
+      timers,
+      dial: ({ host, port }) => RpcConnection.connect(network, host, port, { timers, clock, payloadBuffers }),
+      capability: () => authority.issueTarget(random),
+      checkCapability: (capability) => authority.verifyTarget(capability),
+      run,
+      observe: (epoch) => clock.observe(epoch),
+      poolOf: (container) => maps.mapOf(container),
+    });
+  }
+
+  #authority({ capabilityKey }: TargetSettings): CapabilityAuthority {
+    const { world, hmac } = this.#parts;
+    return new CapabilityAuthority({ key: capabilityKey, hmac, wallMs: () => world.clock.wallMs() });
+  }
+
   #boundIndexMemory(folder: string): IndexMemory | undefined {
     const mapped = this.#parts.mappedMemory?.(`${folder}/${INDEX_FILE}`);
     return mapped === undefined ? undefined : new IndexMemory(this.#parts.world.timers, mapped);
   }
 
   #grant(settings: TargetSettings, quotas: QuotaTable, maps: PoolMapTable): (capability: Uint8Array) => Attachment {
-    const { world, hmac } = this.#parts;
-    const authority = new CapabilityAuthority({
-      key: settings.capabilityKey,
-      hmac,
-      wallMs: () => world.clock.wallMs(),
-    });
+    const authority = this.#authority(settings);
     return (bytes) => {
       const capability = authority.verify(bytes, ({ containerNumber, mapVersion }) => {
         const place = maps.mapOf(containerNumber);
@@ -181,9 +229,10 @@ export class Target implements TargetCalls {
   }
 
   async stop(): Promise<void> {
-    const { server, objects, store, indexMemory } = this.#target;
+    const { server, objects, store, replication, indexMemory } = this.#target;
     indexMemory?.stop();
     await server.close(STOP_GRACE_MS);
+    replication.stop();
     await objects.idle();
     await store.close();
     this.#open = undefined;
@@ -244,10 +293,16 @@ export class Target implements TargetCalls {
   }
 
   setQuota(quota: Parameters<TargetCalls["setQuota"]>[0]): void {
-    const { quotas, objects, maps } = this.#target;
+    const { quotas, objects } = this.#target;
     quotas.set(quota);
-    if (quota.containers.length === 0 && quota.sizeBytes === 0) maps.forget(quota.pool);
+    if (quota.containers.length === 0 && quota.sizeBytes === 0) this.#forgetPool(quota.pool);
     for (const container of quota.containers) objects.setThreshold(container, quota.thresholdBytes);
+  }
+
+  #forgetPool(pool: string): void {
+    const { maps, replication } = this.#target;
+    maps.forget(pool);
+    replication.forget(pool);
   }
 
   device(): DeviceReport {

@@ -19,8 +19,9 @@ export const CAPABILITY_TAG_BYTES = 32;
 export const CAPABILITY_BYTES = CAPABILITY_SIGNED_BYTES + CAPABILITY_TAG_BYTES;
 export const CAPABILITY_NONCE_BYTES = 8;
 
-export const Right = { read: 1, write: 2 } as const;
-const KNOWN_RIGHTS = Right.read | Right.write;
+/** `target`: its holder is a target of the system, and no client. */
+export const Right = { read: 1, write: 2, target: 4 } as const;
+const KNOWN_RIGHTS = Right.read | Right.write | Right.target;
 
 export interface Capability {
   /** Bits of Right. */

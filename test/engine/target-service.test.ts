@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { ByteString } from "../../src/base/bytes.ts";
 import { byteString } from "../../src/base/bytes.ts";
-import { DaosError } from "../../src/base/errors.ts";
+import type { DaosError } from "../../src/base/errors.ts";
 import { EPOCH_NONE, type Epoch } from "../../src/base/epoch.ts";
 import { objectClassByName } from "../../src/base/object-class.ts";
 import { objectId } from "../../src/base/object-id.ts";
@@ -18,10 +18,7 @@ import type { RpcReply, RpcRequest } from "../../src/rpc/request.ts";
 const MAP_VERSION = 3;
 
 /** A service whose parts note what was done, in order. */
-function rig(
-  beforeCommit?: TargetServiceParts["beforeCommit"],
-  learnMap: TargetServiceParts["learnMap"] = () => Promise.resolve(),
-) {
+function rig(learnMap: TargetServiceParts["learnMap"] = () => Promise.resolve()) {
   const pool = { pool: "tank", map: { version: MAP_VERSION, targets: [] }, own: 0, containers: new Set([1]) };
   const events: string[] = [];
   const written = { epoch: 7 as Epoch, sequence: 0, error: undefined };
@@ -41,7 +38,7 @@ function rig(
     enumeration: {},
     payloadBuffers: { allocate: () => undefined, release: () => {} },
     learnMap,
-    ...(beforeCommit !== undefined && { beforeCommit }),
+    replication: {},
   } as unknown as TargetServiceParts;
   const reply = {
     block: Buffer.alloc(OBJECT_REPLY_BYTES),
@@ -84,32 +81,8 @@ test("a request placed by another pool map is answered STALE and does nothing; w
   expect(events).toEqual(["STALE", "update", "answered", "update", "answered"]);
 });
 
-test("beforeCommit holds an update and a punch until it resolves", async () => {
-  for (const [opcode, event] of [
-    [Opcode.valueUpdate, "update"],
-    [Opcode.akeyPunch, "punch"],
-  ] as const) {
-    let prepared: () => void = () => {};
-    const { service, reply, events } = rig(() => new Promise((resolve) => (prepared = resolve)));
-    service.handle(request(opcode, MAP_VERSION), reply);
-    await nextTurn();
-    expect(events).toEqual([]);
-    prepared();
-    await nextTurn();
-    expect(events).toEqual([event, "answered"]);
-  }
-});
-
-test("an update whose beforeCommit rejects does not happen and is answered with the error", async () => {
-  const refused = new DaosError("UNAVAILABLE", "Cannot prepare: a shard is down.");
-  const { service, reply, events } = rig(() => Promise.reject(refused));
-  service.handle(request(Opcode.valueUpdate, MAP_VERSION), reply);
-  await nextTurn();
-  expect(events).toEqual(["UNAVAILABLE"]);
-});
-
 test("a request placed by a newer map waits for that map; UNAVAILABLE when it cannot be had", async () => {
-  const { service, reply, events, pool } = rig(undefined, async ({ version }) => {
+  const { service, reply, events, pool } = rig(async ({ version }) => {
     events.push(`learn ${version}`);
     pool.map.version = version;
   });

@@ -48,6 +48,8 @@ const FULL: {
   [Opcode.snapshotDestroy]: { args: { ...box, name: "s" }, optional: [] },
   [Opcode.attach]: { args: { capability: key }, optional: [] },
   [Opcode.detach]: { args: { handle: 1 }, optional: [] },
+  [Opcode.dtxAttach]: { args: { capability: key, pool: "p", target: 3 }, optional: [] },
+  [Opcode.dtxResync]: { args: { pool: "p" }, optional: [] },
   [Opcode.dkeyList]: { args: { ...list, prefix: key, after: key }, optional: ["prefix", "after"] },
   [Opcode.akeyList]: { args: { ...list, dkey: key, after: key }, optional: ["dkey", "after"] },
   [Opcode.extentList]: { args: { ...list, dkey: key, akey: key, from: 0 }, optional: ["dkey", "akey"] },
