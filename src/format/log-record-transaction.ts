@@ -2,14 +2,15 @@
  * The part of a log record that says where it comes from, whether it counts, and what was decided on others. All of it
  * came with format version 2. Little-endian.
  *
- *    30  u16 flags (1 origin, 2 prepared, 4 moved, 8 zero) and, from bit 4 on, the count of decisions
+ *    30  u16 flags (1 origin, 2 prepared, 4 moved, 8 last moved) and, from bit 4 on, the count of decisions
  *    32  origin, if any; then what log-record.ts describes; the decisions are last
  *
  *   origin           0  u64 client  8  u64 sequence  16  u32 sequence minus first incomplete one, all ones for unknown
  *   decision         0  u64 client  8  7 bytes sequence  15  u8 1 commit, 2 abort; plus 4: closed
  *
  * A prepared record counts only when a decision says so; its id is its origin. A moved one takes the place of the record
- * of the same id that was written before. A closed decision is one that nobody asks for any more.
+ * of the same id that was written before; those that are moved at once follow each other, and none of them counts unless
+ * the last one is there. A closed decision is one that nobody asks for any more.
  */
 import { DaosError } from "../base/errors.ts";
 import { readUint64, writeUint64 } from "./uint64.ts";
@@ -20,7 +21,7 @@ const FLAGS_OFFSET = 30;
 const FLAG_ORIGIN = 1;
 const FLAG_PREPARED = 2;
 const FLAG_MOVED = 4;
-const RESERVED_FLAG = 8;
+const FLAG_LAST_MOVED = 8;
 const DECISIONS_SHIFT = 4;
 const UNKNOWN_LAG = 0xffff_ffff;
 /** A decision's sequence has 7 bytes: all of a safe integer. */
@@ -54,6 +55,8 @@ export interface RecordTransaction {
   readonly prepared?: boolean;
   /** Only when prepared. */
   readonly moved?: boolean;
+  /** Only when moved. */
+  readonly lastMoved?: boolean;
   readonly decisions?: readonly RecordDecision[];
 }
 
@@ -70,12 +73,13 @@ export function encodeTransaction(
   lengthBytes: number,
   transaction: RecordTransaction,
 ): number {
-  const { origin, prepared, moved } = transaction;
+  const { origin, prepared, moved, lastMoved } = transaction;
   const decisions = transaction.decisions ?? NO_DECISIONS;
   const flags =
     (origin === undefined ? 0 : FLAG_ORIGIN) |
     (prepared === true ? FLAG_PREPARED : 0) |
-    (moved === true ? FLAG_MOVED : 0);
+    (moved === true ? FLAG_MOVED : 0) |
+    (lastMoved === true ? FLAG_LAST_MOVED : 0);
   into.writeUInt16LE(flags | (decisions.length << DECISIONS_SHIFT), offset + FLAGS_OFFSET);
   let position = offset + lengthBytes - LOG_DECISION_BYTES * decisions.length;
   for (let index = 0; index < decisions.length; index += 1, position += LOG_DECISION_BYTES) {
@@ -97,6 +101,7 @@ export interface DecodedTransaction {
   readonly origin: RecordOrigin | undefined;
   readonly prepared: boolean;
   readonly moved: boolean;
+  readonly lastMoved: boolean;
   readonly decisions: readonly RecordDecision[];
   /** Where the rest lies: after so many bytes from the header on, and before so many at the end. */
   readonly originBytes: number;
@@ -107,6 +112,7 @@ const NO_TRANSACTION: DecodedTransaction = {
   origin: undefined,
   prepared: false,
   moved: false,
+  lastMoved: false,
   decisions: NO_DECISIONS,
   originBytes: 0,
   decisionBytes: 0,
@@ -129,6 +135,7 @@ export function decodeTransaction(from: Buffer, offset: number, bodyStart: numbe
     origin: originBytes === 0 ? undefined : decodeOrigin(from, bodyStart),
     prepared: (flags & FLAG_PREPARED) !== 0,
     moved: (flags & FLAG_MOVED) !== 0,
+    lastMoved: (flags & FLAG_LAST_MOVED) !== 0,
     decisions,
     originBytes,
     decisionBytes,
@@ -155,11 +162,10 @@ function decodeDecision(from: Buffer, start: number): RecordDecision {
   return { client, sequence, kind: kind as 1 | 2, closed: (code & 4) !== 0 };
 }
 
-/** Prepared needs an origin, moved needs prepared. */
+/** Prepared needs an origin, moved needs prepared, last needs moved. */
 function isFlags(flags: number): boolean {
-  if ((flags & RESERVED_FLAG) !== 0) return false;
-  const lowest = flags & (FLAG_ORIGIN | FLAG_PREPARED | FLAG_MOVED);
-  return lowest === 0 || lowest === FLAG_ORIGIN || lowest === 3 || lowest === 7;
+  const lowest = flags & 0xf;
+  return lowest === 0 || lowest === FLAG_ORIGIN || lowest === 3 || lowest === 7 || lowest === 15;
 }
 
 /** Whether the flags of what is at `offset`, record or not, can be a record's. */

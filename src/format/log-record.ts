@@ -91,6 +91,7 @@ export interface LogRecord {
   readonly origin: RecordOrigin | undefined;
   readonly prepared: boolean;
   readonly moved: boolean;
+  readonly lastMoved: boolean;
   readonly decisions: readonly RecordDecision[];
 }
 
@@ -320,8 +321,9 @@ export function decodeLogRecord(from: Buffer, offset: number, end: number, seed:
   for (let index = 0; index < snapshotCount; index += 1) (snapshots as RecordSnapshots[]).push(reader.snapshots());
   if (reader.position !== recordEnd - transaction.decisionBytes) throw malformed("bytes are left over");
   const { lengthBytes, sequence, durableSequence } = probe;
-  const { origin, prepared, moved, decisions } = transaction;
-  return { lengthBytes, sequence, durableSequence, writes, reclaims, snapshots, origin, prepared, moved, decisions };
+  const { origin, prepared, moved, lastMoved, decisions } = transaction;
+  const changes = { lengthBytes, sequence, durableSequence, writes, reclaims, snapshots };
+  return { ...changes, origin, prepared, moved, lastMoved, decisions };
 }
 
 /** The write at `offset`, which was decoded before and found to have this key. Throws CORRUPT when it cannot be. */

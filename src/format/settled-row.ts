@@ -8,6 +8,7 @@
  *   meta     "aggregated" + container u32 BE highest settled epoch of the container
  *   meta     "snapshots" + container u32 BE  the container's snapshot epochs, ascending
  *   meta     "request" + client u64 BE       first request not acknowledged, then pairs: request, epoch; requests ascending
+ *   meta     "decided" + id, 2 x u64 BE      1 commit, 2 abort: of a prepared record that is settled and not forgotten
  *   usage    container u32 BE                SCM bytes, NVMe bytes, versions
  *   space    chunk u32 BE                    1024 bytes: bit n is block chunk * 8192 + n, least significant first
  *   reclaim  state u8, container u32 BE, epoch u64 BE, sequence u64 BE, index u16 BE: reclaim row, see below;
@@ -18,6 +19,7 @@
  */
 import { asBuffer, byteString, bytesOf, type ByteString } from "../base/bytes.ts";
 import { crc32 } from "../base/checksum.ts";
+import type { DtxId } from "../base/dtx-id.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { readUint64, writeUint64 } from "./uint64.ts";
@@ -26,6 +28,7 @@ export const STORE_ROW = "store" as ByteString;
 export const SETTLED_ROW = "settled" as ByteString;
 export const AGGREGATED_ROWS = "aggregated" as ByteString;
 export const SNAPSHOT_ROWS = "snapshots" as ByteString;
+export const DECISION_ROWS = "decided" as ByteString;
 export const REQUEST_ROWS = "request" as ByteString;
 /** Bytes of bitmap in one row of table `space`. */
 export const SPACE_CHUNK_BYTES = 1024;
@@ -61,7 +64,24 @@ export function requestsKey(client: number): ByteString {
 
 /** The client of such a key. */
 export function clientOfKey(key: ByteString): number {
-  return uint32OfKey(key, REQUEST_ROWS.length) * 0x1_0000_0000 + uint32OfKey(key, REQUEST_ROWS.length + 4);
+  return uint64OfKey(key, REQUEST_ROWS.length);
+}
+
+function uint64OfKey(key: ByteString, offset: number): number {
+  return uint32OfKey(key, offset) * 0x1_0000_0000 + uint32OfKey(key, offset + 4);
+}
+
+/** The key of a decision's row. */
+export function decisionKey({ client, sequence }: DtxId): ByteString {
+  return (DECISION_ROWS + uint64Key(client) + uint64Key(sequence)) as ByteString;
+}
+
+/** The id and the decision in such a row. Throws CORRUPT. */
+export function decodeDecision(key: ByteString, row: Uint8Array): { id: DtxId; kind: 1 | 2 } {
+  const [kind] = decodeNumbers(key, row, 1);
+  if (kind !== 1 && kind !== 2) throw damaged(key, "its fields are impossible");
+  const start = DECISION_ROWS.length;
+  return { id: { client: uint64OfKey(key, start), sequence: uint64OfKey(key, start + 8) }, kind };
 }
 
 /** A client's completed requests. */

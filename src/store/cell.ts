@@ -124,7 +124,10 @@ export interface Transactions {
    * Decisions are logged a moment later, many at a time. One that a crash loses makes its record undecided again.
    */
   decide(id: DtxId, decision: Decision): boolean;
-  /** Logs now what was decided and is not logged; returns the sequence with which every decision so far is durable. */
+  /**
+   * Logs now what was decided and is not logged; returns the sequence with which every decision so far is durable. Throws
+   * NO_SPACE (log full: it is tried again by itself) and READ_ONLY.
+   */
   logDecisions(): number;
   /** Undefined for what was never there, or is forgotten. */
   stateOf(id: DtxId): DtxState | undefined;

@@ -1,14 +1,14 @@
 /**
  * What was decided about prepared records: remembered until its owner forgets it, and logged, many decisions a record. A
- * decision whose entry in the log is about to be recycled is logged again as long as it is remembered.
+ * decision whose record is settled while it is remembered gets a row in the index in the same transaction.
  *
- * Guarantees: of each decision some entry is in the log, durable or on its way, until it is forgotten or a crash came
- * before the first one.
+ * Guarantees: of each decision an entry is in the log or a row in the index until it is forgotten, unless a crash came
+ * before the first entry was durable: then its record is undecided again.
  */
 import type { DtxId } from "../base/dtx-id.ts";
 import { hasCode } from "../base/errors.ts";
 import type { Timers } from "../contracts/world.ts";
-import { LOG_DECISION_BYTES, type RecordDecision, RecordDecisionKind } from "../format/log-record-transaction.ts";
+import { type RecordDecision, RecordDecisionKind } from "../format/log-record-transaction.ts";
 import { DtxMap } from "./dtx-map.ts";
 import type { Log } from "./log.ts";
 
@@ -23,11 +23,23 @@ interface Decided {
   readonly id: DtxId;
   readonly kind: 1 | 2;
   closed: boolean;
-  /** Sequence of its newest entry in the log, 0 for none. */
+  /** Sequence of its first entry in the log, 0 for none. */
   entry: number;
+  hasRow: boolean;
   isPending: boolean;
   /** Called when the first entry is durable. */
   durable: (() => void) | undefined;
+}
+
+/** Rows of decisions that one settle writes and removes. */
+export interface DecisionRows {
+  /** Client, sequence, kind, client, ... */
+  readonly added: Float64Array;
+  /** Client, sequence, client, ... */
+  readonly closed: Float64Array;
+  /** To be called when it is done, or when nothing was. */
+  settled(): void;
+  failed(): void;
 }
 
 export class DecisionLog {
@@ -38,6 +50,8 @@ export class DecisionLog {
   #timer: (() => void) | undefined;
   /** Of the last record with decisions. */
   #lastEntry = 0;
+  /** Of forgotten decisions that may have rows in the index. */
+  readonly #closedRows: Decided[] = [];
 
   constructor(timers: Timers, log: Log) {
     this.#timers = timers;
@@ -49,9 +63,9 @@ export class DecisionLog {
     return this.#decided.size;
   }
 
-  /** The bytes that they take in the log. */
-  get bytes(): number {
-    return this.#decided.size * LOG_DECISION_BYTES;
+  /** True when something is to be logged. */
+  get isPending(): boolean {
+    return this.#pending.length > 0;
   }
 
   kindOf(id: DtxId): 1 | 2 | undefined {
@@ -64,28 +78,57 @@ export class DecisionLog {
 
   /** A decision that was not there. `durable` is called when it is. */
   add(id: DtxId, kind: 1 | 2, durable?: () => void): void {
-    const decided: Decided = { id, kind, closed: false, entry: 0, isPending: false, durable };
+    const decided: Decided = { id, kind, closed: false, entry: 0, hasRow: false, isPending: false, durable };
     this.#decided.add(id, decided);
     this.#enqueue(decided);
   }
 
-  /** A decision found in the log, in its order. */
+  /** A decision found in the index. */
+  restoreRow({ client, sequence }: DtxId, kind: 1 | 2): void {
+    this.#restore({ client, sequence }, kind, Number.POSITIVE_INFINITY, true);
+  }
+
+  /** A decision found in the log, in its order, after the rows. */
   restore(decision: RecordDecision, sequence: number): void {
     const { client, kind, closed } = decision;
     const id = { client, sequence: decision.sequence };
     const known = this.#decided.get(id);
-    if (closed) this.#decided.delete(id);
-    else if (known !== undefined) known.entry = sequence;
-    else this.#decided.add(id, { id, kind, closed, entry: sequence, isPending: false, durable: undefined });
+    if (known === undefined && !closed) this.#restore(id, kind, sequence, false);
+    if (known !== undefined && closed) this.#drop(known);
+  }
+
+  #restore(id: DtxId, kind: 1 | 2, entry: number, hasRow: boolean): void {
+    this.#decided.add(id, { id, kind, closed: false, entry, hasRow, isPending: false, durable: undefined });
   }
 
   /** Remembers it no longer. */
   close(id: DtxId): void {
     const decided = this.#decided.get(id);
     if (decided === undefined) return;
-    decided.closed = true;
-    this.#decided.delete(id);
+    this.#drop(decided);
     this.#enqueue(decided);
+  }
+
+  #drop(decided: Decided): void {
+    decided.closed = true;
+    this.#decided.delete(decided.id);
+    if (decided.hasRow) this.#closedRows.push(decided);
+  }
+
+  /** What the index has to be told when everything up to `sequence` is settled. */
+  rows(sequence: number): DecisionRows {
+    const added = [...this.#decided.values()].filter(({ hasRow, entry }) => !hasRow && entry <= sequence);
+    // From now on: they may be forgotten while it is written.
+    for (const decided of added) decided.hasRow = true;
+    const closed = this.#closedRows.slice();
+    return {
+      added: Float64Array.from(added.flatMap(({ id, kind }) => [id.client, id.sequence, kind])),
+      closed: Float64Array.from(closed.flatMap(({ id }) => [id.client, id.sequence])),
+      settled: () => void this.#closedRows.splice(0, closed.length),
+      failed: () => {
+        for (const decided of added) decided.hasRow = decided.closed;
+      },
+    };
   }
 
   #enqueue(decided: Decided): void {
@@ -101,17 +144,6 @@ export class DecisionLog {
       this.#timer = undefined;
       this.flush();
     });
-  }
-
-  /** Logs anew what is remembered and has its newest entry at or before `sequence`. False when there is no room. */
-  carry(sequence: number): boolean {
-    for (const decided of this.#decided.values()) {
-      if (decided.entry > sequence || decided.isPending) continue;
-      decided.isPending = true;
-      this.#pending.push(decided);
-    }
-    this.flush();
-    return this.#pending.length === 0;
   }
 
   /**
@@ -140,7 +172,7 @@ export class DecisionLog {
     const durable: (() => void)[] = [];
     for (const decided of batch) {
       decided.isPending = false;
-      decided.entry = sequence;
+      if (decided.entry === 0) decided.entry = sequence;
       if (decided.durable !== undefined) durable.push(decided.durable);
       decided.durable = undefined;
     }

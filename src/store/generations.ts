@@ -62,22 +62,23 @@ export class Generations {
     return this.#carried.put(key, version, storedBytes);
   }
 
-  /** Takes back what `put` or `carry` put into `memtable`. */
+  /** Takes back what `put` or `carry` put into `memtable`. False when another one has replaced it. */
   remove(
     memtable: Memtable,
     key: ByteString,
     version: LoggedVersion,
     storedBytes: number,
     replaced: LoggedVersion | undefined,
-  ): void {
+  ): boolean {
     const before = memtable.cellCount;
-    memtable.remove(key, version, storedBytes, replaced);
+    const isFound = memtable.remove(key, version, storedBytes, replaced);
     this.unsettledBytes -= storedBytes;
     if (memtable === this.#carried) {
       if (memtable.cellCount === 0) this.#all = this.#all.filter((other) => other !== memtable);
     } else if (memtable !== this.#active && this.#all.includes(memtable)) {
       this.#frozenCells -= before - memtable.cellCount;
     }
+    return isFound;
   }
 
   /** The newest version at or before `epoch`; the settled index is asked for what is not here. */
@@ -119,6 +120,12 @@ export class Generations {
     this.#frozenCells += this.#active.cellCount;
     this.#active = new Memtable();
     this.#all = [this.#active, ...this.#all];
+  }
+
+  /** As `freeze`, unless a generation has ended there. */
+  freezeBefore(lastOrdinal: number): void {
+    const before = this.#all[1];
+    if (before === undefined || before === this.#carried || before.lastOrdinal < lastOrdinal) this.freeze(lastOrdinal);
   }
 
   /** The generation to be settled next, if any is frozen. */

@@ -32,19 +32,42 @@ export class Replay {
   readonly #options: ReplayOptions;
   readonly #decisions = new DtxMap<readonly [RecordDecision, number]>();
 
+  /** Moved records that wait for the last one of them. */
+  readonly #moving: LogRecord[] = [];
+  /** Of the segment before the one that is read. */
+  #endedOrdinal = -1;
+  /** Nothing but moved records was read of that so far. */
+  #isMovedOnly = true;
+
   constructor(options: ReplayOptions) {
     this.#options = options;
     this.#source = { bytes: options.bytes, durableSequence: Number.MAX_SAFE_INTEGER };
   }
 
-  /** What was decided and not closed, with the sequence of the last record that says so. */
+  /** Called behind the last record. The last decision on each id, also closed ones, with the sequence of its record. */
   decisions(): (readonly [RecordDecision, number])[] {
+    this.#dropMoving();
     return [...this.#decisions.values()];
+  }
+
+  /** Behind the last record of a segment. */
+  segmentEnded(ordinal: number): void {
+    this.#options.generations.segmentEnded(ordinal);
+    this.#endedOrdinal = ordinal;
+    this.#isMovedOnly = true;
   }
 
   /** Throws CORRUPT for records that cannot follow what was added. */
   add(record: LogRecord): void {
-    if (record.prepared) this.#addPrepared(record);
+    // A generation ends before the records that were moved out of its way, so that it can be settled as it is.
+    if (!record.moved) this.#isMovedOnly = false;
+    else if (this.#isMovedOnly && this.#endedOrdinal >= 0) {
+      this.#options.generations.freezeBefore(this.#endedOrdinal);
+      this.#isMovedOnly = false;
+    }
+    if (!record.moved) this.#dropMoving();
+    if (record.moved) this.#addMoved(record);
+    else if (record.prepared) this.#addPrepared(record);
     else {
       for (const write of record.writes) this.#put(write, record.sequence);
       if (record.origin !== undefined) this.#remember(record, 0);
@@ -61,6 +84,24 @@ export class Replay {
     this.#options.generations.put(key, version, writeBytes(write));
   }
 
+  #addMoved(record: LogRecord): void {
+    this.#moving.push(record);
+    if (!record.lastMoved) return;
+    const { prepared } = this.#options;
+    const batch = this.#moving.splice(0);
+    // Of an earlier batch some may be found that the first records of are gone: only this one's order counts.
+    for (const { origin } of batch.toReversed()) {
+      const known = prepared.find(origin!);
+      if (known !== undefined) prepared.uncarry(known);
+    }
+    for (const moved of batch) this.#addPrepared(moved);
+  }
+
+  /** The last of them is not there: a crash or a full log cut them off, and those before are where they were. */
+  #dropMoving(): void {
+    for (const { sequence } of this.#moving.splice(0)) this.#options.prepared.skip(sequence);
+  }
+
   #addPrepared(record: LogRecord): void {
     const { prepared } = this.#options;
     const { client, sequence: number, firstIncomplete } = record.origin!;
@@ -68,7 +109,12 @@ export class Replay {
     const known = prepared.find(id);
     if (known !== undefined) {
       if (!record.moved) throw corrupt(`record ${record.sequence} repeats one of the same id`);
-      prepared.copied(known, record.sequence, placed(known, record.writes));
+      if (record.writes.length !== known.writes.length) throw corrupt(`record ${record.sequence} is no copy`);
+      prepared.copied(
+        known,
+        record.sequence,
+        record.writes.map(({ metaOffset }) => metaOffset),
+      );
       return;
     }
     for (const { extent } of record.writes) if (extent !== undefined) this.#take(extent.offset, extent.length);
@@ -98,7 +144,7 @@ export class Replay {
       }
     }
     this.#decisions.delete(id);
-    if (!decision.closed) this.#decisions.add(id, [decision, sequence]);
+    this.#decisions.add(id, [decision, sequence]);
   }
 
   #take(offset: number, length: number): void {

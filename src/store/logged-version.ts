@@ -19,7 +19,7 @@ export class LoggedVersion implements Version {
   older: LoggedVersion | undefined = undefined;
   readonly #source: VersionSource;
   readonly #sequence: number;
-  readonly #metaOffset: number;
+  #metaOffset: number;
   readonly #metaLength: number;
   readonly #inlineLength: number;
 
@@ -41,6 +41,11 @@ export class LoggedVersion implements Version {
     this.#metaOffset = metaOffset;
     this.#metaLength = metaLength;
     this.#inlineLength = inlineLength;
+  }
+
+  /** Its bytes were copied: from now on they are read there. */
+  moveTo(metaOffset: number): void {
+    this.#metaOffset = metaOffset;
   }
 
   get sequence(): number {

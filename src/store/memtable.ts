@@ -61,8 +61,11 @@ export class Memtable {
     return replaced;
   }
 
-  /** Takes back a version that was put, also one that was replaced; `replaced`, what `put` returned, comes back. */
-  remove(key: ByteString, version: LoggedVersion, storedBytes: number, replaced: LoggedVersion | undefined): void {
+  /**
+   * Takes back a version that was put; `replaced`, what `put` returned, comes back. False when it is not there: another one
+   * has replaced it.
+   */
+  remove(key: ByteString, version: LoggedVersion, storedBytes: number, replaced: LoggedVersion | undefined): boolean {
     this.#count(uint32OfKey(key), version, storedBytes, -1);
     let above: LoggedVersion | undefined;
     let found = this.#cells.get(key);
@@ -70,7 +73,7 @@ export class Memtable {
       above = found;
       found = found.older;
     }
-    if (found === undefined) return;
+    if (found === undefined) return false;
     if (replaced !== undefined) replaced.older = version.older;
     const next = replaced ?? version.older;
     if (above !== undefined) above.older = next;
@@ -79,6 +82,7 @@ export class Memtable {
       this.#cells.delete(key);
       this.#keys.remove(key);
     }
+    return true;
   }
 
   #count(container: number, version: LoggedVersion, storedBytes: number, sign = 1): void {

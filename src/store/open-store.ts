@@ -12,6 +12,8 @@ import type { Random, Timers } from "../contracts/world.ts";
 import {
   AGGREGATED_ROWS,
   clientOfKey,
+  DECISION_ROWS,
+  decodeDecision,
   decodeNumbers,
   decodeRequests,
   decodeStoreRow,
@@ -46,6 +48,7 @@ import type { SettledIndex } from "./settled-index.ts";
 import type { Settler } from "./settler.ts";
 import { SnapshotRegistry } from "./snapshot-lists.ts";
 import { visitSpace } from "./space-table.ts";
+import type { SettledDecision } from "./target-store-parts.ts";
 import { TargetStore } from "./target-store.ts";
 
 /** 16 MiB of memory usually, 64 MiB at most. */
@@ -177,7 +180,7 @@ async function recover(options: OpenStoreOptions, superblock: Superblock): Promi
     ...state,
     generation: superblock.generation,
     replay: (record) => replay.add(record),
-    segmentEnded: (ordinal) => generations.segmentEnded(ordinal),
+    segmentEnded: (ordinal) => replay.segmentEnded(ordinal),
   });
   return new TargetStore({
     ...options,
@@ -202,9 +205,10 @@ function readSettled(
   index: SettledIndex,
   snapshots: SnapshotRegistry,
   requests: RequestTable,
-): { usage: Map<number, CellUsage>; aggregatedTo: Map<number, Epoch> } {
+): { usage: Map<number, CellUsage>; aggregatedTo: Map<number, Epoch>; decided: readonly SettledDecision[] } {
   const usage = new Map<number, CellUsage>();
   const aggregatedTo = new Map<number, Epoch>();
+  const decided: SettledDecision[] = [];
   const rows = index.cursor("usage", "" as ByteString, "" as ByteString, false);
   for (; rows.key !== undefined; rows.next()) usage.set(uint32OfKey(rows.key), usageOfRow(rows.key, rows.value));
   const meta = index.cursor("meta", "" as ByteString, "" as ByteString, false);
@@ -215,11 +219,13 @@ function readSettled(
     } else if (meta.key.startsWith(SNAPSHOT_ROWS)) {
       const epochs = decodeNumbers(meta.key, meta.value) as Epoch[];
       snapshots.restore(uint32OfKey(meta.key, SNAPSHOT_ROWS.length), epochs);
+    } else if (meta.key.startsWith(DECISION_ROWS)) {
+      decided.push(decodeDecision(meta.key, meta.value));
     } else if (meta.key.startsWith(REQUEST_ROWS)) {
       requests.restore(clientOfKey(meta.key), decodeRequests(meta.key, meta.value));
     }
   }
-  return { usage, aggregatedTo };
+  return { usage, aggregatedTo, decided };
 }
 
 function takeSettledBlocks(index: SettledIndex, allocator: ExtentAllocator): void {

@@ -52,8 +52,6 @@ export class PreparedRecord implements VersionSource {
   /** What the memtable `home` has of it. */
   writes: readonly PlacedWrite[] = [];
   home: Memtable | undefined;
-  /** What is to be shown of its newest copy when `home` is dropped, if that is another one. */
-  next: readonly PlacedWrite[] | undefined;
   readonly waiters: Waiter[] = [];
   readonly #log: VersionSource;
 
@@ -100,6 +98,16 @@ export class PreparedRecord implements VersionSource {
       const version = this.version(shape, position + LOG_WRITE_BYTES + key.length);
       position += bytes;
       return { key, version, bytes, replaced: undefined };
+    });
+  }
+
+  /** Where the bytes of each write are in the copy that begins at `offset` of the log's memory. */
+  metaOffsetsAt(offset: number): number[] {
+    let position = offset + LOG_RECORD_HEADER_BYTES + LOG_ORIGIN_BYTES;
+    return this.writes.map(({ key, bytes }) => {
+      const metaOffset = position + LOG_WRITE_BYTES + key.length;
+      position += bytes;
+      return metaOffset;
     });
   }
 

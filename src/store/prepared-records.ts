@@ -68,11 +68,10 @@ export class PreparedRecords implements Transactions {
   #checkLimits(): void {
     const { size, bytes } = this.#table;
     const count = size + this.decisions.size;
-    const usedBytes = bytes + this.decisions.bytes;
-    if (count < MAX_OPEN_RECORDS && usedBytes < this.#maxBytes) return;
+    if (count < MAX_OPEN_RECORDS && bytes < this.#maxBytes) return;
     throw new DaosError(
       "OVERLOADED",
-      `Cannot prepare a record: ${count} with ${usedBytes} bytes are open. Try again when some are decided and closed.`,
+      `Cannot prepare a record: ${count} are open, undecided ones with ${bytes} bytes. Try again when some are decided and closed.`,
     );
   }
 
@@ -143,7 +142,9 @@ export class PreparedRecords implements Transactions {
   }
 
   logDecisions(): number {
-    return this.decisions.flush();
+    const sequence = this.decisions.flush();
+    if (!this.decisions.isPending) return sequence;
+    throw this.#log.failure ?? noRoom();
   }
 
   decided(): DtxId[] {
@@ -177,10 +178,9 @@ export class PreparedRecords implements Transactions {
   /** Segments that must stay free so that everything undecided can be moved. */
   get reservedSegments(): number {
     const { bytes } = this.#table;
-    const decisionBytes = this.decisions.bytes;
-    if (bytes === 0 && decisionBytes === 0) return 0;
+    if (bytes === 0) return 0;
     // A segment's end stays empty when the next record does not fit: at worst half of each.
-    return Math.ceil((bytes + decisionBytes) / (this.#log.layout.segmentBytes / 2));
+    return Math.ceil(bytes / (this.#log.layout.segmentBytes / 2));
   }
 
   /** True when something at or before `sequence` is undecided. */
@@ -198,19 +198,25 @@ export class PreparedRecords implements Transactions {
     return this.#table.carriedCells();
   }
 
-  /** Appends again what is undecided at or before `sequence`. False when the log has no room: the rest stays. */
+  /** Appends again what is undecided at or before `sequence`. False when the log has no room: nothing is moved then. */
   move(sequence: number): boolean {
-    for (const record of this.#table.toMove(sequence)) {
-      const writes = record.cellWrites();
+    const records = this.#table.toMove(sequence);
+    const copies: { sequence: number; metaOffsets: number[] }[] = [];
+    for (const record of records) {
       const origin = { ...record.id, firstIncomplete: record.firstIncomplete };
+      const lastMoved = copies.length === records.length - 1;
+      const transaction = { origin, prepared: true, moved: true, lastMoved };
       try {
-        const copy = this.#log.append(writes, record.reclaims, NO_SNAPSHOTS, { origin, prepared: true, moved: true });
-        this.#table.copied(record, copy, record.versionsAt(this.#log.recordOffset, writes));
+        const copy = this.#log.append(record.cellWrites(), record.reclaims, NO_SNAPSHOTS, transaction);
+        copies.push({ sequence: copy, metaOffsets: record.metaOffsetsAt(this.#log.recordOffset) });
       } catch (error) {
         if (!hasCode(error, "NO_SPACE")) throw error;
+        // Without the last one the others do not count.
+        for (const copy of copies) this.#table.skip(copy.sequence);
         return false;
       }
     }
+    copies.forEach((copy, place) => this.#table.copied(records[place]!, copy.sequence, copy.metaOffsets));
     return true;
   }
 
@@ -236,6 +242,10 @@ function undone(): DaosError {
     "CONFLICT",
     "Cannot keep the result: it rests on an update that was aborted. Run the operation again.",
   );
+}
+
+function noRoom(): DaosError {
+  return new DaosError("NO_SPACE", "Cannot log decisions: the log is full. Try again when it settled.");
 }
 
 function invalid(why: string): DaosError {

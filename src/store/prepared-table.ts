@@ -2,14 +2,15 @@
  * The prepared records of a store, as they lie in its memtables: undecided ones, and those that were moved to the head of
  * the log and are not settled there yet. Recovery fills it, then prepared-records.ts works with it.
  *
- * Guarantees: an undecided or moved record's versions are visible from exactly one memtable, or from a frozen one that
- * still holds the copy before; of a record of which several copies were logged only the newest is settled.
+ * Guarantees: an undecided or moved record's versions are in exactly one memtable, and read where its newest copy is; of a
+ * record of which several copies were logged only the newest is settled.
  */
 import { assert } from "../base/assert.ts";
 import type { DtxId } from "../base/dtx-id.ts";
 import type { Generations } from "./generations.ts";
 import type { CarriedCell } from "./maintenance.ts";
 import { DtxMap } from "./dtx-map.ts";
+import type { LoggedVersion } from "./logged-version.ts";
 import type { PlacedWrite, PreparedRecord } from "./prepared-record.ts";
 
 /** Aborted records that outcomes which rest on them are told of. Older ones count as committed: nobody waits so long. */
@@ -18,7 +19,7 @@ const MAX_ABORTED_REMEMBERED = 65_536;
 export class PreparedTable {
   readonly #generations: Generations;
   readonly #undecided = new DtxMap<PreparedRecord>();
-  /** The same by their sequences, in the order in which they were appended. */
+  /** The same by their sequences, in the order of their newest copies: of those that share a cell, as first appended. */
   readonly #bySequence = new Map<number, PreparedRecord>();
   readonly #moved = new Set<PreparedRecord>();
   /** Sequences of the log's records that are not to be settled. */
@@ -64,7 +65,7 @@ export class PreparedTable {
   addMoved(record: PreparedRecord, writes: readonly PlacedWrite[]): void {
     this.#enter(record, writes);
     this.#moved.add(record);
-    this.#carry(record, writes);
+    this.#carry(record);
   }
 
   #enter(record: PreparedRecord, writes: readonly PlacedWrite[]): void {
@@ -74,33 +75,55 @@ export class PreparedTable {
     this.bytes += record.lengthBytes;
   }
 
-  #carry(record: PreparedRecord, writes: readonly PlacedWrite[]): void {
+  #carry(record: PreparedRecord): void {
     const generations = this.#generations;
-    record.writes = writes;
-    record.next = undefined;
     record.home = generations.carried;
-    for (const write of writes) write.replaced = generations.carry(write.key, write.version, write.bytes);
+    for (const write of record.writes) write.version.older = undefined;
+    for (const write of record.writes) write.replaced = generations.carry(write.key, write.version, write.bytes);
   }
 
-  /** Another copy of the record was logged: it takes the place of the one before. */
-  copied(record: PreparedRecord, copySequence: number, writes: readonly PlacedWrite[]): void {
+  /**
+   * Another copy of the record was logged: it takes the place of the one before. `metaOffsets`: where the bytes of each
+   * write are in it.
+   */
+  copied(record: PreparedRecord, copySequence: number, metaOffsets: readonly number[]): void {
     this.#skipped.add(record.copySequence);
     record.copySequence = copySequence;
+    this.#bySequence.delete(record.sequence);
+    this.#bySequence.set(record.sequence, record);
+    this.#moved.delete(record);
     this.#moved.add(record);
-    if (record.home === this.#generations.carried) {
-      this.#remove(record);
-      this.#carry(record, writes);
-    } else {
-      record.next = writes;
-    }
+    for (let place = 0; place < metaOffsets.length; place += 1)
+      record.writes[place]!.version.moveTo(metaOffsets[place]!);
+    if (record.home === undefined) this.#carry(record);
+  }
+
+  /** The record of this sequence in the log counts for nothing. */
+  skip(sequence: number): void {
+    this.#skipped.add(sequence);
   }
 
   #remove(record: PreparedRecord): void {
     const { writes, home } = record;
     for (let place = writes.length - 1; place >= 0; place -= 1) {
       const { key, version, bytes, replaced } = writes[place]!;
-      this.#generations.remove(home!, key, version, bytes, replaced);
+      if (!this.#generations.remove(home!, key, version, bytes, replaced)) this.#unlink(version, replaced);
     }
+    record.home = undefined;
+  }
+
+  /** Who replaced the version is not to bring it back, but what it replaced itself. */
+  #unlink(version: LoggedVersion, replaced: LoggedVersion | undefined): void {
+    for (const records of [this.#bySequence.values(), this.#moved]) {
+      for (const { writes } of records) {
+        for (const write of writes) if (write.replaced === version) write.replaced = replaced;
+      }
+    }
+  }
+
+  /** Recovery takes the record's versions out, to carry them in the order of its next copies. */
+  uncarry(record: PreparedRecord): void {
+    if (record.home === this.#generations.carried) this.#remove(record);
   }
 
   /** The record counts from now on. */
@@ -169,8 +192,8 @@ export class PreparedTable {
 
   /**
    * The generations up to this segment were dropped, whose last record is this one. Versions that they held of moved
-   * records are shown by the newest copies from now on; copies that are settled themselves are no longer needed. Returns
-   * the first cell of each of those.
+   * records are carried from now on; those whose newest copies are settled are no longer needed. Returns the first cell of
+   * each of those.
    */
   dropped(lastOrdinal: number, lastSequence: number): PlacedWrite[] {
     for (const sequence of this.#skipped) if (sequence <= lastSequence) this.#skipped.delete(sequence);
@@ -183,7 +206,7 @@ export class PreparedTable {
         this.#moved.delete(record);
         if (record.writes.length > 0) settled.push(record.writes[0]!);
       } else if (!isCarried && record.home!.lastOrdinal <= lastOrdinal) {
-        this.#carry(record, record.next!);
+        this.#carry(record);
       }
     }
     return settled;

@@ -1,11 +1,11 @@
 /**
- * What settling keeps of completed requests: for each client whose records are settled a row with the requests that it has
+ * What settling keeps of decisions that are not forgotten, and of completed requests: for each client whose records are settled a row with the requests that it has
  * not acknowledged by then. Together with the origins of the records that are still in the log it makes the request table.
  */
 import type { Epoch } from "../base/epoch.ts";
 import { MAX_CLIENT_REQUESTS } from "../base/limits.ts";
 import type { LogRecord } from "../format/log-record.ts";
-import { decodeRequests, encodeRequests, requestsKey } from "../format/settled-row.ts";
+import { decisionKey, decodeRequests, encodeNumbers, encodeRequests, requestsKey } from "../format/settled-row.ts";
 import { recordEpoch } from "./record-check.ts";
 import type { IndexTransaction } from "./settled-index.ts";
 
@@ -48,4 +48,18 @@ function mergeRow(transaction: IndexTransaction, id: number, client: Client): vo
   const dropped = completed.length > MAX_CLIENT_REQUESTS ? completed.length >> 1 : 0;
   const firstIncomplete = dropped > 0 ? completed[dropped]![0] : first;
   transaction.put("meta", key, encodeRequests(key, { firstIncomplete, completed: completed.slice(dropped) }));
+}
+
+/** Rows of the decisions that are remembered beyond their records. */
+export function writeDecisions(
+  transaction: IndexTransaction,
+  { decided, forgotten }: { readonly decided: Float64Array; readonly forgotten: Float64Array },
+): void {
+  for (let place = 0; place < decided.length; place += 3) {
+    const key = decisionKey({ client: decided[place]!, sequence: decided[place + 1]! });
+    transaction.put("meta", key, encodeNumbers(key, [decided[place + 2]!]));
+  }
+  for (let place = 0; place < forgotten.length; place += 2) {
+    transaction.remove("meta", decisionKey({ client: forgotten[place]!, sequence: forgotten[place + 1]! }));
+  }
 }

@@ -25,7 +25,7 @@ import type { SegmentSpan } from "./log.ts";
 import { alignUp } from "./log-layout.ts";
 import { LoggedCells, type LoggedContent, NO_WRITE } from "./logged-cells.ts";
 import { addReclaim } from "./reclaim-table.ts";
-import { RequestRows } from "./request-rows.ts";
+import { RequestRows, writeDecisions } from "./request-rows.ts";
 import { SegmentReader } from "./segment-reader.ts";
 import type { IndexReader, IndexSpace, IndexTransaction, SettledIndex } from "./settled-index.ts";
 
@@ -54,6 +54,9 @@ export interface SettleRequest {
   readonly skipped: Float64Array;
   /** Clients whose requests are remembered no longer. */
   readonly forgottenClients: Float64Array;
+  /** Decisions to remember, client, sequence, kind, client, ...; and those that go, client, sequence, client, ... */
+  readonly decided: Float64Array;
+  readonly forgotten: Float64Array;
 }
 
 export interface SettleResult {
@@ -145,6 +148,7 @@ function settleSpans(
     const rewriter = new CellRewriter(transaction, request.snapshots);
     batch.apply(transaction, rewriter);
     batch.requests.apply(transaction, request.forgottenClients);
+    writeDecisions(transaction, request);
     transaction.put("meta", SETTLED_ROW, encodeNumbers(SETTLED_ROW, [last.lastSequence, last.ordinal + 1]));
     return rewriter.finish();
   });

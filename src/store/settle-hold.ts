@@ -15,6 +15,7 @@ export class SettleHold {
   readonly #prepared: PreparedRecords;
   readonly #retry: () => void;
   #waitedMs = 0;
+  #isStuck = false;
   #timer: (() => void) | undefined;
   /** Last record of the log when it was moved last: settling only that again would be in vain. */
   movedSequence = Number.NEGATIVE_INFINITY;
@@ -26,9 +27,9 @@ export class SettleHold {
     this.#retry = retry;
   }
 
-  /** True while nothing is to be settled. */
-  get isWaiting(): boolean {
-    return this.#timer !== undefined;
+  /** True while nothing is to be settled: decisions are waited for, which `isUrgent` ends, or room in the log. */
+  isWaiting(isUrgent: boolean): boolean {
+    return this.#timer !== undefined && (this.#isStuck || !isUrgent);
   }
 
   /**
@@ -37,22 +38,24 @@ export class SettleHold {
    */
   clears(lastSequence: number, isUrgent: boolean, lastLogged: () => number): boolean {
     const prepared = this.#prepared;
-    const isHeld = prepared.holds(lastSequence);
-    if (isHeld && !isUrgent && this.#waitedMs < UNDECIDED_WAIT_MS) {
-      this.#wait();
-      return false;
+    if (prepared.holds(lastSequence)) {
+      if (!isUrgent && this.#waitedMs < UNDECIDED_WAIT_MS) {
+        this.#wait(false);
+        return false;
+      }
+      if (!prepared.move(lastSequence)) {
+        this.#wait(true);
+        return false;
+      }
+      this.movedSequence = lastLogged();
     }
-    const before = lastLogged();
-    if ((isHeld && !prepared.move(lastSequence)) || !prepared.decisions.carry(lastSequence)) {
-      this.#wait();
-      return false;
-    }
-    if (lastLogged() > before) this.movedSequence = lastLogged();
     this.#waitedMs = 0;
     return true;
   }
 
-  #wait(): void {
+  #wait(isStuck: boolean): void {
+    this.#isStuck = isStuck;
+    this.#timer?.();
     this.#timer = this.#timers.after(POLL_MS, () => {
       this.#timer = undefined;
       this.#waitedMs += POLL_MS;

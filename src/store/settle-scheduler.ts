@@ -201,7 +201,7 @@ export class SettleScheduler {
     const { log } = this.#options;
     const oldest = log.spans[0];
     if (oldest === undefined || oldest.firstSequence > this.#settleUpTo) return false;
-    if (this.#hold.isWaiting && !this.#isUrgent) return false;
+    if (this.#hold.isWaiting(this.#isUrgent)) return false;
     // While the index is full only further records, punches among them, can change anything.
     return this.#full === undefined || log.lastSequence > this.#fullSequence;
   }
@@ -221,6 +221,7 @@ export class SettleScheduler {
     hooks.settling(lastOrdinal);
     await durable(log, log.lastSequence);
     const forgottenClients = this.#options.requests.forgotten();
+    const decisions = this.#options.prepared.decisions.rows(lastSequence);
     try {
       const result = await settler.settle({
         storeId,
@@ -230,7 +231,10 @@ export class SettleScheduler {
         snapshots: snapshots.kept(log.durableSequence),
         skipped: this.#options.prepared.skipped(lastSequence),
         forgottenClients,
+        decided: decisions.added,
+        forgotten: decisions.closed,
       });
+      decisions.settled();
       this.#options.requests.forgottenSettled(forgottenClients);
       if (result.reclaimsAdded > 0) this.#reclaimsPending = true;
       this.#maintenancePostponed = false;
@@ -238,6 +242,7 @@ export class SettleScheduler {
       this.#setFull(undefined);
       hooks.settled(result);
     } catch (error) {
+      decisions.failed();
       if (!hasCode(error, "NO_SPACE")) throw error;
       this.#settleAll = true;
       if (!isWhole) return;

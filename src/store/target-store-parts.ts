@@ -1,5 +1,6 @@
 /** What a store is made of: put together by open-store.ts, used by target-store.ts. */
 import type { ByteString } from "../base/bytes.ts";
+import type { DtxId } from "../base/dtx-id.ts";
 import type { Epoch } from "../base/epoch.ts";
 import type { BlockDevice } from "../contracts/block-device.ts";
 import type { ScmRegion } from "../contracts/scm.ts";
@@ -17,6 +18,11 @@ import type { SettledIndex } from "./settled-index.ts";
 import type { Settler } from "./settler.ts";
 import type { SnapshotRegistry } from "./snapshot-lists.ts";
 
+export interface SettledDecision {
+  readonly id: DtxId;
+  readonly kind: 1 | 2;
+}
+
 /** What recovery found and the caller gave. All of it is the store's from now on. */
 export interface TargetStoreParts {
   readonly timers: Timers;
@@ -33,7 +39,9 @@ export interface TargetStoreParts {
   readonly generations: Generations;
   readonly prepared: PreparedTable;
   readonly requests: RequestTable;
-  /** Decisions found in the log and not closed there, with the sequences of their records. */
+  /** Decisions found in the index. */
+  readonly decided: readonly SettledDecision[];
+  /** Decisions found in the log, the last of each id, with the sequences of their records. */
   readonly decisions: readonly (readonly [RecordDecision, number])[];
   /** See SettleRequest. */
   readonly transactionPages: TransactionPages;

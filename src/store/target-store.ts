@@ -5,6 +5,7 @@
  * After a failure of the medium the store is read-only: what is durable stays readable until it is closed.
  */
 import type { ByteString } from "../base/bytes.ts";
+import type { DtxId } from "../base/dtx-id.ts";
 import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { MAX_SNAPSHOTS } from "../base/limits.ts";
@@ -86,6 +87,7 @@ export class TargetStore implements CellStore {
       freed: (ranges) => this.#extents.freed(ranges),
       requests: this.requests,
     });
+    for (const { id, kind } of parts.decided) this.#prepared.decisions.restoreRow(id, kind);
     for (const [decision, sequence] of parts.decisions) this.#prepared.decisions.restore(decision, sequence);
     this.#admission = new Admission(this.#log, parts.timers, {
       settleNow: () => this.#scheduler.settleNow(),
@@ -129,22 +131,28 @@ export class TargetStore implements CellStore {
   ): number {
     checkWrites(writes, reclaims);
     if (this.#closing !== undefined) throw closed();
-    if (options !== undefined) return this.#appendWith(writes, reclaims, options);
+    if (options?.prepared === true) return this.#appendPrepared(writes, reclaims, options);
+    // What may lie on a decided version is durable only together with the decision.
+    if (this.#prepared.decisions.isPending) this.#prepared.decisions.flush();
+    if (options?.origin !== undefined) return this.#appendOrigin(writes, reclaims, options.origin, options);
     const sequence = this.#log.append(writes, reclaims, NO_SNAPSHOTS);
     this.#place(sequence, writes, this.#log.recordOffset + LOG_RECORD_HEADER_BYTES);
     return sequence;
   }
 
-  #appendWith(writes: readonly CellWrite[], reclaims: readonly ReclaimRange[], options: AppendOptions): number {
-    const { origin, prepared } = options;
-    if (prepared === true) {
-      for (const { key } of writes) this.#cache.evict(key);
-      return this.#prepared.append(writes, reclaims, options);
-    }
-    if (origin === undefined) return this.append(writes, reclaims);
-    const firstIncomplete = options.firstIncomplete ?? 0;
-    const transaction = { origin: { ...origin, firstIncomplete } };
-    const sequence = this.#log.append(writes, reclaims, NO_SNAPSHOTS, transaction);
+  #appendPrepared(writes: readonly CellWrite[], reclaims: readonly ReclaimRange[], options: AppendOptions): number {
+    const stability = this.#prepared.append(writes, reclaims, options);
+    for (const { key } of writes) this.#cache.evict(key);
+    return stability;
+  }
+
+  #appendOrigin(
+    writes: readonly CellWrite[],
+    reclaims: readonly ReclaimRange[],
+    origin: DtxId,
+    { firstIncomplete = 0 }: AppendOptions,
+  ): number {
+    const sequence = this.#log.append(writes, reclaims, NO_SNAPSHOTS, { origin: { ...origin, firstIncomplete } });
     this.#place(sequence, writes, this.#log.recordOffset + LOG_RECORD_HEADER_BYTES + LOG_ORIGIN_BYTES);
     this.requests.add(origin, firstIncomplete, recordEpoch(writes, reclaims), sequence);
     return sequence;

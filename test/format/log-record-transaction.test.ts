@@ -15,15 +15,14 @@ const TRANSACTION: RecordTransaction = {
   origin: { client: 0x1_0000_0007, sequence: 9, firstIncomplete: 5 },
   prepared: true,
   moved: true,
+  lastMoved: true,
   decisions: [
     { client: 7, sequence: 0x10_0000_0000_0001, kind: 1, closed: false },
     { client: 8, sequence: 3, kind: 2, closed: true },
   ],
 };
 const GOLDEN_TRANSACTION =
-  "9f1e34216d0000002a0000000000000029000000000000000100000000002700" +
-  "0700000001000000090000000000000004000000" +
-  "030005000000000006000000000000000000000000000001740700000000000000010000000000100108000000000000000300000000000006";
+  "d4ae6c136d0000002a0000000000000029000000000000000100000000002f000700000001000000090000000000000004000000030005000000000006000000000000000000000000000001740700000000000000010000000000100108000000000000000300000000000006";
 
 function encodedTransaction(transaction: RecordTransaction, given: readonly RecordWrite[] = WRITES): Buffer {
   const length = logRecordBytes(given, [], [], transaction);
@@ -39,12 +38,12 @@ test("log record: golden bytes of version 2, an origin, flags and decisions", ()
   expect(record.writes.map(({ key, epoch, kind }) => ({ key, epoch, kind }))).toEqual([
     { key: KEY, epoch: 6 as Epoch, kind: 3 },
   ]);
-  const { origin, prepared, moved, decisions } = record;
-  expect({ origin, prepared, moved, decisions }).toEqual(TRANSACTION as never);
+  const { origin, prepared, moved, lastMoved, decisions } = record;
+  expect({ origin, prepared, moved, lastMoved, decisions }).toEqual(TRANSACTION as never);
 });
 
 test("log record: a prepared record without origin and a moved one that is not prepared are CORRUPT", () => {
-  for (const flags of [2, 4, 5, 6, 8]) {
+  for (const flags of [2, 4, 5, 6, 8, 9, 11, 12, 14]) {
     const bytes = encodedTransaction({});
     bytes.writeUInt16LE(flags, 30);
     bytes.writeUInt32LE(crc32(bytes.subarray(4), SEED), 0);

@@ -82,6 +82,7 @@ test("log record: golden bytes of version 1", () => {
     origin: undefined,
     prepared: false,
     moved: false,
+    lastMoved: false,
     decisions: [],
   });
   expect(givenWrites(bytes, record)).toEqual(WRITES);

@@ -39,6 +39,9 @@ export interface CrashCounts {
   persists: number;
   /** Operations that were refused for want of space. */
   refusals: number;
+  decisions: number;
+  /** Records found undecided after a power loss. */
+  undecided: number;
   /** Where power failed, and how often. */
   readonly places: Map<string, number>;
 }
@@ -53,6 +56,8 @@ export class CrashHarness {
     commits: 0,
     persists: 0,
     refusals: 0,
+    decisions: 0,
+    undecided: 0,
     places: new Map(),
   };
   #store!: CellStore;
@@ -174,9 +179,14 @@ export class CrashHarness {
       if (!machine.dead) break;
     }
     machine.crashAt = Number.POSITIVE_INFINITY;
-    model.recoverTo(this.#store.durableSequence);
+    model.recoverTo(this.#store, this.#store.durableSequence);
     for (const container of CONTAINERS) this.#store.setSnapshots(container, model.snapshotEpochs(container));
     this.#checkAccounts();
+    await this.#checkEverything();
+    this.counts.undecided += model.transactions.undecided().length;
+    model.transactions.redecide(this.#store);
+    model.transactions.prune();
+    model.redecided();
     await this.#checkEverything();
   }
 
@@ -211,7 +221,7 @@ export class CrashHarness {
   /** Every taken block belongs to exactly one version of index or log, and usage adds up. Right after recovery. */
   #checkAccounts(): void {
     const { settledSequence } = settledState(this.#index);
-    this.model.logged = this.model.logged.filter((entry) => entry.sequence > settledSequence);
+    const maybe = this.#loggedExtents(settledSequence);
     const taken = new Set<number>();
     const take = (extent: ExtentRef): void => {
       for (let block = extent.offset / BLOCK_BYTES; block * BLOCK_BYTES < extent.offset + extent.length; block += 1) {
@@ -243,9 +253,11 @@ export class CrashHarness {
       }
     });
     if (settledBlocks !== taken.size) throw new Error("a settled extent is not in the bitmap");
-    for (const { extent } of this.model.logged) take(extent);
+    for (const { extent, sequence } of this.model.logged) if (sequence > 0) take(extent);
     const used = this.#store.space().nvmeUsedBytes / BLOCK_BYTES;
-    if (used !== taken.size) throw new Error(`${used} blocks are taken, ${taken.size} are named`);
+    const most = taken.size + maybe.filter((block) => !taken.has(block)).length;
+    if (used < taken.size || used > most)
+      throw new Error(`${used} blocks are taken, ${taken.size} to ${most} are named`);
     const rows = [...this.machine.tables.rows.get("usage")!];
     const stored = new Map(rows.map(([key, row]) => [uint32OfKey(key), decodeNumbers(key, row)]));
     if (JSON.stringify([...stored].sort()) !== JSON.stringify([...usage].sort())) {
@@ -253,8 +265,40 @@ export class CrashHarness {
     }
   }
 
+  /**
+   * Leaves in `logged` the extents that the log alone names. Returns the blocks of committed records of which only this
+   * is known, that they are settled or were moved: until the log of this moment is settled.
+   */
+  #loggedExtents(settledSequence: number): number[] {
+    const { model } = this;
+    const recovered = this.#store.durableSequence;
+    const maybe: number[] = [];
+    const still: typeof model.logged = [];
+    model.logged = model.logged.filter((entry) => {
+      const state = model.transactions.of(entry.operation)?.state;
+      if (state === "prepared") entry.sequence = Number.POSITIVE_INFINITY;
+      else if (entry.sequence === Number.POSITIVE_INFINITY) entry.sequence = -recovered;
+      else if (state === "committed" && entry.sequence > 0 && entry.sequence <= settledSequence) {
+        entry.sequence = -recovered;
+      }
+      // A negative sequence: settled once the log up to there is.
+      if (entry.sequence < 0 && -entry.sequence > settledSequence) {
+        still.push(entry);
+        const { offset, length } = entry.extent;
+        for (let block = offset / BLOCK_BYTES; block * BLOCK_BYTES < offset + length; block += 1) maybe.push(block);
+      }
+      return entry.sequence > settledSequence;
+    });
+    model.logged.push(...still.filter((entry) => !model.logged.includes(entry)));
+    return maybe;
+  }
+
   #operate(): void {
     this.counts.operations += 1;
+    if (this.machine.random.next() < 0.25) {
+      this.#decideSome();
+      return;
+    }
     const choice = this.machine.random.next();
     if (choice < 0.55) this.#put();
     else if (choice < 0.63) this.#replace();
@@ -267,10 +311,42 @@ export class CrashHarness {
     if (choice < 0.1) this.model.checkPunches(this.#store);
   }
 
+  #decideSome(): void {
+    const { model, machine } = this;
+    const { transactions } = model;
+    const undecided = transactions.undecided();
+    const choice = machine.random.next();
+    const store = this.#store;
+    if (choice < 0.6) {
+      const chosen = undecided[machine.random.below(Math.max(1, undecided.length))];
+      const decision = machine.random.next() < 0.7 ? "commit" : "abort";
+      // Some stay undecided for long, and everything on the same cells behind them.
+      const isStuck = undecided.length < 15 && (chosen?.id.sequence ?? 0) % 7 === 0;
+      if (chosen === undefined || isStuck || !transactions.mayDecide(chosen, decision)) return;
+      model.decide(store, chosen, decision);
+      this.counts.decisions += 1;
+    } else if (choice < 0.8) {
+      try {
+        transactions.logDecisions(store, () => !machine.dead && store === this.#store);
+      } catch (error) {
+        this.#refused(error);
+      }
+    } else {
+      transactions.forget(store, (count) => machine.random.below(count));
+    }
+  }
+
+  /** Whether the next record is a prepared one. Cells with undecided versions are for prepared ones only. */
+  #isPrepared(keys: Iterable<ByteString>): boolean {
+    const undecided = this.model.transactions.undecidedKeys();
+    for (const key of keys) if (undecided.has(key)) return true;
+    return this.machine.random.next() < 0.3;
+  }
+
   #refused(error: unknown): void {
     const { code } = error as { code?: string };
-    if (code === "NO_SPACE") this.counts.refusals += 1;
-    if (!this.machine.dead && code !== "NO_SPACE" && code !== "UNAVAILABLE") this.#unexpected ??= error;
+    if (code === "NO_SPACE" || code === "OVERLOADED") this.counts.refusals += 1;
+    else if (!this.machine.dead && code !== "UNAVAILABLE") this.#unexpected ??= error;
   }
 
   #randomKey(container = CONTAINERS[this.machine.random.below(CONTAINERS.length)]!): ByteString {
@@ -314,10 +390,13 @@ export class CrashHarness {
     const epoch = this.model.nextEpoch();
     const keys = new Set([this.#randomKey()]);
     while (this.machine.random.next() < 0.3) keys.add(this.#randomKey());
+    const chosen = [...keys].slice(0, 3);
     this.model.append(
       this.#store,
-      [...keys].slice(0, 3).map((key) => this.#write(key, epoch)),
+      chosen.map((key) => this.#write(key, epoch)),
       [],
+      [],
+      this.#isPrepared(chosen),
     );
   }
 
@@ -328,7 +407,8 @@ export class CrashHarness {
     if (newest === undefined || !this.#admitted(3200)) return;
     const write = this.#write(key, newest.epoch);
     const complete = newest.kind !== VersionKind.part && write.kind === VersionKind.part;
-    this.model.append(this.#store, [complete ? { ...write, kind: VersionKind.value } : write], []);
+    const writes = [complete ? { ...write, kind: VersionKind.value } : write];
+    this.model.append(this.#store, writes, [], [], this.#isPrepared([key]));
   }
 
   async #putExtent(): Promise<void> {
@@ -346,7 +426,8 @@ export class CrashHarness {
     const key = this.#randomKey();
     const other = this.#randomKey();
     if (bytes.length <= BLOCK_BYTES || random.next() < 0.5 || key === other) {
-      this.model.append(this.#store, [{ key, epoch, kind, meta: NO_META, extent }], [], [bytes]);
+      const writes = [{ key, epoch, kind, meta: NO_META, extent }];
+      this.#appendExtents([extent], writes, [bytes]);
       return;
     }
     const cut = BLOCK_BYTES * (1 + random.below(Math.floor((bytes.length - 1) / BLOCK_BYTES)));
@@ -356,7 +437,17 @@ export class CrashHarness {
       { key, epoch, kind, meta: NO_META, extent: first },
       { key: other, epoch, kind, meta: NO_META, extent: second },
     ];
-    this.model.append(this.#store, writes, [], [bytes.subarray(0, cut), bytes.subarray(cut)]);
+    this.#appendExtents([first, second], writes, [bytes.subarray(0, cut), bytes.subarray(cut)]);
+  }
+
+  #appendExtents(extents: readonly ExtentRef[], writes: readonly CellWrite[], contents: readonly Uint8Array[]): void {
+    const isPrepared = this.#isPrepared(writes.map(({ key }) => key));
+    try {
+      this.model.append(this.#store, writes, [], contents, isPrepared);
+    } catch (error) {
+      for (const extent of extents) this.#store.abandonExtent(extent);
+      throw error;
+    }
   }
 
   #punch(): void {
@@ -367,8 +458,9 @@ export class CrashHarness {
     if (from === to) return;
     const marker = cellKey(container, `~punch ${epoch}`);
     const write = { key: marker, epoch, kind: VersionKind.tombstone, meta: NO_META };
-    const sequence = this.model.append(this.#store, [write], [{ from, to, epoch }]);
-    this.model.punches.push({ from, to, epoch, marker, sequence });
+    const isPrepared = this.machine.random.next() < 0.3;
+    const operation = this.model.append(this.#store, [write], [{ from, to, epoch }], [], isPrepared);
+    this.model.punches.push({ from, to, epoch, marker, sequence: operation.sequence, operation });
   }
 
   #createSnapshot(): void {
@@ -378,7 +470,7 @@ export class CrashHarness {
     const epoch = this.model.nextEpoch();
     this.#store.setSnapshots(container, [...epochs, epoch]);
     const write = { key: cellKey(container, `~snapshot ${epoch}`), epoch, kind: VersionKind.value, meta: NO_META };
-    const createdBy = this.model.append(this.#store, [write], []);
+    const createdBy = this.model.append(this.#store, [write], []).sequence;
     this.model.snapshots.push({ container, epoch, createdBy, removedBy: undefined });
   }
 
@@ -390,7 +482,7 @@ export class CrashHarness {
     const key = cellKey(container, `~snapshot ${snapshot.epoch}`);
     const write = { key, epoch: this.model.nextEpoch(), kind: VersionKind.tombstone, meta: NO_META };
     const store = this.#store;
-    snapshot.removedBy = this.model.append(store, [write], []);
+    snapshot.removedBy = this.model.append(store, [write], []).sequence;
     store.whenDurable(snapshot.removedBy, (error) => {
       if (error !== undefined || this.machine.dead || store !== this.#store) return;
       this.model.snapshots = this.model.snapshots.filter((other) => other !== snapshot);

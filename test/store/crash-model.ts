@@ -14,6 +14,11 @@ import {
   VersionKind,
 } from "../../src/store/cell.ts";
 
+import type { Decision } from "../../src/base/dtx-id.ts";
+import { recordEpoch } from "../../src/store/record-check.ts";
+import { undecidedMembers } from "../../src/store/stability.ts";
+import { type ModelTransaction, ModelTransactions, REQUEST_WINDOW } from "./crash-transactions.ts";
+
 export interface ModelVersion {
   readonly epoch: Epoch;
   readonly kind: VersionKind;
@@ -37,10 +42,16 @@ export interface ModelSnapshot {
   removedBy: number | undefined;
 }
 
-interface ModelOperation {
+export interface ModelOperation {
   readonly sequence: number;
   readonly writes: readonly { key: ByteString; version: ModelVersion }[];
   readonly reclaims: readonly ReclaimRange[];
+}
+
+/** An operation that is undecided, and the punches since that cover its cells. */
+interface OpenOperation {
+  readonly operation: ModelOperation;
+  readonly punches: ReclaimRange[];
 }
 
 const NOTHING: ModelCell = { versions: [], punches: [] };
@@ -64,10 +75,20 @@ export class CrashModel {
   #base = new Map<ByteString, ModelCell>();
   #live = new Map<ByteString, ModelCell>();
   #operations: ModelOperation[] = [];
+  /** From before the last crash and undecided after it: not in the base. */
+  #open: OpenOperation[] = [];
+  readonly transactions = new ModelTransactions();
   snapshots: ModelSnapshot[] = [];
   /** Extents that log records name, by sequence: until they are settled. */
-  logged: { sequence: number; extent: ExtentRef }[] = [];
-  punches: { from: ByteString; to: ByteString; epoch: Epoch; marker: ByteString; sequence: number }[] = [];
+  logged: { sequence: number; extent: ExtentRef; operation: ModelOperation }[] = [];
+  punches: {
+    from: ByteString;
+    to: ByteString;
+    epoch: Epoch;
+    marker: ByteString;
+    sequence: number;
+    operation: ModelOperation;
+  }[] = [];
   /** Highest sequence the store called durable. */
   acknowledged = 0;
   lastEpoch = 0 as Epoch;
@@ -110,8 +131,13 @@ export class CrashModel {
     writes: readonly CellWrite[],
     reclaims: readonly ReclaimRange[],
     contents: readonly (Uint8Array | undefined)[] = [],
-  ): number {
-    const sequence = store.append(writes, reclaims);
+    isPrepared = false,
+  ): ModelOperation {
+    const origin = isPrepared ? this.transactions.nextId() : undefined;
+    const firstIncomplete = Math.max(1, (origin?.sequence ?? 0) - REQUEST_WINDOW + 1);
+    const options = origin === undefined ? undefined : { origin, firstIncomplete, prepared: true };
+    const stability = store.append(writes, reclaims, options);
+    const sequence = undecidedMembers(stability)![0] ?? stability;
     const versions = writes.map((write, index) => ({
       key: write.key,
       version: {
@@ -125,22 +151,48 @@ export class CrashModel {
     const operation = { sequence, writes: versions, reclaims };
     this.#operations.push(operation);
     apply(this.#live, operation);
-    for (const { extent } of writes) if (extent !== undefined) this.logged.push({ sequence, extent });
-    store.whenDurable(sequence, (error) => {
+    if (origin !== undefined) this.transactions.add(origin, operation, recordEpoch(writes, reclaims));
+    for (const { extent } of writes) if (extent !== undefined) this.logged.push({ sequence, extent, operation });
+    store.whenDurable(stability, (error) => {
       if (error === undefined) this.acknowledged = Math.max(this.acknowledged, sequence);
     });
-    return sequence;
+    return operation;
+  }
+
+  /** Decides on an undecided record; what an aborted one wrote was never there. */
+  decide(store: CellStore, transaction: ModelTransaction, decision: Decision): void {
+    this.transactions.decide(store, transaction, decision);
+    if (decision === "commit") return;
+    this.punches = this.punches.filter(({ operation }) => operation !== transaction.operation);
+    this.#show();
   }
 
   /** What happened up to `sequence` has happened; the rest has not. */
-  recoverTo(sequence: number): void {
+  recoverTo(store: CellStore, sequence: number): void {
     if (sequence < this.acknowledged) {
       throw new Error(`acknowledged ${this.acknowledged}, recovered only ${sequence}`);
     }
-    for (const operation of this.#operations) if (operation.sequence <= sequence) apply(this.#base, operation);
+    this.transactions.recoverTo(store, sequence);
+    const open: OpenOperation[] = [];
+    const replay = (operation: ModelOperation, punches: readonly ReclaimRange[]): void => {
+      const state = this.transactions.of(operation)?.state;
+      if (state === "prepared") open.push({ operation, punches: [...punches] });
+      else if (state !== "aborted") {
+        apply(this.#base, operation);
+        applyPunches(this.#base, operation, punches);
+      }
+      if (state === undefined || state === "committed") for (const one of open) one.punches.push(...operation.reclaims);
+    };
+    for (const { operation, punches } of this.#open) replay(operation, punches);
+    for (const operation of this.#operations) if (operation.sequence <= sequence) replay(operation, []);
     this.#operations = [];
-    this.logged = this.logged.filter((entry) => entry.sequence <= sequence);
-    this.punches = this.punches.filter((punch) => punch.sequence <= sequence).slice(-MAX_PUNCHES);
+    this.#open = open;
+    this.logged = this.logged.filter(
+      (entry) => entry.operation.sequence <= sequence && !this.#isAborted(entry.operation),
+    );
+    this.punches = this.punches
+      .filter((punch) => punch.sequence <= sequence && !this.#isAborted(punch.operation))
+      .slice(-MAX_PUNCHES);
     this.snapshots = this.snapshots.filter((snapshot) => snapshot.createdBy <= sequence);
     for (const snapshot of this.snapshots) {
       if (snapshot.removedBy !== undefined && snapshot.removedBy > sequence) snapshot.removedBy = undefined;
@@ -148,7 +200,28 @@ export class CrashModel {
     this.snapshots = this.snapshots.filter((snapshot) => snapshot.removedBy === undefined);
     this.#prune();
     this.prunedTo = this.lastEpoch;
+    this.#show();
+  }
+
+  /** Records that a crash left undecided were decided again. */
+  redecided(): void {
+    this.punches = this.punches.filter(({ operation }) => !this.#isAborted(operation));
+    this.#show();
+  }
+
+  #isAborted(operation: ModelOperation): boolean {
+    return this.transactions.of(operation)?.state === "aborted";
+  }
+
+  /** What the store must show now. */
+  #show(): void {
     this.#live = new Map(this.#base);
+    for (const { operation, punches } of this.#open) {
+      if (this.#isAborted(operation)) continue;
+      apply(this.#live, operation);
+      applyPunches(this.#live, operation, punches);
+    }
+    for (const operation of this.#operations) if (!this.#isAborted(operation)) apply(this.#live, operation);
   }
 
   /** Forgets versions that no viewer sees. */
@@ -235,7 +308,25 @@ function apply(cells: Map<ByteString, ModelCell>, operation: ModelOperation): vo
   }
   for (const { from, to, epoch } of operation.reclaims) {
     for (const [key, cell] of cells) {
-      if (key >= from && key < to) cells.set(key, { versions: cell.versions, punches: [...cell.punches, epoch] });
+      if (key >= from && key < to) cells.set(key, punched(cell, epoch));
+    }
+  }
+}
+
+function punched(cell: ModelCell, epoch: Epoch): ModelCell {
+  const punches = [...cell.punches, epoch].sort((left, right) => left - right);
+  return { versions: cell.versions, punches };
+}
+
+/** Punches that came later than the operation's writes, which the map knew nothing of then. */
+function applyPunches(
+  cells: Map<ByteString, ModelCell>,
+  operation: ModelOperation,
+  punches: readonly ReclaimRange[],
+): void {
+  for (const { key } of operation.writes) {
+    for (const { from, to, epoch } of punches) {
+      if (key >= from && key < to) cells.set(key, punched(cells.get(key)!, epoch));
     }
   }
 }

@@ -28,6 +28,8 @@ const REQUEST: SettleRequest = {
   snapshots: new Map([[1, [2 as Epoch]]]),
   skipped: new Float64Array(0),
   forgottenClients: new Float64Array(0),
+  decided: new Float64Array(0),
+  forgotten: new Float64Array(0),
 };
 
 /** Two ends of a channel in one thread. */
