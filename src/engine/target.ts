@@ -15,6 +15,7 @@ import { checkIndexContent } from "../store/index-content-check.ts";
 import { openLmdbIndex } from "../store/lmdb-index.ts";
 import { openStore } from "../store/open-store.ts";
 import type { Settler } from "../store/settler.ts";
+import { windowLead } from "../vos/array-window.ts";
 import { VersionedObjects } from "../vos/versioned-objects.ts";
 import { AttachmentTable } from "./attachment-table.ts";
 import type { Attachment } from "./attachments.ts";
@@ -131,7 +132,8 @@ export class Target implements TargetCalls {
       indexBytes: settings.indexBytes,
       region: settleRegion(region),
     });
-    return openStore({ world, region, device, index, settler, create: settings.create });
+    const { create } = settings;
+    return openStore({ world, region, device, index, settler, create, destageRule: windowLead });
   }
 
   #boundIndexMemory(folder: string): IndexMemory | undefined {
@@ -226,8 +228,8 @@ export class Target implements TargetCalls {
   }
 
   counters(): TargetCounters {
-    const { server, service } = this.#target;
-    return { connections: server.connections, ...service.counters };
+    const { server, service, store } = this.#target;
+    return { connections: server.connections, ...service.counters, destagedBytes: store.destagedBytes };
   }
 }
 

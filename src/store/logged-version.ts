@@ -47,6 +47,21 @@ export class LoggedVersion implements Version {
     return this.#sequence > this.#source.durableSequence ? this.#sequence : 0;
   }
 
+  /** Log sequence that wrote it. */
+  get writtenSequence(): number {
+    return this.#sequence;
+  }
+
+  /** Region offset of its meta: no other version of the unsettled log has the same. */
+  get place(): number {
+    return this.#metaOffset;
+  }
+
+  /** Bytes inline, -1 for none. */
+  get inlineLength(): number {
+    return this.#inlineLength;
+  }
+
   get metaType(): number {
     return this.#metaLength === 0 ? 0 : this.#source.bytes[this.#metaOffset]!;
   }

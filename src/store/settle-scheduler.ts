@@ -7,6 +7,7 @@
 import type { ByteString } from "../base/bytes.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
 import type { Timers } from "../contracts/world.ts";
+import type { Destager } from "./destager.ts";
 import type { Generations } from "./generations.ts";
 import type { Log } from "./log.ts";
 import { changedContainers, type MaintenanceResult, type MaintenanceTask, reclaimTask } from "./maintenance.ts";
@@ -56,6 +57,7 @@ export interface SchedulerOptions {
   readonly timers: Timers;
   readonly settler: Settler;
   readonly generations: Generations;
+  readonly destager: Destager;
   readonly snapshots: SnapshotRegistry;
   readonly storeId: ByteString;
   /** See SettleRequest. */
@@ -80,12 +82,16 @@ export class SettleScheduler {
   #maintenancePostponed = false;
   #drainWaiters: (() => void)[] = [];
   #full: DaosError | undefined;
+  /** The last record that this opening has settled. */
+  #settledSequence = 0;
   /** Records that the last settle that found the index full included. */
   #fullSequence = 0;
   #markTimer: (() => void) | undefined;
   #idleTimer: (() => void) | undefined;
   #retryTimer: (() => void) | undefined;
   #idleSequence = 0;
+  /** Bytes that were destaged since the store was opened. */
+  destagedBytes = 0;
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
@@ -195,13 +201,14 @@ export class SettleScheduler {
   }
 
   async #settle(): Promise<void> {
-    const { log, snapshots, settler, hooks, storeId } = this.#options;
+    const { log, snapshots, settler, destager, hooks, storeId } = this.#options;
     const isWhole = this.#settleAll;
     const lastOrdinal = this.#freeze();
     const spans = log.spans.filter(({ ordinal }) => ordinal <= lastOrdinal);
     const { lastSequence } = spans.at(-1)!;
     hooks.settling(lastOrdinal);
     await durable(log, lastSequence);
+    const destaging = await destager.destage(lastOrdinal, this.#settledSequence);
     try {
       const result = await settler.settle({
         storeId,
@@ -209,14 +216,19 @@ export class SettleScheduler {
         spans,
         transactionPages: isWhole ? ALL_AT_ONCE : this.#options.transactionPages,
         snapshots: snapshots.kept(log.durableSequence),
+        destaged: destaging.list(),
       });
+      this.#settledSequence = result.lastSequence;
+      this.destagedBytes += destaging.settledTo(result.lastSequence);
       if (result.reclaimsAdded > 0) this.#reclaimsPending = true;
       this.#maintenancePostponed = false;
       this.#settleAll = result.lastOrdinal < lastOrdinal;
       this.#setFull(undefined);
       hooks.settled(result);
     } catch (error) {
+      // After any other failure the index may name what was destaged: it stays taken until the next start.
       if (!hasCode(error, "NO_SPACE")) throw error;
+      destaging.settledTo(this.#settledSequence);
       this.#settleAll = true;
       if (!isWhole) return;
       this.#settleUpTo = 0;

@@ -7,30 +7,25 @@
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import { MAX_CELL_KEY_BYTES, MAX_SNAPSHOTS, MIB } from "../base/limits.ts";
+import { MAX_SNAPSHOTS, MIB } from "../base/limits.ts";
 import { formatSize } from "../base/size.ts";
 import type { BlockDevice } from "../contracts/block-device.ts";
 import type { ScmRegion } from "../contracts/scm.ts";
 import type { Timers } from "../contracts/world.ts";
-import {
-  LOG_RECORD_HEADER_BYTES,
-  LOG_WRITE_BYTES,
-  logWriteBytes,
-  MAX_RECORD_ENTRIES,
-  type RecordSnapshots,
-} from "../format/log-record.ts";
+import { LOG_RECORD_HEADER_BYTES, LOG_WRITE_BYTES, logWriteBytes, type RecordSnapshots } from "../format/log-record.ts";
 import { Admission } from "./admission.ts";
 import {
   type CellStore,
   type CellUsage,
   type CellWrite,
+  type DestageRule,
   type ExtentRef,
-  MAX_VERSION_META_BYTES,
   type ReclaimRange,
   type StoreSpace,
   type Version,
 } from "./cell.ts";
 import { scanCells } from "./cell-scan.ts";
+import { Destager } from "./destager.ts";
 import type { Extents } from "./extents.ts";
 import type { Generations } from "./generations.ts";
 import { Log, type SegmentSpan } from "./log.ts";
@@ -43,6 +38,7 @@ import { settledVersionAt, visitSettled } from "./settled-cells.ts";
 import type { IndexSpace, SettledIndex } from "./settled-index.ts";
 import type { Settler } from "./settler.ts";
 import type { SnapshotRegistry } from "./snapshot-lists.ts";
+import { checkWrites } from "./write-check.ts";
 
 /** Index space kept for punches and for what settling needs: this share, within the bounds below. */
 const INDEX_RESERVE_SHARE = 0.02;
@@ -78,6 +74,8 @@ export interface TargetStoreParts {
   readonly transactionPages: TransactionPages;
   readonly snapshots: SnapshotRegistry;
   readonly extents: Extents;
+  /** What may be destaged; absent: nothing. */
+  readonly destageRule?: DestageRule;
   /** Settled usage, by container. */
   readonly usage: Map<number, CellUsage>;
   /** Highest epoch that may have been aggregated, by container. */
@@ -117,6 +115,7 @@ export class TargetStore implements CellStore {
     });
     this.#scheduler = new SettleScheduler({
       ...parts,
+      destager: new Destager({ ...parts, rule: parts.destageRule }),
       log: this.#log,
       hooks: {
         settling: (lastOrdinal) => this.#raiseAggregated(lastOrdinal),
@@ -163,6 +162,7 @@ export class TargetStore implements CellStore {
       this.#cache.evict(write.key);
       position += bytes;
     }
+    if (reclaims.length > 0) this.#generations.addPunches(reclaims);
     return sequence;
   }
 
@@ -211,8 +211,12 @@ export class TargetStore implements CellStore {
     this.#extents.abandon(extent);
   }
 
-  readExtent(extent: ExtentRef, offset: number, length: number, into: Uint8Array): Promise<void> {
+  readExtent(extent: ExtentRef, offset: number, length: number, into: Uint8Array): undefined | Promise<void> {
     return this.#extents.read(extent, offset, length, into);
+  }
+
+  viewExtent(extent: ExtentRef, offset: number, length: number): Uint8Array | undefined {
+    return this.#extents.view(extent, offset, length);
   }
 
   setSnapshots(container: number, epochs: readonly Epoch[]): void {
@@ -249,6 +253,10 @@ export class TargetStore implements CellStore {
 
   aggregate(container: number): Promise<void> {
     return this.#scheduler.aggregate(container);
+  }
+
+  get destagedBytes(): number {
+    return this.#scheduler.destagedBytes;
   }
 
   get isScmCrowded(): boolean {
@@ -373,23 +381,4 @@ function indexReserve(totalBytes: number): number {
 
 function closed(): DaosError {
   return new DaosError("UNAVAILABLE", "Cannot use the store: it is closed. Try again when the target has restarted.");
-}
-
-function checkWrites(writes: readonly CellWrite[], reclaims: readonly ReclaimRange[]): void {
-  if (writes.length > MAX_RECORD_ENTRIES || reclaims.length > MAX_RECORD_ENTRIES) {
-    throw new DaosError(
-      "TOO_LARGE",
-      `Cannot append "${writes.length} writes": a record has ${MAX_RECORD_ENTRIES}. Split it.`,
-    );
-  }
-  for (let index = 0; index < writes.length; index += 1) {
-    const { key, meta } = writes[index]!;
-    if (key.length < 4 || key.length > MAX_CELL_KEY_BYTES || meta.length > MAX_VERSION_META_BYTES) {
-      throw new DaosError(
-        "INVALID_ARGUMENT",
-        `Cannot append a key of ${key.length} and meta of ${meta.length} bytes: ` +
-          `4 to ${MAX_CELL_KEY_BYTES} and ${MAX_VERSION_META_BYTES} are allowed.`,
-      );
-    }
-  }
 }

@@ -63,7 +63,7 @@ test("a read whose checksum fails is tried once more, then CORRUPT", async () =>
   await extents.read(extent, 0, 5000, into);
   expect(bytesEqual(into, bytes)).toBe(true);
   machine.deviceMedium[extent.offset + 4999]! ^= 1;
-  await expectRejection("CORRUPT", extents.read(extent, 0, 5000, into));
+  await expectRejection("CORRUPT", extents.read(extent, 0, 5000, into)!);
   await extents.read(extent, 0, 4000, into);
   machine.deviceMedium[extent.offset + 4999]! ^= 1;
   machine.deviceMedium[extent.offset + 5500]! ^= 1;

@@ -8,6 +8,7 @@ import { KIB, MIB } from "../../src/base/limits.ts";
 import type { ScmRegion } from "../../src/contracts/scm.ts";
 import type { Thread } from "../../src/contracts/world.ts";
 import type { CellStore } from "../../src/store/cell.ts";
+import { NOTHING_DESTAGED } from "../../src/store/destaged.ts";
 import { openLmdbIndex } from "../../src/store/lmdb-index.ts";
 import { openStore } from "../../src/store/open-store.ts";
 import type { SettleRequest } from "../../src/store/settle-batch.ts";
@@ -26,6 +27,7 @@ const REQUEST: SettleRequest = {
   spans: [],
   transactionPages: { usual: 1, smallIndex: 1 },
   snapshots: new Map([[1, [2 as Epoch]]]),
+  destaged: NOTHING_DESTAGED,
 };
 
 /** Two ends of a channel in one thread. */

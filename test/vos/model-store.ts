@@ -67,6 +67,7 @@ export class ModelStore implements CellStore {
   congestion = 0;
   /** Ends the next operation that needs space. */
   full = false;
+  readonly destagedBytes = 0;
 
   constructor(options: ModelOptions = {}) {
     this.#options = options;
@@ -258,6 +259,10 @@ export class ModelStore implements CellStore {
     await new Promise((resolve) => setImmediate(resolve));
     into.set(stored.bytes.subarray(extent.offset - start + offset, extent.offset - start + offset + length));
     this.#dereference(extent.offset);
+  }
+
+  viewExtent(): undefined {
+    return undefined;
   }
 
   setSnapshots(container: number, epochs: readonly Epoch[]): void {

@@ -6,6 +6,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { EPOCH_NONE, HybridLogicalClock } from "../../src/base/epoch.ts";
 import { MIB } from "../../src/base/limits.ts";
+import { windowLead } from "../../src/vos/array-window.ts";
 import { VersionedObjects } from "../../src/vos/versioned-objects.ts";
 import { StoreRig } from "../store/store-rig.ts";
 import { Comparison, HISTORY_LIMITS, type HistoryRig, operation } from "./history.ts";
@@ -15,6 +16,8 @@ class StoreHistoryRig implements HistoryRig {
   readonly #rig: StoreRig;
   objects: VersionedObjects;
   crashes = 0;
+  /** By the stores before the last crash. */
+  #destagedBytes = 0;
 
   constructor(rig: StoreRig) {
     this.#rig = rig;
@@ -22,7 +25,10 @@ class StoreHistoryRig implements HistoryRig {
   }
 
   static async create(seed: number): Promise<StoreHistoryRig> {
-    return new StoreHistoryRig(await StoreRig.create({ seed, regionBytes: MIB, deviceBytes: 32 * MIB }));
+    const rig = new StoreRig({ seed, regionBytes: MIB, deviceBytes: 32 * MIB });
+    rig.destageRule = windowLead;
+    await rig.open(true);
+    return new StoreHistoryRig(rig);
   }
 
   get store() {
@@ -48,7 +54,12 @@ class StoreHistoryRig implements HistoryRig {
     await this.#rig.machine.timers.advance(lazily ? 2500 : 10_000);
   }
 
+  get destagedBytes(): number {
+    return this.#destagedBytes + this.store.destagedBytes;
+  }
+
   async reopen(): Promise<void> {
+    this.#destagedBytes += this.store.destagedBytes;
     await this.#rig.crash();
     this.crashes += 1;
     this.objects = this.#open();
@@ -62,6 +73,7 @@ class StoreHistoryRig implements HistoryRig {
 describe("VersionedObjects on the store", () => {
   test("agree with their definition over random histories with crashes", async () => {
     let crashes = 0;
+    let destagedBytes = 0;
     await fc.assert(
       fc.asyncProperty(fc.array(operation, { minLength: 30, maxLength: 60 }), fc.nat(1e6), async (history, seed) => {
         const rig = await StoreHistoryRig.create(seed);
@@ -73,6 +85,7 @@ describe("VersionedObjects on the store", () => {
         await rig.reopen();
         await comparison.compare();
         crashes += rig.crashes;
+        destagedBytes += rig.destagedBytes;
       }),
       {
         numRuns: Number(process.env["DAOS_TEST_RUNS"] ?? 8),
@@ -80,6 +93,7 @@ describe("VersionedObjects on the store", () => {
       },
     );
     expect(crashes).toBeGreaterThan(8);
+    expect(destagedBytes).toBeGreaterThan(100_000);
   }, 120_000);
 
   test("leave no extent and no cell behind when all is punched", async () => {
