@@ -45,44 +45,46 @@ export interface DestagerOptions {
   readonly rule: DestageRule | undefined;
 }
 
-/** What was destaged for one settle. */
+/** What was destaged for one settle. Kept as numbers: there are as many as a generation has cells. */
 export class Destaging {
   readonly #extents: Extents;
-  #entries: { readonly version: LoggedVersion; readonly extent: ExtentRef }[] = [];
+  readonly #versions: LoggedVersion[] = [];
+  readonly #offsets: number[] = [];
+  readonly #lengths: number[] = [];
+  readonly #checksums: number[] = [];
 
   constructor(extents: Extents) {
     this.#extents = extents;
   }
 
-  add(version: LoggedVersion, extent: ExtentRef): void {
-    this.#entries.push({ version, extent });
+  add(version: LoggedVersion, { offset, length, checksums }: ExtentRef): void {
+    this.#versions.push(version);
+    this.#offsets.push(offset);
+    this.#lengths.push(length);
+    for (const checksum of checksums) this.#checksums.push(checksum);
   }
 
   list(): DestagedList {
-    const entries = this.#entries;
-    if (entries.length === 0) return NOTHING_DESTAGED;
-    const checksums = new Uint32Array(entries.reduce((sum, { extent }) => sum + extent.checksums.length, 0));
-    let position = 0;
-    for (const { extent } of entries) {
-      checksums.set(extent.checksums, position);
-      position += extent.checksums.length;
-    }
+    if (this.#versions.length === 0) return NOTHING_DESTAGED;
     return {
-      places: Float64Array.from(entries, ({ version }) => version.place),
-      offsets: Float64Array.from(entries, ({ extent }) => extent.offset),
-      lengths: Uint32Array.from(entries, ({ extent }) => extent.length),
-      checksums,
+      places: Float64Array.from(this.#versions, ({ place }) => place),
+      offsets: Float64Array.from(this.#offsets),
+      lengths: Uint32Array.from(this.#lengths),
+      checksums: Uint32Array.from(this.#checksums),
     };
   }
 
-  /** Gives back what was destaged of records after this sequence, which were not settled. Returns the bytes that stay. */
+  /**
+   * The settle has ended: what was destaged of records up to this sequence is the index's, the rest is given back. Returns
+   * the bytes that stay. Called once.
+   */
   settledTo(sequence: number): number {
     let bytes = 0;
-    for (const { version, extent } of this.#entries) {
-      if (version.writtenSequence > sequence) this.#extents.abandon(extent);
-      else bytes += extent.length;
+    for (const [entry, version] of this.#versions.entries()) {
+      const length = this.#lengths[entry]!;
+      if (version.writtenSequence <= sequence) bytes += length;
+      else this.#extents.abandon({ offset: this.#offsets[entry]!, length });
     }
-    this.#entries = [];
     return bytes;
   }
 }
@@ -142,17 +144,17 @@ export class Destager {
     const punches = new Punches(this.#options.generations.punches());
     const buffer = device.allocate(DESTAGE_RUN_BYTES);
     try {
-      for (;;) {
+      while (candidates.peek() !== undefined) {
         const packed = this.#pack(candidates, lastOrdinal, punches, buffer);
-        if (packed.length === 0) return;
-        await this.#writePacked(packed, 0, packed.length, buffer, destaging);
+        if (packed.length === 0) await this.#pause();
+        else await this.#writePacked(packed, 0, packed.length, buffer, destaging);
       }
     } finally {
       device.release(buffer);
     }
   }
 
-  /** Lays the next candidates into the buffer, one behind the other. */
+  /** Lays the next candidates, as many as fit and a slice has, into the buffer, one behind the other. */
   #pack(
     candidates: SortedRuns<Candidate>,
     lastOrdinal: number,
@@ -161,7 +163,9 @@ export class Destager {
   ): readonly Packed[] {
     const packed: Packed[] = [];
     let position = 0;
-    for (let next = candidates.peek(); next !== undefined; next = candidates.peek()) {
+    for (let visits = 0; visits < SLICE_CELLS; visits += 1) {
+      const next = candidates.peek();
+      if (next === undefined) break;
       const { key, version, lead } = next;
       const end = position + blocksOf(version, lead) * BLOCK_BYTES;
       if (end > buffer.length) break;

@@ -177,7 +177,7 @@ export class Extents {
   }
 
   /** Frees the blocks of an extent that nothing referred to. */
-  abandon(extent: ExtentRef): void {
+  abandon(extent: Pick<ExtentRef, "offset" | "length">): void {
     this.#allocator.free(extent.offset / BLOCK_BYTES, Math.ceil(extent.length / BLOCK_BYTES));
   }
 

@@ -313,7 +313,8 @@ export class ArrayReads {
     const bulk = fills.some((fill) => fill.piece.extent !== undefined);
     outcome.bytes = bulk ? this.#target.allocate(size) : new Uint8Array(size);
     const reading = gather(this.#target, fills, range.start, outcome.bytes);
-    if (reading === undefined) return outcome;
+    // What was allocated is the caller's, who knows it by the promise.
+    if (reading === undefined) return bulk ? Promise.resolve(outcome) : outcome;
     return reading.then(
       () => outcome,
       (error: unknown) => {
