@@ -187,9 +187,9 @@ test("a run is at most DESTAGE_RUN_BYTES, and its buffer goes back", async () =>
   await rig.crash();
   const sizes: number[] = [];
   const write = rig.device.write.bind(rig.device);
-  rig.device.write = (offset, buffer) => {
+  rig.device.write = (offset, buffer, options) => {
     sizes.push(buffer.length);
-    return write(offset, buffer);
+    return write(offset, buffer, options);
   };
   for (let index = 0; index < 300; index += 1) await rig.write([block(`k${index}`, 1)]);
   await rig.settle();
@@ -215,14 +215,25 @@ test("a crowded device is filled block by block, and what finds no room settles 
 test("a device that fails, or is faulty, leaves the settle as it is", async () => {
   const rig = await openRig();
   let writes = 0;
-  rig.device.write = () => {
+  const write = rig.device.write.bind(rig.device);
+  const failing = (): Promise<void> => {
     writes += 1;
     return Promise.reject(new DaosError("IO", "Cannot write: broken."));
   };
+  rig.device.write = failing;
   await rig.write([block("a", 1)]);
   await rig.settle();
   expect(writes).toBe(1);
   expect(extentOf(rig, "a")).toBeUndefined();
+  rig.device.write = write;
+  rig.device.flush = () => Promise.reject(new DaosError("IO", "Cannot flush: broken."));
+  await rig.write([block("flushed in vain", 4)]);
+  await rig.settle();
+  await expectContent(rig, "flushed in vain", 4);
+  expect(extentOf(rig, "flushed in vain")).toBeUndefined();
+  expect(rig.store.space().nvmeUsedBytes).toBe(0);
+  rig.device.write = failing;
+  writes = 1;
   const health = rig.device.health();
   rig.device.health = () => ({ ...health, state: "faulty" });
   await rig.write([block("b", 2)]);
