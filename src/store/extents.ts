@@ -138,42 +138,36 @@ export class Extents {
     return true;
   }
 
+  /** One function with one wait, for the cost of a small read is that of its promises. */
   async #readDevice(extent: ExtentRef, offset: number, length: number, into: Uint8Array): Promise<void> {
+    const first = Math.floor(offset / BLOCK_BYTES);
+    const bytes = Math.ceil((offset + length) / BLOCK_BYTES) * BLOCK_BYTES - first * BLOCK_BYTES;
+    const whole = bytes === length && into.byteOffset % BLOCK_BYTES === 0;
+    const target = !whole ? this.#device.allocate(bytes) : into.length === length ? into : into.subarray(0, length);
+    const place = extent.offset + first * BLOCK_BYTES;
     const generation = this.#generations.at(-1)!;
     generation.running += 1;
     this.#running += 1;
     try {
-      await this.#readChecked(extent, offset, length, into);
+      await this.#device.read(place, target);
+      if (!verified(extent, first, target)) await this.#readAgain(extent, first, target);
+      if (length <= MAX_CACHED_READ_BYTES) this.#cache.put(place / BLOCK_BYTES, target);
+      if (!whole) into.set(target.subarray(offset - first * BLOCK_BYTES, offset - first * BLOCK_BYTES + length));
     } finally {
+      if (!whole) this.#device.release(target);
       generation.running -= 1;
       this.#releaseFreed();
       this.#ended();
     }
   }
 
-  async #readChecked(extent: ExtentRef, offset: number, length: number, into: Uint8Array): Promise<void> {
-    const first = Math.floor(offset / BLOCK_BYTES);
-    const bytes = Math.ceil((offset + length) / BLOCK_BYTES) * BLOCK_BYTES - first * BLOCK_BYTES;
-    const whole = bytes === length && into.byteOffset % BLOCK_BYTES === 0;
-    const target = whole ? into.subarray(0, length) : this.#device.allocate(bytes);
-    try {
-      const place = extent.offset + first * BLOCK_BYTES;
-      await this.#device.read(place, target);
-      if (!verified(extent, first, target)) {
-        await this.#device.read(place, target);
-        if (!verified(extent, first, target)) {
-          this.#device.reportDamage?.(place);
-          throw damaged(extent);
-        }
-      }
-      if (length <= MAX_CACHED_READ_BYTES) this.#cache.put(place / BLOCK_BYTES, target);
-      if (!whole) {
-        const start = offset - first * BLOCK_BYTES;
-        into.set(target.subarray(start, start + length));
-      }
-    } finally {
-      if (!whole) this.#device.release(target);
-    }
+  /** What was read failed its checksum: once more, then CORRUPT. */
+  async #readAgain(extent: ExtentRef, first: number, target: Uint8Array): Promise<void> {
+    const place = extent.offset + first * BLOCK_BYTES;
+    await this.#device.read(place, target);
+    if (verified(extent, first, target)) return;
+    this.#device.reportDamage?.(place);
+    throw damaged(extent);
   }
 
   /** See CellStore.sliceExtent. */
