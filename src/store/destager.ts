@@ -7,7 +7,7 @@
  * now. Nothing refers to the extents before the settle commits; whatever it does not take is given back. A device that
  * fails or is full costs nothing but that the rest is settled inline.
  *
- * It works in slices and holds one buffer, with one write in flight; one flush at the end makes all of it durable.
+ * It works in slices and holds one buffer, with one durable write in flight.
  */
 import type { ByteString } from "../base/bytes.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
@@ -110,11 +110,12 @@ export class Destager {
     if (rule === undefined || device.health().state !== "normal") return destaging;
     const candidates = await this.#candidates(rule, lastOrdinal, settledSequence);
     if (candidates.peek() === undefined) return destaging;
-    await unlessDeviceFails(this.#write(candidates, lastOrdinal, destaging));
-    if (destaging.count === 0 || (await unlessDeviceFails(extents.flush()))) return destaging;
-    // Nobody knows what of it is durable.
-    destaging.settledTo(0);
-    return new Destaging(extents);
+    try {
+      await this.#write(candidates, lastOrdinal, destaging);
+    } catch (error) {
+      if (!(error instanceof DaosError)) throw error;
+    }
+    return destaging;
   }
 
   /** The newest version of each cell that is worth it, by key. */
@@ -211,17 +212,6 @@ export class Destager {
 
   #pause(): Promise<void> {
     return new Promise((resolve) => this.#options.timers.soon(resolve));
-  }
-}
-
-/** Whether the work was done; false when the device, or the want of room on it, has ended it. */
-async function unlessDeviceFails(work: Promise<void>): Promise<boolean> {
-  try {
-    await work;
-    return true;
-  } catch (error) {
-    if (error instanceof DaosError) return false;
-    throw error;
   }
 }
 

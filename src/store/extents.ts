@@ -58,7 +58,7 @@ export class Extents {
     try {
       if (direct === undefined) source.set(buffer);
       const checksums = chunkChecksums(buffer);
-      const offset = await this.#writeFresh(source, true);
+      const offset = await this.#writeFresh(source);
       return { offset, length: buffer.length, checksums };
     } finally {
       if (direct === undefined) this.#device.release(source);
@@ -67,33 +67,23 @@ export class Extents {
 
   /**
    * Writes whole blocks to fresh ones in a row and returns their device offset: for extents that the caller makes of them,
-   * with checksums of his own. They are cached, and durable after the next `flush`. Rejects with NO_SPACE or IO.
+   * with checksums of his own. They are cached, and durable when it resolves. Rejects with NO_SPACE or IO.
    */
   async writeRun(blocks: Uint8Array): Promise<number> {
     assert(blocks.length > 0 && blocks.length % BLOCK_BYTES === 0, "a run has whole blocks");
-    const offset = await this.#writeFresh(blocks, false);
+    const offset = await this.#writeFresh(blocks);
     this.#cache.put(offset / BLOCK_BYTES, blocks);
     return offset;
   }
 
-  /** All runs written so far are durable when it resolves. Rejects with IO. */
-  async flush(): Promise<void> {
-    this.#running += 1;
-    try {
-      await this.#device.flush();
-    } finally {
-      this.#ended();
-    }
-  }
-
   /** Writes whole blocks to newly allocated ones; returns their device offset. */
-  async #writeFresh(blocks: Uint8Array, durable: boolean): Promise<number> {
+  async #writeFresh(blocks: Uint8Array): Promise<number> {
     const count = blocks.length / BLOCK_BYTES;
     const first = this.#allocator.allocate(count);
     this.#cache.forget(first, count);
     this.#running += 1;
     try {
-      await this.#device.write(first * BLOCK_BYTES, blocks, { durable });
+      await this.#device.write(first * BLOCK_BYTES, blocks, { durable: true });
     } catch (error) {
       this.#allocator.free(first, count);
       throw error;

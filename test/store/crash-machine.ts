@@ -25,8 +25,8 @@ export interface MachineOptions {
   readonly indexBytes?: number;
   /** A planted bug: the persist of this number reports success and makes nothing durable. */
   readonly lyingPersist?: number;
-  /** A planted bug: the device's flush makes nothing durable. */
-  readonly lyingFlush?: boolean;
+  /** A planted bug: the device's writes are not durable, whatever was asked for. */
+  readonly lyingDevice?: boolean;
 }
 
 export interface OpenScm {
@@ -145,13 +145,17 @@ export class CrashMachine {
   /** A flush begins; the returned function ends it: what had landed is durable. */
   flush(): () => boolean {
     const { life } = this;
-    const landed = new Set(this.#options.lyingFlush === true ? [] : this.#volatile);
+    const landed = new Set(this.#volatile);
     this.step("device flush");
     return () => {
       if (this.dead || life !== this.life) return false;
       this.#volatile = this.#volatile.filter((flight) => !landed.has(flight));
       return true;
     };
+  }
+
+  get liesOnDevice(): boolean {
+    return this.#options.lyingDevice === true;
   }
 
   /** True for the persist that lies. */
@@ -272,7 +276,7 @@ class MachineDevice implements BlockDevice {
     await this.#pause();
     const before = deviceMedium.slice(offset, offset + buffer.length);
     if (!land()) await new Promise(() => {});
-    if (durable) machine.landedDurable(deviceMedium, offset, buffer);
+    if (durable && !machine.liesOnDevice) machine.landedDurable(deviceMedium, offset, buffer);
     else machine.landedVolatile(deviceMedium, offset, before);
   }
 

@@ -215,25 +215,14 @@ test("a crowded device is filled block by block, and what finds no room settles 
 test("a device that fails, or is faulty, leaves the settle as it is", async () => {
   const rig = await openRig();
   let writes = 0;
-  const write = rig.device.write.bind(rig.device);
-  const failing = (): Promise<void> => {
+  rig.device.write = () => {
     writes += 1;
     return Promise.reject(new DaosError("IO", "Cannot write: broken."));
   };
-  rig.device.write = failing;
   await rig.write([block("a", 1)]);
   await rig.settle();
   expect(writes).toBe(1);
   expect(extentOf(rig, "a")).toBeUndefined();
-  rig.device.write = write;
-  rig.device.flush = () => Promise.reject(new DaosError("IO", "Cannot flush: broken."));
-  await rig.write([block("flushed in vain", 4)]);
-  await rig.settle();
-  await expectContent(rig, "flushed in vain", 4);
-  expect(extentOf(rig, "flushed in vain")).toBeUndefined();
-  expect(rig.store.space().nvmeUsedBytes).toBe(0);
-  rig.device.write = failing;
-  writes = 1;
   const health = rig.device.health();
   rig.device.health = () => ({ ...health, state: "faulty" });
   await rig.write([block("b", 2)]);
