@@ -63,6 +63,8 @@ export interface TargetCounters {
   readonly fetches: number;
   readonly updates: number;
   readonly punches: number;
+  /** Array data that moved from SCM to NVMe when it was settled. */
+  readonly destagedBytes: number;
 }
 
 export interface TargetSnapshot {

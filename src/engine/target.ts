@@ -20,6 +20,7 @@ import { checkIndexContent } from "../store/index-content-check.ts";
 import { openLmdbIndex } from "../store/lmdb-index.ts";
 import { openStore } from "../store/open-store.ts";
 import type { Settler } from "../store/settler.ts";
+import { windowLead } from "../vos/array-window.ts";
 import { VersionedObjects } from "../vos/versioned-objects.ts";
 import { AttachmentTable } from "./attachment-table.ts";
 import type { Attachment } from "./attachments.ts";
@@ -168,7 +169,8 @@ export class Target implements TargetCalls {
       indexBytes: settings.indexBytes,
       region: settleRegion(region),
     });
-    return openStore({ world, region, device, index, settler, create: settings.create });
+    const { create } = settings;
+    return openStore({ world, region, device, index, settler, create, destageRule: windowLead });
   }
 
   #replication(
@@ -320,8 +322,8 @@ export class Target implements TargetCalls {
   }
 
   counters(): TargetCounters {
-    const { server, service } = this.#target;
-    return { connections: server.connections, ...service.counters };
+    const { server, service, store } = this.#target;
+    return { connections: server.connections, ...service.counters, destagedBytes: store.destagedBytes };
   }
 }
 

@@ -36,6 +36,10 @@ export class BlockCache {
     return this.#places.size * BLOCK_BYTES;
   }
 
+  has(block: number): boolean {
+    return this.#places.has(block);
+  }
+
   /** A view of the block's bytes, valid until the next call of `put`; undefined when it is not here. */
   get(block: number): Buffer | undefined {
     const slot = this.#places.get(block);

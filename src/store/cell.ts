@@ -19,7 +19,7 @@ export const VersionKind = {
 } as const;
 export type VersionKind = (typeof VersionKind)[keyof typeof VersionKind];
 
-/** Bulk bytes on the NVMe tier. Immutable once written. */
+/** Bytes on the NVMe tier. Immutable once written. */
 export interface ExtentRef {
   /** Device offset, bytes, a multiple of BLOCK_BYTES. */
   readonly offset: number;
@@ -55,6 +55,12 @@ export interface Version {
 }
 
 export const MAX_VERSION_META_BYTES = 255;
+
+/**
+ * Whether bytes that are in SCM may move to the NVMe tier when they are settled, as decided by who gives versions their
+ * meaning: where in their first block they must begin there (0 to BLOCK_BYTES - 1); undefined when they must stay inline.
+ */
+export type DestageRule = (version: Pick<Version, "metaType" | "meta">) => number | undefined;
 
 /**
  * Everything in [from, to) at or before `epoch` is hidden by a punch: reclaim its space in the background, except what a
@@ -228,8 +234,14 @@ export interface CellStore {
   /**
    * Reads bytes [offset, offset + length) of an extent into `into`, every chunk verified: CORRUPT on mismatch. Called in
    * the same turn as the read that found the extent; from then on the extent stays readable until the promise settles.
+   * Undefined when the bytes were in memory: `into` has them.
    */
-  readExtent(extent: ExtentRef, offset: number, length: number, into: Uint8Array): Promise<void>;
+  readExtent(extent: ExtentRef, offset: number, length: number, into: Uint8Array): undefined | Promise<void>;
+  /**
+   * Bytes [offset, offset + length) of an extent, verified, if they are in memory and in one piece: a view, valid until the
+   * caller next awaits. Called as `readExtent` is. Undefined: read them.
+   */
+  viewExtent(extent: ExtentRef, offset: number, length: number): Uint8Array | undefined;
 
   /** The epochs whose view of the container must be kept, ascending. Takes effect for all later aggregation. */
   setSnapshots(container: number, epochs: readonly Epoch[]): void;
@@ -243,6 +255,8 @@ export interface CellStore {
   /** SCM is over its watermark: what can go to the NVMe tier should. */
   readonly isScmCrowded: boolean;
   usage(container: number): CellUsage;
+  /** Bytes that moved from SCM to the NVMe tier when they were settled, since the store was opened. */
+  readonly destagedBytes: number;
   space(): StoreSpace;
   /** Settles what is logged, except what is undecided: that stays in the log. Pending callbacks are called first. */
   close(): Promise<void>;

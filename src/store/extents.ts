@@ -1,7 +1,7 @@
 /**
  * Bulk bytes on the block device: written once to fresh blocks, checksummed by 4 KiB chunk, verified at every read.
  *
- * Small reads that repeat are served from a block cache, verified like those from the device.
+ * Small reads that repeat, and what was destaged, are served from a block cache, verified like those from the device.
  *
  * Blocks that were freed are given out again only when every read that was running at that moment has ended, so a read
  * never sees another extent's bytes in its place; large runs are first discarded on the device.
@@ -17,7 +17,7 @@ import type { ExtentAllocator } from "./extent-allocator.ts";
 
 /** Freed runs of this size and more are discarded on the device. */
 const DISCARD_BYTES = 1 * MIB;
-/** Reads up to this size go through the block cache; larger ones would wash it out. */
+/** Reads up to this size are cached; larger ones would wash the cache out. */
 const MAX_CACHED_READ_BYTES = 64 * KIB;
 
 /** Reads that began between two frees, and the blocks freed after them. */
@@ -52,50 +52,75 @@ export class Extents {
   /** See CellStore.writeExtent. */
   async write(buffer: Uint8Array): Promise<ExtentRef> {
     assert(buffer.length > 0, "an extent is not empty");
-    const count = Math.ceil(buffer.length / BLOCK_BYTES);
-    const first = this.#allocator.allocate(count);
-    this.#cache.forget(first, count);
-    const checksums = checksumsOf(buffer, count);
-    const direct = paddedView(buffer, count * BLOCK_BYTES);
-    const source = direct ?? this.#device.allocate(count * BLOCK_BYTES);
-    this.#running += 1;
+    const paddedBytes = Math.ceil(buffer.length / BLOCK_BYTES) * BLOCK_BYTES;
+    const direct = paddedView(buffer, paddedBytes);
+    const source = direct ?? this.#device.allocate(paddedBytes);
     try {
       if (direct === undefined) source.set(buffer);
-      await this.#device.write(first * BLOCK_BYTES, source, { durable: true });
+      const checksums = chunkChecksums(buffer);
+      const offset = await this.#writeFresh(source);
+      return { offset, length: buffer.length, checksums };
+    } finally {
+      if (direct === undefined) this.#device.release(source);
+    }
+  }
+
+  /**
+   * Writes whole blocks to fresh ones in a row and returns their device offset: for extents that the caller makes of them,
+   * with checksums of his own. They are cached, and durable when it resolves. Rejects with NO_SPACE or IO.
+   */
+  async writeRun(blocks: Uint8Array): Promise<number> {
+    assert(blocks.length > 0 && blocks.length % BLOCK_BYTES === 0, "a run has whole blocks");
+    const offset = await this.#writeFresh(blocks);
+    this.#cache.put(offset / BLOCK_BYTES, blocks);
+    return offset;
+  }
+
+  /** Writes whole blocks to newly allocated ones; returns their device offset. */
+  async #writeFresh(blocks: Uint8Array): Promise<number> {
+    const count = blocks.length / BLOCK_BYTES;
+    const first = this.#allocator.allocate(count);
+    this.#cache.forget(first, count);
+    this.#running += 1;
+    try {
+      await this.#device.write(first * BLOCK_BYTES, blocks, { durable: true });
     } catch (error) {
       this.#allocator.free(first, count);
       throw error;
     } finally {
-      if (direct === undefined) this.#device.release(source);
       this.#ended();
     }
-    return { offset: first * BLOCK_BYTES, length: buffer.length, checksums };
+    return first * BLOCK_BYTES;
   }
 
   /** See CellStore.readExtent. */
-  async read(extent: ExtentRef, offset: number, length: number, into: Uint8Array): Promise<void> {
+  read(extent: ExtentRef, offset: number, length: number, into: Uint8Array): undefined | Promise<void> {
     assert(offset >= 0 && offset + length <= extent.length && into.length >= length, "the read is inside the extent");
-    if (length === 0 || this.#readCached(extent, offset, length, into)) return;
-    const generation = this.#generations.at(-1)!;
-    generation.running += 1;
-    this.#running += 1;
-    try {
-      await this.#readChecked(extent, offset, length, into);
-    } finally {
-      generation.running -= 1;
-      this.#releaseFreed();
-      this.#ended();
-    }
+    if (length === 0 || this.#readCached(extent, offset, length, into)) return undefined;
+    return this.#readDevice(extent, offset, length, into);
+  }
+
+  /** See CellStore.viewExtent. */
+  view(extent: ExtentRef, offset: number, length: number): Uint8Array | undefined {
+    assert(length > 0 && offset >= 0 && offset + length <= extent.length, "the view is inside the extent");
+    const chunk = Math.floor(offset / BLOCK_BYTES);
+    const start = offset - chunk * BLOCK_BYTES;
+    if (start + length > BLOCK_BYTES) return undefined;
+    const block = this.#cache.get(extent.offset / BLOCK_BYTES + chunk);
+    return block !== undefined && verified(extent, chunk, block) ? block.subarray(start, start + length) : undefined;
   }
 
   /** True when all blocks of the range are cached, and are what was written. */
   #readCached(extent: ExtentRef, offset: number, length: number, into: Uint8Array): boolean {
-    if (length > MAX_CACHED_READ_BYTES) return false;
     const end = offset + length;
-    for (let chunk = Math.floor(offset / BLOCK_BYTES); chunk * BLOCK_BYTES < end; chunk += 1) {
+    const firstChunk = Math.floor(offset / BLOCK_BYTES);
+    for (let chunk = firstChunk; chunk * BLOCK_BYTES < end; chunk += 1) {
+      if (!this.#cache.has(extent.offset / BLOCK_BYTES + chunk)) return false;
+    }
+    for (let chunk = firstChunk; chunk * BLOCK_BYTES < end; chunk += 1) {
       const chunkStart = chunk * BLOCK_BYTES;
-      const block = this.#cache.get(extent.offset / BLOCK_BYTES + chunk);
-      if (block === undefined || !verified(extent, chunk, block)) return false;
+      const block = this.#cache.get(extent.offset / BLOCK_BYTES + chunk)!;
+      if (!verified(extent, chunk, block)) return false;
       const from = Math.max(offset - chunkStart, 0);
       const to = Math.min(end - chunkStart, BLOCK_BYTES);
       into.set(block.subarray(from, to), chunkStart + from - offset);
@@ -103,29 +128,36 @@ export class Extents {
     return true;
   }
 
-  async #readChecked(extent: ExtentRef, offset: number, length: number, into: Uint8Array): Promise<void> {
+  /** One function with one wait, for the cost of a small read is that of its promises. */
+  async #readDevice(extent: ExtentRef, offset: number, length: number, into: Uint8Array): Promise<void> {
     const first = Math.floor(offset / BLOCK_BYTES);
     const bytes = Math.ceil((offset + length) / BLOCK_BYTES) * BLOCK_BYTES - first * BLOCK_BYTES;
     const whole = bytes === length && into.byteOffset % BLOCK_BYTES === 0;
-    const target = whole ? into.subarray(0, length) : this.#device.allocate(bytes);
+    const target = !whole ? this.#device.allocate(bytes) : into.length === length ? into : into.subarray(0, length);
+    const place = extent.offset + first * BLOCK_BYTES;
+    const generation = this.#generations.at(-1)!;
+    generation.running += 1;
+    this.#running += 1;
     try {
-      const place = extent.offset + first * BLOCK_BYTES;
       await this.#device.read(place, target);
-      if (!verified(extent, first, target)) {
-        await this.#device.read(place, target);
-        if (!verified(extent, first, target)) {
-          this.#device.reportDamage?.(place);
-          throw damaged(extent);
-        }
-      }
+      if (!verified(extent, first, target)) await this.#readAgain(extent, first, target);
       if (length <= MAX_CACHED_READ_BYTES) this.#cache.put(place / BLOCK_BYTES, target);
-      if (!whole) {
-        const start = offset - first * BLOCK_BYTES;
-        into.set(target.subarray(start, start + length));
-      }
+      if (!whole) into.set(target.subarray(offset - first * BLOCK_BYTES, offset - first * BLOCK_BYTES + length));
     } finally {
       if (!whole) this.#device.release(target);
+      generation.running -= 1;
+      this.#releaseFreed();
+      this.#ended();
     }
+  }
+
+  /** What was read failed its checksum: once more, then CORRUPT. */
+  async #readAgain(extent: ExtentRef, first: number, target: Uint8Array): Promise<void> {
+    const place = extent.offset + first * BLOCK_BYTES;
+    await this.#device.read(place, target);
+    if (verified(extent, first, target)) return;
+    this.#device.reportDamage?.(place);
+    throw damaged(extent);
   }
 
   /** See CellStore.sliceExtent. */
@@ -139,7 +171,7 @@ export class Extents {
   }
 
   /** Frees the blocks of an extent that nothing referred to. */
-  abandon(extent: ExtentRef): void {
+  abandon(extent: Pick<ExtentRef, "offset" | "length">): void {
     this.#allocator.free(extent.offset / BLOCK_BYTES, Math.ceil(extent.length / BLOCK_BYTES));
   }
 
@@ -189,10 +221,11 @@ export class Extents {
   }
 }
 
-function checksumsOf(buffer: Uint8Array, count: number): Uint32Array {
-  const checksums = new Uint32Array(count);
-  for (let index = 0; index < count; index += 1) {
-    checksums[index] = crc32(buffer.subarray(index * BLOCK_BYTES, (index + 1) * BLOCK_BYTES));
+/** The checksum of each chunk of an extent with these bytes. */
+export function chunkChecksums(bytes: Uint8Array): Uint32Array {
+  const checksums = new Uint32Array(Math.ceil(bytes.length / BLOCK_BYTES));
+  for (let index = 0; index < checksums.length; index += 1) {
+    checksums[index] = crc32(bytes.subarray(index * BLOCK_BYTES, (index + 1) * BLOCK_BYTES));
   }
   return checksums;
 }

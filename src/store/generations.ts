@@ -8,7 +8,7 @@
  */
 import type { ByteString } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
-import { type CellUsage, type Version, VersionKind } from "./cell.ts";
+import { type CellUsage, type ReclaimRange, type Version, VersionKind } from "./cell.ts";
 import type { LoggedVersion } from "./logged-version.ts";
 import { Memtable } from "./memtable.ts";
 
@@ -81,6 +81,15 @@ export class Generations {
     return isFound;
   }
 
+  addPunches(ranges: readonly ReclaimRange[]): void {
+    this.#active.addPunches(ranges);
+  }
+
+  /** Ranges that all generations punched, as far as they remember. */
+  punches(): readonly ReclaimRange[] {
+    return this.#all.flatMap((memtable) => memtable.punches);
+  }
+
   /** The newest version at or before `epoch`; the settled index is asked for what is not here. */
   get(key: ByteString, epoch: Epoch): LoggedVersion | undefined {
     const all = this.#all;
@@ -137,6 +146,16 @@ export class Generations {
   /** The frozen generations that end with this segment or before. */
   frozenUpTo(ordinal: number): readonly Memtable[] {
     return this.#all.filter((memtable) => memtable.lastOrdinal <= ordinal);
+  }
+
+  /** True when a generation that does not end with this segment or before has a complete version of the cell. */
+  isOverwrittenAfter(ordinal: number, key: ByteString): boolean {
+    for (const memtable of this.#all) {
+      if (memtable.lastOrdinal <= ordinal) return false;
+      const newest = memtable.newest(key);
+      if (newest !== undefined && newest.kind !== VersionKind.part) return true;
+    }
+    return false;
   }
 
   /**

@@ -70,6 +70,7 @@ export class Replay {
     else if (record.prepared) this.#addPrepared(record);
     else {
       for (const write of record.writes) this.#put(write, record.sequence);
+      this.#options.generations.addPunches(record.reclaims);
       if (record.origin !== undefined) this.#remember(record, 0);
     }
     for (const { container, epochs } of record.snapshots) this.#options.snapshots.restore(container, epochs);

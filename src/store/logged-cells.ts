@@ -80,7 +80,7 @@ export class LoggedCells {
     return this.#olderOf[place]!;
   }
 
-  /** Adds a write. `keepsHidden`: snapshots may see what it hides. */
+  /** Adds a write; one that was destaged comes with its extent. `keepsHidden`: snapshots may see what it hides. */
   add(write: LoggedWrite, keepsHidden: boolean): void {
     const before = this.#newest.get(write.key) ?? NO_WRITE;
     if (before !== NO_WRITE && !keepsHidden && this.hides(write, before)) {
@@ -123,6 +123,10 @@ export class LoggedCells {
   /** The write at this place, which is of this cell. Throws CORRUPT when its bytes are no longer what they were. */
   content(place: number, key: ByteString): LoggedContent {
     const bytes = this.#segments[this.#segmentOf[place]!]!;
-    return new LoggedContent(bytes, decodeLoggedWrite(bytes, this.#startOf[place]!, bytes.length, key));
+    const write = decodeLoggedWrite(bytes, this.#startOf[place]!, bytes.length, key);
+    const extent = this.#extents.get(place);
+    // The log still has the bytes of what was destaged.
+    const isDestaged = extent !== undefined && write.extent === undefined;
+    return new LoggedContent(bytes, isDestaged ? { ...write, inlineLength: -1, extent } : write);
   }
 }

@@ -9,6 +9,8 @@ import type { ExtentRef, Version, VersionKind } from "./cell.ts";
 export interface VersionSource {
   readonly bytes: Buffer;
   readonly durableSequence: number;
+  /** Of a prepared record: where settling meets it, infinite when it does not meet it there. Else absent. */
+  readonly settleSequence?: number;
 }
 
 export class LoggedVersion implements Version {
@@ -50,6 +52,21 @@ export class LoggedVersion implements Version {
 
   get sequence(): number {
     return this.#sequence > this.#source.durableSequence ? this.#sequence : 0;
+  }
+
+  /** Sequence of the record from which it is settled; infinite when that is not this one, or not known yet. */
+  get writtenSequence(): number {
+    return this.#source.settleSequence ?? this.#sequence;
+  }
+
+  /** Region offset of its meta: no other version of the unsettled log has the same. */
+  get place(): number {
+    return this.#metaOffset;
+  }
+
+  /** Bytes inline, -1 for none. */
+  get inlineLength(): number {
+    return this.#inlineLength;
   }
 
   get metaType(): number {

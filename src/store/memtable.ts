@@ -6,8 +6,12 @@ import type { ByteString } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { BLOCK_BYTES } from "../base/limits.ts";
 import { uint32OfKey } from "../format/settled-row.ts";
+import type { ReclaimRange } from "./cell.ts";
 import type { LoggedVersion } from "./logged-version.ts";
 import { type KeyCursor, OrderedKeys } from "./ordered-keys.ts";
+
+/** Punched ranges that one generation remembers. */
+const MAX_PUNCHES = 1024;
 
 /** What a generation wrote in one container. */
 export interface ContainerShare {
@@ -23,12 +27,19 @@ export class Memtable {
   readonly #cells = new Map<ByteString, LoggedVersion>();
   readonly #keys = new OrderedKeys();
   readonly #shares = new Map<number, ContainerShare>();
+  /** Ranges that its records punched, the first of them if there are many. */
+  readonly punches: ReclaimRange[] = [];
   /** Ordinal of the last segment it covers, once it is frozen. */
   lastOrdinal = Number.POSITIVE_INFINITY;
   #lastShare: ContainerShare | undefined;
 
   get cellCount(): number {
     return this.#cells.size;
+  }
+
+  /** The newest version of each cell, in no order. */
+  cells(): Iterable<[ByteString, LoggedVersion]> {
+    return this.#cells;
   }
 
   /** The newest version of the cell in this generation. */
@@ -59,6 +70,10 @@ export class Memtable {
     }
     this.#count(uint32OfKey(key), version, storedBytes);
     return replaced;
+  }
+
+  addPunches(ranges: readonly ReclaimRange[]): void {
+    for (const range of ranges) if (this.punches.length < MAX_PUNCHES) this.punches.push(range);
   }
 
   /**

@@ -33,7 +33,7 @@ import {
   STORE_ID_BYTES,
   type Superblock,
 } from "../format/superblock.ts";
-import type { CellStore, CellUsage } from "./cell.ts";
+import type { CellStore, CellUsage, DestageRule } from "./cell.ts";
 import { usageOfRow } from "./cell-rewriter.ts";
 import { ExtentAllocator } from "./extent-allocator.ts";
 import { Extents } from "./extents.ts";
@@ -68,6 +68,8 @@ export interface OpenStoreOptions {
   readonly segmentBytes?: number;
   /** How large the transactions of a settle are. */
   readonly transactionPages?: TransactionPages;
+  /** Which inline bytes may move to the device when they are settled; without it none do. */
+  readonly destageRule?: DestageRule;
   /** A generation of the log has so many cells, and what else its last segment holds. */
   readonly generationCells?: number;
 }

@@ -80,6 +80,11 @@ export class PreparedRecord implements VersionSource {
     return this.#log.durableSequence >= this.sequence ? Number.MAX_SAFE_INTEGER : 0;
   }
 
+  /** See VersionSource. A copy that was moved, or is not decided, is passed over where it lies. */
+  get settleSequence(): number {
+    return this.state === "committed" && this.copySequence === this.sequence ? this.sequence : Number.POSITIVE_INFINITY;
+  }
+
   /** The version of one of its writes whose `meta` begins at `metaOffset`. */
   version(write: WriteShape, metaOffset: number): LoggedVersion {
     const { epoch, kind, metaLength, inlineLength, extent } = write;

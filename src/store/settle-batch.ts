@@ -8,7 +8,7 @@ import type { ByteString } from "../base/bytes.ts";
 import { asBuffer } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
-import type { LogRecord } from "../format/log-record.ts";
+import type { LoggedWrite, LogRecord } from "../format/log-record.ts";
 import { segmentSeed } from "../format/segment-header.ts";
 import { decodeNumbers, encodeNumbers, SETTLED_ROW, uint32OfKey } from "../format/settled-row.ts";
 import { decodeSettledVersion } from "../format/settled-version.ts";
@@ -21,6 +21,7 @@ import {
   type SnapshotLists,
   snapshotsKey,
 } from "./cell-rewriter.ts";
+import { type DestagedList, DestagedVersions } from "./destaged.ts";
 import type { SegmentSpan } from "./log.ts";
 import { alignUp } from "./log-layout.ts";
 import { LoggedCells, type LoggedContent, NO_WRITE } from "./logged-cells.ts";
@@ -57,11 +58,15 @@ export interface SettleRequest {
   /** Decisions to remember, client, sequence, kind, client, ...; and those that go, client, sequence, client, ... */
   readonly decided: Float64Array;
   readonly forgotten: Float64Array;
+  /** Of versions in the spans. Those in the segments that are settled belong to the index then, or are freed by the result. */
+  readonly destaged: DestagedList;
 }
 
 export interface SettleResult {
   /** Of the last segment that is settled: not the last one asked for when the index became full on the way. */
   readonly lastOrdinal: number;
+  /** Of the last record that is settled. */
+  readonly lastSequence: number;
   /** Blocks that are free now: offset, length, offset, length, ... */
   readonly freed: Float64Array;
   /** New usage of the containers that changed. */
@@ -94,10 +99,11 @@ export function settledState(index: IndexReader): SettledState {
 export function settleBatch(request: SettleRequest, index: SettledIndex, readLog: ReadLog): SettleResult {
   const { nextOrdinal } = settledState(index);
   const spans = request.spans.filter(({ ordinal }) => ordinal >= nextOrdinal);
+  const destaged = new DestagedVersions(request.destaged);
   let settled: SettleResult | undefined;
   let space = index.space();
   for (let place = 0; place < spans.length;) {
-    const batch = new Batch(request);
+    const batch = new Batch(request, destaged);
     const start = place;
     const limit = pageLimit(request, space);
     while (place < spans.length && (place === start || changedPages(batch.cells, space) < limit)) {
@@ -152,7 +158,11 @@ function settleSpans(
     transaction.put("meta", SETTLED_ROW, encodeNumbers(SETTLED_ROW, [last.lastSequence, last.ordinal + 1]));
     return rewriter.finish();
   });
-  return { ...result, lastOrdinal: last.ordinal, reclaimsAdded: batch.reclaimCount, space: index.space() };
+  return { ...result, ...lastOf(last), reclaimsAdded: batch.reclaimCount, space: index.space() };
+}
+
+function lastOf({ ordinal, lastSequence }: SegmentSpan): Pick<SettleResult, "lastOrdinal" | "lastSequence"> {
+  return { lastOrdinal: ordinal, lastSequence };
 }
 
 /** The result of two transactions, one after the other. */
@@ -170,7 +180,7 @@ function readSpan(request: SettleRequest, span: SegmentSpan, readLog: ReadLog, b
   const bytes = asBuffer(readLog(span.offset, length));
   const seed = segmentSeed(request.storeId, span.ordinal, span.generation);
   const reader = new SegmentReader(bytes, 0, length, request.granularityBytes, seed, span.firstSequence);
-  batch.cells.beginSegment(bytes);
+  batch.beginSegment(bytes, span.offset);
   for (let record = reader.next(); record !== undefined; record = reader.next()) batch.add(record);
   if (reader.nextSequence !== span.lastSequence + 1) {
     throw new DaosError(
@@ -192,10 +202,20 @@ class Batch {
   #lastHighest = { epoch: 0 as Epoch };
   readonly #kept: SnapshotLists;
   readonly #skipped: ReadonlySet<number>;
+  readonly #destaged: DestagedVersions;
+  /** Region offset of the segment that is being added. */
+  #segmentStart = 0;
 
-  constructor({ snapshots, skipped }: SettleRequest) {
+  constructor({ snapshots, skipped }: SettleRequest, destaged: DestagedVersions) {
     this.#kept = snapshots;
     this.#skipped = new Set(skipped);
+    this.#destaged = destaged;
+  }
+
+  /** The records added from now on lie in `bytes`, which begin at this offset of the region. */
+  beginSegment(bytes: Buffer, regionStart: number): void {
+    this.#segmentStart = regionStart;
+    this.cells.beginSegment(bytes);
   }
 
   add(record: LogRecord): void {
@@ -203,13 +223,18 @@ class Batch {
     this.requests.add(record);
     const { writes } = record;
     for (let place = 0; place < writes.length; place += 1) {
-      const write = writes[place]!;
+      const write = this.#relocated(writes[place]!);
       const container = uint32OfKey(write.key);
       this.#count(container, write.epoch);
       this.cells.add(write, this.#kept.has(container));
     }
     record.reclaims.forEach((range, place) => this.#reclaims.push({ range, sequence: record.sequence, place }));
     for (const { container, epochs } of record.snapshots) this.#snapshots.set(container, epochs);
+  }
+
+  #relocated(write: LoggedWrite): LoggedWrite {
+    if (this.#destaged.count === 0 || write.inlineLength < 0) return write;
+    return this.#destaged.relocated(write, this.#segmentStart);
   }
 
   #count(container: number, epoch: Epoch): void {

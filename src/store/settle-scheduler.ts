@@ -7,6 +7,7 @@
 import type { ByteString } from "../base/bytes.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
 import type { Timers } from "../contracts/world.ts";
+import type { Destager } from "./destager.ts";
 import type { Generations } from "./generations.ts";
 import type { Log } from "./log.ts";
 import { changedContainers, type MaintenanceResult, type MaintenanceTask, reclaimTask } from "./maintenance.ts";
@@ -63,6 +64,7 @@ export interface SchedulerOptions {
   readonly generations: Generations;
   readonly prepared: PreparedRecords;
   readonly requests: RequestTable;
+  readonly destager: Destager;
   readonly snapshots: SnapshotRegistry;
   readonly storeId: ByteString;
   /** See SettleRequest. */
@@ -87,6 +89,8 @@ export class SettleScheduler {
   #maintenancePostponed = false;
   #drainWaiters: (() => void)[] = [];
   #full: DaosError | undefined;
+  /** The last record that this opening has settled. */
+  #settledSequence = 0;
   /** Records that the last settle that found the index full included. */
   #fullSequence = 0;
   #markTimer: (() => void) | undefined;
@@ -94,6 +98,8 @@ export class SettleScheduler {
   #retryTimer: (() => void) | undefined;
   #idleSequence = 0;
   readonly #hold: SettleHold;
+  /** Bytes that were destaged since the store was opened. */
+  destagedBytes = 0;
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
@@ -212,13 +218,14 @@ export class SettleScheduler {
   }
 
   async #settle(): Promise<void> {
-    const { log, snapshots, settler, hooks, storeId } = this.#options;
+    const { log, snapshots, settler, destager, hooks, storeId } = this.#options;
     const isWhole = this.#settleAll;
     const lastOrdinal = this.#freeze();
     const spans = log.spans.filter(({ ordinal }) => ordinal <= lastOrdinal);
     const { lastSequence } = spans.at(-1)!;
     if (!this.#hold.clears(lastSequence, this.#isUrgent, () => log.lastSequence)) return;
     hooks.settling(lastOrdinal);
+    const destaging = await destager.destage(lastOrdinal, this.#settledSequence);
     await durable(log, log.lastSequence);
     const forgottenClients = this.#options.requests.forgotten();
     const decisions = this.#options.prepared.decisions.rows(lastSequence);
@@ -233,7 +240,10 @@ export class SettleScheduler {
         forgottenClients,
         decided: decisions.added,
         forgotten: decisions.closed,
+        destaged: destaging.list(),
       });
+      this.#settledSequence = result.lastSequence;
+      this.destagedBytes += destaging.settledTo(result.lastSequence);
       decisions.settled();
       this.#options.requests.forgottenSettled(forgottenClients);
       if (result.reclaimsAdded > 0) this.#reclaimsPending = true;
@@ -243,7 +253,9 @@ export class SettleScheduler {
       hooks.settled(result);
     } catch (error) {
       decisions.failed();
+      // After any other failure the index may name what was destaged: it stays taken until the next start.
       if (!hasCode(error, "NO_SPACE")) throw error;
+      destaging.settledTo(this.#settledSequence);
       this.#settleAll = true;
       if (!isWhole) return;
       this.#settleUpTo = 0;

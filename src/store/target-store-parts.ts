@@ -6,7 +6,7 @@ import type { BlockDevice } from "../contracts/block-device.ts";
 import type { ScmRegion } from "../contracts/scm.ts";
 import type { Timers } from "../contracts/world.ts";
 import type { RecordDecision } from "../format/log-record-transaction.ts";
-import type { CellUsage } from "./cell.ts";
+import type { CellUsage, DestageRule } from "./cell.ts";
 import type { Extents } from "./extents.ts";
 import type { Generations } from "./generations.ts";
 import type { SegmentSpan } from "./log.ts";
@@ -47,6 +47,8 @@ export interface TargetStoreParts {
   readonly transactionPages: TransactionPages;
   readonly snapshots: SnapshotRegistry;
   readonly extents: Extents;
+  /** What may be destaged; absent: nothing. */
+  readonly destageRule?: DestageRule;
   /** Settled usage, by container. */
   readonly usage: Map<number, CellUsage>;
   /** Highest epoch that may have been aggregated, by container. */

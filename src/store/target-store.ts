@@ -25,6 +25,7 @@ import type {
   Version,
 } from "./cell.ts";
 import { scanCells } from "./cell-scan.ts";
+import { Destager } from "./destager.ts";
 import type { Extents } from "./extents.ts";
 import type { Generations } from "./generations.ts";
 import { indexRoom, isIndexCrowded } from "./index-room.ts";
@@ -97,6 +98,7 @@ export class TargetStore implements CellStore {
     });
     this.#scheduler = new SettleScheduler({
       ...parts,
+      destager: new Destager({ ...parts, rule: parts.destageRule }),
       log: this.#log,
       prepared: this.#prepared,
       hooks: {
@@ -136,7 +138,7 @@ export class TargetStore implements CellStore {
     if (this.#prepared.decisions.isPending) this.#prepared.decisions.flush();
     if (options?.origin !== undefined) return this.#appendOrigin(writes, reclaims, options.origin, options);
     const sequence = this.#log.append(writes, reclaims, NO_SNAPSHOTS);
-    this.#place(sequence, writes, this.#log.recordOffset + LOG_RECORD_HEADER_BYTES);
+    this.#place(sequence, writes, reclaims, this.#log.recordOffset + LOG_RECORD_HEADER_BYTES);
     return sequence;
   }
 
@@ -153,13 +155,13 @@ export class TargetStore implements CellStore {
     { firstIncomplete = 0 }: AppendOptions,
   ): number {
     const sequence = this.#log.append(writes, reclaims, NO_SNAPSHOTS, { origin: { ...origin, firstIncomplete } });
-    this.#place(sequence, writes, this.#log.recordOffset + LOG_RECORD_HEADER_BYTES + LOG_ORIGIN_BYTES);
+    this.#place(sequence, writes, reclaims, this.#log.recordOffset + LOG_RECORD_HEADER_BYTES + LOG_ORIGIN_BYTES);
     this.requests.add(origin, firstIncomplete, recordEpoch(writes, reclaims), sequence);
     return sequence;
   }
 
   /** Puts the writes, which begin at `start` of the log's memory, into the memtable. */
-  #place(sequence: number, writes: readonly CellWrite[], start: number): void {
+  #place(sequence: number, writes: readonly CellWrite[], reclaims: readonly ReclaimRange[], start: number): void {
     let position = start;
     for (let index = 0; index < writes.length; index += 1) {
       const write = writes[index]!;
@@ -180,6 +182,7 @@ export class TargetStore implements CellStore {
       this.#cache.evict(write.key);
       position += bytes;
     }
+    if (reclaims.length > 0) this.#generations.addPunches(reclaims);
   }
 
   whenDurable(sequence: number, callback: (error?: Error) => void): void {
@@ -237,8 +240,12 @@ export class TargetStore implements CellStore {
     this.#extents.abandon(extent);
   }
 
-  readExtent(extent: ExtentRef, offset: number, length: number, into: Uint8Array): Promise<void> {
+  readExtent(extent: ExtentRef, offset: number, length: number, into: Uint8Array): undefined | Promise<void> {
     return this.#extents.read(extent, offset, length, into);
+  }
+
+  viewExtent(extent: ExtentRef, offset: number, length: number): Uint8Array | undefined {
+    return this.#extents.view(extent, offset, length);
   }
 
   setSnapshots(container: number, epochs: readonly Epoch[]): void {
@@ -275,6 +282,10 @@ export class TargetStore implements CellStore {
 
   aggregate(container: number): Promise<void> {
     return this.#scheduler.aggregate(container);
+  }
+
+  get destagedBytes(): number {
+    return this.#scheduler.destagedBytes;
   }
 
   get isScmCrowded(): boolean {

@@ -7,6 +7,7 @@ import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { MAX_ARRAY_BYTES, MAX_ARRAY_IO_BYTES, MAX_RECORD_BYTES } from "../base/limits.ts";
 import { type Version, VersionKind } from "../store/cell.ts";
+import { gather } from "./array-gather.ts";
 import { type Fill, overlay, type Overlay } from "./array-overlay.ts";
 import { addPieces, classBit, type Piece, WINDOW_CLASSES, windowBytes } from "./array-window.ts";
 import { akeyPrefix, dkeyPrefix, ownCellKey, windowKey, windowOf } from "./cell-key.ts";
@@ -186,35 +187,6 @@ function windowsWithParts(
   return parts;
 }
 
-/**
- * Brings the data together in `into`, whose first byte is array byte `start`. Returns a promise when extents have to be
- * read; extents stay readable until it settles, and `into` is not written to after that.
- */
-export function gather(
-  target: TargetObjects,
-  fills: readonly Fill[],
-  start: number,
-  into: Uint8Array,
-): undefined | Promise<void> {
-  let reads: Promise<void>[] | undefined;
-  for (const { piece, start: from, end } of fills) {
-    const at = piece.storedAt + from - piece.start;
-    if (piece.inline !== undefined) {
-      into.set(piece.inline.subarray(at, at + end - from), from - start);
-      continue;
-    }
-    reads ??= [];
-    reads.push(target.store.readExtent(piece.extent!, at, end - from, into.subarray(from - start, end - start)));
-  }
-  if (reads === undefined) return undefined;
-  return reads.length === 1 ? reads[0] : allSettled(reads);
-}
-
-/** Waits for all, also when one fails. */
-async function allSettled(reads: readonly Promise<void>[]): Promise<void> {
-  for (const result of await Promise.allSettled(reads)) if (result.status === "rejected") throw result.reason;
-}
-
 /** Byte runs as records: a record belongs to the runs it has bytes in. */
 function recordExtents(runs: readonly ByteRun[], recordBytes: number): RecordExtent[] {
   const extents: { index: number; count: number }[] = [];
@@ -330,16 +302,19 @@ export class ArrayReads {
       sequence: seen.sequence,
       error: undefined,
     };
-    if (fills.length === 1 && holes.length === 0 && first.piece.inline !== undefined) {
-      const at = first.piece.storedAt + range.start - first.piece.start;
-      outcome.bytes = first.piece.inline.subarray(at, at + range.end - range.start);
-      return outcome;
-    }
     const size = range.end - range.start;
+    if (fills.length === 1 && holes.length === 0) {
+      const view = this.#view(first, size);
+      if (view !== undefined) {
+        outcome.bytes = view;
+        return outcome;
+      }
+    }
     const bulk = fills.some((fill) => fill.piece.extent !== undefined);
     outcome.bytes = bulk ? this.#target.allocate(size) : new Uint8Array(size);
     const reading = gather(this.#target, fills, range.start, outcome.bytes);
-    if (reading === undefined) return outcome;
+    // What was allocated is the caller's, who knows it by the promise.
+    if (reading === undefined) return bulk ? Promise.resolve(outcome) : outcome;
     return reading.then(
       () => outcome,
       (error: unknown) => {
@@ -347,5 +322,12 @@ export class ArrayReads {
         throw error;
       },
     );
+  }
+
+  /** The bytes of a fill where they are, if they are in memory. */
+  #view({ piece, start }: Fill, size: number): Uint8Array | undefined {
+    const at = piece.storedAt + start - piece.start;
+    if (piece.extent !== undefined) return this.#target.store.viewExtent(piece.extent, at, size);
+    return piece.inline?.subarray(at, at + size);
   }
 }

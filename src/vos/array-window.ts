@@ -128,6 +128,18 @@ function addPiece(
   });
 }
 
+/**
+ * DestageRule of array data: what is stored of a window moves to the NVMe tier as if it had been written there. Single
+ * values stay where their size has put them, and a bitmap with its window stays in the record.
+ */
+export function windowLead({ metaType, meta }: Pick<Version, "metaType" | "meta">): number | undefined {
+  if (metaType === MetaType.whole) return 0;
+  if (metaType === MetaType.part && meta.length === 7) return readUInt24(meta, 1) % BLOCK_BYTES;
+  // The first segment's start.
+  if (metaType === MetaType.segments && meta.length >= 8) return readUInt24(meta, 2) % BLOCK_BYTES;
+  return undefined;
+}
+
 function segmentsOf(version: Version, size: number): ByteRun[] {
   const meta = version.meta;
   const count = meta[1] ?? 0;

@@ -104,8 +104,10 @@ export class SingleValues {
       if (version.metaType !== MetaType.array) throw corruptMeta();
       return absent(sequence, mixed("fetch a value", "an array. Read it as an array"));
     }
-    if (version.extent !== undefined) return this.#read(version.extent, version.epoch, sequence);
-    return { found: true, epoch: version.epoch, value: version.inline ?? NO_BYTES, sequence, error: undefined };
+    const { extent, epoch } = version;
+    const value = extent === undefined ? version.inline : this.#target.store.viewExtent(extent, 0, extent.length);
+    if (value === undefined && extent !== undefined) return this.#read(extent, epoch, sequence);
+    return { found: true, epoch, value: value ?? NO_BYTES, sequence, error: undefined };
   }
 
   async #read(extent: ExtentRef, epoch: Epoch, sequence: number): Promise<FetchOutcome> {

@@ -11,10 +11,10 @@ import { type CellStore, type CellWrite, type ExtentRef, VersionKind } from "../
 import { versionBytes } from "../../src/store/cell-rewriter.ts";
 import { openStore } from "../../src/store/open-store.ts";
 import { settledState } from "../../src/store/settle-batch.ts";
-import { InlineSettler } from "../../src/store/settler.ts";
+import { InlineSettler, type Settler } from "../../src/store/settler.ts";
 import { visitSpace } from "../../src/store/space-table.ts";
 import { CrashMachine, type MachineOptions, PowerLossError } from "./crash-machine.ts";
-import { CrashModel } from "./crash-model.ts";
+import { CrashModel, destageLead, type ExtentContent } from "./crash-model.ts";
 import type { ModelIndex } from "./model-index.ts";
 
 const CONTAINERS = [1, 2];
@@ -42,6 +42,8 @@ export interface CrashCounts {
   decisions: number;
   /** Records found undecided after a power loss. */
   undecided: number;
+  /** What moved to the device when it was settled. */
+  destagedBytes: number;
   /** Where power failed, and how often. */
   readonly places: Map<string, number>;
 }
@@ -58,6 +60,7 @@ export class CrashHarness {
     refusals: 0,
     decisions: 0,
     undecided: 0,
+    destagedBytes: 0,
     places: new Map(),
   };
   #store!: CellStore;
@@ -65,10 +68,13 @@ export class CrashHarness {
   /** What went wrong outside of the harness's own calls. */
   #unexpected: unknown;
   readonly #seed: number;
+  readonly #wrap: (settler: Settler) => Settler;
 
-  constructor(options: MachineOptions, machine = new CrashMachine(options)) {
+  /** `wrap` may plant a bug. */
+  constructor(options: MachineOptions, machine = new CrashMachine(options), wrap = (settler: Settler) => settler) {
     this.machine = machine;
     this.#seed = options.seed;
+    this.#wrap = wrap;
   }
 
   /** Passes `points` power losses. Throws what was found wrong, naming seed and point. */
@@ -93,8 +99,9 @@ export class CrashHarness {
       region,
       device: machine.openDevice(),
       index: this.#index,
-      settler,
+      settler: this.#wrap(settler),
       create,
+      destageRule: destageLead,
       segmentBytes: SEGMENT_BYTES,
       transactionPages: TRANSACTION_PAGES,
       generationCells: GENERATION_CELLS,
@@ -122,6 +129,7 @@ export class CrashHarness {
     machine.losePower("between operations");
     this.counts.commits += this.#index.commits;
     this.counts.persists = machine.persists;
+    this.counts.destagedBytes += this.#store.destagedBytes;
     await this.#recover();
   }
 
@@ -131,6 +139,9 @@ export class CrashHarness {
     this.counts.closes += 1;
     const { settledSequence } = settledState(this.#index);
     if (settledSequence < this.model.acknowledged) throw new Error("close left records unsettled");
+    const used = this.#store.space().nvmeUsedBytes / BLOCK_BYTES;
+    const settled = this.#settledBlocks();
+    if (used !== settled) throw new Error(`${used} blocks are taken at the close, ${settled} are named`);
   }
 
   /** Lets simulated time pass; returns at a power loss too. */
@@ -194,9 +205,7 @@ export class CrashHarness {
     const reads: Promise<void>[] = [];
     for (const key of this.model.keys()) {
       for (const viewer of this.model.viewers(uint32OfKey(key))) {
-        for (const { extent, bytes } of this.model.check(this.#store, key, viewer)) {
-          reads.push(this.#checkExtent(extent, bytes));
-        }
+        for (const content of this.model.check(this.#store, key, viewer)) reads.push(this.#checkExtent(content));
       }
     }
     for (const container of CONTAINERS) {
@@ -209,13 +218,22 @@ export class CrashHarness {
     await Promise.all(reads);
   }
 
-  async #checkExtent(extent: ExtentRef, bytes: Uint8Array): Promise<void> {
+  async #checkExtent({ extent, lead, bytes }: ExtentContent): Promise<void> {
     const from = this.machine.random.below(bytes.length);
     const length =
       this.machine.random.next() < 0.5 ? bytes.length - from : 1 + this.machine.random.below(bytes.length - from);
     const found = new Uint8Array(length);
-    await this.#store.readExtent(extent, from, length, found);
+    await this.#store.readExtent(extent, lead + from, length, found);
     if (!bytesEqual(found, bytes.subarray(from, from + length))) throw new Error(`extent ${extent.offset} differs`);
+  }
+
+  /** How many blocks the bitmap of the index has. */
+  #settledBlocks(): number {
+    let count = 0;
+    visitSpace(this.#index, (_first, bits) => {
+      for (const byte of bits) for (let rest = byte; rest !== 0; rest &= rest - 1) count += 1;
+    });
+    return count;
   }
 
   /** Every taken block belongs to exactly one version of index or log, and usage adds up. Right after recovery. */
@@ -355,9 +373,9 @@ export class CrashHarness {
     return cellKey(container, `key ${random.below(25)}`);
   }
 
-  #randomBytes(limit: number): Uint8Array {
+  #randomBytes(limit: number, least = 0): Uint8Array {
     const { random } = this.machine;
-    const bytes = new Uint8Array(random.below(limit));
+    const bytes = new Uint8Array(least + random.below(limit));
     bytes.fill(random.below(256));
     random.fill(bytes.subarray(0, 8));
     return bytes;
@@ -369,12 +387,16 @@ export class CrashHarness {
     return choice < 0.8 ? VersionKind.part : VersionKind.tombstone;
   }
 
-  #write(key: ByteString, epoch: Epoch): CellWrite {
+  /** `limit`: most bytes of one that is large enough to be destaged. */
+  #write(key: ByteString, epoch: Epoch, limit = 3000): CellWrite {
+    const { random } = this.machine;
     const kind = this.#randomKind();
-    const meta = this.machine.random.next() < 0.5 ? NO_META : this.#randomBytes(20);
-    if (kind === VersionKind.tombstone) return { key, epoch, kind, meta };
-    const inline = this.#randomBytes(this.machine.random.next() < 0.1 ? 3000 : 300);
-    return this.machine.random.next() < 0.1 ? { key, epoch, kind, meta } : { key, epoch, kind, meta, inline };
+    if (kind !== VersionKind.tombstone && random.next() < 0.3) {
+      return { key, epoch, kind, meta: this.#randomBytes(18, 2), inline: this.#randomBytes(limit - 2000, 2000) };
+    }
+    const meta = random.next() < 0.5 ? NO_META : this.#randomBytes(20);
+    if (kind === VersionKind.tombstone || random.next() < 0.1) return { key, epoch, kind, meta };
+    return { key, epoch, kind, meta, inline: this.#randomBytes(300) };
   }
 
   /** True when a record may be appended in this turn. */
@@ -393,7 +415,7 @@ export class CrashHarness {
     const chosen = [...keys].slice(0, 3);
     this.model.append(
       this.#store,
-      chosen.map((key) => this.#write(key, epoch)),
+      chosen.map((key) => this.#write(key, epoch, keys.size === 1 ? 9000 : 3000)),
       [],
       [],
       this.#isPrepared(chosen),
@@ -415,8 +437,14 @@ export class CrashHarness {
     const { random } = this.machine;
     const bytes = this.#randomBytes(random.next() < 0.05 ? 200_000 : 20_000);
     if (bytes.length === 0) return;
-    const extent = await this.#store.writeExtent(bytes.slice());
-    await this.#store.admit(600);
+    const store = this.#store;
+    const extent = await store.writeExtent(bytes.slice());
+    try {
+      await store.admit(600);
+    } catch (error) {
+      store.abandonExtent(extent);
+      throw error;
+    }
     if (random.next() < 0.15) {
       this.#store.abandonExtent(extent);
       return;
@@ -508,8 +536,8 @@ export class CrashHarness {
       const viewers = this.model.viewers(container).filter((epoch) => !removed.some((one) => one.epoch === epoch));
       const aggregated = Math.max(this.#store.aggregatedTo(container), this.model.prunedTo);
       viewers.push((aggregated + random.below(this.model.lastEpoch - aggregated + 1)) as Epoch);
-      for (const { extent, bytes } of this.model.check(this.#store, key, viewers[random.below(viewers.length)]!)) {
-        void this.#checkExtent(extent, bytes).catch((error: unknown) => this.#refused(error));
+      for (const content of this.model.check(this.#store, key, viewers[random.below(viewers.length)]!)) {
+        void this.#checkExtent(content).catch((error: unknown) => this.#refused(error));
       }
     }
   }

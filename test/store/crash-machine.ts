@@ -25,6 +25,8 @@ export interface MachineOptions {
   readonly indexBytes?: number;
   /** A planted bug: the persist of this number reports success and makes nothing durable. */
   readonly lyingPersist?: number;
+  /** A planted bug: the device's writes are not durable, whatever was asked for. */
+  readonly lyingDevice?: boolean;
 }
 
 export interface OpenScm {
@@ -49,6 +51,8 @@ export class CrashMachine {
   readonly granularityBytes: number;
   readonly #options: MachineOptions;
   readonly #flights = new Set<Flight>();
+  /** What lay on the medium before writes that are not durable yet; oldest first. */
+  #volatile: Flight[] = [];
   /** Points passed at which power can fail. */
   steps = 0;
   persists = 0;
@@ -91,6 +95,12 @@ export class CrashMachine {
       }
     }
     this.#flights.clear();
+    // What a volatile cache holds is lost sector by sector.
+    for (const { medium, offset, bytes } of this.#volatile.splice(0).reverse()) {
+      for (let start = 0; start < bytes.length; start += SECTOR_BYTES) {
+        if (this.random.next() < 0.5) medium.set(bytes.subarray(start, start + SECTOR_BYTES), offset + start);
+      }
+    }
     // A life has timers of its own: what is left of it, such as a close that waits, must not run on into the next.
     this.timers.end();
     this.timers = new SimulatedTimers(this.clock);
@@ -115,6 +125,37 @@ export class CrashMachine {
       medium.set(flight.bytes, offset);
       return true;
     };
+  }
+
+  /** A write has landed where `before` was, and is durable only when it was flushed. */
+  landedVolatile(medium: Uint8Array, offset: number, before: Uint8Array): void {
+    this.#volatile.push({ medium, offset, bytes: before });
+  }
+
+  /** A durable write has landed: what is volatile beneath it cannot come back. */
+  landedDurable(medium: Uint8Array, offset: number, written: Uint8Array): void {
+    for (const flight of this.#volatile) {
+      const start = Math.max(offset, flight.offset);
+      const end = Math.min(offset + written.length, flight.offset + flight.bytes.length);
+      if (flight.medium !== medium || start >= end) continue;
+      flight.bytes.set(written.subarray(start - offset, end - offset), start - flight.offset);
+    }
+  }
+
+  /** A flush begins; the returned function ends it: what had landed is durable. */
+  flush(): () => boolean {
+    const { life } = this;
+    const landed = new Set(this.#volatile);
+    this.step("device flush");
+    return () => {
+      if (this.dead || life !== this.life) return false;
+      this.#volatile = this.#volatile.filter((flight) => !landed.has(flight));
+      return true;
+    };
+  }
+
+  get liesOnDevice(): boolean {
+    return this.#options.lyingDevice === true;
   }
 
   /** True for the persist that lies. */
@@ -226,12 +267,17 @@ class MachineDevice implements BlockDevice {
     }
   }
 
-  async write(offset: number, buffer: Uint8Array): Promise<void> {
+  async write(offset: number, buffer: Uint8Array, { durable }: { durable: boolean }): Promise<void> {
     this.#machine.checkLife(this.#life);
     if (offset % BLOCK_BYTES !== 0 || buffer.length % BLOCK_BYTES !== 0) throw new Error("write is not aligned");
-    const land = this.#machine.takeOff(this.#machine.deviceMedium, offset, buffer, "device write");
+    const machine = this.#machine;
+    const { deviceMedium } = machine;
+    const land = machine.takeOff(deviceMedium, offset, buffer, "device write");
     await this.#pause();
+    const before = deviceMedium.slice(offset, offset + buffer.length);
     if (!land()) await new Promise(() => {});
+    if (durable && !machine.liesOnDevice) machine.landedDurable(deviceMedium, offset, buffer);
+    else machine.landedVolatile(deviceMedium, offset, before);
   }
 
   #pause(): Promise<void> {
@@ -241,7 +287,10 @@ class MachineDevice implements BlockDevice {
   }
 
   async flush(): Promise<void> {
-    /* Every write is durable. */
+    this.#machine.checkLife(this.#life);
+    const end = this.#machine.flush();
+    await this.#pause();
+    if (!end()) await new Promise(() => {});
   }
 
   async discard(offset: number, length: number): Promise<void> {

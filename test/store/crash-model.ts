@@ -28,6 +28,18 @@ export interface ModelVersion {
   readonly extent: ExtentRef | undefined;
 }
 
+/** What an extent must hold from byte `lead` on. */
+export interface ExtentContent {
+  readonly extent: ExtentRef;
+  readonly lead: number;
+  readonly bytes: Uint8Array;
+}
+
+/** The harness's DestageRule: three quarters of the versions that have meta, beginning anywhere in the first quarter of a block. */
+export function destageLead({ metaType, meta }: Pick<Version, "metaType" | "meta">): number | undefined {
+  return metaType % 4 === 0 ? undefined : (meta[1] ?? 0) * 4;
+}
+
 interface ModelCell {
   /** Newest first. */
   readonly versions: readonly ModelVersion[];
@@ -254,7 +266,7 @@ export class CrashModel {
   }
 
   /** Compares what the store shows of the cell at `viewer`; returns the extents whose bytes are still to be compared. */
-  check(store: CellStore, key: ByteString, viewer: Epoch): { extent: ExtentRef; bytes: Uint8Array }[] {
+  check(store: CellStore, key: ByteString, viewer: Epoch): ExtentContent[] {
     const cell = this.#live.get(key) ?? NOTHING;
     const expected = trimmed(visible(cell, viewer));
     const floor = floorOf(cell, viewer);
@@ -348,7 +360,16 @@ function visible(cell: ModelCell, viewer: Epoch): ModelVersion[] {
   return seen;
 }
 
-function compare(where: string, expected: ModelVersion, found: Version): { extent: ExtentRef; bytes: Uint8Array }[] {
+function compare(where: string, expected: ModelVersion, found: Version): ExtentContent[] {
+  // What was written inline may have been destaged: then it begins where the rule says.
+  const lead = expected.extent === undefined && expected.bytes !== undefined ? destageLead(found) : undefined;
+  if (found.extent !== undefined && lead !== undefined) {
+    const isWhole = found.extent.length === lead + expected.bytes!.length && found.inline === undefined;
+    if (!isWhole || expected.epoch !== found.epoch || !bytesEqual(expected.meta, found.meta)) {
+      throw new Error(`${where}: a destaged version of epoch ${found.epoch} differs from ${expected.epoch}`);
+    }
+    return [{ extent: found.extent, lead, bytes: expected.bytes! }];
+  }
   const same =
     expected.epoch === found.epoch &&
     expected.kind === found.kind &&
@@ -356,7 +377,7 @@ function compare(where: string, expected: ModelVersion, found: Version): { exten
     expected.extent?.offset === found.extent?.offset &&
     expected.extent?.length === found.extent?.length;
   if (!same) throw new Error(`${where}: expected epoch ${expected.epoch}, found ${found.epoch} or other content`);
-  if (found.extent !== undefined) return [{ extent: found.extent, bytes: expected.bytes! }];
+  if (found.extent !== undefined) return [{ extent: found.extent, lead: 0, bytes: expected.bytes! }];
   if (expected.bytes === undefined ? found.inline !== undefined : !bytesEqual(expected.bytes, found.inline!)) {
     throw new Error(`${where}: bytes differ`);
   }

@@ -3,7 +3,7 @@ import { bytesEqual } from "../../src/base/bytes.ts";
 import { BLOCK_BYTES, KIB, MIB } from "../../src/base/limits.ts";
 import { BlockCache } from "../../src/store/block-cache.ts";
 import { ExtentAllocator } from "../../src/store/extent-allocator.ts";
-import { Extents } from "../../src/store/extents.ts";
+import { chunkChecksums, Extents } from "../../src/store/extents.ts";
 import { CrashMachine } from "./crash-machine.ts";
 import { expectRejection } from "./expect-code.ts";
 
@@ -63,7 +63,7 @@ test("a read whose checksum fails is tried once more, then CORRUPT", async () =>
   await extents.read(extent, 0, 5000, into);
   expect(bytesEqual(into, bytes)).toBe(true);
   machine.deviceMedium[extent.offset + 4999]! ^= 1;
-  await expectRejection("CORRUPT", extents.read(extent, 0, 5000, into));
+  await expectRejection("CORRUPT", extents.read(extent, 0, 5000, into)!);
   await extents.read(extent, 0, 4000, into);
   machine.deviceMedium[extent.offset + 4999]! ^= 1;
   machine.deviceMedium[extent.offset + 5500]! ^= 1;
@@ -109,5 +109,27 @@ test("a failed write gives its blocks back", async () => {
   device.write = () => Promise.reject(new Error("bad block"));
   await expect(extents.write(new Uint8Array(5000))).rejects.toThrow("bad block");
   expect(allocator.freeBlocks).toBe(256);
+  expect(device.lent).toBe(0);
+});
+
+test("writeRun lays whole blocks side by side, cached for reads without a promise, whole or in a view", async () => {
+  const machine = new CrashMachine({ seed: 5, deviceBytes: MIB });
+  const device = machine.openDevice();
+  const extents = new Extents(device, new ExtentAllocator(MIB / BLOCK_BYTES));
+  const blocks = pattern(40 * BLOCK_BYTES);
+  const offset = await extents.writeRun(blocks.slice());
+  const bytes = blocks.subarray(BLOCK_BYTES, 39 * BLOCK_BYTES + 100);
+  const extent = { offset: offset + BLOCK_BYTES, length: bytes.length, checksums: chunkChecksums(bytes) };
+  const into = new Uint8Array(bytes.length);
+  expect(extents.read(extent, 0, bytes.length, into)).toBeUndefined();
+  expect(bytesEqual(into, bytes)).toBe(true);
+  expect(
+    bytesEqual(extents.view(extent, BLOCK_BYTES + 5, 90)!, bytes.subarray(BLOCK_BYTES + 5, BLOCK_BYTES + 95)),
+  ).toBe(true);
+  expect(extents.view(extent, BLOCK_BYTES - 5, 10)).toBeUndefined();
+  const stale = { ...extent, checksums: extent.checksums.map((checksum) => checksum ^ 1) };
+  expect(extents.view(stale, 0, 10)).toBeUndefined();
+  extents.abandon(extent);
+  await extents.writeRun(pattern(220 * BLOCK_BYTES));
   expect(device.lent).toBe(0);
 });

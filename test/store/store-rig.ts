@@ -2,7 +2,7 @@
 import type { ByteString } from "../../src/base/bytes.ts";
 import type { Epoch } from "../../src/base/epoch.ts";
 import { KIB } from "../../src/base/limits.ts";
-import { type CellStore, type CellWrite, type Version, VersionKind } from "../../src/store/cell.ts";
+import { type CellStore, type CellWrite, type DestageRule, type Version, VersionKind } from "../../src/store/cell.ts";
 import { openStore } from "../../src/store/open-store.ts";
 import { InlineSettler, type Settler } from "../../src/store/settler.ts";
 import { CrashMachine, type MachineOptions } from "./crash-machine.ts";
@@ -35,6 +35,7 @@ export class StoreRig {
   device!: ReturnType<CrashMachine["openDevice"]>;
   generationCells = 64;
   transactionPages = { usual: 2, smallIndex: 2 };
+  destageRule: DestageRule | undefined;
   readonly #wrap: (settler: Settler) => Settler;
 
   constructor(options: Partial<MachineOptions> = {}, wrap: (settler: Settler) => Settler = (settler) => settler) {
@@ -64,6 +65,7 @@ export class StoreRig {
       segmentBytes: 16 * KIB,
       transactionPages: this.transactionPages,
       generationCells: this.generationCells,
+      ...(this.destageRule !== undefined && { destageRule: this.destageRule }),
     });
   }
 

@@ -8,6 +8,7 @@ import { KIB, MIB } from "../../src/base/limits.ts";
 import type { ScmRegion } from "../../src/contracts/scm.ts";
 import type { Thread } from "../../src/contracts/world.ts";
 import type { CellStore } from "../../src/store/cell.ts";
+import { NOTHING_DESTAGED } from "../../src/store/destaged.ts";
 import { openLmdbIndex } from "../../src/store/lmdb-index.ts";
 import { openStore } from "../../src/store/open-store.ts";
 import type { SettleRequest } from "../../src/store/settle-batch.ts";
@@ -30,6 +31,7 @@ const REQUEST: SettleRequest = {
   forgottenClients: new Float64Array(0),
   decided: new Float64Array(0),
   forgotten: new Float64Array(0),
+  destaged: NOTHING_DESTAGED,
 };
 
 /** Two ends of a channel in one thread. */

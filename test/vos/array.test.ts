@@ -1,8 +1,17 @@
 import { describe, expect, test } from "bun:test";
 import { EPOCH_NONE } from "../../src/base/epoch.ts";
-import { KIB, MAX_ARRAY_BYTES, MAX_ARRAY_IO_BYTES, MAX_RECORD_BYTES, MIB } from "../../src/base/limits.ts";
+import { BLOCK_BYTES, KIB, MAX_ARRAY_BYTES, MAX_ARRAY_IO_BYTES, MAX_RECORD_BYTES, MIB } from "../../src/base/limits.ts";
 import { MAX_PUNCHED_WINDOWS } from "../../src/vos/array-write.ts";
-import { cutIntoWindows } from "../../src/vos/array-window.ts";
+import { cutIntoWindows, windowLead } from "../../src/vos/array-window.ts";
+import {
+  BITMAP_META,
+  encodePartMeta,
+  encodeSegmentsMeta,
+  MetaType,
+  NO_META,
+  SINGLE_META,
+  WHOLE_META,
+} from "../../src/vos/cell-meta.ts";
 import { CONTAINER, key, makeRig, oid, refusal, type Rig, settled } from "./rig.ts";
 
 const KEYS = { oid: oid(1), dkey: key("d"), akey: key("a"), flags: 0, epoch: EPOCH_NONE };
@@ -16,6 +25,22 @@ function read(rig: Rig, start: number, count: number, epoch: number = EPOCH_NONE
   const range = { recordIndex: start, recordCount: count, recordBytes: 0, epoch: epoch as typeof EPOCH_NONE };
   return settled(rig.objects.readArray(CONTAINER, { ...KEYS, ...range }));
 }
+
+describe("windowLead", () => {
+  const leadOf = (meta: Uint8Array) => windowLead({ metaType: meta[0] ?? 0, meta });
+
+  test("lays bytes of a window out as if they had been written to an extent", () => {
+    expect(leadOf(WHOLE_META)).toBe(0);
+    expect(leadOf(encodePartMeta(MetaType.part, 100, 3000))).toBe(100);
+    expect(leadOf(encodePartMeta(MetaType.part, 2 * BLOCK_BYTES + 100, 3000))).toBe(100);
+    expect(leadOf(encodeSegmentsMeta([{ start: BLOCK_BYTES + 7, end: 2 * BLOCK_BYTES }]))).toBe(7);
+  });
+
+  test("leaves everything else where it is", () => {
+    const others = [NO_META, SINGLE_META, BITMAP_META, encodePartMeta(MetaType.hole, 100, 3000), Uint8Array.of(6, 1)];
+    for (const meta of others) expect(leadOf(meta)).toBeUndefined();
+  });
+});
 
 describe("cutIntoWindows", () => {
   test("puts a piece into the class of its size", () => {

@@ -14,6 +14,7 @@ import {
   type CellStore,
   type CellUsage,
   type CellWrite,
+  type DestageRule,
   type ExtentRef,
   MAX_VERSION_META_BYTES,
   type ReclaimRange,
@@ -34,6 +35,7 @@ interface StoredVersion {
 }
 
 interface StoredExtent {
+  readonly offset: number;
   readonly bytes: Uint8Array;
   /** Slices named by versions, plus one while it was written and not appended. */
   references: number;
@@ -44,6 +46,8 @@ export interface ModelOptions {
   readonly durable?: boolean;
   /** Poison views at the end of the turn. Slow; off for measurements. */
   readonly strict?: boolean;
+  /** What settling moves to extents, of every size. */
+  readonly destageRule?: DestageRule;
 }
 
 export class ModelStore implements CellStore {
@@ -68,6 +72,10 @@ export class ModelStore implements CellStore {
   congestion = 0;
   /** Ends the next operation that needs space. */
   full = false;
+  destagedBytes = 0;
+  /** Extents that were read, and how many reads it took: fewer where neighbours were read as one. */
+  reads = 0;
+  deviceReads = 0;
 
   constructor(options: ModelOptions = {}) {
     this.#options = options;
@@ -242,13 +250,9 @@ export class ModelStore implements CellStore {
     const bytes = Uint8Array.from(buffer);
     const offset = this.#nextExtent;
     this.#nextExtent += Math.ceil(bytes.length / BLOCK_BYTES) * BLOCK_BYTES + BLOCK_BYTES;
-    this.#extents.set(offset, { bytes, references: 1 });
+    this.#extents.set(offset, { offset, bytes, references: 1 });
     setImmediate(() => setImmediate(() => this.#endGrace(offset)));
-    const checksums = new Uint32Array(Math.ceil(bytes.length / BLOCK_BYTES));
-    for (let chunk = 0; chunk < checksums.length; chunk += 1) {
-      checksums[chunk] = crc32(bytes.subarray(chunk * BLOCK_BYTES, (chunk + 1) * BLOCK_BYTES));
-    }
-    return { offset, length: bytes.length, checksums };
+    return { offset, length: bytes.length, checksums: checksumsOf(bytes) };
   }
 
   /** The writer's own reference ends when it had time to append or abandon. */
@@ -274,12 +278,27 @@ export class ModelStore implements CellStore {
 
   async readExtent(extent: ExtentRef, offset: number, length: number, into: Uint8Array): Promise<void> {
     assert(offset >= 0 && offset + length <= extent.length && into.length >= length, "reads stay within the extent");
-    const stored = this.#extentOf(extent.offset);
-    const start = [...this.#extents].find(([, candidate]) => candidate === stored)![0];
-    stored.references += 1;
+    assert(extent.checksums.length === Math.ceil(extent.length / BLOCK_BYTES), "each chunk has a checksum");
+    const pieces: { stored: StoredExtent; start: number; end: number }[] = [];
+    const end = extent.offset + offset + length;
+    for (let at = extent.offset + offset; at < end; at = pieces.at(-1)!.end) {
+      const stored = this.#extentOf(at);
+      stored.references += 1;
+      const next = Math.ceil((stored.offset + stored.bytes.length) / BLOCK_BYTES) * BLOCK_BYTES;
+      pieces.push({ stored, start: at, end: Math.min(end, next) });
+    }
     await new Promise((resolve) => setImmediate(resolve));
-    into.set(stored.bytes.subarray(extent.offset - start + offset, extent.offset - start + offset + length));
-    this.#dereference(extent.offset);
+    for (const { stored, start, end: stop } of pieces) {
+      const bytes = stored.bytes.subarray(start - stored.offset, stop - stored.offset);
+      into.set(bytes, start - extent.offset - offset);
+      this.#dereference(stored.offset);
+    }
+    this.reads += pieces.length;
+    this.deviceReads += 1;
+  }
+
+  viewExtent(): undefined {
+    return undefined;
   }
 
   setSnapshots(container: number, epochs: readonly Epoch[]): void {
@@ -305,6 +324,31 @@ export class ModelStore implements CellStore {
     this.settle();
   }
 
+  /** Moves inline bytes to extents of their own, side by side in the order of their keys. */
+  #destage(): void {
+    const rule = this.#options.destageRule;
+    if (rule === undefined) return;
+    this.#nextExtent += BLOCK_BYTES;
+    for (const key of this.#sortedKeys()) {
+      const versions = this.#cells.get(key)!;
+      const [newest] = versions;
+      const lead = newest?.inline === undefined ? undefined : rule(newest);
+      if (lead === undefined || newest!.inline!.length === 0) continue;
+      const bytes = new Uint8Array(lead + newest!.inline!.length).fill(0xdd, 0, lead);
+      bytes.set(newest!.inline!, lead);
+      const offset = this.#nextExtent;
+      this.#nextExtent += Math.ceil(bytes.length / BLOCK_BYTES) * BLOCK_BYTES;
+      this.#extents.set(offset, { offset, bytes, references: 1 });
+      versions[0] = {
+        ...newest!,
+        inline: undefined,
+        extent: { offset, length: bytes.length, checksums: checksumsOf(bytes) },
+      };
+      this.destagedBytes += bytes.length;
+    }
+    this.#nextExtent += BLOCK_BYTES;
+  }
+
   /** Settles everything: drops what neither snapshots nor the latest state show. `keepReclaims`: leave them for later. */
   settle(keepReclaims = false): void {
     this.persist();
@@ -318,6 +362,7 @@ export class ModelStore implements CellStore {
         this.#needed(versions, [Number.MAX_SAFE_INTEGER, ...(this.#snapshots.get(container) ?? [])]),
       );
     }
+    this.#destage();
     if (keepReclaims) return;
     for (const range of this.#reclaims.splice(0)) this.#reclaim(range);
   }
@@ -408,4 +453,12 @@ function lowerBound(keys: readonly ByteString[], key: ByteString): number {
     else high = middle;
   }
   return low;
+}
+
+function checksumsOf(bytes: Uint8Array): Uint32Array {
+  const checksums = new Uint32Array(Math.ceil(bytes.length / BLOCK_BYTES));
+  for (let chunk = 0; chunk < checksums.length; chunk += 1) {
+    checksums[chunk] = crc32(bytes.subarray(chunk * BLOCK_BYTES, (chunk + 1) * BLOCK_BYTES));
+  }
+  return checksums;
 }

@@ -6,6 +6,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Comparison, HISTORY_LIMITS, operation } from "./history.ts";
 import { MAX_DATA_THRESHOLD_BYTES, MIN_DATA_THRESHOLD_BYTES } from "../../src/base/limits.ts";
+import { windowLead } from "../../src/vos/array-window.ts";
 import { makeRig } from "./rig.ts";
 
 function makeComparison(rig = makeRig({ strict: true, maxObjectStates: 2, limits: HISTORY_LIMITS })): Comparison {
@@ -41,6 +42,33 @@ describe("VersionedObjects", () => {
       },
     );
     expect(operations).toBeGreaterThan(1000);
+  }, 120_000);
+
+  test("agree with it when settling moves array data of every size to extents", async () => {
+    let destagedBytes = 0;
+    let reads = 0;
+    let deviceReads = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(operation, { minLength: 40, maxLength: 80 }), async (history) => {
+        const options = { strict: true, maxObjectStates: 2, limits: HISTORY_LIMITS, destageRule: windowLead };
+        const rig = makeRig(options);
+        const comparison = makeComparison(rig);
+        for (const [index, one] of history.entries()) {
+          await comparison.apply(one);
+          if (index % 10 === 9) rig.store.settle();
+        }
+        await comparison.compare();
+        destagedBytes += rig.store.destagedBytes;
+        reads += rig.store.reads;
+        deviceReads += rig.store.deviceReads;
+      }),
+      {
+        numRuns: Number(process.env["DAOS_TEST_RUNS"] ?? 20),
+        seed: Number(process.env["DAOS_TEST_SEED"] ?? 20_261_130),
+      },
+    );
+    expect(destagedBytes).toBeGreaterThan(100_000);
+    expect(deviceReads).toBeLessThan(reads);
   }, 120_000);
 
   test("agree with it whatever the threshold is, and when SCM is crowded for a while", async () => {
