@@ -11,6 +11,12 @@ import { devicePlace } from "../../plugins/block-device/spdk/device-place.ts";
 import { Fifo } from "../../plugins/block-device/spdk/fifo.ts";
 import { PollPolicy } from "../../plugins/block-device/spdk/poll-policy.ts";
 import { LONE_PER_TURN, SPIN_BUDGET_NS, SPIN_NS, SpinPolicy } from "../../plugins/block-device/spdk/spin-policy.ts";
+import {
+  FIRST_PAUSE_MS,
+  MAX_PAUSE_MS,
+  RestartPause,
+  STEADY_MS,
+} from "../../plugins/block-device/spdk/restart-pause.ts";
 import { daemonArguments } from "../../plugins/block-device/spdk/qemu-storage-daemon.ts";
 import type { Uuid } from "../../src/base/uuid.ts";
 import { realWorld } from "../../src/world/index.ts";
@@ -242,4 +248,20 @@ test("the daemon's arguments are JSON: no character of a path has a meaning", ()
   expect(object).toMatchObject({ "poll-max-ns": 5 });
   expect(node).toMatchObject({ filename: path, "node-name": "device" });
   expect(exported).toMatchObject({ addr: { path }, "num-queues": 2, "logical-block-size": 512 });
+});
+
+test("RestartPause doubles while the process ends soon, and is short again once it has served", () => {
+  const pause = new RestartPause();
+  expect([0, 0, 0].map((ranMs) => pause.after(ranMs))).toEqual([50, 100, 200]);
+  // Ten times the next pause.
+  expect(pause.after(3_999)).toBe(400);
+  expect(pause.after(8_000)).toBe(50);
+  for (let deaths = 0; deaths < 20; deaths += 1) pause.after(0);
+  expect(pause.after(0)).toBe(MAX_PAUSE_MS);
+  expect(pause.after(STEADY_MS)).toBe(FIRST_PAUSE_MS);
+});
+
+test("RestartPause keeps a process that dies every two seconds away for a tenth of the time at most", () => {
+  const pause = new RestartPause();
+  for (let deaths = 0; deaths < 100; deaths += 1) expect(pause.after(2_000)).toBeLessThanOrEqual(200);
 });
