@@ -93,6 +93,7 @@ run(`the daemon is killed ${KILLS} times in the middle of verified I/O: nothing 
       writeErrors: 0,
       flushErrors: 0,
       discardErrors: 0,
+      backSinceNs: expect.any(Number),
     });
     const pid = daemonPid(folder);
     await device.close();

@@ -15,7 +15,7 @@ import {
   FIRST_PAUSE_MS,
   MAX_PAUSE_MS,
   RestartPause,
-  STEADY_MS,
+  SERVED_MS,
 } from "../../plugins/block-device/spdk/restart-pause.ts";
 import { daemonArguments } from "../../plugins/block-device/spdk/qemu-storage-daemon.ts";
 import type { Uuid } from "../../src/base/uuid.ts";
@@ -253,15 +253,17 @@ test("the daemon's arguments are JSON: no character of a path has a meaning", ()
 test("RestartPause doubles while the process ends soon, and is short again once it has served", () => {
   const pause = new RestartPause();
   expect([0, 0, 0].map((ranMs) => pause.after(ranMs))).toEqual([50, 100, 200]);
-  // Ten times the next pause.
-  expect(pause.after(3_999)).toBe(400);
-  expect(pause.after(8_000)).toBe(50);
-  for (let deaths = 0; deaths < 20; deaths += 1) pause.after(0);
+  expect(pause.after(SERVED_MS)).toBe(FIRST_PAUSE_MS);
+  for (let deaths = 0; deaths < 20; deaths += 1) pause.after(SERVED_MS - 1);
   expect(pause.after(0)).toBe(MAX_PAUSE_MS);
-  expect(pause.after(STEADY_MS)).toBe(FIRST_PAUSE_MS);
+  expect(pause.after(SERVED_MS)).toBe(FIRST_PAUSE_MS);
+  expect(pause.after(0)).toBe(2 * FIRST_PAUSE_MS);
 });
 
-test("RestartPause keeps a process that dies every two seconds away for a tenth of the time at most", () => {
+test("RestartPause stays short for a process that dies again and again after it has served, now and then sooner", () => {
   const pause = new RestartPause();
-  for (let deaths = 0; deaths < 100; deaths += 1) expect(pause.after(2_000)).toBeLessThanOrEqual(200);
+  for (let deaths = 0; deaths < 100; deaths += 1) {
+    const ranMs = deaths % 4 === 3 ? 900 : 2_000;
+    expect(pause.after(ranMs)).toBeLessThanOrEqual(2 * FIRST_PAUSE_MS);
+  }
 });
