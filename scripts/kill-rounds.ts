@@ -1,8 +1,8 @@
 /**
- * `npm run test:kill [-- --rounds N] [--victim engine|daemon|both|any] [--seed S] [--max-load-ms MS] [--targets N]
+ * `npm run test:kill [-- --rounds N] [--victim engine|daemon|both|each] [--seed S] [--max-load-ms MS] [--targets N]
  * [--scm PLUGIN] [--nvme PLUGIN] [--scm-config JSON] [--nvme-config JSON] [--pairs]`: many rounds of kill -9 under load (200
  * unless given), each followed by a check of everything that was ever acknowledged. The victim is the engine unless given,
- * else a qemu-storage-daemon that serves it (`daemon`, needs `--nvme spdk`), both, or one drawn each round. The tiers are the
+ * else a qemu-storage-daemon that serves it (`daemon`, needs `--nvme spdk`), both, or each of these in turn. The tiers are the
  * portable plugins `file` unless given; JSON is the plugin's settings. `--pairs`: that many rounds on every pair of plugins;
  * what this machine does not have is skipped with a line. All settings take ordinary memory and files unless told
  * otherwise: the page cache outlives the processes, which are all that this test kills.
@@ -72,9 +72,9 @@ function settingsOf(text: string | undefined): Readonly<Record<string, unknown>>
   return text === undefined ? undefined : JSON.parse(text);
 }
 
-function victimOf(word: string): Victim | "any" {
-  const known = [...VICTIMS, "any" as const].find((name) => name === word);
+function victimOf(word: string): Victim | "each" {
+  const known = [...VICTIMS, "each" as const].find((name) => name === word);
   if (known !== undefined) return known;
-  console.error(`Cannot kill "${word}": no such victim. Use ${VICTIMS.join(", ")} or any.`);
+  console.error(`Cannot kill "${word}": no such victim. Use ${VICTIMS.join(", ")} or each.`);
   process.exit(2);
 }

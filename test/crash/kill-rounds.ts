@@ -19,8 +19,8 @@ export interface KillRoundsOptions {
   readonly rounds: number;
   readonly seed: number;
   readonly engine?: Omit<EngineProcessOptions, "storage">;
-  /** Who is killed: the engine unless given; `any`: drawn for each round. */
-  readonly victim?: Victim | "any";
+  /** Who is killed: the engine unless given; `each`: all in turn. */
+  readonly victim?: Victim | "each";
   /** Longest time under load before the kill, milliseconds. */
   readonly maxLoadMs?: number;
   readonly report?: (line: string) => void;
@@ -96,7 +96,7 @@ class KillRun {
     const { rounds, victim = "engine" } = this.#options;
     if (victim !== "engine" && this.#daemonCount === 0) throw new Error("no qemu-storage-daemon serves the engine");
     for (let round = 1; round <= rounds; round += 1) {
-      const dies = victim === "any" ? this.#oneOf(VICTIMS) : victim;
+      const dies = victim === "each" ? VICTIMS[(round - 1) % VICTIMS.length]! : victim;
       if (dies === "daemon") await this.#daemonRound();
       else await this.#engineRound(dies === "both");
       this.#report(`round ${round}, ${dies} killed`);
