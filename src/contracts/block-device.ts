@@ -17,6 +17,12 @@ export interface DeviceHealth {
   readonly writeErrors: number;
   readonly flushErrors: number;
   readonly discardErrors: number;
+  /**
+   * When the device came back after it was away, nanoseconds of the world's monotonic clock; Infinity while it is away and
+   * its plugin, within a limit of its own, lets operations wait for it. Their waiting is no slowness of the device. Absent
+   * when it was never away.
+   */
+  readonly backSinceNs?: number;
   /** Absent before the first operation, and where a plugin does not measure. */
   readonly readLatency?: DeviceLatency;
   readonly writeLatency?: DeviceLatency;

@@ -2,7 +2,8 @@
  * A target's device as its store sees it: the data between the labels, under watch. Counts errors and slow operations
  * and marks the device faulty by the thresholds of device-faults.ts. A faulty device takes no more writes; reads are still
  * tried, for with one copy of the data they are all there is. An operation that does not end in time is a hang: it, all
- * others in flight and all to come are refused with IO, so that nobody waits for a dead device.
+ * others in flight and all to come are refused with IO, so that nobody waits for a dead device. A device that was away and
+ * came back is neither slow nor hung for it: how long it is waited for is its plugin's to limit.
  *
  * Memory of an operation that was given up stays the device's until the operation really ends: `release` waits for that.
  */
@@ -187,7 +188,7 @@ export class DeviceGuard implements BlockDevice {
     this.#running.delete(operation);
     if (operation.givenUp) this.#endGivenUp();
     else {
-      this.#counters.took((this.#options.clock.monotonicNs() - operation.startNs) / NS_PER_MS);
+      this.#counters.took(this.#durationMs(operation));
       if (error === undefined) operation.resolve();
       else {
         this.#count(operation.kind, error);
@@ -208,6 +209,18 @@ export class DeviceGuard implements BlockDevice {
     this.#running.add(operation);
     this.#cancelCheck ??= this.#arm();
     return operation;
+  }
+
+  /** Without what it waited for a device that was away. */
+  #durationMs({ startNs }: Operation): number {
+    const nowNs = this.#options.clock.monotonicNs();
+    const durationMs = (nowNs - startNs) / NS_PER_MS;
+    if (durationMs <= this.#options.settings.max_latency_ms) return durationMs;
+    return (nowNs - Math.max(startNs, this.#backSinceNs)) / NS_PER_MS;
+  }
+
+  get #backSinceNs(): number {
+    return this.#device.health().backSinceNs ?? -Infinity;
   }
 
   #count(kind: OperationKind, error: unknown): void {
@@ -242,7 +255,9 @@ export class DeviceGuard implements BlockDevice {
 
   #giveUpLate(): void {
     const deadlineNs = this.#options.clock.monotonicNs() - this.#timeoutNs;
-    const late = this.#oldest(deadlineNs);
+    const oldest = this.#oldest(deadlineNs);
+    // A device that is away, or was until now, does not hang: its plugin says how long it is waited for.
+    const late = oldest !== undefined && this.#backSinceNs <= deadlineNs ? oldest : undefined;
     // This thread itself may have stood still: what is late is looked at again when all that had ended was heard of.
     const isSeenAgain = late !== undefined && late === this.#late && late.startNs === this.#lateStartNs;
     this.#late = late;

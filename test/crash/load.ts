@@ -39,10 +39,32 @@ export class CrashLoad {
     this.#kinds = Object.entries(WEIGHTS).flatMap(([kind, weight]) => Array<string>(weight).fill(kind));
   }
 
-  /** Writes until the connection fails or `stopped` says so. Rejects with anything but the end of the engine. */
-  async run(container: Container, stopped: () => boolean): Promise<void> {
-    const writers = Array.from({ length: WRITERS }, (_value, writer) => this.#write(container, writer, stopped));
-    await Promise.all([...writers, this.#takeSnapshots(container, stopped)]);
+  /**
+   * Writes until `stopped` says so, or the engine ends where that is allowed. Rejects with anything else that fails; what
+   * runs then is waited for.
+   */
+  async run(
+    container: Container,
+    stopped: () => boolean,
+    { endIsAllowed = true }: { readonly endIsAllowed?: boolean } = {},
+  ): Promise<void> {
+    let failed = false;
+    const isOver = (): boolean => failed || stopped();
+    const works = [
+      this.#takeSnapshots(container, isOver),
+      ...Array.from({ length: WRITERS }, (_value, writer) => this.#write(container, writer, isOver)),
+    ];
+    const guarded = works.map(async (work) => {
+      try {
+        await work;
+      } catch (error) {
+        if (endIsAllowed && isEnd(error)) return;
+        failed = true;
+        throw error;
+      }
+    });
+    const failure = (await Promise.allSettled(guarded)).find(({ status }) => status === "rejected");
+    if (failure?.status === "rejected") throw failure.reason;
   }
 
   async #write(container: Container, writer: number, stopped: () => boolean): Promise<void> {
@@ -56,26 +78,21 @@ export class CrashLoad {
         this.ledger.acknowledge(slot, state);
       } catch (error) {
         this.ledger.lost(slot);
-        if (isEnd(error)) return;
         throw error;
       }
     }
   }
 
   async #takeSnapshots(container: Container, stopped: () => boolean): Promise<void> {
-    try {
-      while (!stopped()) {
-        const frozen = this.ledger.freeze();
-        const { name } = await container.createSnapshot();
-        this.snapshots.push({ name, expected: this.ledger.unchangedSince(frozen) });
-        if (this.snapshots.length > SNAPSHOTS_KEPT) {
-          const [oldest] = this.snapshots.splice(this.#draw(SNAPSHOTS_KEPT), 1);
-          await container.destroySnapshot(oldest!.name);
-        }
-        await new Promise((resolve) => setTimeout(resolve, 20 + this.#draw(200)));
+    while (!stopped()) {
+      const frozen = this.ledger.freeze();
+      const { name } = await container.createSnapshot();
+      this.snapshots.push({ name, expected: this.ledger.unchangedSince(frozen) });
+      if (this.snapshots.length > SNAPSHOTS_KEPT) {
+        const [oldest] = this.snapshots.splice(this.#draw(SNAPSHOTS_KEPT), 1);
+        await container.destroySnapshot(oldest!.name);
       }
-    } catch (error) {
-      if (!isEnd(error)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20 + this.#draw(200)));
     }
   }
 

@@ -100,6 +100,37 @@ describe("DeviceGuard", () => {
     expect(faults).toEqual([`${SLOW_OPERATIONS_IN_A_ROW} operations in a row took over 100 ms`]);
   });
 
+  test("what waits for a device that is away is neither slow nor hung; what is slow after its return is", async () => {
+    const { world, device, guard, faults } = rig();
+    const outage = async (slowMs: number): Promise<void> => {
+      device.hangs = true;
+      const reads = Array.from({ length: SLOW_OPERATIONS_IN_A_ROW }, () => guard.read(0, guard.allocate(BLOCK)));
+      device.backSinceNs = Infinity;
+      await world.timers.advance(5 * SETTINGS.timeout_ms);
+      device.backSinceNs = world.clock.monotonicNs();
+      await world.timers.advance(slowMs);
+      device.wake();
+      await Promise.all(reads);
+    };
+    await outage(SETTINGS.max_latency_ms);
+    expect([faults, guard.report().slowOperations]).toEqual([[], 0]);
+    await outage(SETTINGS.max_latency_ms + 1);
+    expect(faults).toEqual([`${SLOW_OPERATIONS_IN_A_ROW} operations in a row took over 100 ms`]);
+  });
+
+  test("an operation that does not end in time after the device's return hangs", async () => {
+    const { world, device, guard, faults } = rig();
+    device.hangs = true;
+    const reading = codeOf(guard.read(0, guard.allocate(BLOCK)));
+    device.backSinceNs = Infinity;
+    await world.timers.advance(5 * SETTINGS.timeout_ms);
+    device.backSinceNs = world.clock.monotonicNs();
+    await world.timers.advance(SETTINGS.timeout_ms - 1);
+    expect(faults).toEqual([]);
+    await world.timers.advance(SETTINGS.timeout_ms);
+    expect([await reading, faults]).toEqual(["IO", ["an operation did not end within 1000 ms"]]);
+  });
+
   test("an operation that never ends fails in time, and all others with it", async () => {
     const { world, device, guard, faults } = rig();
     device.hangs = true;

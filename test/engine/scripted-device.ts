@@ -10,6 +10,8 @@ export class ScriptedDevice implements BlockDevice {
   /** Reads, or writes, fail from now on. */
   failing: readonly ("read" | "write" | "flush")[] = [];
   state: DeviceHealth["state"] = "normal";
+  /** Of its health. */
+  backSinceNs: number | undefined;
   closed = 0;
   writes = 0;
   readonly released: Uint8Array[] = [];
@@ -49,7 +51,9 @@ export class ScriptedDevice implements BlockDevice {
   async discard(): Promise<void> {}
 
   health(): DeviceHealth {
-    return { state: this.state, readErrors: 0, writeErrors: 0, flushErrors: 0, discardErrors: 0 };
+    const { state, backSinceNs } = this;
+    const counts = { readErrors: 0, writeErrors: 0, flushErrors: 0, discardErrors: 0 };
+    return { state, ...counts, ...(backSinceNs !== undefined && { backSinceNs }) };
   }
 
   async close(): Promise<void> {

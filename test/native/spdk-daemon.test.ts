@@ -5,7 +5,7 @@
 import { expect, test } from "bun:test";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, readFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, rmSync } from "node:fs";
 import { spdkConfigSchema } from "../../plugins/block-device/spdk/configuration.ts";
 import blockDeviceSpdk from "../../plugins/block-device/spdk/index.ts";
 import { QemuStorageDaemon } from "../../plugins/block-device/spdk/qemu-storage-daemon.ts";
@@ -93,6 +93,7 @@ run(`the daemon is killed ${KILLS} times in the middle of verified I/O: nothing 
       writeErrors: 0,
       flushErrors: 0,
       discardErrors: 0,
+      backSinceNs: expect.any(Number),
     });
     const pid = daemonPid(folder);
     await device.close();
@@ -101,22 +102,36 @@ run(`the daemon is killed ${KILLS} times in the middle of verified I/O: nothing 
   }),
 );
 
-run("a daemon left behind by a killed process is ended, and its data are there", () =>
+for (const recorded of [true, false]) {
+  const pidFile = recorded ? "" : ", even before its pid was written down";
+  run(`a daemon left behind by a killed process${pidFile} is ended, and its data are there`, () =>
+    inTemporaryFolder(async (folder) => {
+      const child = spawn(process.execPath, [`${import.meta.dir}/../fixtures/spdk-writer-process.ts`, folder], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      await once(child.stdout!, "data");
+      child.kill("SIGKILL");
+      await once(child, "exit");
+      const orphan = daemonPid(folder);
+      expect(isAlive(orphan)).toBe(true);
+      if (!recorded) rmSync(`${folder}/nvme.sock.pid`);
+      const device = await open(folder, false).finally(() => isAlive(orphan) && process.kill(orphan));
+      expect(isAlive(orphan)).toBe(false);
+      const buffer = device.allocate(64 * BLOCK);
+      await device.read(0, buffer);
+      expectBytes(buffer, pattern(64 * BLOCK, 1));
+      await device.close();
+    }),
+  );
+}
+
+run("a process that only names the socket is no daemon left behind", () =>
   inTemporaryFolder(async (folder) => {
-    const child = spawn(process.execPath, [`${import.meta.dir}/../fixtures/spdk-writer-process.ts`, folder], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    await once(child.stdout!, "data");
-    child.kill("SIGKILL");
-    await once(child, "exit");
-    const orphan = daemonPid(folder);
-    expect(isAlive(orphan)).toBe(true);
-    const device = await open(folder, false);
-    expect(isAlive(orphan)).toBe(false);
-    const buffer = device.allocate(64 * BLOCK);
-    await device.read(0, buffer);
-    expectBytes(buffer, pattern(64 * BLOCK, 1));
-    await device.close();
+    const bystander = spawn("sh", ["-c", "read line", `${folder}/nvme.sock`], { stdio: ["pipe", "ignore", "ignore"] });
+    expect(bystander.pid).toBeDefined();
+    await (await open(folder, true)).close();
+    expect(bystander.exitCode ?? bystander.signalCode).toBeNull();
+    bystander.kill();
   }),
 );
 

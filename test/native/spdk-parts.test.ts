@@ -11,6 +11,12 @@ import { devicePlace } from "../../plugins/block-device/spdk/device-place.ts";
 import { Fifo } from "../../plugins/block-device/spdk/fifo.ts";
 import { PollPolicy } from "../../plugins/block-device/spdk/poll-policy.ts";
 import { LONE_PER_TURN, SPIN_BUDGET_NS, SPIN_NS, SpinPolicy } from "../../plugins/block-device/spdk/spin-policy.ts";
+import {
+  FIRST_PAUSE_MS,
+  MAX_PAUSE_MS,
+  RestartPause,
+  SERVED_MS,
+} from "../../plugins/block-device/spdk/restart-pause.ts";
 import { daemonArguments } from "../../plugins/block-device/spdk/qemu-storage-daemon.ts";
 import type { Uuid } from "../../src/base/uuid.ts";
 import { realWorld } from "../../src/world/index.ts";
@@ -242,4 +248,22 @@ test("the daemon's arguments are JSON: no character of a path has a meaning", ()
   expect(object).toMatchObject({ "poll-max-ns": 5 });
   expect(node).toMatchObject({ filename: path, "node-name": "device" });
   expect(exported).toMatchObject({ addr: { path }, "num-queues": 2, "logical-block-size": 512 });
+});
+
+test("RestartPause doubles while the process ends soon, and is short again once it has served", () => {
+  const pause = new RestartPause();
+  expect([0, 0, 0].map((ranMs) => pause.after(ranMs))).toEqual([50, 100, 200]);
+  expect(pause.after(SERVED_MS)).toBe(FIRST_PAUSE_MS);
+  for (let deaths = 0; deaths < 20; deaths += 1) pause.after(SERVED_MS - 1);
+  expect(pause.after(0)).toBe(MAX_PAUSE_MS);
+  expect(pause.after(SERVED_MS)).toBe(FIRST_PAUSE_MS);
+  expect(pause.after(0)).toBe(2 * FIRST_PAUSE_MS);
+});
+
+test("RestartPause stays short for a process that dies again and again after it has served, now and then sooner", () => {
+  const pause = new RestartPause();
+  for (let deaths = 0; deaths < 100; deaths += 1) {
+    const ranMs = deaths % 4 === 3 ? 900 : 2_000;
+    expect(pause.after(ranMs)).toBeLessThanOrEqual(2 * FIRST_PAUSE_MS);
+  }
 });

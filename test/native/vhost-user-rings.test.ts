@@ -3,6 +3,7 @@
  */
 import { expect, test } from "bun:test";
 import type { VhostUserDevice } from "../../plugins/block-device/spdk/device.ts";
+import { realWorld } from "../../src/world/index.ts";
 import { codeOf, expectBytes, expectCode, inTemporaryFolder, pattern } from "../conformance/support.ts";
 import { type BackEndScript, type DiskRequest, FEATURES, ScriptedBackEnd } from "../fixtures/scripted-back-end.ts";
 import { builtAddon, openRig, type Rig, type RigOptions } from "../fixtures/vhost-user-rig.ts";
@@ -240,7 +241,8 @@ run("a back-end that dies in mid I/O and comes back: every request ends well, on
     backEnd.serveOnce();
     backEnd.hangUp();
     await until(() => connection.state === "lost");
-    expect(device.health().state).toBe("unplugged");
+    expect(device.health()).toMatchObject({ state: "unplugged", backSinceNs: Infinity });
+    const lostNs = realWorld().clock.monotonicNs();
     await until(() => connection.state === "connected");
     backEnd.paused = false;
     await Promise.all(writes);
@@ -255,7 +257,11 @@ run("a back-end that dies in mid I/O and comes back: every request ends well, on
       writeErrors: 0,
       flushErrors: 0,
       discardErrors: 0,
+      backSinceNs: expect.any(Number),
     });
+    const { backSinceNs = 0 } = device.health();
+    expect(backSinceNs).toBeGreaterThanOrEqual(lostNs);
+    expect(backSinceNs).toBeLessThanOrEqual(realWorld().clock.monotonicNs());
   }),
 );
 

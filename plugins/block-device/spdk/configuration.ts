@@ -38,7 +38,7 @@ const qemuSchema = z
     aio: z.enum(["threads", "native", "io_uring"]).default("native"),
     /** Past the page cache. */
     direct: z.boolean().default(true),
-    /** How long its thread polls before it sleeps. */
+    /** How long its thread polls before it sleeps. No QEMU so far polls for vhost-user requests: see docs/nvme.md. */
     poll_max_us: z.int().min(0).max(1_000_000).default(32),
   })
   .prefault({});

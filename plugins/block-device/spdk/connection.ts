@@ -69,6 +69,7 @@ export class Connection {
   #description: VhostUserDescription | undefined;
   /** Set when the back-end has been away for too long: requests fail at once. */
   #givenUp: DaosError | undefined;
+  #backSinceNs: number | undefined;
   #retryMs = FIRST_RETRY_MS;
   #cancelRetry: (() => void) | undefined;
   #cancelDeadline: (() => void) | undefined;
@@ -122,6 +123,11 @@ export class Connection {
 
   get hugePages(): boolean {
     return this.#shared.hugePages;
+  }
+
+  /** As of DeviceHealth. */
+  get backSinceNs(): number | undefined {
+    return this.#backSinceNs;
   }
 
   /** Requests that have not ended. */
@@ -273,6 +279,7 @@ export class Connection {
     this.#retryMs = FIRST_RETRY_MS;
     this.#givenUp = undefined;
     this.#state = "connected";
+    if (!first) this.#backSinceNs = this.#options.clock.monotonicNs();
     this.#addon.resume(this.#shared.handle);
     this.#refill();
     if (this.#inFlight > 0) this.#schedule();
@@ -297,6 +304,7 @@ export class Connection {
     // What completed before the end counts; what was not submitted yet joins what was, for the next connection.
     if (this.#exchange(0) < 0) return;
     this.#state = "lost";
+    this.#backSinceNs = Infinity;
     this.#refreshing = false;
     const reason = connectionError(this.#options.settings.socketPath, this.#addon.failure(this.#shared.handle));
     this.#cancelDeadline = this.#options.timers.after(this.#options.reconnectTimeoutMs, () => this.#giveUp(reason));

@@ -134,7 +134,7 @@ export class VhostUserDevice implements BlockDevice, TransferHost {
 
   health(): DeviceHealth {
     const flushErrors = this.#flushes.failures;
-    const { state } = this.#connection;
+    const { state, backSinceNs } = this.#connection;
     const gone = state === "lost" || this.#options.isRemoved();
     const faulty =
       state === "failed" ||
@@ -147,6 +147,7 @@ export class VhostUserDevice implements BlockDevice, TransferHost {
       writeErrors: this.#writeErrors,
       flushErrors,
       discardErrors: this.#discardErrors,
+      ...(backSinceNs !== undefined && { backSinceNs }),
     };
   }
 

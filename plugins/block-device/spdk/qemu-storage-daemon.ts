@@ -1,15 +1,18 @@
 /**
  * Runs a qemu-storage-daemon (Debian package qemu-system-common) that serves one device on a socket: an NVMe device over
  * VFIO, a block device of the kernel, or a file. Started again with growing pauses whenever it ends by itself, or hangs
- * before it listens (QEMU's NVMe driver was seen to, on a device that had just been reset); stopped by its pid. One that an earlier, killed process of ours left behind is found by its pid file and ended first: it would
- * keep the device.
+ * before it listens (QEMU's NVMe driver was seen to, on a device that had just been reset); stopped by its pid, which is in
+ * a file beside the socket for whoever looks. One that an earlier, killed process of ours left behind is found by its
+ * arguments and ended first: it would keep the device.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { DaosError } from "../../../src/base/errors.ts";
 import type { Clock, Timers } from "../../../src/contracts/world.ts";
 import type { BackEnd } from "./back-end.ts";
+import { daemonsOn, isDaemonOn } from "./daemon-processes.ts";
+import { RestartPause } from "./restart-pause.ts";
 
 const START_TIMEOUT_MS = 20_000;
 /** One that hangs is killed and started again, so often. */
@@ -17,10 +20,6 @@ const START_ATTEMPTS = 3;
 /** An NVMe device is drained and reset before the daemon ends. */
 const STOP_TIMEOUT_MS = 10_000;
 const LOOK_EVERY_MS = 10;
-const FIRST_RESTART_MS = 50;
-const MAX_RESTART_MS = 5_000;
-/** One that ran for this long has started well: the next pause is the first again. */
-const STEADY_MS = 10_000;
 const MAX_OUTPUT_BYTES = 4096;
 /** Longest path of a unix socket. */
 const MAX_SOCKET_PATH_BYTES = 107;
@@ -50,7 +49,7 @@ export class QemuStorageDaemon implements BackEnd {
   #starting = false;
   #hangs = 0;
   #startedNs = 0;
-  #restartMs = FIRST_RESTART_MS;
+  readonly #pause = new RestartPause();
   #cancelRestart: (() => void) | undefined;
   #cancelWatch: (() => void) | undefined;
   #restarts = 0;
@@ -146,12 +145,10 @@ export class QemuStorageDaemon implements BackEnd {
     this.#cancelWatch?.();
     if (this.#stopped || this.#starting) return;
     const ranMs = (this.#options.clock.monotonicNs() - this.#startedNs) / 1e6;
-    if (ranMs >= STEADY_MS) this.#restartMs = FIRST_RESTART_MS;
-    this.#cancelRestart = this.#options.timers.after(this.#restartMs, () => {
+    this.#cancelRestart = this.#options.timers.after(this.#pause.after(ranMs), () => {
       this.#restarts += 1;
       this.#spawn();
     });
-    this.#restartMs = Math.min(2 * this.#restartMs, MAX_RESTART_MS);
   }
 
   /** Resolves with whether the socket came; without it the process has ended. */
@@ -174,22 +171,21 @@ export class QemuStorageDaemon implements BackEnd {
     return new DaosError("UNAVAILABLE", `Cannot serve "${deviceName}": ${state}. ${advice}.`);
   }
 
-  /** Ends the daemon that the pid file names, if it is one, and on this socket. */
+  /** Ends every daemon that exports on this socket. */
   async #endLeftOver(): Promise<void> {
-    if (!existsSync(this.#pidPath)) return;
-    const pid = Number(readFileSync(this.#pidPath, "utf8"));
     const { socketPath } = this.#options;
-    const runs = (): boolean => Number.isInteger(pid) && pid > 1 && commandLine(pid).includes(socketPath);
-    for (const signal of ["SIGTERM", "SIGKILL"] as const) {
-      if (!runs()) break;
-      try {
-        process.kill(pid, signal);
-      } catch {
-        break;
+    for (const pid of daemonsOn(socketPath)) {
+      const runs = (): boolean => isDaemonOn(pid, socketPath);
+      for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+        if (!runs()) break;
+        try {
+          process.kill(pid, signal);
+        } catch {
+          break;
+        }
+        await this.#until(() => !runs(), STOP_TIMEOUT_MS);
       }
-      await this.#until(() => !runs(), STOP_TIMEOUT_MS);
-    }
-    if (runs()) {
+      if (!runs()) continue;
       const state = `process ${pid} of an earlier run keeps it`;
       throw new DaosError("BUSY", `Cannot serve "${this.deviceName}": ${state}. End that process.`);
     }
@@ -232,13 +228,4 @@ export function daemonArguments(options: QemuStorageDaemonOptions): string[] {
     "--export",
     JSON.stringify(exported),
   ];
-}
-
-/** The command line of a process; empty when there is none. */
-function commandLine(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
-  } catch {
-    return "";
-  }
 }
