@@ -85,11 +85,21 @@ export class TargetService implements RpcHandler {
         throw staleMap(request, this.#mapVersion);
       const pending = this.#dispatch(request, reply);
       if (pending === undefined) this.#releasePayload(request);
-      else pending.catch((error: unknown) => this.#failed(error, reply)).finally(() => this.#releasePayload(request));
+      else this.#await(pending, request, reply);
     } catch (error) {
       this.#releasePayload(request);
       this.#failed(error, reply);
     }
+  }
+
+  #await(pending: Promise<void>, request: RpcRequest, reply: RpcReply): void {
+    void pending.then(
+      () => this.#releasePayload(request),
+      (error: unknown) => {
+        this.#releasePayload(request);
+        this.#failed(error, reply);
+      },
+    );
   }
 
   #releasePayload(request: RpcRequest): void {
@@ -184,7 +194,7 @@ export class TargetService implements RpcHandler {
     this.#whenDurable(outcome, reply, () => {
       this.#fill(outcome.epoch, bytes.length, recordBytes, outcome.found);
       if (bytes.length === 0) reply.send(this.#encoded());
-      else reply.send(this.#encoded(), bytes, () => this.#payloadBuffers.release(bytes));
+      else reply.send(this.#encoded(), bytes, () => this.#payloadBuffers.release(bytes), outcome.checksum);
     });
   }
 
@@ -285,6 +295,7 @@ export class TargetService implements RpcHandler {
 
   /** Answers with the outcome's error or by `answer`, once all the outcome rests on is durable. */
   #whenDurable(outcome: Outcome, reply: RpcReply, answer: () => void): void {
+    if (outcome.error === undefined && outcome.sequence <= this.#store.durableSequence) return answer();
     this.#store.whenDurable(outcome.sequence, (failure) => {
       const error = failure ?? outcome.error;
       if (error === undefined) answer();

@@ -5,7 +5,7 @@
 import { HybridLogicalClock, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { CapabilityAuthority, type Hmac } from "../control/capability-authority.ts";
-import type { BlockDevice } from "../contracts/block-device.ts";
+import type { BlockDevice, MemoryContent } from "../contracts/block-device.ts";
 import type { ScmRegion } from "../contracts/scm.ts";
 import type { World } from "../contracts/world.ts";
 import { Right } from "../format/capability.ts";
@@ -88,11 +88,10 @@ export class Target implements TargetCalls {
     const store = await this.#openStore(settings, region, device);
     const clock = new HybridLogicalClock(() => world.clock.wallMs());
     clock.restore(store.highestEpoch);
-    const payloadBuffers = {
-      allocate: (sizeBytes: number) => device.allocate(sizeBytes),
-      release: (buffer: Uint8Array) => device.release(buffer),
-    };
-    const { allocate, release } = payloadBuffers;
+    const allocate = (sizeBytes: number, content?: MemoryContent) => device.allocate(sizeBytes, content);
+    const release = (buffer: Uint8Array) => device.release(buffer);
+    // A payload is handed on when all of it has come.
+    const payloadBuffers = { allocate: (sizeBytes: number) => device.allocate(sizeBytes, "anything"), release };
     const objects = new VersionedObjects({ store, clock, timers: world.timers, allocate, release });
     const quotas = new QuotaTable(
       (container) => store.usage(container),
