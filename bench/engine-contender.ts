@@ -4,7 +4,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { EngineProcess } from "../test/crash/engine-process.ts";
+import { EngineProcess, type TierOptions } from "../test/crash/engine-process.ts";
 import type { Contender } from "./benchmark.ts";
 import type { Figures } from "./table.ts";
 
@@ -28,24 +28,33 @@ interface BenchOutput {
 /** Arguments of `daos bench` for each workload, the subcommand first. */
 export type BenchArguments = Readonly<Record<string, readonly string[]>>;
 
+export interface EngineContenderOptions {
+  readonly scmSize?: string;
+  readonly nvmeSize?: string;
+  /** Plugins of the tiers; the best of this machine unless given. */
+  readonly scm?: TierOptions;
+  readonly nvme?: TierOptions;
+  /** Where its folder is made; the system's folder for temporary files unless given. */
+  readonly parentFolder?: string;
+}
+
 export class EngineContender implements Contender {
   readonly name = "daos";
   readonly #workloads: BenchArguments;
-  readonly #scmSize: string;
-  readonly #nvmeSize: string;
+  readonly #options: EngineContenderOptions;
   #folder = "";
   #engine: EngineProcess | undefined;
 
-  constructor(workloads: BenchArguments, sizes: { scmSize?: string; nvmeSize?: string } = {}) {
+  constructor(workloads: BenchArguments, options: EngineContenderOptions = {}) {
     this.#workloads = workloads;
-    this.#scmSize = sizes.scmSize ?? "4GiB";
-    this.#nvmeSize = sizes.nvmeSize ?? "8GiB";
+    this.#options = options;
   }
 
   async start(): Promise<void> {
-    this.#folder = mkdtempSync(join(tmpdir(), "daos-bench-"));
-    const { scmSize, nvmeSize } = { scmSize: this.#scmSize, nvmeSize: this.#nvmeSize };
-    this.#engine = await EngineProcess.start({ storage: join(this.#folder, "storage"), scmSize, nvmeSize });
+    const { parentFolder = tmpdir(), ...tiers } = this.#options;
+    this.#folder = mkdtempSync(join(parentFolder, "daos-bench-"));
+    const storage = join(this.#folder, "storage");
+    this.#engine = await EngineProcess.start({ storage, scmSize: "4GiB", nvmeSize: "8GiB", ...tiers });
   }
 
   async measure(workload: string): Promise<Figures> {

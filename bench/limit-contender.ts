@@ -30,10 +30,17 @@ const data = (socket, bytes) => {
 console.log(Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data } }).port);`;
 
 export class LimitContender implements Contender {
-  readonly name = "TCP round trip + durable 4 KiB write";
+  readonly name: string;
+  readonly #isDurable: boolean;
   #folder = "";
   #echo: ReturnType<typeof startEcho> | undefined;
   #port = 0;
+
+  /** `isDurable` false: the round trip alone is the limit, where making durable costs next to nothing. */
+  constructor(isDurable = true) {
+    this.#isDurable = isDurable;
+    this.name = isDurable ? "TCP round trip + durable 4 KiB write" : "TCP round trip";
+  }
 
   async start(): Promise<void> {
     this.#folder = mkdtempSync(join(tmpdir(), "daos-limit-"));
@@ -45,6 +52,7 @@ export class LimitContender implements Contender {
 
   async measure(): Promise<Figures> {
     const roundTripUs = await this.#roundTripUs(0);
+    if (!this.#isDurable) return { "p50 us": roundTripUs };
     const writeUs = this.#durableWriteUs();
     return {
       "p50 us": roundTripUs + writeUs,

@@ -28,12 +28,15 @@ export interface DeviceHealth {
   readonly writeLatency?: DeviceLatency;
 }
 
+/** What new memory holds: "anything", also what was in it before, is for who fills all of it. */
+export type MemoryContent = "zeros" | "anything";
+
 export interface BlockDevice {
   readonly sizeBytes: number;
   /** Offsets and lengths are multiples of this, bytes (512 or 4096). */
   readonly blockBytes: number;
-  /** Memory that needs no bounce copy for this device; zeroed. Give it back with `release`. */
-  allocate(sizeBytes: number): Uint8Array;
+  /** Memory that needs no bounce copy for this device; zeroed unless `content` says otherwise. Give it back with `release`. */
+  allocate(sizeBytes: number, content?: MemoryContent): Uint8Array;
   release(buffer: Uint8Array): void;
   /** Fills `buffer` from `offset`; never short: rejects with IO. The buffer is the device's until settled. */
   read(offset: number, buffer: Uint8Array): Promise<void>;

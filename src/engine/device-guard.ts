@@ -8,7 +8,7 @@
  * Memory of an operation that was given up stays the device's until the operation really ends: `release` waits for that.
  */
 import { DaosError, hasCode } from "../base/errors.ts";
-import type { BlockDevice, DeviceHealth } from "../contracts/block-device.ts";
+import type { BlockDevice, DeviceHealth, MemoryContent } from "../contracts/block-device.ts";
 import type { Clock, Timers } from "../contracts/world.ts";
 import type { DeviceReport } from "./device-report.ts";
 import { FaultCounters, type FaultSettings } from "./device-faults.ts";
@@ -84,8 +84,8 @@ export class DeviceGuard implements BlockDevice {
     this.#timeoutNs = options.settings.timeout_ms * NS_PER_MS;
   }
 
-  allocate(sizeBytes: number): Uint8Array {
-    return this.#device.allocate(sizeBytes);
+  allocate(sizeBytes: number, content?: MemoryContent): Uint8Array {
+    return this.#device.allocate(sizeBytes, content);
   }
 
   release(buffer: Uint8Array): void {

@@ -226,7 +226,7 @@ export class TargetService implements RpcHandler {
     this.#whenStable(outcome, reply, () => {
       this.#fill(outcome.epoch, bytes.length, recordBytes, outcome.found);
       if (bytes.length === 0) reply.send(this.#encoded());
-      else reply.send(this.#encoded(), bytes, () => this.#payloadBuffers.release(bytes));
+      else reply.send(this.#encoded(), bytes, () => this.#payloadBuffers.release(bytes), outcome.checksum);
     });
   }
 
@@ -239,6 +239,7 @@ export class TargetService implements RpcHandler {
 
   /** Answers with the outcome's error or by `answer`, once all the outcome rests on is stable. */
   #whenStable(outcome: Outcome, reply: RpcReply, answer: () => void): void {
+    if (outcome.error === undefined && outcome.sequence <= this.#store.durableSequence) return answer();
     let isAnswered = false;
     this.#store.whenStable(outcome.sequence, (failure) => {
       isAnswered = true;

@@ -5,7 +5,7 @@
 import { HybridLogicalClock, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { CapabilityAuthority, type Hmac } from "../control/capability-authority.ts";
-import type { BlockDevice } from "../contracts/block-device.ts";
+import type { BlockDevice, MemoryContent } from "../contracts/block-device.ts";
 import type { ScmRegion } from "../contracts/scm.ts";
 import type { World } from "../contracts/world.ts";
 import type { RunUpdate } from "../dtx/group-follower.ts";
@@ -87,23 +87,16 @@ export class Target implements TargetCalls {
 
   async start(settings: TargetSettings): Promise<TargetReady> {
     const { world } = this.#parts;
-    const registry = await this.#parts.loadPlugins(settings.plugins);
-    const scm = await registry.provider("scm", settings.scm.plugin, settings.scm.config);
-    const nvme = await registry.provider("block-device", settings.nvme.plugin, settings.nvme.config);
     const { folder, create } = settings;
-    const region = await scm.open(world, { folder, create, sizeBytes: settings.scm.sizeBytes });
-    const deviceOptions = { folder, create: create || settings.device.isNew, sizeBytes: settings.nvme.sizeBytes };
-    const opened = await openTargetDevice(world, nvme, deviceOptions, settings.device, this.#faulted);
-    const { device } = opened;
+    const { region, device, notices } = await this.#openMedia(settings);
     const speed = create ? await measureSpeed(world.clock, region, device) : undefined;
     const store = await this.#openStore(settings, region, device);
     const clock = new HybridLogicalClock(() => world.clock.wallMs());
     clock.restore(store.highestEpoch);
-    const payloadBuffers = {
-      allocate: (sizeBytes: number) => device.allocate(sizeBytes),
-      release: (buffer: Uint8Array) => device.release(buffer),
-    };
-    const { allocate, release } = payloadBuffers;
+    const allocate = (sizeBytes: number, content?: MemoryContent) => device.allocate(sizeBytes, content);
+    const release = (buffer: Uint8Array) => device.release(buffer);
+    // A payload is handed on when all of it has come.
+    const payloadBuffers = { allocate: (sizeBytes: number) => device.allocate(sizeBytes, "anything"), release };
     const objects = new VersionedObjects({ store, clock, timers: world.timers, allocate, release });
     const quotas = new QuotaTable(
       (container) => store.usage(container),
@@ -155,8 +148,21 @@ export class Target implements TargetCalls {
       server,
       indexMemory,
     };
-    const notices = [...(region.notices ?? []), ...opened.notices];
     return { host: server.host, port: server.port, notices, ...(speed !== undefined && { speed }) };
+  }
+
+  async #openMedia(
+    settings: TargetSettings,
+  ): Promise<{ region: ScmRegion; device: DeviceGuard; notices: readonly string[] }> {
+    const { world } = this.#parts;
+    const registry = await this.#parts.loadPlugins(settings.plugins);
+    const scm = await registry.provider("scm", settings.scm.plugin, settings.scm.config);
+    const nvme = await registry.provider("block-device", settings.nvme.plugin, settings.nvme.config);
+    const { folder, create } = settings;
+    const region = await scm.open(world, { folder, create, sizeBytes: settings.scm.sizeBytes });
+    const deviceOptions = { folder, create: create || settings.device.isNew, sizeBytes: settings.nvme.sizeBytes };
+    const opened = await openTargetDevice(world, nvme, deviceOptions, settings.device, this.#faulted);
+    return { region, device: opened.device, notices: [...(region.notices ?? []), ...opened.notices] };
   }
 
   async #openStore(settings: TargetSettings, region: ScmRegion, device: BlockDevice): Promise<CellStore> {

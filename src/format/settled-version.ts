@@ -22,6 +22,8 @@ const FLAG_INLINE = 1;
 const FLAG_EXTENT = 2;
 const FLAG_OLDER = 4;
 export const HISTORY_SUFFIX_BYTES = 8;
+/** More checksums than this are copied as they are: every processor the runtime knows is little-endian, too. */
+const COPIED_CHECKSUMS = 8;
 
 /** What is stored; reading gives the same shape. */
 export interface SettledContent {
@@ -178,7 +180,8 @@ function decodeExtent(row: Buffer, position: number): RecordExtent {
     throw damaged("its extent is impossible");
   if (position + 12 + 4 * count !== row.length) throw damaged("its extent's checksums do not fit");
   const checksums = new Uint32Array(count);
-  for (let index = 0; index < count; index += 1) checksums[index] = row.readUInt32LE(position + 12 + 4 * index);
+  if (count > COPIED_CHECKSUMS) row.copy(new Uint8Array(checksums.buffer), 0, position + 12);
+  else for (let index = 0; index < count; index += 1) checksums[index] = row.readUInt32LE(position + 12 + 4 * index);
   return { offset, length, checksums };
 }
 

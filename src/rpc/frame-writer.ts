@@ -4,6 +4,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { crc32, crc32Range } from "../base/checksum.ts";
+import { joinChecksums } from "../base/checksum-join.ts";
 import { MAX_FRAME_ARGUMENTS_BYTES, MAX_FRAME_BODY_BYTES } from "../base/limits.ts";
 import { emptyFrameHeader, encodeFrameHeader, FRAME_HEADER_BYTES } from "../format/frame.ts";
 import { OUTPUT_REFERENCE_BYTES, type OutputQueue } from "./output-queue.ts";
@@ -56,13 +57,16 @@ export class FrameWriter {
 
   /**
    * Ends the frame with `payload` behind what was written in place, sent from where it is: it must not change until
-   * `released` is called, once, when the socket has taken it or the connection is closed.
+   * `released` is called, once, when the socket has taken it or the connection is closed. `checksum`: the payload's CRC-32,
+   * when the caller has it.
    */
-  finishWith(payload: Uint8Array, released: (() => void) | undefined): void {
+  finishWith(payload: Uint8Array, released: (() => void) | undefined, checksum?: number): void {
     const bodyAt = this.#frameAt + FRAME_HEADER_BYTES;
     const { block, header } = this;
     header.payloadLength += payload.length;
-    header.bodyChecksum = crc32(payload, crc32Range(block, bodyAt, bodyAt + this.#inlineBytes));
+    const before = crc32Range(block, bodyAt, bodyAt + this.#inlineBytes);
+    header.bodyChecksum =
+      checksum === undefined ? crc32(payload, before) : joinChecksums(before, checksum, payload.length);
     encodeFrameHeader(block, this.#frameAt, header);
     this.#frameAt = NO_FRAME;
     this.#output.append(payload, released);
@@ -94,12 +98,12 @@ export class FrameWriter {
   }
 
   /** One whole frame. A large payload is sent from where it is, as in `finishWith`; else `released` is called at once. */
-  write(args: Uint8Array, payload: Uint8Array, released: (() => void) | undefined): void {
+  write(args: Uint8Array, payload: Uint8Array, released: (() => void) | undefined, checksum?: number): void {
     const byReference = payload.length >= OUTPUT_REFERENCE_BYTES;
     const at = this.start(args.length, byReference ? 0 : payload.length);
     if (args.length > 0) this.block.set(args, at);
     if (byReference) {
-      this.finishWith(payload, released);
+      this.finishWith(payload, released, checksum);
       return;
     }
     if (payload.length > 0) this.block.set(payload, at + args.length);

@@ -154,9 +154,9 @@ export class RpcReply {
   /**
    * Sends arguments and payload. Both are copied, except a payload of OUTPUT_REFERENCE_BYTES or more: that must not
    * change until `released` is called, which happens exactly once in every case. A reply that does not fit a frame
-   * becomes the error TOO_LARGE.
+   * becomes the error TOO_LARGE. `checksum`: the payload's CRC-32, when the caller has it.
    */
-  send(args: Uint8Array, payload: Uint8Array = NOTHING, released?: () => void): void {
+  send(args: Uint8Array, payload: Uint8Array = NOTHING, released?: () => void, checksum?: number): void {
     if (!fitsFrame(args.length, payload.length)) {
       released?.();
       this.fail(
@@ -168,7 +168,7 @@ export class RpcReply {
       return;
     }
     this.#begin(FrameFlag.response);
-    this.#channel.writer.write(args, payload, released);
+    this.#channel.writer.write(args, payload, released, checksum);
     this.#channel.replied(this.#heldBytes);
   }
 

@@ -55,7 +55,8 @@ export class BlockCache {
       const slot = this.#places.get(block) ?? this.#free();
       this.#blocks[slot] = block;
       this.#places.set(block, slot);
-      this.#view(slot).set(bytes.subarray(start, start + BLOCK_BYTES));
+      const content = bytes.length === BLOCK_BYTES ? bytes : bytes.subarray(start, start + BLOCK_BYTES);
+      this.#slabs[Math.floor(slot / SLAB_BLOCKS)]!.set(content, (slot % SLAB_BLOCKS) * BLOCK_BYTES);
     }
   }
 

@@ -133,7 +133,11 @@ export class Extents {
     const first = Math.floor(offset / BLOCK_BYTES);
     const bytes = Math.ceil((offset + length) / BLOCK_BYTES) * BLOCK_BYTES - first * BLOCK_BYTES;
     const whole = bytes === length && into.byteOffset % BLOCK_BYTES === 0;
-    const target = !whole ? this.#device.allocate(bytes) : into.length === length ? into : into.subarray(0, length);
+    const target = !whole
+      ? this.#device.allocate(bytes, "anything")
+      : into.length === length
+        ? into
+        : into.subarray(0, length);
     const place = extent.offset + first * BLOCK_BYTES;
     const generation = this.#generations.at(-1)!;
     generation.running += 1;
@@ -242,7 +246,8 @@ function paddedView(buffer: Uint8Array, paddedBytes: number): Uint8Array | undef
 function verified(extent: ExtentRef, first: number, blocks: Uint8Array): boolean {
   for (let start = 0, chunk = first; start < blocks.length; start += BLOCK_BYTES, chunk += 1) {
     const bytes = Math.min(BLOCK_BYTES, extent.length - chunk * BLOCK_BYTES);
-    if (crc32(blocks.subarray(start, start + bytes)) !== extent.checksums[chunk]) return false;
+    const block = bytes === blocks.length ? blocks : blocks.subarray(start, start + bytes);
+    if (crc32(block) !== extent.checksums[chunk]) return false;
   }
   return true;
 }

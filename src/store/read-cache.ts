@@ -117,5 +117,5 @@ export class ReadCache {
 }
 
 function entryBytes(key: ByteString, version: SettledVersion): number {
-  return key.length + version.rowBytes + ENTRY_BYTES;
+  return key.length + version.rowBytes + (version.extent?.checksums.byteLength ?? 0) + ENTRY_BYTES;
 }

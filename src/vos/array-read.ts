@@ -5,7 +5,8 @@
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import { MAX_ARRAY_BYTES, MAX_ARRAY_IO_BYTES, MAX_RECORD_BYTES } from "../base/limits.ts";
+import { checksumOfChunks, joinChecksums } from "../base/checksum-join.ts";
+import { BLOCK_BYTES, KIB, MAX_ARRAY_BYTES, MAX_ARRAY_IO_BYTES, MAX_RECORD_BYTES } from "../base/limits.ts";
 import { type Version, VersionKind } from "../store/cell.ts";
 import { gather } from "./array-gather.ts";
 import { type Fill, overlay, type Overlay } from "./array-overlay.ts";
@@ -19,6 +20,8 @@ import { checkKeys, isLive, Seen, type TargetObjects } from "./target-objects.ts
 
 /** Windows of one class that are looked up one by one; more are found by a scan, whose seek costs about three lookups. */
 const POINT_LOOKUPS = 6;
+/** The checksum of less is not asked for: it goes into a reply by copy, and is summed up with it. */
+const JOINED_CHECKSUM_BYTES = 64 * KIB;
 
 /** A range of records. */
 export interface RecordRange {
@@ -46,6 +49,8 @@ export interface ArrayReadOutcome extends Outcome {
   readonly bytes: Uint8Array;
   /** 0 when there is no array. */
   readonly recordBytes: number;
+  /** CRC-32 of `bytes`, when what they were verified by tells it. */
+  readonly checksum?: number | undefined;
   /** Records of the range without data, ascending. */
   readonly holes: readonly RecordExtent[];
 }
@@ -151,8 +156,19 @@ function collectWindow(
   crowded: CrowdedWindow[] | undefined,
 ): void {
   const base = window * windowBytes(windowClass);
+  const key = windowKey(akey, windowClass, window);
+  if (epoch === LATEST) {
+    // The usual window is one complete version, which the store may have at hand.
+    const newest = target.store.get(key, epoch);
+    if (newest === undefined) return;
+    if (newest.kind !== VersionKind.part || newest.epoch < header.since) {
+      seen.add(newest.sequence);
+      if (newest.epoch >= header.since) addPieces(pieces, newest, windowClass, base);
+      return;
+    }
+  }
   let count = 0;
-  target.store.versions(windowKey(akey, windowClass, window), epoch, (version) => {
+  target.store.versions(key, epoch, (version) => {
     seen.add(version.sequence);
     if (version.epoch < header.since) return false;
     count += 1;
@@ -185,6 +201,21 @@ function windowsWithParts(
     else addPieces(pieces, version, windowClass, window * size);
   });
   return parts;
+}
+
+/** CRC-32 of the data of all fills one after the other; undefined when some of it is not whole chunks of an extent. */
+function checksumOfFills(fills: readonly Fill[]): number | undefined {
+  let joined = 0;
+  for (const { piece, start, end } of fills) {
+    const { extent } = piece;
+    const at = piece.storedAt + start - piece.start;
+    const length = end - start;
+    if (extent === undefined || at % BLOCK_BYTES !== 0) return undefined;
+    if (length % BLOCK_BYTES !== 0 && at + length !== extent.length) return undefined;
+    const own = checksumOfChunks(extent.checksums, at / BLOCK_BYTES, length);
+    joined = fills.length === 1 ? own : joinChecksums(joined, own, length);
+  }
+  return joined;
 }
 
 /** Byte runs as records: a record belongs to the runs it has bytes in. */
@@ -297,6 +328,7 @@ export class ArrayReads {
       found: true,
       epoch: epoch as Epoch,
       bytes: NO_BYTES as Uint8Array,
+      checksum: undefined as number | undefined,
       recordBytes: header.recordBytes,
       holes,
       sequence: seen.sequence,
@@ -311,7 +343,10 @@ export class ArrayReads {
       }
     }
     const bulk = fills.some((fill) => fill.piece.extent !== undefined);
-    outcome.bytes = bulk ? this.#target.allocate(size) : new Uint8Array(size);
+    const isWhole = holes.length === 0;
+    outcome.bytes = bulk ? this.#target.allocate(size, isWhole ? "anything" : "zeros") : new Uint8Array(size);
+    // What each part was verified by when it was read is the checksum of the whole, too.
+    if (isWhole && size >= JOINED_CHECKSUM_BYTES) outcome.checksum = checksumOfFills(fills);
     const reading = gather(this.#target, fills, range.start, outcome.bytes);
     // What was allocated is the caller's, who knows it by the promise.
     if (reading === undefined) return bulk ? Promise.resolve(outcome) : outcome;

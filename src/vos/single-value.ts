@@ -4,6 +4,7 @@
  */
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
+import { checksumOfChunks } from "../base/checksum-join.ts";
 import { DaosError } from "../base/errors.ts";
 import { MAX_SINGLE_VALUE_BYTES } from "../base/limits.ts";
 import type { ObjectId } from "../base/object-id.ts";
@@ -37,6 +38,8 @@ export interface FetchOutcome extends Outcome {
    * Else the caller's own, from `allocate`.
    */
   readonly value: Uint8Array;
+  /** CRC-32 of `value`, when what it was verified by tells it. */
+  readonly checksum?: number | undefined;
 }
 
 /** The keys of an operation on an akey. `flags`: ObjectFlag. A fixed-layout request of the wire fits as it is. */
@@ -111,14 +114,15 @@ export class SingleValues {
   }
 
   async #read(extent: ExtentRef, epoch: Epoch, sequence: number): Promise<FetchOutcome> {
-    const value = this.#target.allocate(extent.length);
+    const value = this.#target.allocate(extent.length, "anything");
     try {
       await this.#target.store.readExtent(extent, 0, extent.length, value);
     } catch (error) {
       this.#target.release(value);
       throw error;
     }
-    return { found: true, epoch, value, sequence, error: undefined };
+    const checksum = checksumOfChunks(extent.checksums, 0, extent.length);
+    return { found: true, epoch, value, checksum, sequence, error: undefined };
   }
 
   /**

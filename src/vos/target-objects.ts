@@ -4,6 +4,7 @@
  * akey at or before e is newer than it. The *floor* of a dkey is the newest such punch of object or dkey: what is at or
  * below it is hidden.
  */
+import type { MemoryContent } from "../contracts/block-device.ts";
 import type { Timers } from "../contracts/world.ts";
 import type { Epoch, HybridLogicalClock } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
@@ -33,8 +34,8 @@ export interface TargetObjectsOptions {
   readonly store: CellStore;
   readonly clock: HybridLogicalClock;
   readonly timers: Pick<Timers, "soon">;
-  /** Zeroed memory for what is read from and written to the NVMe tier; aligned memory saves copies. */
-  readonly allocate?: (sizeBytes: number) => Uint8Array;
+  /** As BlockDevice.allocate: for what is read from and written to the NVMe tier; aligned memory saves copies. */
+  readonly allocate?: (sizeBytes: number, content?: MemoryContent) => Uint8Array;
   /** Takes back what `allocate` gave and the caller of an operation does not get. */
   readonly release?: (buffer: Uint8Array) => void;
   readonly maxObjectStates?: number;
@@ -55,7 +56,7 @@ export class TargetObjects {
   readonly clock: HybridLogicalClock;
   readonly containers: Containers;
   readonly states: ObjectStates;
-  readonly allocate: (sizeBytes: number) => Uint8Array;
+  readonly allocate: (sizeBytes: number, content?: MemoryContent) => Uint8Array;
   readonly release: (buffer: Uint8Array) => void;
   readonly limits: StepLimits;
   readonly #timers: Pick<Timers, "soon">;

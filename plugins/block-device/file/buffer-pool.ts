@@ -1,8 +1,10 @@
 /**
  * Page-aligned memory for device I/O. Buffers are cut from slabs of shared memory by size class (powers of two) and kept
- * for reuse up to a bound; beyond it they go back to the runtime. Each buffer is zeroed when it is given out.
+ * for reuse up to a bound; beyond it they go back to the runtime. Buffers are zeroed when they are given out, unless who
+ * asks will fill them.
  */
 import { KIB, MIB } from "../../../src/base/limits.ts";
+import type { MemoryContent } from "../../../src/contracts/block-device.ts";
 
 const SMALLEST_BYTES = 4 * KIB;
 /** Slabs are at least this large: the runtime maps such memory page aligned. */
@@ -20,8 +22,8 @@ export class BufferPool {
     return this.#pooledBytes;
   }
 
-  /** `sizeBytes` zeros, page aligned. */
-  allocate(sizeBytes: number): Uint8Array {
+  /** `sizeBytes` page aligned, zeros unless `content` says otherwise. */
+  allocate(sizeBytes: number, content: MemoryContent = "zeros"): Uint8Array {
     const classBytes = sizeClass(sizeBytes);
     const free = this.#free.get(classBytes);
     let buffer = free?.pop();
@@ -29,7 +31,7 @@ export class BufferPool {
       buffer = this.#cutSlab(classBytes);
     } else {
       this.#pooledBytes -= classBytes;
-      buffer.fill(0, 0, sizeBytes);
+      if (content === "zeros") buffer.fill(0, 0, sizeBytes);
     }
     return buffer.length === sizeBytes ? buffer : buffer.subarray(0, sizeBytes);
   }

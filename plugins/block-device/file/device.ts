@@ -5,7 +5,7 @@
  */
 import { DaosError, hasCode } from "../../../src/base/errors.ts";
 import { KIB } from "../../../src/base/limits.ts";
-import type { BlockDevice, DeviceHealth } from "../../../src/contracts/block-device.ts";
+import type { BlockDevice, DeviceHealth, MemoryContent } from "../../../src/contracts/block-device.ts";
 import type { DiskFile, Timers, World } from "../../../src/contracts/world.ts";
 import { IoStrategy } from "../../io-strategy.ts";
 import { BufferPool } from "./buffer-pool.ts";
@@ -52,8 +52,8 @@ export class FileBlockDevice implements BlockDevice {
     this.#strategy = new IoStrategy(config.mode, world.clock, MAX_SYNC_BYTES);
   }
 
-  allocate(sizeBytes: number): Uint8Array {
-    return this.#pool.allocate(sizeBytes);
+  allocate(sizeBytes: number, content?: MemoryContent): Uint8Array {
+    return this.#pool.allocate(sizeBytes, content);
   }
 
   release(buffer: Uint8Array): void {

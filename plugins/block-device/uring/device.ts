@@ -7,7 +7,7 @@
  */
 import { DaosError, hasCode } from "../../../src/base/errors.ts";
 import { GIB, MIB } from "../../../src/base/limits.ts";
-import type { BlockDevice, DeviceHealth } from "../../../src/contracts/block-device.ts";
+import type { BlockDevice, DeviceHealth, MemoryContent } from "../../../src/contracts/block-device.ts";
 import type { Clock, World } from "../../../src/contracts/world.ts";
 import { Errno, errnoError, meansGone } from "./errno.ts";
 import { LatencyHistogram } from "./latency-histogram.ts";
@@ -77,9 +77,9 @@ export class UringBlockDevice implements BlockDevice {
     this.#discardOperation = discards ? discardOperation : undefined;
   }
 
-  allocate(sizeBytes: number): Uint8Array {
+  allocate(sizeBytes: number, content?: MemoryContent): Uint8Array {
     this.#checkOpen("allocate memory for");
-    return this.#pool.allocate(sizeBytes);
+    return this.#pool.allocate(sizeBytes, content);
   }
 
   release(buffer: Uint8Array): void {

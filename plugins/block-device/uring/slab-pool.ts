@@ -5,6 +5,7 @@
  */
 import { assert } from "../../../src/base/assert.ts";
 import { KIB, MIB } from "../../../src/base/limits.ts";
+import type { MemoryContent } from "../../../src/contracts/block-device.ts";
 import type { Ring, RingMemory } from "./ring.ts";
 
 const SMALLEST_BYTES = 4 * KIB;
@@ -50,8 +51,8 @@ export class SlabPool {
     return this.#mappedBytes;
   }
 
-  /** `sizeBytes` zeros, page aligned. Throws what `Ring.map` throws. */
-  allocate(sizeBytes: number): Uint8Array {
+  /** `sizeBytes` page aligned, zeros unless `content` says otherwise. Throws what `Ring.map` throws. */
+  allocate(sizeBytes: number, content: MemoryContent = "zeros"): Uint8Array {
     const classBytes = sizeClass(sizeBytes);
     let slabs = this.#open.get(classBytes);
     if (slabs === undefined) {
@@ -63,7 +64,8 @@ export class SlabPool {
       slab = this.#map(classBytes);
       slabs.push(slab);
     }
-    const buffer = takePlace(slab, sizeBytes);
+    const buffer = takePlace(slab);
+    if (content === "zeros") buffer.fill(0, 0, sizeBytes);
     if (slab.isFull) slabs.pop();
     return buffer.length === sizeBytes ? buffer : buffer.subarray(0, sizeBytes);
   }
@@ -100,12 +102,12 @@ export class SlabPool {
   }
 }
 
-function takePlace(slab: Slab, sizeBytes: number): Uint8Array {
+function takePlace(slab: Slab): Uint8Array {
   slab.used += 1;
   const place = slab.free.pop();
   if (place !== undefined) {
     slab.isUsed[place] = true;
-    return slab.buffers[place]!.fill(0, 0, sizeBytes);
+    return slab.buffers[place]!;
   }
   const buffer = new Uint8Array(slab.memory.bytes, slab.buffers.length * slab.classBytes, slab.classBytes);
   slab.buffers.push(buffer);
