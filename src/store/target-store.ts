@@ -335,8 +335,8 @@ export class TargetStore implements CellStore {
 
   #release(lastOrdinal: number): void {
     const { lastSequence } = this.#log.spans.findLast(({ ordinal }) => ordinal <= lastOrdinal)!;
-    const settled = this.#parts.prepared.dropped(lastOrdinal, lastSequence);
-    for (const { key } of settled) this.#scheduler.wakeReclaims(uint32OfKey(key));
+    for (const { key } of this.#parts.prepared.dropped(lastOrdinal, lastSequence))
+      this.#scheduler.wakeReclaims(uint32OfKey(key));
     this.#log.release(lastOrdinal);
   }
 
@@ -360,8 +360,7 @@ export class TargetStore implements CellStore {
   #indexState(recordBytes: number): "room" | "settle" | DaosError {
     if (this.#scheduler.full !== undefined) return this.#scheduler.full;
     if (this.#generations.isCrowded) return "settle";
-    const isLogged = this.#log.spans.length > 0;
-    return indexRoom(this.#indexSpace, this.#generations.unsettledBytes + recordBytes, isLogged);
+    return indexRoom(this.#indexSpace, this.#generations.unsettledBytes + recordBytes, !this.#scheduler.isSettled);
   }
 
   #failed(cause: Error): void {
