@@ -23,6 +23,17 @@ export const DECIDE_ARGUMENTS_BYTES = 12;
 export const DtxState = { unknown: 0, prepared: 1, committed: 2, aborted: 3 } as const;
 export type DtxState = (typeof DtxState)[keyof typeof DtxState];
 
+/** A target introduces itself to another one of a pool: `target` is its number in the pool map. */
+export interface DtxAttachArguments {
+  readonly capability: Uint8Array;
+  readonly pool: string;
+  readonly target: number;
+}
+/** Asks for what is open at a target of the groups that the asking one leads. */
+export interface DtxResyncArguments {
+  readonly pool: string;
+}
+
 export interface Decisions {
   readonly commits: readonly DtxId[];
   readonly aborts: readonly DtxId[];
