@@ -14,6 +14,7 @@ import type { World } from "../contracts/world.ts";
 import { encodeCbor } from "../format/cbor.ts";
 import { objectRequestBytes } from "../format/object-request.ts";
 import { type AttachReply, type ContainerDescription, type ContainerOpenReply, Opcode } from "../format/operations.ts";
+import type { PoolMap } from "../format/pool-map.ts";
 import { Placement } from "../placement/placement.ts";
 import { replicaGroup } from "../placement/replica-group.ts";
 import { type CallSender, type ObjectCall, TARGET_OF_DKEY } from "./object-call.ts";
@@ -71,6 +72,7 @@ export class ContainerSession implements CallSender {
   /** Counts the openings, so that many requests that meet the same stale map cause one reopening. */
   #generation = 0;
   #reopening: Promise<void> | undefined;
+  #looking: Promise<void> | undefined;
   #closed = false;
   readonly #numbers: RequestNumbers;
 
@@ -245,6 +247,7 @@ export class ContainerSession implements CallSender {
       reach = "refused";
       try {
         if (hasCode(error, "STALE")) await abortable(this.#reopen(seen), signal);
+        else if (hasCode(error, "UNAVAILABLE")) await abortable(this.#lookAgain(), signal);
         seen = this.#generation;
         const target = this.#target(place(attempt));
         const link = await abortable(this.#attach(target), signal);
@@ -293,6 +296,29 @@ export class ContainerSession implements CallSender {
       .then((opened) => this.#adopt(opened))
       .finally(() => (this.#reopening = undefined));
     return this.#reopening;
+  }
+
+  /** A target does not answer: its engine may be elsewhere by now, or excluded. Never rejects: the next attempt tells. */
+  #lookAgain(): Promise<void> {
+    this.#looking ??= this.#options
+      .reopen()
+      .then((opened) => {
+        if (!this.#closed && this.#isMoved(opened.map)) this.#adopt(opened);
+      })
+      .catch((error: unknown) => {
+        if (!(error instanceof DaosError)) throw error;
+      })
+      .finally(() => (this.#looking = undefined));
+    return this.#looking;
+  }
+
+  /** The map is another one, or a target of it is elsewhere. */
+  #isMoved({ version, targets }: PoolMap): boolean {
+    if (version !== this.#placement.mapVersion) return true;
+    return targets.some(({ index, host, port }) => {
+      const known = this.#targets[index]?.connection.address;
+      return known?.host !== host || known.port !== port;
+    });
   }
 
   #adopt(opened: ContainerOpenReply): void {
