@@ -114,8 +114,8 @@ run("the daemon is out of reach of a terminal's Ctrl-C: it has a session of its 
     const device = await open(folder, true);
     const pid = daemonPid(folder);
     const [, , group, session] = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ");
-    expect([Number(group), Number(session)]).toEqual([pid, pid]);
     await device.close();
+    expect([Number(group), Number(session)]).toEqual([pid, pid]);
   }),
 );
 
