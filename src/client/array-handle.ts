@@ -103,7 +103,10 @@ export class ArrayHandle {
     return result;
   }
 
-  /** As `read`, into memory of the caller's, whole records of any length; what it costs to map fresh memory is saved. */
+  /**
+   * As `read`, into memory of the caller's, whole records of any length: what it costs to map fresh memory and to copy is
+   * saved. It must not be used until the read ends, and holds anything when that rejects.
+   */
   async readInto(index: number, into: Uint8Array, options: ReadOptions = {}): Promise<void> {
     if (!(into instanceof Uint8Array)) throw notBytes("read the array", into);
     const attributes = this.#store.stored ?? (await this.#store.forRead(options));
@@ -187,11 +190,13 @@ export class ArrayHandle {
     const pieces = arrayPieces(attributes, index, into.length / recordBytes);
     await forEachParallel(pieces, ARRAY_WINDOW, async (piece) => {
       const { offsetBytes, recordCount } = piece;
-      const bytes = await this.#operations.readRecords(this.id, piece.dkey, ARRAY_AKEY, piece, options);
+      const place = into.subarray(offsetBytes, offsetBytes + recordCount * recordBytes);
+      const bytes = await this.#operations.readRecords(this.id, piece.dkey, ARRAY_AKEY, piece, options, place);
       if (bytes === undefined) {
-        into.fill(0, offsetBytes, offsetBytes + recordCount * recordBytes);
+        place.fill(0);
         return;
       }
+      if (bytes.buffer === place.buffer) return;
       into.set(bytes, offsetBytes);
       this.#operations.session.buffers.recycle(bytes);
     });

@@ -35,6 +35,8 @@ export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcComplet
   recordBytes = 0;
   readonly opcode: Opcode;
   payload: Uint8Array | undefined = undefined;
+  /** The caller's memory for the payload of the answer, when that is just as long. */
+  place: Uint8Array | undefined = undefined;
   signal: AbortSignal | undefined = undefined;
   /** Index of the target it goes to, or TARGET_OF_DKEY. */
   target = TARGET_OF_DKEY;
@@ -87,6 +89,10 @@ export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcComplet
     this.numbers = numbers;
     this.client = numbers.client;
     this.sequence = numbers.begin();
+  }
+
+  payloadPlace(sizeBytes: number): Uint8Array | undefined {
+    return this.place?.length === sizeBytes ? this.place : undefined;
   }
 
   failed(error: DaosError, wasSent: boolean): void {

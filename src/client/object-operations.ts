@@ -130,18 +130,23 @@ export class ObjectOperations implements ObjectAccess {
     throw new DaosError("DOES_NOT_EXIST", "Cannot punch the object: it does not exist. Drop the condition.");
   }
 
-  /** The records' bytes; undefined when nothing of the range was ever written, or it was punched. At most MAX_ARRAY_IO_BYTES. */
+  /**
+   * The records' bytes; undefined when nothing of the range was ever written, or it was punched. At most MAX_ARRAY_IO_BYTES.
+   * `place` is memory that they may be received in, and then are a view of, but need not; it holds anything on rejection.
+   */
   readRecords(
     oid: ObjectId,
     dkey: ByteString,
     akey: ByteString,
     range: RecordRange,
     options: FetchOptions = NO_OPTIONS,
+    place?: Uint8Array,
   ): Promise<Uint8Array | undefined> {
     const refusal = rangeRefusal(range);
     if (refusal !== undefined) return Promise.reject(refusal);
     if (range.recordCount * range.recordBytes > MAX_ARRAY_IO_BYTES) return Promise.reject(transferTooLarge("read"));
     const call = new ObjectCall(Opcode.arrayRead, oid, dkey, akey, decodeRecords);
+    call.place = place;
     setRange(call, range);
     return this.#read(call, options);
   }

@@ -44,6 +44,12 @@ export class CallTable {
     return id;
   }
 
+  /** The open call of this id. */
+  find(requestId: number): PendingCall | undefined {
+    const call = this.#ring[this.#place(requestId)];
+    return call?.requestId === requestId ? call : undefined;
+  }
+
   /** Takes out the call that a frame with this id and opcode answers. */
   take(requestId: number, opcode: number): PendingCall | undefined {
     const call = this.#ring[this.#place(requestId)];

@@ -11,6 +11,7 @@ import type { Network, Socket, SocketHandlers } from "../contracts/world.ts";
 import { decodeErrorReply } from "../format/error-reply.ts";
 import { FrameFlag, type FrameHeader } from "../format/frame.ts";
 import { type HelloReply, Opcode } from "../format/operations.ts";
+import { AnswerMemory } from "./answer-memory.ts";
 import { CallDeadlines, type DeadlineOwner } from "./call-deadlines.ts";
 import { CallTable } from "./call-table.ts";
 import * as failures from "./connection-errors.ts";
@@ -26,7 +27,7 @@ import { fitsFrame, FrameWriter } from "./frame-writer.ts";
 import { decodeHelloReply, encodeHello } from "./hello.ts";
 import { InputBlock } from "./input-block.ts";
 import { EARLY_SEND_BYTES, OutputBlocks, OutputQueue } from "./output-queue.ts";
-import { heapPayloadBuffers, type PayloadBuffers } from "./payload-buffers.ts";
+import { heapPayloadBuffers } from "./payload-buffers.ts";
 import {
   type ArgumentEncoder,
   notEncoded,
@@ -50,7 +51,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
   readonly #socket: Socket;
   readonly #clock: HybridLogicalClock;
   readonly #callTimeoutMs: number;
-  readonly #payloadBuffers: PayloadBuffers;
+  readonly #memory: AnswerMemory;
   readonly #output: OutputQueue;
   readonly #writer: FrameWriter;
   readonly #reader: FrameReader;
@@ -68,7 +69,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     this.#socket = socket;
     this.#clock = options.clock;
     this.#callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
-    this.#payloadBuffers = options.payloadBuffers ?? heapPayloadBuffers;
+    this.#memory = new AnswerMemory(options.payloadBuffers ?? heapPayloadBuffers, this.#calls);
     this.#output = new OutputQueue(socket, blocks);
     this.#writer = new FrameWriter(this.#output);
     this.#reader = new FrameReader(this);
@@ -157,7 +158,8 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     const refusal = this.#refusal(argsLength, payload, options?.signal);
     if (refusal !== undefined) return void RESOLVED.then(() => completion.failed(refusal, false));
     const call = new PendingCall(opcode, completion, this.#deadlines.after(options?.timeoutMs ?? this.#callTimeoutMs));
-    if (options?.signal !== undefined) this.#watchSignal(call, options.signal);
+    const signal = options?.signal;
+    if (signal !== undefined) call.watch(signal, () => this.#giveUp(call, failures.canceledMeanwhile(signal.reason)));
     const mapVersion = options?.mapVersion ?? 0;
     if (this.#waiting.length > 0 || this.#output.queuedBytes > MAX_CLIENT_QUEUED_BYTES) {
       this.#waiting.push({ call, argsLength, encoder, payload, mapVersion });
@@ -200,13 +202,15 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     }
   }
 
-  /** What has come of a large payload besides goes straight to its place. */
+  /** What has come of a large payload besides goes straight to its place, and so do large payloads that follow it. */
   #receivePayload(): void {
-    while (this.#closeError === undefined) {
-      const room = this.#reader.payloadRoom;
-      const count = room === undefined ? 0 : this.#socket.receive(room);
+    const reader = this.#reader;
+    for (let room = reader.payloadRoom; room !== undefined; room = reader.payloadRoom) {
+      const count = this.#socket.receive(room);
       if (count === 0) return;
-      this.#reader.filledPayload(count);
+      reader.filledPayload(count);
+      if (reader.isInFrame || this.isClosed) continue;
+      reader.read(input.frameStart, 0, this.#socket.receive(input.frameStart));
     }
   }
 
@@ -229,15 +233,16 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     const { payloadBuffer } = body;
     const call = this.#answeredCall(header);
     if (call === undefined) {
-      if (payloadBuffer !== undefined) this.#payloadBuffers.release(payloadBuffer);
+      if (payloadBuffer !== undefined) this.#memory.release(payloadBuffer);
       if ((header.flags & FrameFlag.error) !== 0 && header.requestId === 0) this.#end(decodeErrorReply(body.args()));
       return this.#closeError === undefined;
     }
     if ((header.flags & FrameFlag.error) === 0) {
+      this.#memory.filled();
       call.completion.answered(body);
       return this.#closeError === undefined;
     }
-    if (payloadBuffer !== undefined) this.#payloadBuffers.release(payloadBuffer);
+    if (payloadBuffer !== undefined) this.#memory.release(payloadBuffer);
     call.completion.failed(decodeErrorReply(body.args()), true);
     return this.#closeError === undefined;
   }
@@ -251,12 +256,12 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     return true;
   }
 
-  allocatePayload(sizeBytes: number): Uint8Array | undefined {
-    return this.#payloadBuffers.allocate(sizeBytes);
+  allocatePayload(sizeBytes: number, requestId: number): Uint8Array | undefined {
+    return this.#memory.allocate(sizeBytes, requestId);
   }
 
   releasePayload(buffer: Uint8Array): void {
-    this.#payloadBuffers.release(buffer);
+    this.#memory.release(buffer);
   }
 
   #refusal(
@@ -356,18 +361,11 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     return undefined;
   }
 
-  #watchSignal(call: PendingCall, signal: AbortSignal): void {
-    call.signal = signal;
-    call.onAbort = (): void => {
-      this.#giveUp(call, failures.canceledMeanwhile(signal.reason));
-    };
-    signal.addEventListener("abort", call.onAbort);
-  }
-
   #giveUp(call: PendingCall, error: DaosError): void {
     if (call.isDone) return;
     call.end();
     const wasSent = call.requestId !== 0;
+    if (wasSent) this.#memory.givenUp(call, this.#reader);
     if (wasSent) this.#calls.abandon(call);
     call.completion.failed(error, wasSent);
     if (this.#calls.abandonedCount <= MAX_ABANDONED_CALLS) return;

@@ -24,8 +24,8 @@ export interface FrameSink {
   refused(header: FrameHeader, error: DaosError): boolean;
   /** Whether this frame's body, which has to be collected, may take its memory now. Ended by frame or refused. */
   admit(header: FrameHeader): boolean;
-  /** A buffer of at least the payload's length; undefined when there is none. */
-  allocatePayload(sizeBytes: number): Uint8Array | undefined;
+  /** A buffer of at least the payload's length, for the frame of this id; undefined when there is none. */
+  allocatePayload(sizeBytes: number, requestId: number): Uint8Array | undefined;
   /** Takes back a buffer whose payload turned out damaged or was never completed. */
   releasePayload(buffer: Uint8Array): void;
 }
@@ -99,6 +99,12 @@ export class FrameReader {
     return at;
   }
 
+  /** The rest of the large payload under way goes into this buffer, not where it was begun: nobody will look at it. */
+  divertPayload(buffer: Uint8Array): void {
+    this.#payloadBuffer = buffer;
+    this.#payload = asBuffer(buffer).subarray(0, this.#payload.length);
+  }
+
   /** Lets go of an open frame. The reader is of no use afterwards. */
   discard(): void {
     if (this.#payloadBuffer !== undefined) this.#sink.releasePayload(this.#payloadBuffer);
@@ -141,7 +147,7 @@ export class FrameReader {
     const { argumentsLength, payloadLength } = this.#header;
     const isLarge = payloadLength >= OWNED_PAYLOAD_BYTES;
     const isAdmitted = this.#sink.admit(this.#header);
-    if (isAdmitted && isLarge) this.#payloadBuffer = this.#sink.allocatePayload(payloadLength);
+    if (isAdmitted && isLarge) this.#payloadBuffer = this.#sink.allocatePayload(payloadLength, this.#header.requestId);
     if (!isAdmitted || (isLarge && this.#payloadBuffer === undefined)) {
       const state = "the memory for requests is in use. Try again later";
       return this.#refuse(

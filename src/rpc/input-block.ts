@@ -9,7 +9,15 @@ import { KIB } from "../base/limits.ts";
 const INPUT_BLOCK_BYTES = 64 * KIB;
 
 /** One for all connections of a thread: what is in it counts during one chunk only. */
+/** Holds header and arguments of a frame with a large payload, and as little as possible of that. */
+const FRAME_START_BYTES = 128;
+
 export class InputBlock {
+  /**
+   * Where the start of the frame behind a large payload is received: left to the runtime, it would read half a megabyte,
+   * mostly of the next large payload, which is then copied twice more. What is in it counts during one call only.
+   */
+  readonly frameStart = Buffer.allocUnsafeSlow(FRAME_START_BYTES);
   readonly #block = Buffer.allocUnsafeSlow(INPUT_BLOCK_BYTES);
 
   /** A buffer that begins with `bytes`; it may be longer. Valid until the next call. */

@@ -10,6 +10,8 @@ export interface RpcCompletion {
   answered(body: FrameBody): void;
   /** `wasSent`: the request may have reached the server; an answer that says so has. Must not throw. */
   failed(error: DaosError, wasSent: boolean): void;
+  /** Memory of exactly so many bytes to receive a large payload in, written to until the call ends; undefined: a buffer. */
+  payloadPlace?(sizeBytes: number): Uint8Array | undefined;
 }
 
 /** An answer whose bytes are the receiver's. */
@@ -32,8 +34,8 @@ export class PendingCall {
   /** 0 until the request is written. */
   requestId = 0;
   isDone = false;
-  signal: AbortSignal | undefined = undefined;
-  onAbort: (() => void) | undefined = undefined;
+  #signal: AbortSignal | undefined = undefined;
+  #aborted: (() => void) | undefined = undefined;
 
   constructor(opcode: number, completion: RpcCompletion, deadlineTick: number) {
     this.opcode = opcode;
@@ -41,10 +43,17 @@ export class PendingCall {
     this.deadlineTick = deadlineTick;
   }
 
+  /** Calls `aborted` when the signal is, until the call ends. */
+  watch(signal: AbortSignal, aborted: () => void): void {
+    this.#signal = signal;
+    this.#aborted = aborted;
+    signal.addEventListener("abort", aborted);
+  }
+
   /** Marks the end. The caller then tells `completion`. */
   end(): void {
     this.isDone = true;
-    if (this.onAbort !== undefined) this.signal?.removeEventListener("abort", this.onAbort);
+    if (this.#aborted !== undefined) this.#signal?.removeEventListener("abort", this.#aborted);
   }
 }
 

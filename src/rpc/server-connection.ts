@@ -77,16 +77,29 @@ export class ServerConnection implements SocketHandlers, FrameSink, ReplyChannel
     }
   }
 
-  /** What has come of a large payload besides goes straight to its place. */
+  /** What has come of a large payload besides goes straight to its place, and so do large payloads that follow it. */
   #receivePayload(): void {
-    while (!this.#isPaused && !this.#isEnding && !this.isClosed) {
+    while (this.#isOpen) {
       const room = this.#reader.payloadRoom;
       const count = room === undefined ? 0 : this.#socket.receive(room);
       if (count === 0) return;
       this.#state.counters.receivedBytes += count;
       this.#readingFrames(() => this.#reader.filledPayload(count));
       this.#framesRead(NOTHING, 0, 0, true);
+      if (this.#isOpen && !this.#reader.isInFrame) this.#receiveFrameStart();
     }
+  }
+
+  #receiveFrameStart(): void {
+    const { frameStart } = this.#state.input;
+    const count = this.#socket.receive(frameStart);
+    this.#state.counters.receivedBytes += count;
+    this.#takeIn(frameStart, 0, count, false);
+  }
+
+  /** Bytes may be taken in now. */
+  get #isOpen(): boolean {
+    return !this.#isPaused && !this.#isEnding && !this.isClosed;
   }
 
   drain(): void {
