@@ -182,8 +182,15 @@ export function engineArguments(
 ): string[] {
   const { storage, listen, targets } = plan;
   return [
-    ...["server", "start", "--json", "--engines", "1"],
-    ...["--storage", storage, "--listen", formatListenAddress(listen)],
+    "server",
+    "start",
+    "--json",
+    "--engines",
+    "1",
+    "--storage",
+    storage,
+    "--listen",
+    formatListenAddress(listen),
     ...(targets === undefined ? [] : ["--targets", String(targets)]),
     ...(control === undefined ? [] : ["--join", formatListenAddress(control)]),
     ...common,
