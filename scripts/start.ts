@@ -7,7 +7,7 @@
  * The pool and the container are made through the client library, once.
  */
 import { mkdirSync, realpathSync } from "node:fs";
-import { join, relative, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { hasCode } from "../src/base/errors.ts";
 import { MIB } from "../src/base/limits.ts";
 import { connect, type System } from "../src/client/index.ts";
@@ -18,7 +18,7 @@ const POOL = "tank";
 const CONTAINER = "demo";
 const DEFAULT_LISTEN = "127.0.0.1:10001";
 const CONNECT_TIMEOUT_MS = 5_000;
-const READY_LINE = /daos engine ready on (\S+)/;
+const READY_LINE = /daos (?:engine|system) ready on (\S+)/;
 
 const storage = resolve(process.env["DAOS_STORAGE"] || join(ROOT, "daos-data"));
 const listen = process.env["DAOS_LISTEN"] || DEFAULT_LISTEN;
@@ -47,7 +47,9 @@ async function greetRunningEngine(): Promise<boolean> {
   try {
     const engine = await system.query();
     mkdirSync(storage, { recursive: true });
-    if (realpathSync(engine.storage) !== realpathSync(storage)) {
+    // Of several engines each has a folder in ours.
+    const served = realpathSync(engine.storage);
+    if (served !== realpathSync(storage) && dirname(served) !== realpathSync(storage)) {
       throw new Error(
         `Cannot start on "${listen}": the engine there (process ${engine.pid}) serves ${engine.storage}. ` +
           "Stop it, or set DAOS_LISTEN to a free HOST:PORT.",

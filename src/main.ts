@@ -28,7 +28,7 @@ import { standardError, standardInput, standardOutput } from "./world/console.ts
 import { lightDeviceLamp } from "./world/device-lamp.ts";
 import { hasDirectIo } from "./world/direct-io.ts";
 import { hmacSha256 } from "./world/hmac.ts";
-import { onStopSignal, processUsage, realWorld, spawnThread } from "./world/index.ts";
+import { hostAddress, onStopSignal, processUsage, realWorld, spawnThread } from "./world/index.ts";
 import { openSink, openSource } from "./world/local-files.ts";
 import { moduleImporter } from "./world/module.ts";
 import { diskError } from "./world/disk-error.ts";
@@ -86,6 +86,7 @@ async function engineParts(configuration: Configuration): Promise<EngineParts> {
     pid: process.pid,
     persistentMemory: () => listPersistentMemory(world.disk).namespaces,
     hasDirectIo,
+    hostAddress,
     spawnTarget: (index) => spawnThread(new URL("./target-thread.ts", import.meta.url), `target-${index}`),
     event: (level, message) => {
       if (LOG_LEVELS.indexOf(level) > shown) return;

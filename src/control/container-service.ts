@@ -38,7 +38,7 @@ import {
   newUuid,
 } from "./control-parts.ts";
 import { absent, type Change, putRecord, type Stored, unchanged } from "./meta-records.ts";
-import type { PoolMaps } from "./pool-maps.ts";
+import type { PoolMapService } from "./pool-map-service.ts";
 import type { PoolQuotas } from "./pool-quotas.ts";
 
 const LIST_PAGE = 512;
@@ -48,14 +48,14 @@ export class ContainerService {
   readonly #catalogue: Catalogue;
   readonly #quotas: PoolQuotas;
   readonly #removal: ContainerRemoval;
-  readonly #maps: PoolMaps;
+  readonly #maps: PoolMapService;
 
   constructor(
     parts: ControlParts,
     catalogue: Catalogue,
     quotas: PoolQuotas,
     removal: ContainerRemoval,
-    maps: PoolMaps,
+    maps: PoolMapService,
   ) {
     this.#maps = maps;
     this.#parts = parts;

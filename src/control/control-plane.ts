@@ -23,7 +23,7 @@ import { CONTROL_RANK, Members, type MembersParts, type OwnEngine } from "./memb
 import type { MembershipSettings } from "./membership.ts";
 import { MetaRecords } from "./meta-records.ts";
 import { PoolMapStore } from "./pool-map-store.ts";
-import { type ExclusionRule, PoolMaps, tolerates } from "./pool-maps.ts";
+import { type ExclusionRule, PoolMapService, tolerates } from "./pool-map-service.ts";
 import { PoolQuotas } from "./pool-quotas.ts";
 import { PoolService } from "./pool-service.ts";
 import { Resumption, type ResumeReport } from "./resumption.ts";
@@ -61,7 +61,7 @@ export class ControlPlane {
   readonly containers: ContainerService;
   readonly snapshots: SnapshotService;
   readonly system: SystemService;
-  readonly maps: PoolMaps;
+  readonly maps: PoolMapService;
   /** For the other engines. */
   readonly engines: EngineAdmission;
   readonly #members: Members;
@@ -93,7 +93,7 @@ export class ControlPlane {
     const quotas = new PoolQuotas(parts);
     const mayExclude = options.mayExclude ?? tolerates;
     const changed = (pool: string): Promise<void> => quotas.refresh(pool);
-    this.maps = new PoolMaps({
+    this.maps = new PoolMapService({
       records,
       locks,
       members,
@@ -104,7 +104,7 @@ export class ControlPlane {
       mayExclude,
       changed,
     });
-    const resumption = new EngineResumption({ records, locks, members, maps: this.maps, quotas });
+    const resumption = new EngineResumption({ records, locks, members, maps: this.maps, quotas, event });
     const removal = new ContainerRemoval(parts, quotas, (rank) => resumption.removeContainers(rank));
     this.engines = new EngineAdmission({ members, maps: this.maps, resumption, locks, system, event });
     this.pools = new PoolService(parts, catalogue, quotas, removal);

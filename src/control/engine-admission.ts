@@ -17,14 +17,14 @@ import type { SystemRecord } from "../format/meta-record.ts";
 import type { EngineResumption } from "./engine-resumption.ts";
 import type { KeyedLock } from "./keyed-lock.ts";
 import type { Members } from "./members.ts";
-import type { PoolMaps } from "./pool-maps.ts";
+import type { PoolMapService } from "./pool-map-service.ts";
 
 /** Rounds of giving an engine what it missed, for what it misses during the round before. */
 const MAX_JOIN_ROUNDS = 8;
 
 export interface EngineAdmissionParts {
   readonly members: Members;
-  readonly maps: PoolMaps;
+  readonly maps: PoolMapService;
   readonly resumption: EngineResumption;
   readonly locks: KeyedLock;
   readonly system: SystemRecord;
@@ -60,7 +60,10 @@ export class EngineAdmission {
       for (let round = 1; ; round += 1) {
         const misses = members.life.misses(rank);
         await resumption.run(rank, link);
-        if (members.life.misses(rank) === misses || round === MAX_JOIN_ROUNDS) break;
+        if (members.life.misses(rank) === misses) break;
+        if (round === MAX_JOIN_ROUNDS) {
+          throw new DaosError("UNAVAILABLE", `Cannot join rank ${rank}: it keeps missing what it is told. Try again.`);
+        }
       }
       members.life.joined(rank, incarnation, members.nowMs());
       event("info", `rank ${rank} has joined from ${args.address.host}:${args.address.port}`);

@@ -3,7 +3,7 @@
  * containers, quotas, and the removal of containers and snapshots that were destroyed meanwhile. May be cut off at any
  * moment and run again.
  */
-import { hasCode } from "../base/errors.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
 import { epochFrom } from "../base/epoch.ts";
 import { containerPrefix, POOL_PREFIX, removalKey, removalPrefix, snapshotPrefix } from "../format/meta-key.ts";
 import type { ContainerRecord } from "../format/meta-record.ts";
@@ -11,15 +11,17 @@ import { isAway } from "./engine-set.ts";
 import type { KeyedLock } from "./keyed-lock.ts";
 import type { EngineLink, Members } from "./members.ts";
 import type { MetaRecords } from "./meta-records.ts";
-import type { PoolMaps } from "./pool-maps.ts";
+import type { PoolMapService } from "./pool-map-service.ts";
 import type { PoolQuotas } from "./pool-quotas.ts";
 
 export interface EngineResumptionParts {
   readonly records: MetaRecords;
   readonly locks: KeyedLock;
   readonly members: Members;
-  readonly maps: PoolMaps;
+  readonly maps: PoolMapService;
   readonly quotas: PoolQuotas;
+  /** Hears of what an engine cannot do; it is asked again when it joins the next time. */
+  readonly event: (level: "error" | "warn" | "info", message: string) => void;
 }
 
 export class EngineResumption {
@@ -29,7 +31,7 @@ export class EngineResumption {
     this.#parts = parts;
   }
 
-  /** Rejects with UNAVAILABLE when the engine cannot be reached, with its DaosError when it cannot do what it must. */
+  /** Rejects with UNAVAILABLE or TIMEOUT when the engine cannot be reached. */
   async run(rank: number, link: EngineLink): Promise<void> {
     await this.#removeContainers(rank, link);
     for (const { record } of await this.#parts.records.all("pool", POOL_PREFIX)) {
@@ -37,7 +39,9 @@ export class EngineResumption {
       const assignment = await this.#parts.maps.assignment(record.id, rank);
       if (assignment === undefined) continue;
       await this.#parts.maps.giveTo(link, rank, assignment);
-      await this.#reconcileSnapshots(record.id, link);
+      await this.#attempt(`snapshots of pool "${record.label}" on rank ${rank}`, () =>
+        this.#reconcileSnapshots(record.id, link),
+      );
       await this.#parts.quotas.refreshOn(record.id, link);
     }
   }
@@ -58,12 +62,24 @@ export class EngineResumption {
     const prefix = removalPrefix(rank);
     for (const { key } of await records.all("removal", prefix)) {
       const container = Number(key.slice(prefix.length));
-      await link.call("destroyContainer", { container });
-      await records.change("remove a container from an engine", async () => ({
-        compares: [],
-        operations: [{ remove: removalKey(rank, container) }],
-        result: undefined,
-      }));
+      await this.#attempt(`removal of container ${container} from rank ${rank}`, async () => {
+        await link.call("destroyContainer", { container });
+        await records.change("remove a container from an engine", async () => ({
+          compares: [],
+          operations: [{ remove: removalKey(rank, container) }],
+          result: undefined,
+        }));
+      });
+    }
+  }
+
+  /** What fails on the engine is told and left for the next time; that it is away goes up. */
+  async #attempt(what: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!(error instanceof DaosError) || isAway(error)) throw error;
+      this.#parts.event("error", `${what}: ${error.message}`);
     }
   }
 

@@ -7,7 +7,7 @@ import type { Timers } from "../contracts/world.ts";
 import { poolKey } from "../format/meta-key.ts";
 import type { Members } from "./members.ts";
 import type { MetaRecords } from "./meta-records.ts";
-import type { PoolMaps } from "./pool-maps.ts";
+import type { PoolMapService } from "./pool-map-service.ts";
 
 const TICK_MS = 250;
 /** A pool that did not bear an exclusion is asked again after this time, milliseconds. */
@@ -16,7 +16,7 @@ const RETRY_MS = 5_000;
 export interface FailureWatchParts {
   readonly timers: Timers;
   readonly members: Members;
-  readonly maps: PoolMaps;
+  readonly maps: PoolMapService;
   readonly records: MetaRecords;
   readonly event: (level: "error" | "warn" | "info", message: string) => void;
 }

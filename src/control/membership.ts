@@ -3,8 +3,8 @@
  * the time and does what `tick` says.
  *
  * An engine may serve while it holds a lease; the control plane counts a lease from when it answered, the engine from
- * when it asked, so the engine's is over first. After a start of the control plane every engine counts as heard of just
- * now and holding a lease: whatever the one before has granted has run out when ours has.
+ * when it asked, so the engine's is over first. After a start of the control plane every engine counts as silent since
+ * just now and holding a lease: whatever the one before has granted has run out when ours has.
  */
 import { SUSPECT_AFTER_MS } from "../base/limits.ts";
 
@@ -39,14 +39,14 @@ export class Membership {
     this.#settings = settings;
   }
 
-  /** At the control plane's start: an engine that was a member. It must join, whatever its heartbeats say. */
+  /** At the control plane's start: an engine that was a member. A suspect until it joins; its silence begins now. */
   remember(rank: number, nowMs: number): void {
     const { leaseMs } = this.#settings;
     this.#lives.set(rank, {
       incarnation: -1,
       heardMs: nowMs,
       leaseUntilMs: nowMs + leaseMs,
-      isLost: false,
+      isLost: true,
       isWithheld: true,
       isHere: true,
       misses: 0,

@@ -8,7 +8,7 @@ import { containerPrefix, POOL_PREFIX } from "../format/meta-key.ts";
 import type { ContainerRecord, PoolRecord } from "../format/meta-record.ts";
 import type { ContainerRemoval } from "./container-removal.ts";
 import type { ControlParts } from "./control-parts.ts";
-import type { PoolMaps } from "./pool-maps.ts";
+import type { PoolMapService } from "./pool-map-service.ts";
 import type { PoolQuotas } from "./pool-quotas.ts";
 import type { PoolService } from "./pool-service.ts";
 import type { SnapshotService } from "./snapshot-service.ts";
@@ -29,7 +29,7 @@ export class Resumption {
   readonly #removal: ContainerRemoval;
   readonly #pools: PoolService;
   readonly #snapshots: SnapshotService;
-  readonly #maps: PoolMaps;
+  readonly #maps: PoolMapService;
   readonly #finished: string[] = [];
   readonly #failures: { what: string; error: DaosError }[] = [];
 
@@ -39,7 +39,7 @@ export class Resumption {
     removal: ContainerRemoval,
     pools: PoolService,
     snapshots: SnapshotService,
-    maps: PoolMaps,
+    maps: PoolMapService,
   ) {
     this.#maps = maps;
     this.#parts = parts;

@@ -14,9 +14,7 @@ import { Opcode } from "../format/operations.ts";
 import type { RpcPeer, RpcRequest } from "../rpc/request.ts";
 import { openMessage } from "./engine-messages.ts";
 import type { EngineService } from "./engine-service.ts";
-import { isLoopback } from "./listen-address.ts";
-
-const WILDCARDS: ReadonlySet<string> = new Set(["0.0.0.0", "::"]);
+import { isLoopback, isWildcard } from "./listen-address.ts";
 
 /** The engine whose heartbeats come on a connection. */
 interface PeerSession {
@@ -96,7 +94,7 @@ export class EngineDesk {
       case Opcode.engineJoin: {
         const join = checkEngineValue(engineSchemas.join, "engineJoin", body);
         const reached = (address: EngineAddress): EngineAddress =>
-          WILDCARDS.has(address.host) ? { host: hostOf(connection), port: address.port } : address;
+          isWildcard(address.host) ? { host: hostOf(connection), port: address.port } : address;
         await admission.join({ ...join, address: reached(join.address), targets: join.targets.map(reached) });
         return {};
       }

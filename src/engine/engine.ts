@@ -15,6 +15,7 @@ import type { ResumeReport } from "../control/resumption.ts";
 import { capabilityKeyOf, openSystem } from "../control/system-service.ts";
 import type { MetaStore } from "../contracts/meta-store.ts";
 import type { Thread, World } from "../contracts/world.ts";
+import type { EngineAddress } from "../format/engine-operations.ts";
 import type { EngineMetricsReply } from "../format/operations.ts";
 import { RpcServer } from "../rpc/server.ts";
 import type { Configuration } from "./configuration.ts";
@@ -23,6 +24,7 @@ import { EngineDesk } from "./engine-desk.ts";
 import { EngineIdentity } from "./engine-identity.ts";
 import { ControlRole, type EngineRole, MemberRole, type RoleParts } from "./engine-role.ts";
 import { EngineService } from "./engine-service.ts";
+import { isWildcard } from "./listen-address.ts";
 import { ManagementService } from "./management-service.ts";
 import { choosePlugins, type MemoryNamespace, type PluginChoice } from "./plugin-choice.ts";
 import type { PluginRegistry } from "./plugin-registry.ts";
@@ -59,6 +61,8 @@ export interface EngineParts {
   readonly format?: NonNullable<OpenStorageOptions["format"]>;
   /** Port of the management listener, where it is not the configured one: the supervisor keeps one across restarts. */
   readonly managementPort?: number;
+  /** An address of this machine that others reach, told in the place of a listener's that stands for all. */
+  readonly hostAddress?: () => string | undefined;
   /** Engines on this host that share the file system; 1 unless given. */
   readonly sharers?: number;
   /** Ends a start that waits for the system it joins. */
@@ -232,12 +236,18 @@ class EngineStartup {
       key,
       superblock,
       targets,
-      addresses,
+      addresses: addresses.map((address) => this.#reached(address)),
       incarnation,
       engine: new EngineService({ targets, incarnation, stop: () => this.#requestStop() }),
       facts: { software, storage: this.#configuration.storage, pid, startedAtNs: this.#startedAtNs },
       containerTypes: await this.#containerTypes(),
     };
+  }
+
+  /** Where others reach a listener. */
+  #reached(address: EngineAddress): EngineAddress {
+    const host = isWildcard(address.host) ? this.#parts.hostAddress?.() : undefined;
+    return host === undefined ? address : { host, port: address.port };
   }
 
   async #containerTypes(): Promise<string[]> {
@@ -304,7 +314,7 @@ class EngineStartup {
       handler,
     });
     this.#server = server;
-    await Promise.race([role.begin({ host: server.host, port: server.port }), failed]);
+    await Promise.race([role.begin(this.#reached({ host: server.host, port: server.port })), failed]);
     if (created) table.adopt(markReady(world.disk, storage, table.superblock));
     const ended = Promise.race([stopRequested, failed]).then(
       () => this.#shutDown(targets, handler),

@@ -7,8 +7,6 @@ import type { Clock } from "../contracts/world.ts";
 import { FOREVER_NS } from "./lease.ts";
 import type { Targets } from "./targets.ts";
 
-const AT_ONCE = -1;
-
 export class LeaseKeeper {
   readonly #targets: Targets;
   readonly #clock: Clock;
@@ -26,14 +24,9 @@ export class LeaseKeeper {
     await Promise.all(this.#offsetsNs.map((_offset, index) => this.#targets.setLease(index, FOREVER_NS)));
   }
 
-  /** Until `untilNs` on this thread's clock. A target that does not answer is not waited for. */
+  /** Until `untilNs` on this thread's clock. Resolves when every target has answered. */
   async grant(untilNs: number): Promise<void> {
     await Promise.all(this.#offsetsNs.map((_offset, index) => this.#grantTo(index, untilNs)));
-  }
-
-  /** The targets serve no more from now on. */
-  async end(): Promise<void> {
-    await Promise.all(this.#offsetsNs.map((_offset, index) => this.#set(index, AT_ONCE)));
   }
 
   async #grantTo(index: number, untilNs: number): Promise<void> {

@@ -24,11 +24,6 @@ export class Lease {
     return this.#clock.monotonicNs();
   }
 
-  /** Ends it at once. */
-  end(): void {
-    this.#untilNs = 0;
-  }
-
   /** Throws UNAVAILABLE when it is over. */
   check(): void {
     if (this.#untilNs === FOREVER_NS || this.#clock.monotonicNs() < this.#untilNs) return;

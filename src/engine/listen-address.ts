@@ -29,3 +29,8 @@ export function isLoopback(host: string): boolean {
   if (name === "localhost" || name === "::1" || name === "0:0:0:0:0:0:0:1") return true;
   return /^127(\.\d{1,3}){3}$/.test(name);
 }
+
+/** True for addresses that stand for all of the machine's: nobody can connect to them from elsewhere. */
+export function isWildcard(host: string): boolean {
+  return host === "0.0.0.0" || host === "::" || host === "0:0:0:0:0:0:0:0";
+}

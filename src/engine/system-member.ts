@@ -126,14 +126,14 @@ export class SystemMember {
     for (;;) {
       try {
         await this.#join();
-        await this.#beat();
-        return;
+        const untilNs = await this.#beat();
+        if (untilNs !== undefined) return await this.#parts.lease.grant(untilNs);
       } catch (error) {
-        if (!isPassing(error)) throw error;
+        if (!isPassing(error) && !hasCode(error, "STALE")) throw error;
         if (!hasTold) event("warn", `waiting for the control plane: ${(error as DaosError).message}`);
         hasTold = true;
-        await pause(peers, RETRY_MS, canceled);
       }
+      await pause(peers, RETRY_MS, canceled);
     }
   }
 
@@ -170,7 +170,10 @@ export class SystemMember {
     if (this.#isStopped) return;
     this.#cancelBeat = this.#parts.peers.timers.after(HEARTBEAT_MS, () => {
       void this.#beat().then(
-        () => this.#schedule(),
+        (untilNs) => {
+          this.#schedule();
+          if (untilNs !== undefined) this.#renew(untilNs);
+        },
         (error: unknown) => {
           if (!(error instanceof DaosError)) throw error;
           this.#schedule();
@@ -179,15 +182,23 @@ export class SystemMember {
     });
   }
 
-  /** One heartbeat; joins again, in the background, when the control plane wants that. */
-  async #beat(): Promise<void> {
-    const { peers, lease } = this.#parts;
-    const sentNs = peers.clock.monotonicNs();
+  /** Not waited for: a target that hangs must not keep the others from their leases. */
+  #renew(untilNs: number): void {
+    this.#parts.lease.grant(untilNs).catch((error: unknown) => {
+      // The thread has ended, and the engine with it.
+      if (!(error instanceof DaosError)) throw error;
+    });
+  }
+
+  /** One heartbeat: until when the targets may serve; undefined when it must join first, which begins in the background. */
+  async #beat(): Promise<number | undefined> {
+    const sentNs = this.#parts.peers.clock.monotonicNs();
     try {
       const answer = await this.#control.send(Opcode.engineHeartbeat, this.#reference, HEARTBEAT_TIMEOUT_MS);
       const { leaseMs } = checkEngineValue(engineSchemas.heartbeatReply, "engineHeartbeat", answer);
-      if (leaseMs > 0) await lease.grant(sentNs + leaseMs * 1e6);
-      else this.#joinAgain();
+      if (leaseMs > 0) return sentNs + leaseMs * 1e6;
+      this.#joinAgain();
+      return undefined;
     } catch (error) {
       if (hasCode(error, "STALE") || isPassing(error)) this.#joinAgain();
       throw error;
@@ -235,7 +246,7 @@ export class SystemMember {
 
 /** The system cannot be reached now, or is not ready. */
 function isPassing(error: unknown): boolean {
-  return hasCode(error, "UNAVAILABLE") || hasCode(error, "TIMEOUT") || hasCode(error, "OVERLOADED");
+  return (["UNAVAILABLE", "TIMEOUT", "OVERLOADED", "CONFLICT"] as const).some((code) => hasCode(error, code));
 }
 
 function pause({ timers }: PeerParts, delayMs: number, canceled: AbortSignal | undefined): Promise<void> {

@@ -85,7 +85,7 @@ export interface TargetCalls {
   setMap(map: TargetMap): void;
   /** Resolves with the next pool whose map this target wants: a request came with a newer one. */
   mapWanted(value: undefined): Promise<string>;
-  /** May serve until then, on the target's monotonic clock, which is the answer; -1: no more from now on. */
+  /** May serve until then, on the target's monotonic clock, which is the answer. */
   setLease(untilNs: number): number;
   /** Handles that connections hold on the container. */
   countHandles(container: number): number;

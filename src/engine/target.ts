@@ -257,14 +257,23 @@ export class Target implements TargetCalls {
 
   openContainer({ container, pool }: { container: number; pool: string }): void {
     const { maps, objects } = this.#target;
-    maps.add(container, pool);
     objects.openContainer(container);
+    maps.add(container, pool);
   }
 
+  /** A container that cannot be opened does not keep the others from their map; who opens it hears why. */
   setMap(map: TargetMap): void {
     const { maps, objects } = this.#target;
-    for (const container of map.containers) objects.openContainer(container);
-    maps.set(map);
+    const containers = map.containers.filter((container) => {
+      try {
+        objects.openContainer(container);
+        return true;
+      } catch (error) {
+        if (!(error instanceof DaosError)) throw error;
+        return false;
+      }
+    });
+    maps.set({ ...map, containers });
   }
 
   mapWanted(): Promise<string> {
@@ -272,9 +281,7 @@ export class Target implements TargetCalls {
   }
 
   setLease(untilNs: number): number {
-    const { lease } = this.#target;
-    if (untilNs < 0) lease.end();
-    return lease.renew(Math.max(0, untilNs));
+    return this.#target.lease.renew(untilNs);
   }
 
   countHandles(container: number): number {

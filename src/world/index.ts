@@ -8,7 +8,7 @@ import { RealNetwork } from "./network.ts";
 import { RealRandom } from "./random.ts";
 import { RealTimers } from "./timers.ts";
 
-export { onStopSignal, processUsage, type ProcessUsage, type StopSignal } from "./process.ts";
+export { hostAddress, onStopSignal, processUsage, type ProcessUsage, type StopSignal } from "./process.ts";
 export { hmacSha256 } from "./hmac.ts";
 export { moduleImporter } from "./module.ts";
 export { parentThread, spawnThread } from "./thread.ts";

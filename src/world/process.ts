@@ -1,6 +1,7 @@
 /**
  * What the process tells about itself, and the signals it gets. Only the composition roots use this file.
  */
+import { networkInterfaces } from "node:os";
 
 /** CPU time of all threads since start, microseconds, and resident memory. */
 export interface ProcessUsage {
@@ -12,6 +13,14 @@ export interface ProcessUsage {
 export function processUsage(): ProcessUsage {
   const cpu = process.cpuUsage();
   return { cpuUserUs: cpu.user, cpuSystemUs: cpu.system, residentBytes: process.memoryUsage.rss() };
+}
+
+/** An address of this machine that others can reach, IPv4 first; undefined when it has none. */
+export function hostAddress(): string | undefined {
+  const outward = Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .filter(({ internal, address }) => !internal && !address.startsWith("fe80:"));
+  return (outward.find(({ family }) => family === "IPv4") ?? outward[0])?.address;
 }
 
 export type StopSignal = "SIGINT" | "SIGTERM" | "SIGHUP";

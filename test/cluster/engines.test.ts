@@ -127,6 +127,6 @@ test("a supervisor that is killed leaves no engine behind", async () => {
     existsSync(`/proc/${pid}/stat`) && !/\) Z /.test(readFileSync(join("/proc", String(pid), "stat"), "utf8"));
   await until(
     () => !pids.some(isRunning),
-    () => `${pids.filter(isRunning).join(", ")} still run`,
+    () => `${pids.filter(isRunning).join()} still run`,
   );
 });

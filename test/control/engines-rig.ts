@@ -27,6 +27,8 @@ export class MemoryEngine implements EngineLink {
   readonly destroyed = new Set<number>();
   incarnation = 1;
   isAway = false;
+  /** Calls of these names fail so. */
+  readonly failures = new Map<keyof EngineCalls, DaosError>();
   /** Awaited inside `setPool`. */
   gate: (() => Promise<void>) | undefined;
 
@@ -50,6 +52,8 @@ export class MemoryEngine implements EngineLink {
   ): Promise<ReturnType<EngineCalls[Name]>> {
     await Promise.resolve();
     if (this.isAway) throw new DaosError("UNAVAILABLE", "Cannot reach the engine: it is away.");
+    const failure = this.failures.get(name);
+    if (failure !== undefined) throw failure;
     if (name === "setPool") await this.gate?.();
     return this.#run(name, value as never) as ReturnType<EngineCalls[Name]>;
   }

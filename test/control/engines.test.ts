@@ -1,5 +1,6 @@
 /** Several engines under one control plane: who belongs to it, what they are told, what happens to those that are away. */
 import { expect, test } from "bun:test";
+import { DaosError } from "../../src/base/errors.ts";
 import { GIB } from "../../src/base/limits.ts";
 import { ENGINE_PROTOCOL_VERSION } from "../../src/format/engine-operations.ts";
 import { mapKey } from "../../src/format/meta-key.ts";
@@ -260,4 +261,20 @@ test("a stopped engine is neither asked nor excluded", async () => {
   await rig.plane.maps.exclude({ pool: "tank", ranks: [1] });
   expect(await codeOf(rig.plane.maps.reintegrate({ pool: "tank", ranks: [1] }))).toBe("UNAVAILABLE");
   rig.plane.close();
+});
+
+test("an engine that cannot remove a container joins all the same, and is asked again the next time", async () => {
+  const rig = await tankRig(2);
+  const engine = rig.engines[1]!;
+  engine.isAway = true;
+  await rig.plane.containers.destroy({ ...box, force: false });
+  engine.restart();
+  engine.failures.set("destroyContainer", new DaosError("IO", "Cannot write: the disk is broken."));
+  await rig.join(1);
+  expect(rig.heartbeat(1)).toBe(LEASE_MS);
+  expect(rig.events.join()).toContain("removal of container 1 from rank 1: Cannot write");
+  engine.failures.clear();
+  engine.restart();
+  await rig.join(1);
+  expect([...engine.destroyed]).toEqual([1]);
 });

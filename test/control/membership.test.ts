@@ -75,10 +75,13 @@ test("when the control plane itself slept, the engines are not blamed for it", (
   expect(life.isSuspect(1, 60_250)).toBe(false);
 });
 
-test("after a start every member counts as heard of now, holds a lease, and must join", () => {
+test("after a start every member is a suspect whose silence begins now, holds a lease, and must join", () => {
   const life = new Membership(SETTINGS);
   life.remember(3, 1_000);
   expect(life.leaseUntilMs(3)).toBe(5_000);
-  expect(life.isSuspect(3, 1_500)).toBe(false);
+  expect(life.isSuspect(3, 1_001)).toBe(true);
+  expect(life.exclusionAtMs(3)).toBe(7_000);
   expect(life.heartbeat(3, 7, 1_500)).toBeUndefined();
+  life.joining(3, 7, 1_600);
+  expect(life.isSuspect(3, 1_601)).toBe(false);
 });

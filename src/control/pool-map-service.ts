@@ -47,7 +47,7 @@ export const tolerates: ExclusionRule = ({ map, leastRedundancy }) => {
   return leastRedundancy === undefined || down.size <= leastRedundancy;
 };
 
-export interface PoolMapsParts {
+export interface PoolMapServiceParts {
   readonly records: MetaRecords;
   readonly locks: KeyedLock;
   readonly members: Members;
@@ -60,12 +60,12 @@ export interface PoolMapsParts {
   readonly changed: (pool: string) => Promise<void>;
 }
 
-export class PoolMaps {
-  readonly #parts: PoolMapsParts;
+export class PoolMapService {
+  readonly #parts: PoolMapServiceParts;
   /** The version that an engine has acknowledged, by `rank/pool`. */
   readonly #acknowledged = new Map<string, number>();
 
-  constructor(parts: PoolMapsParts) {
+  constructor(parts: PoolMapServiceParts) {
     this.#parts = parts;
   }
 
