@@ -123,7 +123,7 @@ export const HEARTBEAT_MS = 500;
 /** Time for which one heartbeat lets an engine serve, unless configured, milliseconds. */
 export const DEFAULT_LEASE_MS = 4_000;
 /** Silence after which an engine is excluded from the pools that bear it, unless configured, milliseconds. */
-export const DEFAULT_EXCLUDE_AFTER_MS = 6_000;
+export const DEFAULT_EXCLUDE_AFTER_MS = 60_000;
 /** Silence after which an engine is a suspect, milliseconds; a lost connection makes it one at once. */
 export const SUSPECT_AFTER_MS = 1_500;
 /** Longest wait of one engine for another one's answer to a call that changes something small, milliseconds. */

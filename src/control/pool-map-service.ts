@@ -83,8 +83,13 @@ export class PoolMapService {
     });
   }
 
-  /** Rejects with UNAVAILABLE when an engine of theirs is away. Pools that keep one copy are complete at once. */
+  /**
+   * Rejects with UNAVAILABLE when an engine of theirs is away, UNSUPPORTED when containers keep copies: nobody could bring
+   * the targets what they missed. Pools that keep one copy are complete at once.
+   */
   async reintegrate(args: PoolTargetsArguments): Promise<PoolTargetsReply> {
+    const { record } = await this.#parts.catalogue.pool(args.pool);
+    if ((await this.#redundancies(record.id)).some((factor) => factor > 0)) throw cannotFill(record.label);
     const reply = await this.#operate(args, "reintegrate targets of", async (pool, map) => {
       const next = reintegrateTargets(pool.label, map, args);
       for (const { rank, state, since } of next.targets) {
@@ -94,8 +99,6 @@ export class PoolMapService {
       }
       return next;
     });
-    const { record } = await this.#parts.catalogue.pool(args.pool);
-    if ((await this.#redundancies(record.id)).some((factor) => factor > 0)) return reply;
     const up = reply.map.targets.filter(({ state }) => state === "UP").map(({ index }) => index);
     return up.length === 0 ? reply : this.completeReintegration(record.id, up);
   }
@@ -244,4 +247,10 @@ export class PoolMapService {
 function takenFrom(map: MapRecord): number[] {
   const lost = map.targets.filter(({ state, since }) => state === "DOWN" && since === map.version);
   return [...new Set(lost.map(({ rank }) => rank))];
+}
+
+function cannotFill(label: string): DaosError {
+  const state = "its containers keep copies, and targets that missed updates cannot be filled yet";
+  const advice = "Copy what matters to a new pool; set exclude_after so that engines have time to come back";
+  return new DaosError("UNSUPPORTED", `Cannot reintegrate targets of pool "${label}": ${state}. ${advice}.`);
 }

@@ -45,7 +45,7 @@ lease: 4
 # Seconds of silence after which an engine is excluded from pools that bear it, more than lease; or never. The first
 # engine's counts.
 # Environment: DAOS_EXCLUDE_AFTER
-exclude_after: 6
+exclude_after: 60
 
 # Storage class memory: the log, the index and small values.
 scm:

@@ -49,7 +49,7 @@ describe("defaults", () => {
       engines: 0,
       join: undefined,
       faultDomain: "/",
-      membership: { leaseMs: 4000, excludeAfterMs: 6000 },
+      membership: { leaseMs: 4000, excludeAfterMs: 60_000 },
       scm: { plugin: "auto", sizeBytes: 4 * GIB, config: {} },
       nvme: {
         plugin: "auto",
