@@ -58,6 +58,7 @@ export async function openNullDevice(socketPath: string): Promise<{ device: Vhos
     reconnectTimeoutMs: TIMEOUT_MS,
     pollUs: POLL_US,
     lost: () => daemon.lost(),
+    restored: () => daemon.restored(),
     resized: () => {},
   });
   const device = new VhostUserDevice({

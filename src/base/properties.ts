@@ -77,7 +77,7 @@ export const PROPERTIES: readonly PropertyDefinition[] = [
     name: "rd_fac",
     settable: "creation",
     defaultValue: 0,
-    values: "0",
+    values: "0 to 4",
     description: "Faults that the pool's containers survive unless they say otherwise.",
     check: checkRedundancyFactor,
   },
@@ -124,7 +124,7 @@ export const PROPERTIES: readonly PropertyDefinition[] = [
     settable: "creation",
     defaultValue: "SX",
     values: "an object class, such as S1, SX, RP_3G1, EC_4P2GX",
-    description: "Class of objects whose creator names none.",
+    description: "Class of objects whose creator names none; by rd_fac when not given: SX, RP_2GX, RP_3GX, ...",
     check: (value) => objectClassByName(String(value)).name,
   },
   {
@@ -141,8 +141,9 @@ export const PROPERTIES: readonly PropertyDefinition[] = [
     name: "rd_fac",
     settable: "creation",
     defaultValue: 0,
-    values: "0",
-    description: "Faults that the container's data survives; the pool's rd_fac when not given.",
+    values: "0 to 4",
+    description:
+      "Faults that the container's data survives; what oclass survives, else the pool's rd_fac, when not given.",
     check: checkRedundancyFactor,
   },
   {
@@ -289,12 +290,7 @@ function checkErasureCellSize(scope: PropertyScope, value: PropertyValue): numbe
 
 function checkRedundancyFactor(value: PropertyValue): number {
   const factor = typeof value === "boolean" ? Number.NaN : Number(String(value).trim() === "" ? Number.NaN : value);
-  if (factor === 0) return 0;
-  if (Number.isInteger(factor) && factor > 0 && factor <= MAX_REDUNDANCY_FACTOR) {
-    throw new DaosError(
-      "UNSUPPORTED",
-      `Cannot use property "rd_fac" ${factor}: this system keeps one copy of everything. Use 0.`,
-    );
-  }
-  throw new DaosError("INVALID_ARGUMENT", `Cannot use property "rd_fac" "${value}": not a number from 0 to 4. Use 0.`);
+  if (Number.isInteger(factor) && factor >= 0 && factor <= MAX_REDUNDANCY_FACTOR) return factor;
+  const state = `it is no number from 0 to ${MAX_REDUNDANCY_FACTOR}`;
+  throw new DaosError("INVALID_ARGUMENT", `Cannot use property "rd_fac" "${value}": ${state}. Use one, such as 2.`);
 }

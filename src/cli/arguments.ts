@@ -163,6 +163,11 @@ export function countArgument(name: string, text: string, min: number, max: numb
   throw argumentError(name, text, `write a whole number from ${min} to ${max}`);
 }
 
+/** Whole numbers in [0, max], with commas between them, each once. */
+export function countsArgument(name: string, text: string, max: number): number[] {
+  return [...new Set(text.split(",").map((part) => countArgument(name, part.trim(), 0, max)))];
+}
+
 /** A number of seconds, fractions welcome, above zero. */
 export function secondsArgument(name: string, text: string, max: number): number {
   const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;

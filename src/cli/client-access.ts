@@ -14,6 +14,7 @@ import type {
   EngineMetricsReply,
   PluginListReply,
   PoolDescription,
+  PoolTargetsReply,
   Properties,
   SnapshotDescription,
   SystemQueryReply,
@@ -44,7 +45,7 @@ export interface SystemAccess {
     options: SignalOption & { readonly force: boolean },
   ): Promise<DeviceDescription>;
   identifyDevice(device: string, options: SignalOption): Promise<DeviceDescription>;
-  stop(options: SignalOption): Promise<void>;
+  stop(options: SignalOption & { readonly rank?: number | undefined }): Promise<void>;
   listPools(options: SignalOption): Promise<readonly PoolDescription[]>;
   createPool(
     options: SignalOption & { readonly label: string; readonly sizeBytes: number; readonly properties?: Properties },
@@ -54,8 +55,17 @@ export interface SystemAccess {
   close(): Promise<void>;
 }
 
+/** All targets of these ranks, and those of these indices. */
+export interface TargetSelection {
+  readonly ranks?: readonly number[];
+  readonly targets?: readonly number[];
+}
+
 export interface PoolAccess {
   query(options: SignalOption): Promise<PoolDescription>;
+  queryTargets(options: SignalOption): Promise<PoolTargetsReply>;
+  exclude(selection: TargetSelection, options: SignalOption & { readonly force: boolean }): Promise<PoolTargetsReply>;
+  reintegrate(selection: TargetSelection, options: SignalOption): Promise<PoolTargetsReply>;
   destroy(options: SignalOption & { readonly force: boolean }): Promise<void>;
   getProperties(options: SignalOption): Promise<Properties>;
   setProperties(properties: Properties, options: SignalOption): Promise<Properties>;

@@ -7,6 +7,7 @@ import type { PoolDescription, Properties, TierSpace } from "../format/operation
 import { labelArgument, propertiesArgument, propertiesFrom, sizeArgument } from "./arguments.ts";
 import { command, commandGroup } from "./command.ts";
 import { POOL_ARGUMENT } from "./container-arguments.ts";
+import { exclude, queryTargets, reintegrate } from "./pool-target-commands.ts";
 import { propertiesJson, propertiesText } from "./property-text.ts";
 import { formatPercent, formatRecord, formatTable, printable } from "./table.ts";
 
@@ -130,6 +131,9 @@ export const POOL_COMMANDS = commandGroup("Pools: slices of the system's space",
   destroy,
   "get-prop": getProperties,
   "set-prop": setProperties,
+  "query-targets": queryTargets,
+  exclude,
+  reintegrate,
 });
 
 /** A pool's object in JSON; docs/cli.md promises these names. */

@@ -3,7 +3,7 @@
  * and plugins without one.
  */
 import { DaosError, hasCode } from "../base/errors.ts";
-import { MAX_CONFIGURATION_BYTES, MAX_ENGINE_TARGETS, MAX_HOST_ENGINES } from "../base/limits.ts";
+import { MAX_CONFIGURATION_BYTES, MAX_ENGINE_TARGETS, MAX_HOST_ENGINES, MAX_RANK } from "../base/limits.ts";
 import type { ConfigurationProblem } from "../engine/configuration.ts";
 import type { PluginListReply } from "../format/operations.ts";
 import { countArgument, secondsArgument, sizeArgument } from "./arguments.ts";
@@ -60,18 +60,25 @@ const start = command({
 });
 
 const stop = command({
-  summary: "Stop the engine: finish what runs, settle, close",
-  examples: ["daos server stop", "daos server stop --wait 300"],
+  summary: "Stop all engines, or one: finish what runs, settle, close",
+  examples: ["daos server stop", "daos server stop --wait 300", "daos server stop --rank 2"],
   arguments: {
     wait: {
       type: "string",
       valueHint: "SECONDS",
       description: `Longest wait for its end; default ${STOP_WAIT_SECONDS}`,
     },
+    rank: { type: "string", valueHint: "N", description: "Stop only the engine of this rank, and do not wait" },
   },
-  async run({ wait }, session) {
+  async run({ wait, rank: text }, session) {
     const waitSeconds = wait === undefined ? STOP_WAIT_SECONDS : secondsArgument("--wait", wait, MAX_STOP_WAIT_SECONDS);
     const system = await session.system();
+    if (text !== undefined) {
+      const rank = countArgument("--rank", text, 0, MAX_RANK);
+      await system.stop({ rank, signal: session.signal });
+      await session.output.result({ rank, stopped: true }, `Rank ${rank} stops.\n`);
+      return;
+    }
     const { pid } = await system.query(session.cancelable);
     await system.stop(session.cancelable);
     const progress = { label: `Stopping engine ${pid}`, unit: "none" } as const;

@@ -2,18 +2,18 @@
  * `daos admin system ...` and its short form: what the system is made of, and how full its tiers are.
  */
 import { formatSize } from "../base/size.ts";
-import type { SystemQueryReply } from "../format/operations.ts";
+import type { EngineDescription, SystemQueryReply } from "../format/operations.ts";
 import { command, commandGroup } from "./command.ts";
 import { STORAGE_COMMANDS } from "./storage-commands.ts";
 import { formatDuration, formatPercent, formatRecord, formatTable, printable } from "./table.ts";
 
 const query = command({
-  summary: "Show the engine, its targets and its space",
-  examples: ["daos system query", "daos system query --system 10.0.0.5:10001 --json"],
-  arguments: {},
-  async run(_values, session) {
+  summary: "Show the engines, their targets and their space",
+  examples: ["daos system query", "daos system query --verbose", "daos system query --system 10.0.0.5:10001 --json"],
+  arguments: { verbose: { type: "boolean", description: "Also space and id of each engine, and the pools' maps" } },
+  async run({ verbose }, session) {
     const reply = await (await session.system()).query(session.cancelable);
-    await session.output.result(systemJson(reply), systemText(reply));
+    await session.output.result(systemJson(reply), systemText(reply, verbose === true));
   },
 });
 
@@ -25,17 +25,37 @@ export const ADMIN_COMMANDS = commandGroup("Administration of a system", {
 
 /** A system's object in JSON; docs/cli.md promises these names. */
 export function systemJson(reply: SystemQueryReply): object {
-  const { system, software, uptimeMs, storage, pid, map } = reply;
+  const { system, software, uptimeMs, storage, pid, map, engines = [], pools = [] } = reply;
   const { scmTotalBytes, scmUsedBytes, nvmeTotalBytes, nvmeUsedBytes } = reply;
-  const targets = map.targets.map(({ index, host, port }) => ({ index, host, port }));
+  const targets = map.targets.map(({ index, host, port, rank }) => ({ index, host, port, rank }));
   return {
     system,
     software,
     pid,
     uptimeMs,
     storage,
-    mapVersion: map.version,
     targets,
+    scmTotalBytes,
+    scmUsedBytes,
+    nvmeTotalBytes,
+    nvmeUsedBytes,
+    engines: engines.map(engineJson),
+    pools: pools.map(({ label, mapVersion, down }) => ({ label, mapVersion, down })),
+  };
+}
+
+function engineJson(engine: EngineDescription): object {
+  const { rank, id, state, domain, address, targets, exclusionInMs, reason } = engine;
+  const { scmTotalBytes, scmUsedBytes, nvmeTotalBytes, nvmeUsedBytes } = engine;
+  return {
+    rank,
+    id,
+    state,
+    domain,
+    address,
+    targets,
+    exclusionInMs: exclusionInMs ?? null,
+    reason: reason ?? null,
     scmTotalBytes,
     scmUsedBytes,
     nvmeTotalBytes,
@@ -43,8 +63,8 @@ export function systemJson(reply: SystemQueryReply): object {
   };
 }
 
-export function systemText(reply: SystemQueryReply): string {
-  const { map } = reply;
+export function systemText(reply: SystemQueryReply, isVerbose = false): string {
+  const { map, engines = [], pools = [] } = reply;
   const facts = formatRecord([
     ["System", printable(reply.system)],
     ["Software", printable(reply.software)],
@@ -53,11 +73,57 @@ export function systemText(reply: SystemQueryReply): string {
     ["Storage", printable(reply.storage)],
     ["SCM", tierText(reply.scmUsedBytes, reply.scmTotalBytes)],
     ["NVMe", tierText(reply.nvmeUsedBytes, reply.nvmeTotalBytes)],
-    ["Pool map", `version ${map.version}`],
   ]);
-  const rows = map.targets.map(({ index, host, port }) => [String(index), printable(`${host}:${port}`)]);
-  return `${facts}\n${formatTable([{ title: "Target", align: "right" }, { title: "Address" }], rows)}`;
+  const targets = map.targets.map(({ index, host, port, rank }) => [
+    String(index),
+    String(rank),
+    printable(`${host}:${port}`),
+  ]);
+  const parts = [facts, formatTable(ENGINE_COLUMNS, engines.map(engineRow)), formatTable(TARGET_COLUMNS, targets)];
+  if (isVerbose) {
+    parts.push(formatTable(SPACE_COLUMNS, engines.map(spaceRow)));
+    const rows = pools.map(({ label, mapVersion, down }) => [printable(label), String(mapVersion), String(down)]);
+    parts.push(formatTable(POOL_COLUMNS, rows));
+  }
+  return parts.join("\n");
 }
+
+function engineRow({ rank, state, domain, address, targets, exclusionInMs, reason }: EngineDescription): string[] {
+  const due = exclusionInMs === undefined ? "" : `, excluded in ${(exclusionInMs / 1000).toFixed(1)} s`;
+  const kept = reason === undefined ? "" : ", not excluded";
+  return [String(rank), `${state}${due}${kept}`, printable(domain), String(targets), printable(address)];
+}
+
+function spaceRow(engine: EngineDescription): string[] {
+  const { rank, id, scmUsedBytes, scmTotalBytes, nvmeUsedBytes, nvmeTotalBytes, reason } = engine;
+  const scm = tierText(scmUsedBytes, scmTotalBytes);
+  return [String(rank), id, scm, tierText(nvmeUsedBytes, nvmeTotalBytes), printable(reason ?? "")];
+}
+
+const ENGINE_COLUMNS = [
+  { title: "Rank", align: "right" },
+  { title: "State" },
+  { title: "Domain" },
+  { title: "Targets", align: "right" },
+  { title: "Address" },
+] as const;
+const TARGET_COLUMNS = [
+  { title: "Target", align: "right" },
+  { title: "Rank", align: "right" },
+  { title: "Address" },
+] as const;
+const SPACE_COLUMNS = [
+  { title: "Rank", align: "right" },
+  { title: "Engine" },
+  { title: "SCM" },
+  { title: "NVMe" },
+  { title: "Note" },
+] as const;
+const POOL_COLUMNS = [
+  { title: "Pool" },
+  { title: "Map version", align: "right" },
+  { title: "Targets down", align: "right" },
+] as const;
 
 function tierText(usedBytes: number, totalBytes: number): string {
   return `${formatSize(usedBytes)} of ${formatSize(totalBytes)} used (${formatPercent(usedBytes, totalBytes)})`;

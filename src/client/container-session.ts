@@ -14,6 +14,7 @@ import type { World } from "../contracts/world.ts";
 import { encodeCbor } from "../format/cbor.ts";
 import { objectRequestBytes } from "../format/object-request.ts";
 import { type AttachReply, type ContainerDescription, type ContainerOpenReply, Opcode } from "../format/operations.ts";
+import type { PoolMap } from "../format/pool-map.ts";
 import { Placement } from "../placement/placement.ts";
 import { replicaGroup } from "../placement/replica-group.ts";
 import { type CallSender, type ObjectCall, TARGET_OF_DKEY } from "./object-call.ts";
@@ -24,8 +25,6 @@ import { abortable, type AttemptReach, clientClosed, Retry } from "./retry.ts";
 import type { RpcAnswer, RpcCallOptions, RpcLink } from "./rpc-link.ts";
 import type { TargetConnection, TargetConnections } from "./target-connection.ts";
 
-/** The pool map is asked for once more when a target does not answer, but not more often than this, milliseconds. */
-const LOOK_AGAIN_MS = 500;
 /** Highest target index a pool map may name. */
 const MAX_TARGET_INDEX = 65_535;
 
@@ -73,8 +72,7 @@ export class ContainerSession implements CallSender {
   /** Counts the openings, so that many requests that meet the same stale map cause one reopening. */
   #generation = 0;
   #reopening: Promise<void> | undefined;
-  #isLooking = false;
-  #mayLookAtMs = 0;
+  #looking: Promise<void> | undefined;
   #closed = false;
   readonly #numbers: RequestNumbers;
 
@@ -241,7 +239,6 @@ export class ContainerSession implements CallSender {
   ): Promise<T> {
     let error: unknown = failure;
     let reach = failureReach;
-    if (hasCode(error, "UNAVAILABLE") || hasCode(error, "TIMEOUT")) this.#lookAgain();
     let seen = generation;
     for (let attempt = failure === undefined ? 0 : 1; ; attempt += 1) {
       const mayAskOther = error !== undefined && attempt < alternatives() && isOfTarget(error);
@@ -250,6 +247,7 @@ export class ContainerSession implements CallSender {
       reach = "refused";
       try {
         if (hasCode(error, "STALE")) await abortable(this.#reopen(seen), signal);
+        else if (hasCode(error, "UNAVAILABLE")) await abortable(this.#lookAgain(), signal);
         seen = this.#generation;
         const target = this.#target(place(attempt));
         const link = await abortable(this.#attach(target), signal);
@@ -259,7 +257,6 @@ export class ContainerSession implements CallSender {
       } catch (caught) {
         if (caught instanceof NotSent) reach = "refused";
         error = caught instanceof NotSent ? caught.error : caught;
-        if (hasCode(error, "UNAVAILABLE") || hasCode(error, "TIMEOUT")) this.#lookAgain();
       }
     }
   }
@@ -301,41 +298,27 @@ export class ContainerSession implements CallSender {
     return this.#reopening;
   }
 
-  /**
-   * A target does not answer. It cannot say that the map has changed: it may listen elsewhere since it started anew, or be
-   * excluded. Nobody waits for this, for the control plane may be away as well.
-   */
-  #lookAgain(): void {
-    const { clock } = this.#options.world;
-    if (this.#isLooking || this.#closed || clock.monotonicNs() / 1e6 < this.#mayLookAtMs) return;
-    this.#isLooking = true;
-    void this.#options
+  /** A target does not answer: its engine may be elsewhere by now, or excluded. Never rejects: the next attempt tells. */
+  #lookAgain(): Promise<void> {
+    this.#looking ??= this.#options
       .reopen()
-      .then(
-        (opened) => this.#sees(opened),
-        (error: unknown) => {
-          // Whoever still needs the map tries again.
-          if (!(error instanceof DaosError)) throw error;
-        },
-      )
-      .finally(() => {
-        this.#isLooking = false;
-        this.#mayLookAtMs = clock.monotonicNs() / 1e6 + LOOK_AGAIN_MS;
-      });
+      .then((opened) => {
+        if (!this.#closed && this.#isMoved(opened.map)) this.#adopt(opened);
+      })
+      .catch((error: unknown) => {
+        if (!(error instanceof DaosError)) throw error;
+      })
+      .finally(() => (this.#looking = undefined));
+    return this.#looking;
   }
 
-  /** What is attached stays so unless the map has changed. */
-  #sees(opened: ContainerOpenReply): void {
-    if (this.#closed || opened.map.version < this.#placement.mapVersion) return;
-    if (opened.map.version > this.#placement.mapVersion) {
-      this.#adopt(opened);
-      return;
-    }
-    this.#capability = opened.capability;
-    for (const { index, host, port } of opened.map.targets) {
-      const connection = this.#options.connections.to({ host, port });
-      if (this.#targets[index]?.connection !== connection) this.#targets[index] = unattached(connection);
-    }
+  /** The map is another one, or a target of it is elsewhere. */
+  #isMoved({ version, targets }: PoolMap): boolean {
+    if (version !== this.#placement.mapVersion) return true;
+    return targets.some(({ index, host, port }) => {
+      const known = this.#targets[index]?.connection.address;
+      return known?.host !== host || known.port !== port;
+    });
   }
 
   #adopt(opened: ContainerOpenReply): void {
@@ -344,7 +327,7 @@ export class ContainerSession implements CallSender {
     for (const { index, host, port } of opened.map.targets) {
       if (index > MAX_TARGET_INDEX) throw wrongReply("container open", `target index ${index} is too high`);
       const connection = this.#options.connections.to({ host, port });
-      targets[index] = unattached(connection);
+      targets[index] = { connection, link: undefined, handle: 0, attaching: undefined };
     }
     for (const old of this.#targets) void this.#detach(old);
     this.#targets = targets;
@@ -361,10 +344,6 @@ export class ContainerSession implements CallSender {
     const args = encodeCbor({ handle: target.handle });
     await target.link.call(Opcode.detach, args, undefined, this.#callOptions).catch(() => {});
   }
-}
-
-function unattached(connection: TargetConnection): AttachedTarget {
-  return { connection, link: undefined, handle: 0, attaching: undefined };
 }
 
 /** Errors after which another target that has the same may know better. */

@@ -4,7 +4,13 @@
  */
 import type { InterfaceProvider } from "../contracts/interface.ts";
 import type { World } from "../contracts/world.ts";
-import type { ContainerDescription, ContainerType, PoolDescription, Properties } from "../format/operations.ts";
+import type {
+  ContainerDescription,
+  ContainerType,
+  PoolDescription,
+  PoolTargetsReply,
+  Properties,
+} from "../format/operations.ts";
 import type { SignalOptions } from "./array-handle.ts";
 import { Container } from "./container.ts";
 import { ContainerSession } from "./container-session.ts";
@@ -29,6 +35,12 @@ export interface ContainerCreateOptions extends SignalOptions {
   readonly type: ContainerType;
   /** `oclass`, `chunk_size`, `user.*`: see docs/admin.md. */
   readonly properties?: Properties;
+}
+
+/** All targets of these ranks, and those of these indices. */
+export interface TargetSelection {
+  readonly ranks?: readonly number[];
+  readonly targets?: readonly number[];
 }
 
 export class Pool {
@@ -57,6 +69,28 @@ export class Pool {
   /** All of them or none; the properties as they are then. */
   async setProperties(properties: Properties, options: SignalOptions = {}): Promise<Properties> {
     return this.#parts.calls.setPoolProperties({ pool: this.name, properties }, options);
+  }
+
+  /** The pool's map: its targets, where they are and how they do. */
+  async queryTargets(options: SignalOptions = {}): Promise<PoolTargetsReply> {
+    return this.#parts.calls.queryPoolTargets({ pool: this.name }, options);
+  }
+
+  /**
+   * Takes targets out of service; resolves with the map when none of them serves any more. BUSY when containers would lose
+   * what they hold, unless `force`; INVALID_ARGUMENT for the last target; NOT_FOUND.
+   */
+  async exclude(
+    selection: TargetSelection,
+    options: SignalOptions & { force?: boolean } = {},
+  ): Promise<PoolTargetsReply> {
+    const { force = false, signal } = options;
+    return this.#parts.calls.excludeTargets({ ...selection, pool: this.name, force }, { signal });
+  }
+
+  /** Takes excluded targets back. UNAVAILABLE while their engine is away. */
+  async reintegrate(selection: TargetSelection, options: SignalOptions = {}): Promise<PoolTargetsReply> {
+    return this.#parts.calls.reintegrateTargets({ ...selection, pool: this.name }, options);
   }
 
   async createContainer(options: ContainerCreateOptions): Promise<ContainerDescription> {

@@ -25,8 +25,11 @@ import {
   type PoolListReply,
   type PoolReference,
   type PoolSetPropertiesArguments,
+  type PoolTargetsArguments,
+  type PoolTargetsReply,
   type Properties,
   type PropertiesReply,
+  type ServerStopArguments,
   type SnapshotCreateArguments,
   type SnapshotDescription,
   type SnapshotDestroyArguments,
@@ -50,6 +53,7 @@ const MAP_TARGET_SHAPE: ReplyShape = {
   state: "text",
   since: "count",
 };
+const TARGETS_SHAPE: ReplyShape = { pool: "text", map: "map" };
 const POOL_SHAPE: ReplyShape = {
   id: "text",
   label: "text",
@@ -82,7 +86,7 @@ export class SystemCalls {
   }
 
   async querySystem(options: CallOptions): Promise<SystemQueryReply> {
-    const shape: ReplyShape = { system: "text", software: "text", map: "map" };
+    const shape: ReplyShape = { system: "text", software: "text", map: "map", engines: "list?" };
     const reply = await this.#read<SystemQueryReply>(Opcode.systemQuery, "system query", {}, shape, options);
     checkMap(reply.map, "system query");
     return reply;
@@ -117,8 +121,8 @@ export class SystemCalls {
     return this.#read(Opcode.deviceIdentify, "storage identify", args, DEVICE_SHAPE, options);
   }
 
-  async stopServer(options: CallOptions): Promise<void> {
-    await this.#change(Opcode.serverStop, "server stop", {}, {}, options);
+  async stopServer(args: ServerStopArguments, options: CallOptions): Promise<void> {
+    await this.#change(Opcode.serverStop, "server stop", args, {}, options);
   }
 
   async listPools(options: CallOptions): Promise<readonly PoolDescription[]> {
@@ -152,6 +156,22 @@ export class SystemCalls {
     const what = "pool set-prop";
     return (await this.#change<PropertiesReply>(Opcode.poolSetProperties, what, args, PROPERTIES_SHAPE, options))
       .properties;
+  }
+
+  async queryPoolTargets(args: PoolReference, options: CallOptions): Promise<PoolTargetsReply> {
+    const what = "pool query-targets";
+    return checkTargets(await this.#read(Opcode.poolQueryTargets, what, args, TARGETS_SHAPE, options), what);
+  }
+
+  /** Excluding what is excluded changes nothing: it may be sent again, as reintegrating may. */
+  async excludeTargets(args: PoolTargetsArguments, options: CallOptions): Promise<PoolTargetsReply> {
+    const what = "pool exclude";
+    return checkTargets(await this.#read(Opcode.poolExclude, what, args, TARGETS_SHAPE, options), what);
+  }
+
+  async reintegrateTargets(args: PoolTargetsArguments, options: CallOptions): Promise<PoolTargetsReply> {
+    const what = "pool reintegrate";
+    return checkTargets(await this.#read(Opcode.poolReintegrate, what, args, TARGETS_SHAPE, options), what);
   }
 
   createContainer(args: ContainerCreateArguments, options: CallOptions): Promise<ContainerDescription> {
@@ -233,6 +253,11 @@ export class SystemCalls {
       after = page.anchor;
     }
   }
+}
+
+function checkTargets(reply: PoolTargetsReply, what: string): PoolTargetsReply {
+  checkMap(reply.map, what);
+  return reply;
 }
 
 function checkMap(map: unknown, what: string): void {

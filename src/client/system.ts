@@ -38,7 +38,7 @@ export class System {
     this.#parts = parts;
   }
 
-  /** The engine, its targets and space. */
+  /** The engines, their targets and space. */
   async query(options: SignalOptions = {}): Promise<SystemQueryReply> {
     return this.#parts.calls.querySystem(options);
   }
@@ -73,9 +73,10 @@ export class System {
     return this.#parts.calls.identifyDevice({ device }, options);
   }
 
-  /** Asks the engine to stop in good order; resolves when it has said that it will. */
-  async stop(options: SignalOptions = {}): Promise<void> {
-    await this.#parts.calls.stopServer(options);
+  /** Asks all engines, or that of one rank, to stop in good order; resolves when they have said that they will. */
+  async stop(options: SignalOptions & { readonly rank?: number | undefined } = {}): Promise<void> {
+    const { rank, signal } = options;
+    await this.#parts.calls.stopServer(rank === undefined ? {} : { rank }, { signal });
   }
 
   async listPools(options: SignalOptions = {}): Promise<readonly PoolDescription[]> {

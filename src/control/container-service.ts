@@ -26,6 +26,7 @@ import type {
   PropertiesReply,
 } from "../format/operations.ts";
 import type { Catalogue } from "./catalogue.ts";
+import { containerRedundancy } from "./container-redundancy.ts";
 import type { ContainerRemoval } from "./container-removal.ts";
 import {
   beingDestroyed,
@@ -236,10 +237,15 @@ export class ContainerService {
     if ((await records.get("label", labelKey)) !== undefined) throw exists(draft.label, pool.record.label);
     const counter = await records.get("counter", CONTAINER_COUNTER_KEY);
     const number = (counter?.record.value ?? 0) + 1;
+    const poolFactor = Number(pool.record.properties["rd_fac"] ?? 0);
+    const map = await this.#maps.forClients(pool.record.id);
+    const redundancy = containerRedundancy(draft.properties, poolFactor, map);
+    const cells = pool.record.properties["ec_cell_sz"];
+    const inherited = cells === undefined ? {} : { ec_cell_sz: cells };
     const record: ContainerRecord = {
       ...draft,
       number,
-      properties: { rd_fac: pool.record.properties["rd_fac"] ?? 0, ...draft.properties },
+      properties: { ...inherited, ...draft.properties, ...redundancy },
     };
     const key = containerKey(record.pool, record.id);
     return {

@@ -151,7 +151,7 @@ export class GroupFollower {
     return this.#options.store
       .openUpdates()
       .filter(({ oid, dkey }) => this.#groups.groupOf(oid, dkey).leader === leader)
-      .map(({ id, epoch, state }) => ({ client: id.client, sequence: id.sequence, epoch, state: DtxState[state] }));
+      .map(({ id, epoch }) => ({ client: id.client, sequence: id.sequence, epoch }));
   }
 
   /** Somebody waits for updates that are not decided now: asks their leaders about them. */
@@ -176,8 +176,7 @@ export class GroupFollower {
 
   #undecided(): OpenUpdate[] {
     const { store, self } = this.#options;
-    const isOthers = ({ state, oid, dkey }: OpenUpdate): boolean =>
-      state === "prepared" && this.#groups.groupOf(oid, dkey).leader !== self;
+    const isOthers = ({ oid, dkey }: OpenUpdate): boolean => this.#groups.groupOf(oid, dkey).leader !== self;
     return store.openUpdates().filter(isOthers);
   }
 

@@ -88,6 +88,11 @@ export class GroupLeader {
     return new LedUpdate(request, group, self, (update, sequence) => this.#appended(update, sequence));
   }
 
+  /** Whether this target is telling the others of its decision. */
+  tells(id: DtxId): boolean {
+    return this.#outbox.decisionOf(id) !== undefined;
+  }
+
   /** The update of this id that is under way. */
   openUpdate(id: DtxId): LedUpdate | undefined {
     return this.#open.get(id);
@@ -188,16 +193,12 @@ export class GroupLeader {
   /** Undecided updates of others' making, or of ours before a restart, whose group this target leads now. */
   #inherit(): void {
     const { store, self } = this.#options;
-    for (const { id, state, container, oid, dkey } of store.openUpdates()) {
+    for (const { id, container, oid, dkey } of store.openUpdates()) {
       const group = this.#groups.groupOf(oid, dkey);
       if (group.leader !== self || this.#open.get(id) !== undefined || this.#inherited.get(id) !== undefined) continue;
       if (this.#outbox.decisionOf(id) !== undefined) continue;
       const members = this.#others(group);
       const { client, sequence } = id;
-      if (state !== "prepared") {
-        this.#outbox.add({ client, sequence }, state === "committed" ? "commit" : "abort", members);
-        continue;
-      }
       const unit = unitOf({ container, object: { oid, dkey } });
       this.#inherited.add(id, { client, sequence, unit, members, waiting: new Set(members) });
       this.#inheritedDkeys.set(unit, (this.#inheritedDkeys.get(unit) ?? 0) + 1);
@@ -216,6 +217,7 @@ export class GroupLeader {
    */
   resynced(member: number, ids: readonly DtxId[], states: readonly DtxState[], open: readonly OpenDtx[]): void {
     // The older ones are committed first, the newer ones aborted first.
+    const { store } = this.#options;
     for (const [index, id] of ids.entries()) this.#heard(id, member, states[index]!);
     for (let index = ids.length - 1; index >= 0; index -= 1) this.#missed(ids[index]!, states[index]!);
     const there = new DtxMap<OpenDtx>();
@@ -233,9 +235,8 @@ export class GroupLeader {
     for (const dtx of open) {
       if (this.#inherited.get(dtx) !== undefined || this.#open.get(dtx) !== undefined) continue;
       if (this.#outbox.decisionOf(dtx) !== undefined) continue;
-      // Closed here, or never seen: then whoever decided it has told everybody, or it can never be committed.
-      if (dtx.state === DtxState.prepared) this.#outbox.add(dtx, "abort", [member]);
-      else this.#outbox.forget(member, dtx);
+      // What is not known here was never prepared here, for what is decided is not forgotten before all have it.
+      this.#outbox.add(dtx, stateOf(store, dtx) === DtxState.committed ? "commit" : "abort", [member]);
     }
     this.#outbox.resend(member);
     this.#outbox.flush(member);

@@ -141,12 +141,12 @@ export class Outbox {
       this.#decided.delete(decided);
       store.forget(decided);
       decided.closed?.();
-      for (const member of decided.members) this.forget(member, decided);
+      for (const member of decided.members) this.#forget(member, decided);
     });
   }
 
   /** Tells a member that everybody knows what was decided. */
-  forget(member: number, { client, sequence }: DtxId): void {
+  #forget(member: number, { client, sequence }: DtxId): void {
     if (this.#options.peer(member) === undefined) return;
     const batch = this.#batch(member);
     batch.forgets.push({ client, sequence });

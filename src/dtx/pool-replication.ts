@@ -8,6 +8,7 @@ import { encodeCbor } from "../format/cbor.ts";
 import { decodeIds, decodeResyncReply, encodeIds, encodeResyncReply } from "../format/dtx-messages.ts";
 import { Opcode } from "../format/operations.ts";
 import type { PoolMap } from "../format/pool-map.ts";
+import type { RpcAnswer } from "../rpc/pending-call.ts";
 import type { RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
 import { type Groups, placedGroups } from "./group.ts";
 import { GroupFollower, type GroupFollowerOptions } from "./group-follower.ts";
@@ -63,6 +64,19 @@ export class PoolReplication {
 
   get mapVersion(): number {
     return this.#map.version;
+  }
+
+  /** The other targets that take part. */
+  get others(): number[] {
+    const { self } = this.#options;
+    return this.#map.targets.map(({ index }) => index).filter((index) => index !== self && isMember(this.#map, index));
+  }
+
+  /** Asks another target. Rejects with UNAVAILABLE when it cannot be reached. */
+  async call(target: number, opcode: number, args: Uint8Array, payload: Uint8Array): Promise<RpcAnswer> {
+    const peer = this.#peer(target);
+    if (peer === undefined) throw new DaosError("UNAVAILABLE", `Cannot ask target ${target}: it takes no part.`);
+    return peer.call(opcode, args, payload, { mapVersion: this.#map.version });
   }
 
   /** A new map, or the same one with other addresses. */

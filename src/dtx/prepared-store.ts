@@ -6,10 +6,9 @@ import type { ObjectId } from "../base/object-id.ts";
 import type { CellStore, DtxState } from "../store/cell.ts";
 import { containerOf, dkeyPrefixOf, nameOfPrefix, OBJECT_PREFIX_BYTES, objectOfPrefix } from "../vos/cell-key.ts";
 
-/** A prepared record that somebody may still ask for: not decided, or not forgotten. */
+/** A prepared record that is not decided. */
 export interface OpenUpdate {
   readonly id: DtxId;
-  readonly state: DtxState;
   readonly epoch: Epoch;
   readonly container: number;
   readonly oid: ObjectId;
@@ -25,6 +24,8 @@ export interface PreparedStore {
   logDecisions(): number;
   /** Oldest first. */
   openUpdates(): OpenUpdate[];
+  /** What is decided and not forgotten. */
+  decided(): DtxId[];
 }
 
 /** A CellStore as replication sees it. */
@@ -38,8 +39,8 @@ export function preparedStore(store: CellStore): PreparedStore {
     },
     stateOf: (id) => transactions.stateOf(id),
     logDecisions: () => transactions.logDecisions(),
-    openUpdates: () =>
-      transactions.undecided().map(({ id, epoch, keys }) => ({ id, state: "prepared", epoch, ...placeOf(keys[0]!) })),
+    openUpdates: () => transactions.undecided().map(({ id, epoch, keys }) => ({ id, epoch, ...placeOf(keys[0]!) })),
+    decided: () => transactions.decided(),
   };
 }
 

@@ -9,6 +9,7 @@ import { checkArguments } from "../format/operation-arguments.ts";
 import { Opcode } from "../format/operations.ts";
 import type { PoolMap } from "../format/pool-map.ts";
 import type { RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
+import { Closing } from "./closing.ts";
 import type { LedUpdate, UpdateRequest } from "./led-update.ts";
 import { PoolReplication, type PoolReplicationOptions } from "./pool-replication.ts";
 
@@ -42,9 +43,12 @@ export class PeerSession {
 export class Replication {
   readonly #options: ReplicationOptions;
   readonly #pools = new Map<string, PoolReplication>();
+  readonly #closing: Closing;
 
   constructor(options: ReplicationOptions) {
     this.#options = options;
+    const { store, timers } = options;
+    this.#closing = new Closing({ store, timers, pools: () => this.#pools.values() });
   }
 
   /** Updates under way, and decisions that somebody does not know. */
@@ -68,6 +72,7 @@ export class Replication {
   }
 
   stop(): void {
+    this.#closing.stop();
     for (const pool of this.#pools.values()) pool.stop();
     this.#pools.clear();
   }

@@ -27,16 +27,21 @@ export function openMessage(
   key: Uint8Array,
   nowMs: number,
 ): { body: unknown; isSigned: boolean } {
-  const { tag } = decodeCbor(args) as { tag?: unknown };
+  const tag = memberOf(decodeCbor(args), "tag");
   const body = decodeCbor(payload);
   if (!(tag instanceof Uint8Array)) throw notGenuine("it has no signature");
   if (tag.length === 0) return { body, isSigned: false };
   if (!isSame(tag, hmac(key, signedBytes(opcode, payload)))) throw notGenuine("it is signed with another system's key");
-  const { sentAtMs } = body as { sentAtMs?: unknown };
+  const sentAtMs = memberOf(body, "sentAtMs");
   if (typeof sentAtMs !== "number" || Math.abs(nowMs - sentAtMs) > ENGINE_MESSAGE_LIFETIME_MS) {
     throw notGenuine("its time is not ours. Synchronise the clocks of the engines");
   }
   return { body, isSigned: true };
+}
+
+/** Undefined when the value is no map, or has no such member. */
+function memberOf(value: unknown, name: string): unknown {
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>)[name] : undefined;
 }
 
 function signedBytes(opcode: number, payload: Uint8Array): Uint8Array {

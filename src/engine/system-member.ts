@@ -26,7 +26,7 @@ const HELLO_TIMEOUT_MS = 5_000;
 const HEARTBEAT_TIMEOUT_MS = 1_500;
 const FAREWELL_TIMEOUT_MS = 1_000;
 /** How long an engine that was never part of the system tries to reach it. */
-const FIRST_JOIN_MS = 5_000;
+const FIRST_JOIN_MS = 3_000;
 const RETRY_MS = 300;
 /** Redirections that are followed. */
 const MAX_REDIRECTS = 4;

@@ -6,8 +6,8 @@
  *   refresh   no arguments                                             payload  ids
  *             reply                                                    payload  a DtxState each, one byte
  *   resync    CBOR (DtxResyncArguments)                                payload  ids
- *             reply: CBOR {}                                           payload  a DtxState for each id, then id, u64
- *                                                                               epoch and DtxState of each open one
+ *             reply: CBOR {}                                           payload  a DtxState for each id, then id and
+ *                                                                               u64 epoch of each undecided one
  */
 import type { DtxId } from "../base/dtx-id.ts";
 import { asBuffer } from "../base/bytes.ts";
@@ -16,12 +16,23 @@ import type { Epoch } from "../base/epoch.ts";
 import { readUint64, writeUint64 } from "./uint64.ts";
 
 const ID_BYTES = 16;
-const OPEN_BYTES = 25;
+const OPEN_BYTES = 24;
 export const DECIDE_ARGUMENTS_BYTES = 12;
 
 /** What a target knows of a transaction. `unknown`: it never had it, or nobody needs it any more. */
 export const DtxState = { unknown: 0, prepared: 1, committed: 2, aborted: 3 } as const;
 export type DtxState = (typeof DtxState)[keyof typeof DtxState];
+
+/** A target introduces itself to another one of a pool: `target` is its number in the pool map. */
+export interface DtxAttachArguments {
+  readonly capability: Uint8Array;
+  readonly pool: string;
+  readonly target: number;
+}
+/** Asks for what is open at a target of the groups that the asking one leads. */
+export interface DtxResyncArguments {
+  readonly pool: string;
+}
 
 export interface Decisions {
   readonly commits: readonly DtxId[];
@@ -30,10 +41,9 @@ export interface Decisions {
   readonly forgets: readonly DtxId[];
 }
 
-/** A transaction that is not decided, or not forgotten. */
+/** A transaction that is not decided. */
 export interface OpenDtx extends DtxId {
   readonly epoch: Epoch;
-  readonly state: DtxState;
 }
 
 export function encodeIds(ids: readonly DtxId[]): Buffer {
@@ -80,7 +90,6 @@ export function encodeResyncReply(states: readonly DtxState[], open: readonly Op
     const start = states.length + OPEN_BYTES * index;
     writeId(bytes, start, open[index]!);
     writeUint64(bytes, open[index]!.epoch, start + ID_BYTES);
-    bytes[start + OPEN_BYTES - 1] = open[index]!.state;
   }
   return bytes;
 }
@@ -93,8 +102,7 @@ export function decodeResyncReply(bytes: Uint8Array, count: number): { states: D
     const start = count + OPEN_BYTES * index;
     const epoch = readUint64(view, start + ID_BYTES);
     if (!Number.isSafeInteger(epoch)) throw malformed("an epoch is out of range");
-    const [state] = decodeStates(view.subarray(start + OPEN_BYTES - 1, start + OPEN_BYTES));
-    return { ...readId(view, start), epoch: epoch as Epoch, state: state! };
+    return { ...readId(view, start), epoch: epoch as Epoch };
   });
   return { states: decodeStates(view.subarray(0, count)), open };
 }

@@ -16,6 +16,7 @@ import {
   MAX_RANK,
 } from "../base/limits.ts";
 import { OBJECT_ID_BYTES } from "../base/object-id.ts";
+import type { DtxAttachArguments, DtxResyncArguments } from "./dtx-messages.ts";
 import type * as operations from "./operations.ts";
 import { Opcode } from "./operations.ts";
 
@@ -102,8 +103,8 @@ export interface OperationArguments {
   [Opcode.objectList]: operations.ObjectListArguments;
   [Opcode.keyQuery]: operations.KeyQueryArguments;
   [Opcode.changeList]: operations.ChangeListArguments;
-  [Opcode.dtxAttach]: operations.DtxAttachArguments;
-  [Opcode.dtxResync]: operations.DtxResyncArguments;
+  [Opcode.dtxAttach]: DtxAttachArguments;
+  [Opcode.dtxResync]: DtxResyncArguments;
 }
 
 const SCHEMAS: { readonly [Op in keyof OperationArguments]: z.ZodType<OperationArguments[Op]> } = {

@@ -68,8 +68,7 @@ export const Opcode = {
   keyQuery: 132,
   /** What the two epochs of a container differ in. */
   changeList: 133,
-
-  /** Target listeners, from other targets: two-phase commit in redundancy groups (dtx-messages.ts, prepare-request.ts). */
+  /** Target listeners, among targets: dtx-messages.ts, prepare-request.ts. */
   dtxAttach: 160,
   dtxPrepare: 161,
   dtxDecide: 162,
@@ -325,20 +324,9 @@ export interface AttachArguments {
 export interface AttachReply {
   readonly handle: number;
 }
-/** A target introduces itself to another one of a pool: `target` is its number in the pool map. */
-export interface DtxAttachArguments {
-  readonly capability: Uint8Array;
-  readonly pool: string;
-  readonly target: number;
-}
-/** Asks for what is open at a target of the groups that the asking one leads. */
-export interface DtxResyncArguments {
-  readonly pool: string;
-}
 export interface DetachArguments {
   readonly handle: number;
 }
-
 /** Keys travel as CBOR byte strings. An anchor is the last key of the page before. */
 export interface KeyListArguments {
   readonly handle: number;

@@ -167,10 +167,12 @@ export interface Requests {
  * `append`, then answer on `whenStable`. What `append` wrote is visible to reads at once; whoever shows it to somebody
  * must wait for its sequence first.
  *
- * A *prepared* record is visible at once too, and in order, but may still be undone: `transactions.decide` says whether it counts. Two
- * rules are the caller's. Of prepared records that write the same cell, the older one is committed first, and the newer
- * one aborted first. And only prepared records write a cell in which an undecided version lies, or replace one (equal
- * epochs); reclaims may cover it. Whoever read an undecided version and appended something must not commit that before.
+ * A *prepared* record is visible at once too, and in order, but may still be undone: `transactions.decide` says whether
+ * it counts. Three rules are the caller's:
+ *
+ * - Of prepared records that write the same cell the older one is committed first, and the newer one aborted first.
+ * - Only prepared records write a cell in which an undecided version lies; reclaims may cover it.
+ * - What was prepared after reading an undecided version is not committed before that version is.
  */
 export interface CellStore {
   /**
@@ -181,8 +183,10 @@ export interface CellStore {
   admit(recordBytes: number, options?: { punch?: boolean }): undefined | Promise<void>;
   /**
    * Applies all writes as one atomic record and returns its sequence, for `whenDurable` and `whenStable`; durability
-   * follows. Call only in the same turn as a successful `admit`. Epochs of one key never go back; an equal epoch replaces, but never a complete version by a part:
-   * what it hid may be gone. An extent, or a slice of one, belongs to one version only.
+   * follows. Call only in the same turn as a successful `admit`. Epochs of one key never go back; an equal epoch replaces,
+   * but never a complete version by a part: what it hid may be gone. An extent, or a slice of one, belongs to one version
+   * only. Throws, and has changed nothing: TOO_LARGE, NO_SPACE (log full), READ_ONLY, UNAVAILABLE (closing), and for a
+   * prepared record OVERLOADED (too many are open) and INVALID_ARGUMENT (no id, or one that is not forgotten).
    */
   append(writes: readonly CellWrite[], reclaims?: readonly ReclaimRange[], options?: AppendOptions): number;
   /**

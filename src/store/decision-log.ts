@@ -117,7 +117,10 @@ export class DecisionLog {
 
   /** What the index has to be told when everything up to `sequence` is settled. */
   rows(sequence: number): DecisionRows {
-    const added = [...this.#decided.values()].filter(({ hasRow, entry }) => !hasRow && entry <= sequence);
+    // An entry behind it is worth something when it is durable.
+    const { durableSequence } = this.#log;
+    const isKept = (entry: number): boolean => entry > sequence && entry <= durableSequence;
+    const added = [...this.#decided.values()].filter(({ hasRow, entry }) => !hasRow && !isKept(entry));
     // From now on: they may be forgotten while it is written.
     for (const decided of added) decided.hasRow = true;
     const closed = this.#closedRows.slice();

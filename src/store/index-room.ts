@@ -24,7 +24,7 @@ export function isIndexCrowded({ totalBytes, usedBytes }: IndexSpace, unsettledB
   return usedBytes + unsettledBytes * INDEX_GROWTH > usableBytes * INDEX_WATERMARK;
 }
 
-/** Whether the index takes so many bytes, may when the log is settled (`isLogged`: there is a log), or the refusal. */
+/** Whether the index takes so many bytes, may when the log is settled (`isLogged`: something can be), or the refusal. */
 export function indexRoom(space: IndexSpace, bytes: number, isLogged: boolean): "room" | "settle" | DaosError {
   const { totalBytes, usedBytes } = space;
   const roomBytes = totalBytes - indexReserve(totalBytes) - usedBytes;

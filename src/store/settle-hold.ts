@@ -17,7 +17,7 @@ export class SettleHold {
   #waitedMs = 0;
   #isStuck = false;
   #timer: (() => void) | undefined;
-  /** Last record of the log when it was moved last: settling only that again would be in vain. */
+  /** Last record of the log when records were moved last. */
   movedSequence = Number.NEGATIVE_INFINITY;
 
   /** `retry` is called when `clears` is worth another try. */

@@ -100,6 +100,8 @@ export class SettleScheduler {
   readonly #hold: SettleHold;
   /** Bytes that were destaged since the store was opened. */
   destagedBytes = 0;
+  /** Last record of the log when it was moved for a settle that succeeded since. */
+  #quietSequence = Number.NEGATIVE_INFINITY;
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
@@ -120,12 +122,16 @@ export class SettleScheduler {
     this.#idleSequence = this.#options.log.lastSequence;
     this.#idleTimer = this.#options.timers.after(IDLE_SETTLE_MS, () => {
       this.#idleTimer = undefined;
-      if (this.#options.log.spans.length === 0) return;
-      // Besides what was moved there may be a mark.
-      if (this.#idleSequence <= this.#hold.movedSequence + 1) return;
+      if (this.isSettled) return;
       if (this.#options.log.lastSequence === this.#idleSequence) this.settleNow();
       else this.#armIdle();
     });
+  }
+
+  /** True when the log has nothing to settle: nothing at all, or what was moved, and maybe a mark. */
+  get isSettled(): boolean {
+    const { log } = this.#options;
+    return log.spans.length === 0 || log.lastSequence <= this.#quietSequence + 1;
   }
 
   /** The log goes on in another segment; the record that is the first in it comes next. */
@@ -245,6 +251,7 @@ export class SettleScheduler {
       this.#settledSequence = result.lastSequence;
       this.destagedBytes += destaging.settledTo(result.lastSequence);
       decisions.settled();
+      if (result.lastOrdinal === lastOrdinal) this.#quietSequence = this.#hold.movedSequence;
       this.#options.requests.forgottenSettled(forgottenClients);
       if (result.reclaimsAdded > 0) this.#reclaimsPending = true;
       this.#maintenancePostponed = false;

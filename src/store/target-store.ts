@@ -35,6 +35,7 @@ import { PreparedRecords } from "./prepared-records.ts";
 import type { RequestTable } from "./request-table.ts";
 import { checkWrites, recordEpoch } from "./record-check.ts";
 import type { SettleResult } from "./settle-batch.ts";
+import { addedUsage, storeSpace } from "./store-space.ts";
 import type { TargetStoreParts } from "./target-store-parts.ts";
 import { SettleScheduler } from "./settle-scheduler.ts";
 import { ReadCache } from "./read-cache.ts";
@@ -48,7 +49,6 @@ const LOG_WATERMARK = 0.875;
 const NO_RECLAIMS: readonly ReclaimRange[] = [];
 const NO_WRITES: readonly CellWrite[] = [];
 const NO_SNAPSHOTS: readonly RecordSnapshots[] = [];
-const NO_USAGE: CellUsage = { scmBytes: 0, nvmeBytes: 0, versions: 0 };
 
 export class TargetStore implements CellStore {
   readonly #parts: TargetStoreParts;
@@ -295,25 +295,11 @@ export class TargetStore implements CellStore {
   }
 
   usage(container: number): CellUsage {
-    const settled = this.#parts.usage.get(container) ?? NO_USAGE;
-    const logged = this.#generations.usage(container);
-    return {
-      scmBytes: settled.scmBytes + logged.scmBytes,
-      nvmeBytes: settled.nvmeBytes + logged.nvmeBytes,
-      versions: settled.versions + logged.versions,
-    };
+    return addedUsage(this.#parts.usage.get(container), this.#generations.usage(container));
   }
 
   space(): StoreSpace {
-    const { segmentCount, segmentBytes } = this.#log.layout;
-    return {
-      logTotalBytes: segmentCount * segmentBytes,
-      logUsedBytes: this.#log.usedBytes,
-      scmTotalBytes: segmentCount * segmentBytes + this.#indexSpace.totalBytes,
-      scmUsedBytes: this.#log.usedBytes + this.#indexSpace.usedBytes,
-      nvmeTotalBytes: this.#extents.totalBytes,
-      nvmeUsedBytes: this.#extents.usedBytes,
-    };
+    return storeSpace(this.#log, this.#indexSpace, this.#extents);
   }
 
   /** Readers are told before it happens: the settler may commit at any moment from now on. */
@@ -335,8 +321,8 @@ export class TargetStore implements CellStore {
 
   #release(lastOrdinal: number): void {
     const { lastSequence } = this.#log.spans.findLast(({ ordinal }) => ordinal <= lastOrdinal)!;
-    const settled = this.#parts.prepared.dropped(lastOrdinal, lastSequence);
-    for (const { key } of settled) this.#scheduler.wakeReclaims(uint32OfKey(key));
+    for (const { key } of this.#parts.prepared.dropped(lastOrdinal, lastSequence))
+      this.#scheduler.wakeReclaims(uint32OfKey(key));
     this.#log.release(lastOrdinal);
   }
 
@@ -360,8 +346,7 @@ export class TargetStore implements CellStore {
   #indexState(recordBytes: number): "room" | "settle" | DaosError {
     if (this.#scheduler.full !== undefined) return this.#scheduler.full;
     if (this.#generations.isCrowded) return "settle";
-    const isLogged = this.#log.spans.length > 0;
-    return indexRoom(this.#indexSpace, this.#generations.unsettledBytes + recordBytes, isLogged);
+    return indexRoom(this.#indexSpace, this.#generations.unsettledBytes + recordBytes, !this.#scheduler.isSettled);
   }
 
   #failed(cause: Error): void {

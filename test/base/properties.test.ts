@@ -62,8 +62,10 @@ test("names are unique in their scope, and no object member counts as a property
   }
 });
 
-test("rd_fac: what DAOS has and this system has not is UNSUPPORTED, the rest INVALID_ARGUMENT", () => {
-  for (const value of [1, "2", 4]) expect(codeOf("pool", "rd_fac", value, "creation")).toBe("UNSUPPORTED");
+test("rd_fac: 0 to 4 faults, the rest is INVALID_ARGUMENT", () => {
+  for (const value of [0, 1, "2", 4]) {
+    expect(checkProperties("pool", { rd_fac: value }, "creation")).toEqual({ rd_fac: Number(value) });
+  }
   for (const value of [-1, 5, 0.5, "", " ", "x", true, Number.NaN]) {
     expect(codeOf("pool", "rd_fac", value, "creation")).toBe("INVALID_ARGUMENT");
   }

@@ -17,8 +17,9 @@ import type {
   ObjectAccess,
   PoolAccess,
   SystemAccess,
+  TargetSelection,
 } from "../../src/cli/client-access.ts";
-import { type PoolMap, servingTarget } from "../../src/format/pool-map.ts";
+import { type PoolMap, servingTarget, type TargetState } from "../../src/format/pool-map.ts";
 import { Placement } from "../../src/placement/placement.ts";
 import type { KeyValue, KeyValueListOptions, KeyValueWriteOptions } from "../../src/contracts/key-value.ts";
 import type {
@@ -28,6 +29,7 @@ import type {
   EngineMetricsReply,
   PluginListReply,
   PoolDescription,
+  PoolTargetsReply,
   Properties,
   SnapshotDescription,
   SystemQueryReply,
@@ -62,13 +64,41 @@ export class FakeSystem implements SystemAccess {
         version: 3,
         targets: [
           servingTarget({ index: 0, host: "127.0.0.1", port: 40_001 }),
-          servingTarget({ index: 1, host: "127.0.0.1", port: 40_002 }),
+          servingTarget({ index: 1, host: "127.0.0.1", port: 40_002 }, 1),
         ],
       },
       scmTotalBytes: 512 * MIB,
       scmUsedBytes: 128 * MIB,
       nvmeTotalBytes: 4096 * MIB,
       nvmeUsedBytes: 0,
+      engines: [
+        {
+          rank: 0,
+          id: "aaaaaaaa-2222-4333-8444-555555555555",
+          state: "joined",
+          domain: "/rack1/node1",
+          address: "127.0.0.1:10001",
+          targets: 1,
+          scmTotalBytes: 256 * MIB,
+          scmUsedBytes: 128 * MIB,
+          nvmeTotalBytes: 2048 * MIB,
+          nvmeUsedBytes: 0,
+        },
+        {
+          rank: 1,
+          id: "bbbbbbbb-2222-4333-8444-555555555555",
+          state: "suspect",
+          domain: "/rack1/node2",
+          address: "127.0.0.1:10101",
+          targets: 1,
+          exclusionInMs: 4200,
+          scmTotalBytes: 256 * MIB,
+          scmUsedBytes: 0,
+          nvmeTotalBytes: 2048 * MIB,
+          nvmeUsedBytes: 0,
+        },
+      ],
+      pools: [{ label: "tank", mapVersion: 3, down: 1 }],
     });
   }
 
@@ -151,8 +181,8 @@ export class FakeSystem implements SystemAccess {
     return this.#device(id);
   }
 
-  stop(): Promise<void> {
-    this.stopped = true;
+  stop({ rank }: { readonly rank?: number | undefined } = {}): Promise<void> {
+    if (rank === undefined) this.stopped = true;
     return Promise.resolve();
   }
 
@@ -225,6 +255,42 @@ export class FakePool implements PoolAccess {
   async query(): Promise<PoolDescription> {
     this.#check();
     return this.describe();
+  }
+
+  #map: PoolMap = {
+    version: 1,
+    targets: [0, 1, 2].map((rank) =>
+      servingTarget({ index: rank, host: "127.0.0.1", port: 10_002 + 100 * rank }, rank, `/rack${rank}`),
+    ),
+  };
+
+  async queryTargets(): Promise<PoolTargetsReply> {
+    this.#check();
+    return { pool: this.#label, map: this.#map };
+  }
+
+  async exclude(
+    { ranks = [], targets = [] }: TargetSelection,
+    { force }: { force: boolean },
+  ): Promise<PoolTargetsReply> {
+    if (!force && this.containers.size > 0) {
+      const state = "a container in it survives 0 fault(s), and more engines would be down";
+      throw new DaosError("BUSY", `Cannot exclude targets from pool "${this.#label}": ${state}. Use --force.`);
+    }
+    return this.#change((rank, index) => ranks.includes(rank) || targets.includes(index), "DOWN");
+  }
+
+  async reintegrate({ ranks = [], targets = [] }: TargetSelection): Promise<PoolTargetsReply> {
+    return this.#change((rank, index) => ranks.includes(rank) || targets.includes(index), "UPIN");
+  }
+
+  #change(chosen: (rank: number, index: number) => boolean, state: TargetState): Promise<PoolTargetsReply> {
+    const version = this.#map.version + 1;
+    const targets = this.#map.targets.map((target) =>
+      chosen(target.rank, target.index) ? { ...target, state, since: version } : target,
+    );
+    this.#map = { version, targets };
+    return this.queryTargets();
   }
 
   async destroy({ force }: { force: boolean }): Promise<void> {

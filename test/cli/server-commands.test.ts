@@ -10,15 +10,45 @@ const SYSTEM = {
   pid: 4242,
   uptimeMs: 93_784_000,
   storage: "/var/lib/daos",
-  mapVersion: 3,
   targets: [
-    { index: 0, host: "127.0.0.1", port: 40_001 },
-    { index: 1, host: "127.0.0.1", port: 40_002 },
+    { index: 0, host: "127.0.0.1", port: 40_001, rank: 0 },
+    { index: 1, host: "127.0.0.1", port: 40_002, rank: 1 },
   ],
   scmTotalBytes: GIB / 2,
   scmUsedBytes: GIB / 8,
   nvmeTotalBytes: 4 * GIB,
   nvmeUsedBytes: 0,
+  engines: [
+    {
+      rank: 0,
+      id: "aaaaaaaa-2222-4333-8444-555555555555",
+      state: "joined",
+      domain: "/rack1/node1",
+      address: "127.0.0.1:10001",
+      targets: 1,
+      exclusionInMs: null,
+      reason: null,
+      scmTotalBytes: GIB / 4,
+      scmUsedBytes: GIB / 8,
+      nvmeTotalBytes: 2 * GIB,
+      nvmeUsedBytes: 0,
+    },
+    {
+      rank: 1,
+      id: "bbbbbbbb-2222-4333-8444-555555555555",
+      state: "suspect",
+      domain: "/rack1/node2",
+      address: "127.0.0.1:10101",
+      targets: 1,
+      exclusionInMs: 4200,
+      reason: null,
+      scmTotalBytes: GIB / 4,
+      scmUsedBytes: 0,
+      nvmeTotalBytes: 2 * GIB,
+      nvmeUsedBytes: 0,
+    },
+  ],
+  pools: [{ label: "tank", mapVersion: 3, down: 1 }],
 };
 const SYSTEM_TEXT = [
   "System    daos_server",
@@ -28,11 +58,14 @@ const SYSTEM_TEXT = [
   "Storage   /var/lib/daos",
   "SCM       128 MiB of 512 MiB used (25 %)",
   "NVMe      0 B of 4 GiB used (0 %)",
-  "Pool map  version 3",
   "",
-  "Target  Address",
-  "     0  127.0.0.1:40001",
-  "     1  127.0.0.1:40002",
+  "Rank  State                       Domain        Targets  Address",
+  "   0  joined                      /rack1/node1        1  127.0.0.1:10001",
+  "   1  suspect, excluded in 4.2 s  /rack1/node2        1  127.0.0.1:10101",
+  "",
+  "Target  Rank  Address",
+  "     0     0  127.0.0.1:40001",
+  "     1     1  127.0.0.1:40002",
   "",
 ].join("\n");
 
@@ -215,4 +248,32 @@ test("server config example", async () => {
   expect((await harness.json("server config example")).value).toEqual({
     configuration: "# example\nname: daos_server\n",
   });
+});
+
+test("system query --verbose adds space and id of each engine, and the pools' maps", async () => {
+  const { stdout } = await new Harness().run("system query --verbose");
+  expect(stdout).toStartWith(SYSTEM_TEXT);
+  expect(stdout).toContain("   1  bbbbbbbb-2222-4333-8444-555555555555  0 B of 256 MiB used (0 %)");
+  expect(stdout).toContain("Pool  Map version  Targets down\ntank            3             1\n");
+});
+
+test("server start takes engines, the system to join and the fault domain; too many engines are refused", async () => {
+  const harness = new Harness();
+  expect((await harness.run("server start --engines 3 --fault-domain /rack1")).status).toBe(0);
+  expect(harness.starts.at(-1)).toMatchObject({ engines: 3, faultDomain: "/rack1" });
+  expect((await harness.run("server start --join 10.0.0.5:10001")).status).toBe(0);
+  expect(harness.starts.at(-1)).toMatchObject({ join: "10.0.0.5:10001" });
+  for (const count of ["0", "100", "x"]) {
+    expect((await harness.run(`server start --engines ${count}`)).status).toBe(2);
+  }
+});
+
+test("server stop --rank stops one engine and does not wait", async () => {
+  const harness = new Harness();
+  expect(await harness.json("server stop --rank 2")).toEqual({
+    status: 0,
+    value: { rank: 2, stopped: true },
+    stderr: "",
+  });
+  expect(harness.system.stopped).toBe(false);
 });

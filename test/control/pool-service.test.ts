@@ -75,7 +75,6 @@ describe("pool create", () => {
       plane.pools.create({ label: "tank", sizeBytes: GIB, properties });
     expect((await failureOf(create({ rd_fak: 0 }))).message).toContain('Did you mean "rd_fac"?');
     expect(await codeOf(create({ rd_fak: 0 }))).toBe("INVALID_ARGUMENT");
-    expect(await codeOf(create({ rd_fac: 1 }))).toBe("UNSUPPORTED");
     expect(await codeOf(create({ rd_fac: 5 }))).toBe("INVALID_ARGUMENT");
     expect(await codeOf(create({ label: "other" }))).toBe("INVALID_ARGUMENT");
     expect(await codeOf(create({ "user.": "x" }))).toBe("INVALID_ARGUMENT");

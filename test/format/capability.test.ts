@@ -72,7 +72,7 @@ test("another version is VERSION, all else PERMISSION", () => {
   expect(codeOf(changed(4, 2))).toBe("VERSION");
   expect(codeOf(changed(4, 0))).toBe("VERSION");
   expect(codeOf(changed(0, 0))).toBe("PERMISSION");
-  expect(codeOf(changed(6, 4))).toBe("PERMISSION");
+  expect(codeOf(changed(6, 8))).toBe("PERMISSION");
   expect(codeOf(changed(23, 0xff))).toBe("PERMISSION");
   for (let length = 0; length < CAPABILITY_BYTES; length += 1)
     expect(codeOf(bytes.subarray(0, length))).toBe("PERMISSION");

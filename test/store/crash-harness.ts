@@ -70,9 +70,17 @@ export class CrashHarness {
   readonly #seed: number;
   readonly #wrap: (settler: Settler) => Settler;
 
-  /** `wrap` may plant a bug. */
-  constructor(options: MachineOptions, machine = new CrashMachine(options), wrap = (settler: Settler) => settler) {
+  readonly #preparedShare: number;
+
+  /** `wrap` may plant a bug. `preparedShare`: of the records that may be either, how many are prepared. */
+  constructor(
+    options: MachineOptions,
+    machine = new CrashMachine(options),
+    wrap = (settler: Settler) => settler,
+    preparedShare = 0.3,
+  ) {
     this.machine = machine;
+    this.#preparedShare = preparedShare;
     this.#seed = options.seed;
     this.#wrap = wrap;
   }
@@ -138,6 +146,9 @@ export class CrashHarness {
     if (!(await this.#orCrash(closed))) return;
     this.counts.closes += 1;
     const { settledSequence } = settledState(this.#index);
+    // What is undecided may leave no room to move it, and stays with all behind it.
+    const isOpen = this.model.transactions.undecided().length > 0;
+    if (isOpen) return;
     if (settledSequence < this.model.acknowledged) throw new Error("close left records unsettled");
     const used = this.#store.space().nvmeUsedBytes / BLOCK_BYTES;
     const settled = this.#settledBlocks();
@@ -332,39 +343,39 @@ export class CrashHarness {
   #decideSome(): void {
     const { model, machine } = this;
     const { transactions } = model;
-    const undecided = transactions.undecided();
-    const choice = machine.random.next();
+    const { random } = machine;
     const store = this.#store;
-    if (choice < 0.6) {
-      const chosen = undecided[machine.random.below(Math.max(1, undecided.length))];
-      const decision = machine.random.next() < 0.7 ? "commit" : "abort";
-      // Some stay undecided for long, and everything on the same cells behind them.
-      const isStuck = undecided.length < 15 && (chosen?.id.sequence ?? 0) % 7 === 0;
-      if (chosen === undefined || isStuck || !transactions.mayDecide(chosen, decision)) return;
-      model.decide(store, chosen, decision);
-      this.counts.decisions += 1;
-    } else if (choice < 0.8) {
-      try {
-        transactions.logDecisions(store, () => !machine.dead && store === this.#store);
-      } catch (error) {
-        this.#refused(error);
-      }
-    } else {
-      transactions.forget(store, (count) => machine.random.below(count));
+    for (let count = 1 + random.below(6); count > 0; count -= 1) {
+      const choice = random.next();
+      if (choice < 0.7) this.#decide();
+      else if (choice < 0.9) transactions.forget(store, (candidates) => random.below(candidates));
+      else transactions.logDecisions(store, () => !machine.dead && store === this.#store);
     }
+  }
+
+  #decide(): void {
+    const { model, machine } = this;
+    const undecided = model.transactions.undecided();
+    const chosen = undecided[machine.random.below(Math.max(1, undecided.length))];
+    const decision = machine.random.next() < 0.7 ? "commit" : "abort";
+    // Some stay undecided for long, and everything on the same cells behind them.
+    const isStuck = undecided.length < 12 && (chosen?.id.sequence ?? 0) % 7 === 0;
+    if (chosen === undefined || isStuck || !model.transactions.mayDecide(chosen, decision)) return;
+    model.decide(this.#store, chosen, decision);
+    this.counts.decisions += 1;
   }
 
   /** Whether the next record is a prepared one. Cells with undecided versions are for prepared ones only. */
   #isPrepared(keys: Iterable<ByteString>): boolean {
     const undecided = this.model.transactions.undecidedKeys();
     for (const key of keys) if (undecided.has(key)) return true;
-    return this.machine.random.next() < 0.3;
+    return this.machine.random.next() < this.#preparedShare;
   }
 
   #refused(error: unknown): void {
     const { code } = error as { code?: string };
-    if (code === "NO_SPACE" || code === "OVERLOADED") this.counts.refusals += 1;
-    else if (!this.machine.dead && code !== "UNAVAILABLE") this.#unexpected ??= error;
+    if (code === "NO_SPACE") this.counts.refusals += 1;
+    else if (!this.machine.dead && code !== "UNAVAILABLE" && code !== "OVERLOADED") this.#unexpected ??= error;
   }
 
   #randomKey(container = CONTAINERS[this.machine.random.below(CONTAINERS.length)]!): ByteString {
@@ -486,7 +497,7 @@ export class CrashHarness {
     if (from === to) return;
     const marker = cellKey(container, `~punch ${epoch}`);
     const write = { key: marker, epoch, kind: VersionKind.tombstone, meta: NO_META };
-    const isPrepared = this.machine.random.next() < 0.3;
+    const isPrepared = this.machine.random.next() < this.#preparedShare;
     const operation = this.model.append(this.#store, [write], [{ from, to, epoch }], [], isPrepared);
     this.model.punches.push({ from, to, epoch, marker, sequence: operation.sequence, operation });
   }

@@ -112,9 +112,8 @@ export class ModelTransactions {
 
   /** What was settled is not looked at any more. */
   prune(): void {
-    this.#all = this.#all.filter(
-      ({ isForgotten, id }) => !isForgotten || id.sequence > this.#lastNumber - REQUEST_WINDOW,
-    );
+    const newest = this.#all.at(-1)?.id.sequence ?? 0;
+    this.#all = this.#all.filter(({ isForgotten, id }) => !isForgotten || id.sequence > newest - REQUEST_WINDOW);
   }
 
   #checkRequests(store: CellStore): void {

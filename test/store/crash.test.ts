@@ -17,19 +17,23 @@ test("a store that loses power at 1,000 points keeps what it acknowledged, exact
     for (const place of ["persist", "device write", "before commit", "after commit"]) {
       expect(counts.places.get(place) ?? 0).toBeGreaterThan(10);
     }
-    expect(counts.destagedBytes).toBeGreaterThan(1_000_000);
+    expect(counts.destagedBytes).toBeGreaterThan(300_000);
+    expect(counts.decisions).toBeGreaterThan(200);
+    expect(counts.undecided).toBeGreaterThan(1000);
   }
 }, 120_000);
 
 test("a store with a small index and device keeps what it acknowledged when both run full", async () => {
-  const harness = new CrashHarness({ seed: 200, indexBytes: 40_000, deviceBytes: 256 * 1024 });
+  const options = { seed: 200, indexBytes: 40_000, deviceBytes: 256 * 1024 };
+  // Undecided records keep the index from growing.
+  const harness = new CrashHarness(options, new CrashMachine(options), undefined, 0.05);
   const counts = await harness.run(150);
   expect(counts.refusals).toBeGreaterThan(100);
   expect(counts.destagedBytes).toBeGreaterThan(100_000);
 }, 60_000);
 
 test("canary: a medium that skips one persist is found out", async () => {
-  for (const lyingPersist of [4, 5, 6, 11, 16, 31]) {
+  for (const lyingPersist of [4, 6, 11, 18, 29, 31]) {
     const harness = new CrashHarness({ seed: lyingPersist, lyingPersist });
     // Awaited here: `rejects` runs the event loop itself, in an order of its own, and then one lie does no harm.
     const found = await harness.run(40).then(

@@ -9,6 +9,8 @@ export interface BackEnd {
   start(): Promise<string>;
   /** The connection broke: does what it can to bring it back, in the background. */
   lost(): void;
+  /** The connection is there again. */
+  restored(): void;
   /** A request failed: looks, in the background, whether the device behind it is still there. */
   doubt(): void;
   /** The device behind the back-end was taken away. */
@@ -30,6 +32,8 @@ export class ExistingBackEnd implements BackEnd {
   }
 
   lost(): void {}
+
+  restored(): void {}
 
   doubt(): void {}
 

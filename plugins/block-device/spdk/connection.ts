@@ -42,6 +42,8 @@ export interface ConnectionOptions {
   readonly pollUs: number;
   /** The back-end is gone; whoever runs it may start it again. */
   lost(reason: DaosError): void;
+  /** It is back, and has what was in flight. */
+  restored(): void;
   /** It announced another size. */
   resized(capacityBytes: number): void;
 }
@@ -285,7 +287,9 @@ export class Connection {
     if (this.#inFlight > 0) this.#schedule();
     this.#settleOpen?.resolve();
     this.#settleOpen = undefined;
-    if (!first) this.#options.resized(description.capacityBytes);
+    if (first) return;
+    this.#options.restored();
+    this.#options.resized(description.capacityBytes);
   }
 
   #makeSlots(count: number): void {

@@ -160,6 +160,7 @@ export class SpdkBlockDeviceProvider implements BlockDeviceProvider {
       reconnectTimeoutMs: config.reconnect_timeout_ms,
       pollUs: config.poll_us,
       lost: () => backEnd.lost(),
+      restored: () => backEnd.restored(),
       resized: (capacityBytes) => made.device?.resized(capacityBytes),
     });
     try {

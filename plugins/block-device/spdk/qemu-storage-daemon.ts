@@ -1,7 +1,8 @@
 /**
  * Runs a qemu-storage-daemon (Debian package qemu-system-common) that serves one device on a socket: an NVMe device over
  * VFIO, a block device of the kernel, or a file. Started again with growing pauses whenever it ends by itself, or hangs
- * before it listens (QEMU's NVMe driver was seen to, on a device that had just been reset); stopped by its pid, which is in
+ * before it listens (QEMU's NVMe driver was seen to, on a device that had just been reset), or after it hung up (QEMU 7.2
+ * does when it gets SIGTERM while requests are in flight); stopped by its pid, which is in
  * a file beside the socket for whoever looks. One that an earlier, killed process of ours left behind is found by its
  * arguments and ended first: it would keep the device.
  */
@@ -19,6 +20,8 @@ const START_TIMEOUT_MS = 20_000;
 const START_ATTEMPTS = 3;
 /** An NVMe device is drained and reset before the daemon ends. */
 const STOP_TIMEOUT_MS = 10_000;
+/** One that hung up, lives and does not answer for so long is killed. */
+const HUNG_UP_TIMEOUT_MS = 2_000;
 const LOOK_EVERY_MS = 10;
 const MAX_OUTPUT_BYTES = 4096;
 /** Longest path of a unix socket. */
@@ -44,6 +47,8 @@ export class QemuStorageDaemon implements BackEnd {
   readonly deviceName: string;
   readonly #options: QemuStorageDaemonOptions;
   #child: ChildProcess | undefined;
+  /** The one that the connection is, or was last, with. */
+  #serving: ChildProcess | undefined;
   #output = "";
   #stopped = false;
   #starting = false;
@@ -52,6 +57,7 @@ export class QemuStorageDaemon implements BackEnd {
   readonly #pause = new RestartPause();
   #cancelRestart: (() => void) | undefined;
   #cancelWatch: (() => void) | undefined;
+  #cancelHungUp: (() => void) | undefined;
   #restarts = 0;
 
   constructor(options: QemuStorageDaemonOptions) {
@@ -85,11 +91,23 @@ export class QemuStorageDaemon implements BackEnd {
       throw error;
     }
     this.#starting = false;
+    this.#serving = this.#child;
     return socketPath;
   }
 
+  /** The end of the process is seen by itself. One that only hung up must take the connection again soon. */
   lost(): void {
-    // The end of the process is seen by itself; one that only closed the socket goes on listening on it.
+    const child = this.#serving;
+    if (child === undefined || child !== this.#child || this.#stopped) return;
+    this.#cancelHungUp?.();
+    this.#cancelHungUp = this.#options.timers.after(HUNG_UP_TIMEOUT_MS, () => {
+      if (this.#child === child) child.kill("SIGKILL");
+    });
+  }
+
+  restored(): void {
+    this.#serving = this.#child;
+    this.#cancelHungUp?.();
   }
 
   doubt(): void {}
@@ -102,6 +120,7 @@ export class QemuStorageDaemon implements BackEnd {
     this.#stopped = true;
     this.#cancelRestart?.();
     this.#cancelWatch?.();
+    this.#cancelHungUp?.();
     const child = this.#child;
     if (child?.pid !== undefined) {
       child.kill("SIGTERM");
@@ -121,7 +140,11 @@ export class QemuStorageDaemon implements BackEnd {
     rmSync(socketPath, { force: true });
     this.#output = "";
     this.#startedNs = this.#options.clock.monotonicNs();
-    const child = spawn(program, daemonArguments(this.#options), { stdio: ["ignore", "ignore", "pipe"] });
+    // A session of its own: Ctrl-C is for the engine, which needs the device until its log is settled.
+    const child = spawn(program, daemonArguments(this.#options), {
+      stdio: ["ignore", "ignore", "pipe"],
+      detached: true,
+    });
     this.#child = child;
     child.stderr.on("data", (chunk: Buffer) => {
       this.#output = (this.#output + chunk.toString()).slice(-MAX_OUTPUT_BYTES);

@@ -107,6 +107,8 @@ export class SpdkTarget implements BackEnd {
     );
   }
 
+  restored(): void {}
+
   doubt(): void {
     if (this.#doubting || this.#stopped) return;
     this.#doubting = true;

@@ -1,0 +1,98 @@
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { DaosError } from "../../src/base/errors.ts";
+import {
+  completeTargets,
+  excludeTargets,
+  newMap,
+  ranksOf,
+  reintegrateTargets,
+  servingRanksOf,
+} from "../../src/control/pool-map-changes.ts";
+import type { MapRecord } from "../../src/format/meta-record.ts";
+
+const MAP = newMap([
+  { rank: 0, domain: "/", targets: 2 },
+  { rank: 3, domain: "/rack1", targets: 2 },
+]);
+const states = ({ targets }: MapRecord): string => targets.map(({ state, since }) => `${state}${since}`).join(" ");
+
+function codeOf(work: () => unknown): string {
+  try {
+    work();
+    return "ok";
+  } catch (error) {
+    if (error instanceof DaosError) return error.code;
+    throw error;
+  }
+}
+
+test("a new map numbers the targets through and says which one of its engine each is", () => {
+  expect(MAP.targets.map(({ index, rank, target, domain }) => [index, rank, target, domain])).toEqual([
+    [0, 0, 0, "/"],
+    [1, 0, 1, "/"],
+    [2, 3, 0, "/rack1"],
+    [3, 3, 1, "/rack1"],
+  ]);
+  expect(ranksOf(MAP)).toEqual([0, 3]);
+});
+
+test("out and back: UPIN, DOWN, UP, UPIN, a version each", () => {
+  const out = excludeTargets("tank", MAP, { ranks: [3] });
+  expect([out.version, states(out)]).toEqual([2, "UPIN1 UPIN1 DOWN2 DOWN2"]);
+  expect(servingRanksOf(out)).toEqual([0]);
+  const back = reintegrateTargets("tank", out, { targets: [3] });
+  expect([back.version, states(back)]).toEqual([3, "UPIN1 UPIN1 DOWN2 UP3"]);
+  const done = completeTargets("tank", back, { targets: [2, 3] });
+  expect([done.version, states(done)]).toEqual([4, "UPIN1 UPIN1 DOWN2 UPIN4"]);
+  // One that is being brought back may be excluded again.
+  expect(states(excludeTargets("tank", back, { targets: [3] }))).toBe("UPIN1 UPIN1 DOWN2 DOWN4");
+});
+
+test("what is as wanted already changes nothing", () => {
+  const out = excludeTargets("tank", MAP, { ranks: [3] });
+  expect(excludeTargets("tank", out, { targets: [2] })).toBe(out);
+  expect(reintegrateTargets("tank", MAP, { ranks: [0, 3] })).toBe(MAP);
+  expect(completeTargets("tank", MAP, { ranks: [0] })).toBe(MAP);
+});
+
+test("the last serving target stays, unknown ranks and targets are NOT_FOUND, one being drained is BUSY", () => {
+  expect(codeOf(() => excludeTargets("tank", MAP, { ranks: [0, 3] }))).toBe("INVALID_ARGUMENT");
+  const out = excludeTargets("tank", MAP, { ranks: [3] });
+  // Targets that are only being brought back do not count as serving.
+  const coming = reintegrateTargets("tank", out, { ranks: [3] });
+  expect(codeOf(() => excludeTargets("tank", coming, { ranks: [0] }))).toBe("INVALID_ARGUMENT");
+  expect(codeOf(() => excludeTargets("tank", MAP, { ranks: [1] }))).toBe("NOT_FOUND");
+  expect(codeOf(() => excludeTargets("tank", MAP, { targets: [4] }))).toBe("NOT_FOUND");
+  expect(codeOf(() => reintegrateTargets("tank", MAP, {}))).toBe("INVALID_ARGUMENT");
+  const draining = { ...MAP, targets: MAP.targets.map((target) => ({ ...target, state: "DRAIN" as const })) };
+  expect(codeOf(() => excludeTargets("tank", draining, { targets: [0] }))).toBe("BUSY");
+  expect(codeOf(() => reintegrateTargets("tank", draining, { targets: [0] }))).toBe("BUSY");
+});
+
+test("whatever is done, a target serves, versions go up by one, and `since` is the version of the last change", () => {
+  const step = fc.record({
+    change: fc.constantFrom(excludeTargets, reintegrateTargets, completeTargets),
+    targets: fc.uniqueArray(fc.nat(3), { minLength: 1 }),
+  });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 20 }), (steps) => {
+      let map = MAP;
+      for (const { change, targets } of steps) {
+        let next = map;
+        try {
+          next = change("tank", map, { targets });
+        } catch (error) {
+          if (!(error instanceof DaosError)) throw error;
+        }
+        if (next !== map) expect(next.version).toBe(map.version + 1);
+        for (const [index, target] of next.targets.entries()) {
+          const before = map.targets[index]!;
+          expect(target.since).toBe(target.state === before.state ? before.since : next.version);
+        }
+        map = next;
+        expect(map.targets.some(({ state }) => state === "UPIN")).toBe(true);
+      }
+    }),
+  );
+});
