@@ -77,7 +77,9 @@ export class DecisionLog {
   }
 
   /** A decision that was not there. `durable` is called when it is. */
-  add(id: DtxId, kind: 1 | 2, durable?: () => void): void {
+  add({ client, sequence }: DtxId, kind: 1 | 2, durable?: () => void): void {
+    // Copied by name: the caller's may be more than an id, with these two as getters.
+    const id = { client, sequence };
     const decided: Decided = { id, kind, closed: false, entry: 0, hasRow: false, isPending: false, durable };
     this.#decided.add(id, decided);
     this.#enqueue(decided);

@@ -133,6 +133,24 @@ test("undecided records are there after a crash, undecided; decisions that were 
   expect([told(), rig.get("a")]).toEqual(["CONFLICT", "one"]);
 });
 
+test("a decision is logged under its id whatever object names it", async () => {
+  const rig = await StoreRig.create();
+  await prepare(rig, id(1), [put("a", 1, "one")]);
+  const { client, sequence } = id(1);
+  class Named {
+    get client(): number {
+      return client;
+    }
+    get sequence(): number {
+      return sequence;
+    }
+  }
+  rig.store.transactions.decide(new Named(), "commit");
+  await rig.durable(rig.store.transactions.logDecisions());
+  await rig.crash();
+  expect(rig.store.transactions.stateOf(id(1))).toBe("committed");
+});
+
 test("a decision that is not logged is lost with the power, and the record is undecided again", async () => {
   const rig = await StoreRig.create();
   await prepare(rig, id(1), [put("a", 2, "two")]);
