@@ -59,7 +59,10 @@ export class GroupFollower {
   prepare(leader: number, request: RpcRequest, reply: RpcReply, done: () => void): void {
     const prepare = decodePrepareRequest(request.bytes, request.argumentsStart, request.argumentsLength);
     const { store, observe } = this.#options;
-    if (store.stateOf(prepare) !== undefined) {
+    const state = store.stateOf(prepare);
+    // Its leader has closed what was undone, and the client has sent it again.
+    if (state === "aborted") store.forget(prepare);
+    else if (state !== undefined) {
       this.#answerAgain(leader, reply);
       done();
       return;
