@@ -109,6 +109,8 @@ export class DecisionLog {
     if (decided === undefined) return;
     this.#drop(decided);
     this.#enqueue(decided);
+    // What was undone may be appended again under the same id: this entry must come before that in the log.
+    if (decided.kind === RecordDecisionKind.abort) this.flush();
   }
 
   #drop(decided: Decided): void {
