@@ -236,7 +236,7 @@ export class GroupLeader {
     for (const dtx of open) there.add(dtx, dtx);
     for (const update of this.#inOrder()) {
       if (!update.waiting.has(member) || !this.#isOpen(update)) continue;
-      if (there.get(update) === undefined) {
+      if (there.get(update)?.epoch !== update.givenEpoch) {
         this.#abortAfter(update);
         this.#decide(update, "abort", undone());
       } else {
