@@ -1,5 +1,6 @@
 /**
- * `npm run test:cluster [-- --rounds N] [--class CLASS] [--engines N] [--seed S] [--max-load-ms MS] [--restart-every N]`:
+ * `npm run test:cluster [-- --rounds N] [--class CLASS] [--engines N] [--seed S] [--max-load-ms MS] [--restart-every N]
+ * [--snapshots]`:
  * rounds (50 unless given) of kill -9 of engines of one system under load, as many at once as the class (RP_3GX) tolerates,
  * each followed by a check of everything that was ever acknowledged. The whole system goes down every 4 rounds.
  */
@@ -16,6 +17,7 @@ const { values } = parseArgs({
     seed: OPTION,
     "max-load-ms": OPTION,
     "restart-every": OPTION,
+    snapshots: { type: "boolean" },
   },
 });
 
@@ -29,6 +31,7 @@ const result = await runClusterRounds({
   seed,
   engines,
   objectClass,
+  snapshots: values.snapshots === true,
   restartEvery: Number(values["restart-every"] ?? 4),
   ...(values["max-load-ms"] !== undefined && { maxLoadMs: Number(values["max-load-ms"]) }),
   report: (line) => console.log(line),

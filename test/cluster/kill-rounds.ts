@@ -21,6 +21,8 @@ export interface ClusterRoundsOptions {
   readonly objectClass: ObjectClass;
   /** Longest time under load before the first kill, milliseconds. */
   readonly maxLoadMs?: number;
+  /** Also takes snapshots, and checks what they show. */
+  readonly snapshots?: boolean;
   /** The whole system goes down after so many rounds; never unless given. */
   readonly restartEvery?: number;
   readonly report?: (line: string) => void;
@@ -127,7 +129,8 @@ class ClusterRun {
     let stopped = false;
     const victims = this.#victims();
     await this.#connected(CLIENTS, async (containers) => {
-      const options = { endIsAllowed: false, readers: READERS, snapshotsMayFail: true };
+      const snapshots = this.#options.snapshots === true ? "may fail" : "none";
+      const options = { endIsAllowed: false, readers: READERS, snapshots } as const;
       const running = this.#load.run(containers, () => stopped, options);
       try {
         await Promise.race([running, delay(this.#random() * (this.#options.maxLoadMs ?? DEFAULT_MAX_LOAD_MS))]);

@@ -35,8 +35,8 @@ export interface LoadOptions {
   readonly endIsAllowed?: boolean;
   /** Readers beside the writers; none unless given. */
   readonly readers?: number;
-  /** Snapshots need every engine, so while one is away they may fail. */
-  readonly snapshotsMayFail?: boolean;
+  /** `none`: no snapshots are taken. `may fail`: they need every engine, so while one is away they may fail. */
+  readonly snapshots?: "none" | "may fail";
 }
 
 export class CrashLoad {
@@ -47,10 +47,10 @@ export class CrashLoad {
   reads = 0;
   readonly #draw: Draw;
   readonly #kinds: readonly string[];
-  readonly slotsOf: Slots;
+  readonly #slots: Slots;
 
   constructor(random: () => number, objectClass: ObjectClass = objectClassByName("S1")) {
-    this.slotsOf = new Slots(objectClass);
+    this.#slots = new Slots(objectClass);
     this.#draw = (below) => Math.floor(random() * below);
     this.#kinds = Object.entries(WEIGHTS).flatMap(([kind, weight]) => Array<string>(weight).fill(kind));
   }
@@ -60,13 +60,13 @@ export class CrashLoad {
    * allowed. Rejects with anything else that fails; what runs then is waited for.
    */
   async run(containers: readonly Container[], stopped: () => boolean, options: LoadOptions = {}): Promise<void> {
-    const { endIsAllowed = true, readers = 0 } = options;
+    const { endIsAllowed = true, readers = 0, snapshots } = options;
     let failed = false;
     const isOver = (): boolean => failed || stopped();
     const opening = (worker: number): Container => containers[worker % containers.length]!;
     this.longest = { ms: 0, slot: "" };
     const works = [
-      this.#takeSnapshots(opening(0), isOver, options),
+      ...(snapshots === "none" ? [] : [this.#takeSnapshots(opening(0), isOver, snapshots === "may fail")]),
       ...Array.from({ length: WRITERS }, (_value, writer) => this.#write(opening(writer), writer, isOver)),
       ...Array.from({ length: readers }, (_value, reader) => this.#read(opening(reader), isOver)),
     ];
@@ -86,12 +86,12 @@ export class CrashLoad {
   async #write(container: Container, writer: number, stopped: () => boolean): Promise<void> {
     while (!stopped()) {
       const kind = this.#kinds[this.#draw(this.#kinds.length)]!;
-      const own = Math.floor(this.slotsOf.countOf(kind) / WRITERS);
+      const own = Math.floor(this.#slots.countOf(kind) / WRITERS);
       const slot = `${kind}/${this.#draw(own) * WRITERS + writer}`;
       const state = this.ledger.begin(slot, this.#draw(PUNCH_ONE_IN) === 0);
       const startedMs = performance.now();
       try {
-        await this.slotsOf.write(container, slot, state, this.#draw);
+        await this.#slots.write(container, slot, state, this.#draw);
         this.ledger.acknowledge(slot, state);
         const ms = performance.now() - startedMs;
         if (ms > this.longest.ms) this.longest = { ms, slot };
@@ -106,23 +106,22 @@ export class CrashLoad {
   async #read(container: Container, stopped: () => boolean): Promise<void> {
     while (!stopped()) {
       const kind = this.#kinds[this.#draw(this.#kinds.length)]!;
-      const slot = `${kind}/${this.#draw(this.slotsOf.countOf(kind))}`;
+      const slot = `${kind}/${this.#draw(this.#slots.countOf(kind))}`;
       if (!this.ledger.has(slot)) {
         await pause(1);
         continue;
       }
-      await this.ledger.read(slot, () => this.slotsOf.read(container, slot));
+      await this.ledger.read(slot, () => this.#slots.read(container, slot));
       this.reads += 1;
     }
   }
 
-  async #takeSnapshots(container: Container, stopped: () => boolean, options: LoadOptions): Promise<void> {
-    const { snapshotsMayFail = false } = options;
+  async #takeSnapshots(container: Container, stopped: () => boolean, mayFail: boolean): Promise<void> {
     while (!stopped()) {
       try {
         await this.#takeSnapshot(container);
       } catch (error) {
-        if (!snapshotsMayFail || !isEnd(error)) throw error;
+        if (!mayFail || !isEnd(error)) throw error;
       }
       await pause(20 + this.#draw(200));
     }
@@ -140,13 +139,13 @@ export class CrashLoad {
   /** Reads everything back, at the latest epoch and at the snapshots. Rejects naming what is wrong. */
   async verify(container: Container): Promise<{ slots: number; snapshotSlots: number }> {
     const slots = [...this.ledger.slots()];
-    await inParallel(slots, async (slot) => this.ledger.observe(slot, await this.slotsOf.read(container, slot)));
+    await inParallel(slots, async (slot) => this.ledger.observe(slot, await this.#slots.read(container, slot)));
     let snapshotSlots = 0;
     for (const { name, expected } of this.snapshots) {
       const view = await container.at(name);
       snapshotSlots += expected.size;
       await inParallel([...expected], async ([slot, state]) => {
-        const found = await this.slotsOf.read(view, slot);
+        const found = await this.#slots.read(view, slot);
         if (found !== state) throw new Error(`snapshot ${name}: slot ${slot} holds version ${found}, not ${state}`);
       });
     }

@@ -32,7 +32,13 @@ type Numbered = (space: number, index: number) => ObjectId;
 
 const arrayKind = (
   numbered: Numbered,
-  { space, size, stride, perArray, count }: Readonly<Record<"space" | "size" | "stride" | "perArray" | "count", number>>,
+  {
+    space,
+    size,
+    stride,
+    perArray,
+    count,
+  }: Readonly<Record<"space" | "size" | "stride" | "perArray" | "count", number>>,
 ): SlotKind => ({
   count,
   size: () => size,
@@ -94,8 +100,7 @@ function slotKinds(objectClass: ObjectClass): Readonly<Record<string, SlotKind>>
       write: (container, index, bytes) =>
         container.object(numbered(4, index % 7)).update(`dkey-${index}`, "value", bytes),
       punch: (container, index) => container.object(numbered(4, index % 7)).punchDkey(`dkey-${index}`),
-      read: async (view, index) =>
-        (await view.object(numbered(4, index % 7)).fetch(`dkey-${index}`, "value"))?.value,
+      read: async (view, index) => (await view.object(numbered(4, index % 7)).fetch(`dkey-${index}`, "value"))?.value,
     },
     object: {
       count: 100,
