@@ -9,6 +9,7 @@ import { decodeDecisions, decodeStates, DtxState, encodeIds, type OpenDtx } from
 import { Opcode } from "../format/operations.ts";
 import { decodePrepareRequest, type PrepareRequest } from "../format/prepare-request.ts";
 import type { RpcReply, RpcRequest } from "../rpc/request.ts";
+import { DtxMap } from "../store/dtx-map.ts";
 import type { WriteOutcome } from "../vos/single-value.ts";
 import type { WriteOrder } from "../vos/write-order.ts";
 import type { Timers } from "../contracts/world.ts";
@@ -59,7 +60,10 @@ export class GroupFollower {
   prepare(leader: number, request: RpcRequest, reply: RpcReply, done: () => void): void {
     const prepare = decodePrepareRequest(request.bytes, request.argumentsStart, request.argumentsLength);
     const { store, observe } = this.#options;
-    if (store.stateOf(prepare) !== undefined) {
+    const state = store.stateOf(prepare);
+    // Its leader has closed what was undone, and the client has sent it again.
+    if (state === "aborted") store.forget(prepare);
+    else if (state !== undefined) {
       this.#answerAgain(leader, reply);
       done();
       return;
@@ -190,7 +194,11 @@ export class GroupFollower {
       const answer = await peer.call(Opcode.dtxRefresh, NO_ARGUMENTS, encodeIds(ids), { mapVersion });
       const states = decodeStates(answer.payload);
       if (states.length !== ids.length || mapVersion !== this.#groups.mapVersion) return;
-      const isOpen = (index: number): boolean => store.stateOf(ids[index]!) === "prepared";
+      const epochs = new DtxMap<OpenUpdate["epoch"]>();
+      for (const { id, epoch } of store.openUpdates()) epochs.add(id, epoch);
+      // Meanwhile it may have been undone and sent again: the answer is not about that.
+      const isOpen = (index: number): boolean =>
+        store.stateOf(ids[index]!) === "prepared" && epochs.get(ids[index]!) === updates[index]!.epoch;
       // The older ones are committed first, the newer ones aborted first.
       for (let index = 0; index < ids.length; index += 1) {
         if (states[index] === DtxState.committed && isOpen(index)) store.decide(ids[index]!, "commit");

@@ -85,7 +85,19 @@ export class GroupLeader {
       const state = "an earlier update of it is still being settled";
       throw new DaosError("UNAVAILABLE", `Cannot update the object: ${state}. Retry.`);
     }
+    this.#forgetAttempt(request.object);
     return new LedUpdate(request, group, self, (update, sequence) => this.#appended(update, sequence));
+  }
+
+  /** The client sends again what was undone. Throws UNAVAILABLE while a member may still have that prepared. */
+  #forgetAttempt({ client, sequence }: DtxId): void {
+    const { store } = this.#options;
+    const id = { client, sequence };
+    if (store.stateOf(id) !== "aborted") return;
+    if (this.#outbox.decisionOf(id) !== undefined) {
+      throw new DaosError("UNAVAILABLE", "Cannot update the object: an earlier attempt is being undone. Retry.");
+    }
+    store.forget(id);
   }
 
   /** Whether this target is telling the others of its decision. */
@@ -224,7 +236,7 @@ export class GroupLeader {
     for (const dtx of open) there.add(dtx, dtx);
     for (const update of this.#inOrder()) {
       if (!update.waiting.has(member) || !this.#isOpen(update)) continue;
-      if (there.get(update) === undefined) {
+      if (there.get(update)?.epoch !== update.givenEpoch) {
         this.#abortAfter(update);
         this.#decide(update, "abort", undone());
       } else {

@@ -140,8 +140,10 @@ export class Outbox {
       if (error !== undefined || this.#decided.get(decided) !== decided) return;
       this.#decided.delete(decided);
       store.forget(decided);
-      decided.closed?.();
       for (const member of decided.members) this.#forget(member, decided);
+      // A client may send again what was undone: the members must have forgotten this before they hear of that.
+      if (!decided.isCommit) for (const member of decided.members) this.flush(member);
+      decided.closed?.();
     });
   }
 

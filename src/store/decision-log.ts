@@ -77,7 +77,9 @@ export class DecisionLog {
   }
 
   /** A decision that was not there. `durable` is called when it is. */
-  add(id: DtxId, kind: 1 | 2, durable?: () => void): void {
+  add({ client, sequence }: DtxId, kind: 1 | 2, durable?: () => void): void {
+    // Copied by name: the caller's may be more than an id, with these two as getters.
+    const id = { client, sequence };
     const decided: Decided = { id, kind, closed: false, entry: 0, hasRow: false, isPending: false, durable };
     this.#decided.add(id, decided);
     this.#enqueue(decided);
@@ -107,6 +109,8 @@ export class DecisionLog {
     if (decided === undefined) return;
     this.#drop(decided);
     this.#enqueue(decided);
+    // What was undone may be appended again under the same id: this entry must come before that in the log.
+    if (decided.kind === RecordDecisionKind.abort) this.flush();
   }
 
   #drop(decided: Decided): void {

@@ -125,7 +125,7 @@ class KillRun {
   async #engineRound(withDaemons: boolean): Promise<void> {
     let killed = false;
     await this.#connected(DYING_RETRY_WINDOW_MS, async (container) => {
-      const running = this.#load.run(container, () => killed);
+      const running = this.#load.run([container], () => killed);
       await this.#underLoad(running);
       if (withDaemons) await this.#killBoth();
       else await this.#killEngine();
@@ -139,7 +139,7 @@ class KillRun {
   async #daemonRound(): Promise<void> {
     let stopped = false;
     await this.#connected(LIVING_RETRY_WINDOW_MS, async (container) => {
-      const running = this.#load.run(container, () => stopped, { endIsAllowed: false });
+      const running = this.#load.run([container], () => stopped, { endIsAllowed: false });
       await this.#underLoad(running);
       // A writer that fails fails the round at once.
       await Promise.race([running, this.#outage()]);

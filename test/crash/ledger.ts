@@ -12,6 +12,8 @@ interface Slot {
   running: boolean;
   /** Counts operations, to see that none ran meanwhile. */
   operations: number;
+  /** Of reads that run now: what they may return. */
+  readonly reads: Set<Set<number>>;
 }
 
 export class Ledger {
@@ -23,6 +25,11 @@ export class Ledger {
     return this.#slots.keys();
   }
 
+  /** Something was begun on it. */
+  has(slot: string): boolean {
+    return this.#slots.has(slot);
+  }
+
   isIdle(slot: string): boolean {
     return this.#slots.get(slot)?.running !== true;
   }
@@ -31,7 +38,7 @@ export class Ledger {
   begin(slot: string, punch: boolean): number {
     let entry = this.#slots.get(slot);
     if (entry === undefined) {
-      entry = { possible: new Set([ABSENT]), running: false, operations: 0 };
+      entry = { possible: new Set([ABSENT]), running: false, operations: 0, reads: new Set() };
       this.#slots.set(slot, entry);
     }
     if (entry.running) throw new Error(`slot ${slot} has two writers`);
@@ -39,7 +46,21 @@ export class Ledger {
     entry.running = true;
     entry.operations += 1;
     entry.possible.add(state);
+    for (const read of entry.reads) read.add(state);
     return state;
+  }
+
+  /** Runs a read that writers do not wait for; it must return what was there at some time while it ran. */
+  async read(slot: string, read: () => Promise<number>): Promise<void> {
+    const { possible, reads } = this.#slots.get(slot)!;
+    const allowed = new Set(possible);
+    reads.add(allowed);
+    try {
+      const state = await read();
+      if (!allowed.has(state)) throw new Error(`slot ${slot} read as ${state}, possible: ${[...allowed].join(", ")}`);
+    } finally {
+      reads.delete(allowed);
+    }
   }
 
   acknowledge(slot: string, state: number): void {

@@ -1,11 +1,13 @@
 /**
- * A load that a crash interrupts: writers put, overwrite and punch their own slots while snapshots are taken, and a
- * ledger keeps what was acknowledged. After the crash everything is read back against the ledger.
+ * A load that a crash interrupts: writers put, overwrite and punch their own slots while snapshots are taken and, where
+ * wanted, readers check what they find; a ledger keeps what was acknowledged. After the crash everything is read back
+ * against the ledger.
  */
 import { DaosError } from "../../src/base/errors.ts";
+import { type ObjectClass, objectClassByName } from "../../src/base/object-class.ts";
 import type { Container } from "../../src/library.ts";
 import { Ledger } from "./ledger.ts";
-import { type Draw, readSlot, SLOT_KINDS, writeSlot } from "./slots.ts";
+import { type Draw, Slots } from "./slots.ts";
 
 const WRITERS = 24;
 const SNAPSHOTS_KEPT = 4;
@@ -19,6 +21,7 @@ const WEIGHTS: Readonly<Record<string, number>> = {
   block: 16,
   shifted: 8,
   run: 4,
+  chunked: 8,
   dkey: 12,
   object: 6,
 };
@@ -28,31 +31,44 @@ export interface Snapshot {
   readonly expected: ReadonlyMap<string, number>;
 }
 
+export interface LoadOptions {
+  readonly endIsAllowed?: boolean;
+  /** Readers beside the writers; none unless given. */
+  readonly readers?: number;
+  /** `none`: no snapshots are taken. `may fail`: they need every engine, so while one is away they may fail. */
+  readonly snapshots?: "none" | "may fail";
+}
+
 export class CrashLoad {
   readonly ledger = new Ledger();
   readonly snapshots: Snapshot[] = [];
+  /** Of the run that goes on or was last: how long its slowest acknowledged write took, and which one that was. */
+  longest = { ms: 0, slot: "" };
+  reads = 0;
   readonly #draw: Draw;
   readonly #kinds: readonly string[];
+  readonly #slots: Slots;
 
-  constructor(random: () => number) {
+  constructor(random: () => number, objectClass: ObjectClass = objectClassByName("S1")) {
+    this.#slots = new Slots(objectClass);
     this.#draw = (below) => Math.floor(random() * below);
     this.#kinds = Object.entries(WEIGHTS).flatMap(([kind, weight]) => Array<string>(weight).fill(kind));
   }
 
   /**
-   * Writes until `stopped` says so, or the engine ends where that is allowed. Rejects with anything else that fails; what
-   * runs then is waited for.
+   * Writes, in turn through these openings of one container, until `stopped` says so, or the engine ends where that is
+   * allowed. Rejects with anything else that fails; what runs then is waited for.
    */
-  async run(
-    container: Container,
-    stopped: () => boolean,
-    { endIsAllowed = true }: { readonly endIsAllowed?: boolean } = {},
-  ): Promise<void> {
+  async run(containers: readonly Container[], stopped: () => boolean, options: LoadOptions = {}): Promise<void> {
+    const { endIsAllowed = true, readers = 0, snapshots } = options;
     let failed = false;
     const isOver = (): boolean => failed || stopped();
+    const opening = (worker: number): Container => containers[worker % containers.length]!;
+    this.longest = { ms: 0, slot: "" };
     const works = [
-      this.#takeSnapshots(container, isOver),
-      ...Array.from({ length: WRITERS }, (_value, writer) => this.#write(container, writer, isOver)),
+      ...(snapshots === "none" ? [] : [this.#takeSnapshots(opening(0), isOver, snapshots === "may fail")]),
+      ...Array.from({ length: WRITERS }, (_value, writer) => this.#write(opening(writer), writer, isOver)),
+      ...Array.from({ length: readers }, (_value, reader) => this.#read(opening(reader), isOver)),
     ];
     const guarded = works.map(async (work) => {
       try {
@@ -70,12 +86,15 @@ export class CrashLoad {
   async #write(container: Container, writer: number, stopped: () => boolean): Promise<void> {
     while (!stopped()) {
       const kind = this.#kinds[this.#draw(this.#kinds.length)]!;
-      const own = Math.floor(SLOT_KINDS[kind]!.count / WRITERS);
+      const own = Math.floor(this.#slots.countOf(kind) / WRITERS);
       const slot = `${kind}/${this.#draw(own) * WRITERS + writer}`;
       const state = this.ledger.begin(slot, this.#draw(PUNCH_ONE_IN) === 0);
+      const startedMs = performance.now();
       try {
-        await writeSlot(container, slot, state, this.#draw);
+        await this.#slots.write(container, slot, state, this.#draw);
         this.ledger.acknowledge(slot, state);
+        const ms = performance.now() - startedMs;
+        if (ms > this.longest.ms) this.longest = { ms, slot };
       } catch (error) {
         this.ledger.lost(slot);
         throw error;
@@ -83,29 +102,50 @@ export class CrashLoad {
     }
   }
 
-  async #takeSnapshots(container: Container, stopped: () => boolean): Promise<void> {
+  /** Reads slots that writers write meanwhile. */
+  async #read(container: Container, stopped: () => boolean): Promise<void> {
     while (!stopped()) {
-      const frozen = this.ledger.freeze();
-      const { name } = await container.createSnapshot();
-      this.snapshots.push({ name, expected: this.ledger.unchangedSince(frozen) });
-      if (this.snapshots.length > SNAPSHOTS_KEPT) {
-        const [oldest] = this.snapshots.splice(this.#draw(SNAPSHOTS_KEPT), 1);
-        await container.destroySnapshot(oldest!.name);
+      const kind = this.#kinds[this.#draw(this.#kinds.length)]!;
+      const slot = `${kind}/${this.#draw(this.#slots.countOf(kind))}`;
+      if (!this.ledger.has(slot)) {
+        await pause(1);
+        continue;
       }
-      await new Promise((resolve) => setTimeout(resolve, 20 + this.#draw(200)));
+      await this.ledger.read(slot, () => this.#slots.read(container, slot));
+      this.reads += 1;
     }
+  }
+
+  async #takeSnapshots(container: Container, stopped: () => boolean, mayFail: boolean): Promise<void> {
+    while (!stopped()) {
+      try {
+        await this.#takeSnapshot(container);
+      } catch (error) {
+        if (!mayFail || !isEnd(error)) throw error;
+      }
+      await pause(20 + this.#draw(200));
+    }
+  }
+
+  async #takeSnapshot(container: Container): Promise<void> {
+    const frozen = this.ledger.freeze();
+    const { name } = await container.createSnapshot();
+    this.snapshots.push({ name, expected: this.ledger.unchangedSince(frozen) });
+    if (this.snapshots.length <= SNAPSHOTS_KEPT) return;
+    const [oldest] = this.snapshots.splice(this.#draw(SNAPSHOTS_KEPT), 1);
+    await container.destroySnapshot(oldest!.name);
   }
 
   /** Reads everything back, at the latest epoch and at the snapshots. Rejects naming what is wrong. */
   async verify(container: Container): Promise<{ slots: number; snapshotSlots: number }> {
     const slots = [...this.ledger.slots()];
-    await inParallel(slots, async (slot) => this.ledger.observe(slot, await readSlot(container, slot)));
+    await inParallel(slots, async (slot) => this.ledger.observe(slot, await this.#slots.read(container, slot)));
     let snapshotSlots = 0;
     for (const { name, expected } of this.snapshots) {
       const view = await container.at(name);
       snapshotSlots += expected.size;
       await inParallel([...expected], async ([slot, state]) => {
-        const found = await readSlot(view, slot);
+        const found = await this.#slots.read(view, slot);
         if (found !== state) throw new Error(`snapshot ${name}: slot ${slot} holds version ${found}, not ${state}`);
       });
     }
@@ -116,6 +156,10 @@ export class CrashLoad {
 /** The engine is gone: what was asked may or may not have happened. */
 function isEnd(error: unknown): boolean {
   return error instanceof DaosError && ["UNAVAILABLE", "TIMEOUT", "CANCELED"].includes(error.code);
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 async function inParallel<Item>(items: readonly Item[], work: (item: Item) => Promise<void>): Promise<void> {

@@ -1,9 +1,10 @@
 /**
  * The slots that a crash load writes, one kind for each way to store something: small and large single values, blocks
- * and long runs of arrays, values under dkeys and in objects of their own (which are punched whole).
+ * and long runs of arrays, parts of a chunked array, values under dkeys and in objects of their own (which are punched
+ * whole). Objects are of the class that the load is made for; single values of the container's.
  */
 import { KIB, MIB } from "../../src/base/limits.ts";
-import { objectClassByName } from "../../src/base/object-class.ts";
+import type { ObjectClass } from "../../src/base/object-class.ts";
 import { objectId, type ObjectId } from "../../src/base/object-id.ts";
 import type { Container, ContainerView } from "../../src/library.ts";
 import { slotContent, slotVersion } from "./content.ts";
@@ -20,16 +21,25 @@ interface SlotKind {
   read(view: ContainerView, index: number): Promise<Uint8Array | undefined>;
 }
 
-const S1 = objectClassByName("S1");
 const BLOCK = 4 * KIB;
-const BLOCKS_AN_ARRAY = 64;
 const RUN = 300 * KIB;
+/** A slot of the chunked array lies in one chunk: a write over several is not atomic. */
+const PART = 8 * KIB;
+const CHUNK = 4 * PART;
 
-function numbered(space: number, index: number): ObjectId {
-  return objectId("MULTI_LEXICAL", S1, space, BigInt(index));
-}
+/** The object of this number in a space of its own. */
+type Numbered = (space: number, index: number) => ObjectId;
 
-const arrayKind = (space: number, size: number, stride: number, perArray: number, count: number): SlotKind => ({
+const arrayKind = (
+  numbered: Numbered,
+  {
+    space,
+    size,
+    stride,
+    perArray,
+    count,
+  }: Readonly<Record<"space" | "size" | "stride" | "perArray" | "count", number>>,
+): SlotKind => ({
   count,
   size: () => size,
   write: (container, index, bytes) =>
@@ -48,57 +58,88 @@ const arrayKind = (space: number, size: number, stride: number, perArray: number
   },
 });
 
-export const SLOT_KINDS: Readonly<Record<string, SlotKind>> = {
-  small: {
-    count: 2000,
-    size: (draw) => 16 + draw(600),
-    write: (container, index, bytes) => container.kv().put(`small-${index}`, bytes),
-    punch: (container, index) => container.kv().delete(`small-${index}`),
-    read: async (view, index) => (await view.kv().get(`small-${index}`))?.value,
-  },
-  large: {
-    count: 60,
-    size: (draw) => 4 * KIB + 1 + draw(1 * MIB),
-    write: (container, index, bytes) => container.kv().put(`large-${index}`, bytes),
-    punch: (container, index) => container.kv().delete(`large-${index}`),
-    read: async (view, index) => (await view.kv().get(`large-${index}`))?.value,
-  },
-  block: arrayKind(1, BLOCK, BLOCK, BLOCKS_AN_ARRAY, 8 * BLOCKS_AN_ARRAY),
-  // Blocks that lie across the windows' borders, in which parts of windows pile up.
-  shifted: arrayKind(2, 1000, 1000, 100, 400),
-  run: arrayKind(3, RUN, RUN, 8, 48),
-  dkey: {
-    count: 300,
-    size: (draw) => 16 + draw(5000),
-    write: (container, index, bytes) =>
-      container.object(numbered(4, index % 7)).update(`dkey-${index}`, "value", bytes),
-    punch: (container, index) => container.object(numbered(4, index % 7)).punchDkey(`dkey-${index}`),
-    read: async (view, index) => (await view.object(numbered(4, index % 7)).fetch(`dkey-${index}`, "value"))?.value,
-  },
-  object: {
-    count: 100,
-    size: (draw) => 16 + draw(300),
-    write: (container, index, bytes) => container.object(numbered(5, index)).update("dkey", "value", bytes),
-    punch: (container, index) => container.object(numbered(5, index)).punch(),
-    read: async (view, index) => (await view.object(numbered(5, index)).fetch("dkey", "value"))?.value,
-  },
+const chunkedKind = (id: ObjectId, count: number): SlotKind => {
+  const arrayOf = (view: ContainerView) => view.array(id, { chunkBytes: CHUNK });
+  return {
+    count,
+    size: () => PART,
+    write: (container, index, bytes) => arrayOf(container).write(index * PART, bytes),
+    punch: (container, index) => arrayOf(container).punch(index * PART, PART),
+    async read(view, index) {
+      const bytes = await arrayOf(view).read(index * PART, PART);
+      return bytes.every((byte) => byte === 0) ? undefined : bytes;
+    },
+  };
 };
 
-function parse(slot: string): { kind: SlotKind; index: number } {
-  const [name, index] = slot.split("/");
-  return { kind: SLOT_KINDS[name!]!, index: Number(index) };
+function slotKinds(objectClass: ObjectClass): Readonly<Record<string, SlotKind>> {
+  const numbered: Numbered = (space, index) => objectId("MULTI_LEXICAL", objectClass, space, BigInt(index));
+  return {
+    small: {
+      count: 2000,
+      size: (draw) => 16 + draw(600),
+      write: (container, index, bytes) => container.kv().put(`small-${index}`, bytes),
+      punch: (container, index) => container.kv().delete(`small-${index}`),
+      read: async (view, index) => (await view.kv().get(`small-${index}`))?.value,
+    },
+    large: {
+      count: 60,
+      size: (draw) => 4 * KIB + 1 + draw(1 * MIB),
+      write: (container, index, bytes) => container.kv().put(`large-${index}`, bytes),
+      punch: (container, index) => container.kv().delete(`large-${index}`),
+      read: async (view, index) => (await view.kv().get(`large-${index}`))?.value,
+    },
+    block: arrayKind(numbered, { space: 1, size: BLOCK, stride: BLOCK, perArray: 64, count: 512 }),
+    // Blocks that lie across the windows' borders, in which parts of windows pile up.
+    shifted: arrayKind(numbered, { space: 2, size: 1000, stride: 1000, perArray: 100, count: 400 }),
+    run: arrayKind(numbered, { space: 3, size: RUN, stride: RUN, perArray: 8, count: 48 }),
+    chunked: chunkedKind(objectId("ARRAY_BYTE", objectClass, 6, 0n), 480),
+    dkey: {
+      count: 300,
+      size: (draw) => 16 + draw(5000),
+      write: (container, index, bytes) =>
+        container.object(numbered(4, index % 7)).update(`dkey-${index}`, "value", bytes),
+      punch: (container, index) => container.object(numbered(4, index % 7)).punchDkey(`dkey-${index}`),
+      read: async (view, index) => (await view.object(numbered(4, index % 7)).fetch(`dkey-${index}`, "value"))?.value,
+    },
+    object: {
+      count: 100,
+      size: (draw) => 16 + draw(300),
+      write: (container, index, bytes) => container.object(numbered(5, index)).update("dkey", "value", bytes),
+      punch: (container, index) => container.object(numbered(5, index)).punch(),
+      read: async (view, index) => (await view.object(numbered(5, index)).fetch("dkey", "value"))?.value,
+    },
+  };
 }
 
-/** Writes a version of the slot, or punches it (version ABSENT). */
-export function writeSlot(container: Container, slot: string, version: number, draw: Draw): Promise<unknown> {
-  const { kind, index } = parse(slot);
-  if (version === ABSENT) return kind.punch(container, index);
-  return kind.write(container, index, slotContent(slot, version, kind.size(draw)));
-}
+/** Slots of all kinds, named `kind/index`. */
+export class Slots {
+  readonly #kinds: Readonly<Record<string, SlotKind>>;
 
-/** The version that the slot holds, ABSENT for none. Rejects when its bytes are no version of it. */
-export async function readSlot(view: ContainerView, slot: string): Promise<number> {
-  const { kind, index } = parse(slot);
-  const bytes = await kind.read(view, index);
-  return bytes === undefined ? ABSENT : slotVersion(slot, bytes);
+  constructor(objectClass: ObjectClass) {
+    this.#kinds = slotKinds(objectClass);
+  }
+
+  countOf(kind: string): number {
+    return this.#kinds[kind]!.count;
+  }
+
+  /** Writes a version of the slot, or punches it (version ABSENT). */
+  write(container: Container, slot: string, version: number, draw: Draw): Promise<unknown> {
+    const { kind, index } = this.#parse(slot);
+    if (version === ABSENT) return kind.punch(container, index);
+    return kind.write(container, index, slotContent(slot, version, kind.size(draw)));
+  }
+
+  /** The version that the slot holds, ABSENT for none. Rejects when its bytes are no version of it. */
+  async read(view: ContainerView, slot: string): Promise<number> {
+    const { kind, index } = this.#parse(slot);
+    const bytes = await kind.read(view, index);
+    return bytes === undefined ? ABSENT : slotVersion(slot, bytes);
+  }
+
+  #parse(slot: string): { kind: SlotKind; index: number } {
+    const [name, index] = slot.split("/");
+    return { kind: this.#kinds[name!]!, index: Number(index) };
+  }
 }

@@ -133,6 +133,37 @@ test("undecided records are there after a crash, undecided; decisions that were 
   expect([told(), rig.get("a")]).toEqual(["CONFLICT", "one"]);
 });
 
+test("a decision is logged under its id whatever object names it", async () => {
+  const rig = await StoreRig.create();
+  await prepare(rig, id(1), [put("a", 1, "one")]);
+  const { client, sequence } = id(1);
+  class Named {
+    get client(): number {
+      return client;
+    }
+    get sequence(): number {
+      return sequence;
+    }
+  }
+  rig.store.transactions.decide(new Named(), "commit");
+  await rig.durable(rig.store.transactions.logDecisions());
+  await rig.crash();
+  expect(rig.store.transactions.stateOf(id(1))).toBe("committed");
+});
+
+test("a record that was aborted, forgotten and appended again is there after a crash", async () => {
+  const rig = await StoreRig.create();
+  await prepare(rig, id(1), [put("a", 1, "one")]);
+  rig.store.transactions.decide(id(1), "abort");
+  rig.store.transactions.forget(id(1));
+  await prepare(rig, id(1), [put("a", 2, "two")]);
+  await rig.durable(rig.store.transactions.logDecisions());
+  rig.store.transactions.decide(id(1), "commit");
+  await rig.durable(rig.store.transactions.logDecisions());
+  await rig.crash();
+  expect(rig.get("a")).toBe("two");
+});
+
 test("a decision that is not logged is lost with the power, and the record is undecided again", async () => {
   const rig = await StoreRig.create();
   await prepare(rig, id(1), [put("a", 2, "two")]);
