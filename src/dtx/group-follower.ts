@@ -64,7 +64,7 @@ export class GroupFollower {
     // Its leader has closed what was undone, and the client has sent it again.
     if (state === "aborted") store.forget(prepare);
     else if (state !== undefined) {
-      this.#answerAgain(leader, reply);
+      this.#answerAgain(leader, prepare, reply);
       done();
       return;
     }
@@ -124,10 +124,18 @@ export class GroupFollower {
   }
 
   /** It has come before: answers when everything is durable that is logged. */
-  #answerAgain(leader: number, reply: RpcReply): void {
+  #answerAgain(leader: number, prepare: PrepareRequest, reply: RpcReply): void {
     const { store } = this.#options;
-    const answer = (): void =>
-      this.#prepared({ epoch: EPOCH_NONE, sequence: store.logDecisions(), error: undefined }, reply);
+    const answer = (): void => {
+      // Another attempt under the same name is not this one: the leader finds out when it asks what is open.
+      if (store.epochOf(prepare) !== prepare.epoch) reply.fail(otherAttempt());
+      else {
+        store.whenAllDurable((error) => {
+          if (error === undefined) reply.send(NO_ARGUMENTS);
+          else reply.fail(error as DaosError);
+        });
+      }
+    };
     const turn = this.#turns.get(leader);
     if (turn === undefined) answer();
     else void turn.then(answer);
@@ -226,6 +234,13 @@ function byLeader(updates: readonly OpenUpdate[], groups: Groups): Map<number, O
     else others.push(update);
   }
   return sorted;
+}
+
+function otherAttempt(): DaosError {
+  return new DaosError(
+    "UNAVAILABLE",
+    "Cannot prepare the update: an earlier attempt is not settled. Ask what is open.",
+  );
 }
 
 function clockAhead({ epoch }: PrepareRequest): DaosError {

@@ -93,11 +93,10 @@ export class GroupLeader {
   #forgetAttempt({ client, sequence }: DtxId): void {
     const { store } = this.#options;
     const id = { client, sequence };
-    if (store.stateOf(id) !== "aborted") return;
-    if (this.#outbox.decisionOf(id) !== undefined) {
-      throw new DaosError("UNAVAILABLE", "Cannot update the object: an earlier attempt is being undone. Retry.");
+    if (this.#outbox.decisionOf(id) !== undefined || store.stateOf(id) === "prepared") {
+      throw new DaosError("UNAVAILABLE", "Cannot update the object: an earlier attempt is being settled. Retry.");
     }
-    store.forget(id);
+    if (store.stateOf(id) === "aborted") store.forget(id);
   }
 
   /** Whether this target is telling the others of its decision. */

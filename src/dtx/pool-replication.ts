@@ -155,7 +155,7 @@ export class PoolReplication {
         this.follower.decide(index, request, reply);
         break;
       case Opcode.dtxRefresh:
-        reply.send(NO_ARGUMENTS, Uint8Array.from(this.leader.statesOf(decodeIds(request.payload))));
+        this.#answerDurable(reply, Uint8Array.from(this.leader.statesOf(decodeIds(request.payload))));
         break;
       default:
         this.#serveResync(index, request, reply);
@@ -167,8 +167,17 @@ export class PoolReplication {
     const ids = decodeIds(request.payload);
     const { version } = this.#map;
     void this.follower.openOf(index).then((open) => {
-      if (version === this.#map.version) reply.send(NO_ARGUMENTS, encodeResyncReply(this.leader.statesOf(ids), open));
-      else reply.fail(new DaosError("STALE", "Cannot answer: the pool map has changed. Retry."));
+      if (version !== this.#map.version) {
+        reply.fail(new DaosError("STALE", "Cannot answer: the pool map has changed. Retry."));
+      } else this.#answerDurable(reply, encodeResyncReply(this.leader.statesOf(ids), open));
+    });
+  }
+
+  /** Others decide, and forget, by what we say: so it must be there after a crash. */
+  #answerDurable(reply: RpcReply, states: Uint8Array): void {
+    this.#options.store.whenAllDurable((error) => {
+      if (error === undefined) reply.send(NO_ARGUMENTS, states);
+      else reply.fail(error as DaosError);
     });
   }
 

@@ -4,6 +4,7 @@ import type { Decision, DtxId } from "../base/dtx-id.ts";
 import type { Epoch } from "../base/epoch.ts";
 import type { ObjectId } from "../base/object-id.ts";
 import type { CellStore, DtxState } from "../store/cell.ts";
+import { undecidedSequence } from "../store/stability.ts";
 import { containerOf, dkeyPrefixOf, nameOfPrefix, OBJECT_PREFIX_BYTES, objectOfPrefix } from "../vos/cell-key.ts";
 
 /** A prepared record that is not decided. */
@@ -21,6 +22,10 @@ export interface PreparedStore {
   decide(id: DtxId, decision: Decision): void;
   forget(id: DtxId): void;
   stateOf(id: DtxId): DtxState | undefined;
+  /** Epoch of an undecided update. */
+  epochOf(id: DtxId): Epoch | undefined;
+  /** Calls back when everything that was appended or decided so far is durable. */
+  whenAllDurable(callback: (error?: Error) => void): void;
   logDecisions(): number;
   /** Oldest first. */
   openUpdates(): OpenUpdate[];
@@ -38,6 +43,11 @@ export function preparedStore(store: CellStore): PreparedStore {
       if (transactions.stateOf(id) !== "prepared") transactions.forget(id);
     },
     stateOf: (id) => transactions.stateOf(id),
+    epochOf: (id) => transactions.undecidedRecord(id)?.epoch,
+    whenAllDurable: (callback) => {
+      transactions.logDecisions();
+      store.whenDurable(undecidedSequence(0), callback);
+    },
     logDecisions: () => transactions.logDecisions(),
     openUpdates: () => transactions.undecided().map(({ id, epoch, keys }) => ({ id, epoch, ...placeOf(keys[0]!) })),
     decided: () => transactions.decided(),
