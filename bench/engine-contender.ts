@@ -57,6 +57,10 @@ export class EngineContender implements Contender {
     this.#engine = await EngineProcess.start({ storage, scmSize: "4GiB", nvmeSize: "8GiB", ...tiers });
   }
 
+  get serverPid(): number {
+    return this.#engine!.pid;
+  }
+
   async measure(workload: string): Promise<Figures> {
     await untilIdle(this.#engine!.pid);
     const output = await daosBench(this.#engine!.address, this.#workloads[workload]!);

@@ -50,6 +50,10 @@ export class LimitContender implements Contender {
     this.#port = Number(new TextDecoder().decode(value));
   }
 
+  get serverPid(): number {
+    return this.#echo!.pid;
+  }
+
   async measure(): Promise<Figures> {
     const roundTripUs = await this.#roundTripUs(0);
     if (!this.#isDurable) return { "p50 us": roundTripUs };

@@ -31,8 +31,6 @@ import type { VersionSource } from "./logged-version.ts";
 /** Groups being persisted at once. One lets the next group gather; more are correct and rarely faster. */
 export const MAX_GROUPS_IN_FLIGHT = 1;
 
-const DONE = Promise.resolve();
-
 /** A segment that is in use, with the records in it. */
 export interface SegmentSpan {
   readonly ordinal: number;
@@ -87,8 +85,6 @@ export class Log implements VersionSource {
   #groupOpensSegment = false;
   readonly #closedGroups: Group[] = [];
   readonly #flying: Group[] = [];
-  /** A persist takes less than a turn of the event loop: a group is what one received chunk brought. */
-  readonly #isMemory: boolean;
   readonly #hold: GroupHold;
   #flushScheduled = false;
   #driving = false;
@@ -118,8 +114,7 @@ export class Log implements VersionSource {
     this.layout = options.layout;
     this.#region = options.region;
     this.#timers = options.timers;
-    this.#isMemory = options.layout.granularityBytes < BLOCK_BYTES;
-    this.#hold = new GroupHold(!this.#isMemory, options.lastSequence);
+    this.#hold = new GroupHold(options.layout.granularityBytes >= BLOCK_BYTES, options.lastSequence);
     this.#storeId = options.storeId;
     this.#generation = options.generation;
     this.#hooks = options.hooks;
@@ -194,8 +189,7 @@ export class Log implements VersionSource {
 
   #scheduleFlush(): void {
     this.#flushScheduled = true;
-    if (this.#isMemory) void DONE.then(this.#flush);
-    else this.#timers.soon(this.#flush);
+    this.#timers.soon(this.#flush);
   }
 
   #openSegment(lengthBytes: number, firstSequence: number): void {
