@@ -38,7 +38,8 @@ export function preparedStore(store: CellStore): PreparedStore {
   const { transactions } = store;
   return {
     whenDurable: (sequence, callback) => store.whenDurable(sequence, callback),
-    decide: (id, decision) => void transactions.decide(id, decision),
+    // The store keeps the id and copies it into its log: it must be plain, not an update whose names are getters.
+    decide: ({ client, sequence }, decision) => void transactions.decide({ client, sequence }, decision),
     forget: (id) => {
       if (transactions.stateOf(id) !== "prepared") transactions.forget(id);
     },

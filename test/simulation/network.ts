@@ -13,14 +13,21 @@ const SOCKET_BUFFER_BYTES = 64 * 1024;
 const DELAY_NS: readonly [min: number, max: number] = [20_000, 150_000];
 const FIRST_FREE_PORT = 40_000;
 
-type Accept = (socket: Socket) => SocketHandlers;
+export type Accept = (socket: Socket) => SocketHandlers;
 
-class SimulatedSocket implements Socket {
+/** What carries a socket's packets. */
+export interface Carrier {
+  /** Runs `event` at the other end, after all that this socket sent before. */
+  deliver(from: SimulatedSocket, event: () => void): void;
+  forget(socket: SimulatedSocket): void;
+}
+
+export class SimulatedSocket implements Socket {
   readonly remoteAddress: string;
   readonly port: number;
   peer: SimulatedSocket | undefined;
   handlers: SocketHandlers | undefined;
-  readonly #network: SimulatedNetwork;
+  readonly #network: Carrier;
   /** Bytes on their way to the peer or waiting there. */
   #outstandingBytes = 0;
   #wantsDrain = false;
@@ -30,7 +37,7 @@ class SimulatedSocket implements Socket {
   #closed = false;
   #peerEnded = false;
 
-  constructor(network: SimulatedNetwork, remoteAddress: string, port: number) {
+  constructor(network: Carrier, remoteAddress: string, port: number) {
     this.#network = network;
     this.remoteAddress = remoteAddress;
     this.port = port;

@@ -15,12 +15,15 @@ interface PendingEvent {
 export class SimulatedTimers implements Timers {
   readonly #clock: SimulatedClock;
   readonly #events: PendingEvent[] = [];
+  readonly #parent: SimulatedTimers | undefined;
   #order = 0;
   #pumping = false;
   #ended = false;
 
-  constructor(clock: SimulatedClock) {
+  /** With `parent`: a view of those timers that can be ended by itself; its events run among theirs. */
+  constructor(clock: SimulatedClock, parent?: SimulatedTimers) {
     this.#clock = clock;
+    this.#parent = parent;
   }
 
   after(delayMs: number, callback: () => void): () => void {
@@ -33,6 +36,11 @@ export class SimulatedTimers implements Timers {
 
   afterNs(delayNs: number, callback: () => void): () => void {
     if (this.#ended) return () => {};
+    if (this.#parent !== undefined) {
+      return this.#parent.afterNs(delayNs, () => {
+        if (!this.#ended) callback();
+      });
+    }
     const event = { dueNs: this.#clock.monotonicNs() + Math.max(0, delayNs), order: this.#order, callback };
     this.#order += 1;
     const place = this.#events.findLastIndex((other) => other.dueNs <= event.dueNs) + 1;

@@ -27,6 +27,9 @@ export interface MachineOptions {
   readonly lyingPersist?: number;
   /** A planted bug: the device's writes are not durable, whatever was asked for. */
   readonly lyingDevice?: boolean;
+  /** Of a machine that is one of several: their clock, and timers for one life of this machine. */
+  readonly clock?: SimulatedClock;
+  readonly lifeTimers?: () => SimulatedTimers;
 }
 
 export interface OpenScm {
@@ -66,8 +69,8 @@ export class CrashMachine {
   constructor(options: MachineOptions) {
     this.#options = options;
     this.random = new SimulatedRandom(options.seed);
-    this.clock = new SimulatedClock();
-    this.timers = new SimulatedTimers(this.clock);
+    this.clock = options.clock ?? new SimulatedClock();
+    this.timers = this.#lifeTimers();
     this.regionMedium = new Uint8Array(options.regionBytes ?? 136 * KIB);
     this.deviceMedium = new Uint8Array(options.deviceBytes ?? 1024 * KIB);
     this.granularityBytes = options.granularityBytes ?? 4 * KIB;
@@ -103,7 +106,11 @@ export class CrashMachine {
     }
     // A life has timers of its own: what is left of it, such as a close that waits, must not run on into the next.
     this.timers.end();
-    this.timers = new SimulatedTimers(this.clock);
+    this.timers = this.#lifeTimers();
+  }
+
+  #lifeTimers(): SimulatedTimers {
+    return this.#options.lifeTimers?.() ?? new SimulatedTimers(this.clock);
   }
 
   restart(): void {

@@ -1,0 +1,293 @@
+/**
+ * A cluster in one process from one seed: targets with real stores and replication on simulated media and network, real
+ * clients, and faults. Two phases: safety under faults, then liveness once everything is healed. What was found wrong is
+ * thrown, with the seed.
+ */
+import { byteStringOfText } from "../../../src/base/bytes.ts";
+import { EPOCH_NONE } from "../../../src/base/epoch.ts";
+import { DaosError } from "../../../src/base/errors.ts";
+import { objectClassByName } from "../../../src/base/object-class.ts";
+import { objectId } from "../../../src/base/object-id.ts";
+import { Placement } from "../../../src/placement/placement.ts";
+import { replicaGroup } from "../../../src/placement/replica-group.ts";
+import { SimulatedClock } from "../clock.ts";
+import { SimulatedRandom } from "../random.ts";
+import { SimulatedTimers } from "../timers.ts";
+import { akeyOfValue, ARRAY_AKEY, ClusterClient, type Subject } from "./client.ts";
+import { idOfValue, idsOfRecords, RECORD_BYTES } from "./content.ts";
+import { ControlPlane } from "./control-plane.ts";
+import { Faults } from "./faults.ts";
+import { explain, RECORD_COUNT, VALUE_COUNT } from "./history.ts";
+import { ClusterNetwork } from "./network.ts";
+import { ClusterNode, CONTAINER, type NodeLife, type PlantedBug } from "./node.ts";
+
+const CLIENT_COUNT = 4;
+/** Simulated time within which everything is to be quiet and well once it is healed. */
+const CALM_MS = 90_000;
+
+export interface ClusterOptions {
+  readonly seed: number;
+  /** Length of the first phase, simulated milliseconds. */
+  readonly faultyMs?: number;
+  /** False: nothing goes wrong. */
+  readonly faults?: boolean;
+  readonly bug?: PlantedBug;
+  readonly log?: (line: string) => void;
+}
+
+export interface ClusterCounts {
+  operations: number;
+  unknown: number;
+  faults: Map<string, number>;
+  /** Histories too tangled to be searched to the end. */
+  openHistories: number;
+  /** Decisions that members still remember in the end, though everybody has them. */
+  unforgotten: number;
+  /** Failures that clients were told of, by code. */
+  codes: Map<string, number>;
+}
+
+/** Runs one seed. Throws what was found wrong. */
+export async function runCluster(options: ClusterOptions): Promise<ClusterCounts> {
+  const cluster = new Cluster(options);
+  try {
+    return await cluster.run();
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    throw new Error(`seed ${options.seed}: ${text}`, { cause: error });
+  }
+}
+
+export class Cluster {
+  readonly seed: number;
+  readonly clock = new SimulatedClock();
+  readonly timers: SimulatedTimers;
+  readonly random: SimulatedRandom;
+  readonly network: ClusterNetwork;
+  readonly nodes: readonly ClusterNode[];
+  readonly control: ControlPlane;
+  readonly clients: ClusterClient[] = [];
+  readonly subjects: readonly Subject[];
+  readonly log: (line: string) => void;
+  readonly #options: ClusterOptions;
+  #failure: { readonly error: unknown } | undefined;
+  #isOver = false;
+  #lastId = 0;
+
+  constructor(options: ClusterOptions) {
+    this.#options = options;
+    this.seed = options.seed;
+    this.log = (line) => options.log?.(`${(this.clock.monotonicNs() / 1e6).toFixed(3).padStart(12)} ${line}`);
+    this.random = new SimulatedRandom(options.seed);
+    this.timers = new SimulatedTimers(this.clock);
+    this.network = new ClusterNetwork(this.random.fork(), this.timers, this.clock);
+    const count = 3 + this.random.below(4);
+    const { clock, timers, network, random, log } = this;
+    const bug = options.bug ?? {};
+    this.nodes = Array.from(
+      { length: count },
+      (_, index) => new ClusterNode(index, { clock, timers, random: random.fork(), network, bug, log }),
+    );
+    this.control = new ControlPlane({
+      clock,
+      timers,
+      random: random.fork(),
+      nodes: this.nodes,
+      tolerance: 1,
+      objectClass: "RP_2G1",
+    });
+    this.subjects = ["RP_2G1", "RP_3GX", "S1"].flatMap((name, user) => {
+      const oid = objectId("MULTI_HASHED", objectClassByName(name), this.random.nextUint32(), BigInt(user + 1));
+      const count = name === "S1" ? 1 : 2;
+      return Array.from({ length: count }, (_, index) => {
+        const dkey = byteStringOfText(`dkey ${index}`);
+        return { name: `${name} dkey ${index}`, oid, dkey, history: [], past: new Map() };
+      });
+    });
+  }
+
+  async run(): Promise<ClusterCounts> {
+    const catchRejection = (error: unknown): void => this.fail(error);
+    process.on("unhandledRejection", catchRejection);
+    process.on("uncaughtException", catchRejection);
+    try {
+      return await this.#run();
+    } finally {
+      this.timers.end();
+      process.off("unhandledRejection", catchRejection);
+      process.off("uncaughtException", catchRejection);
+    }
+  }
+
+  fail(error: unknown): void {
+    if (error instanceof Error && error.name === "PowerLossError") return;
+    this.#failure ??= { error };
+  }
+
+  async #run(): Promise<ClusterCounts> {
+    const counts: ClusterCounts = {
+      operations: 0,
+      unknown: 0,
+      faults: new Map(),
+      openHistories: 0,
+      unforgotten: 0,
+      codes: new Map(),
+    };
+    await this.#within(this.#startAll(), 10_000, "the targets do not start");
+    const { clock, timers, network, control, subjects, log } = this;
+    for (let number = 0; number < CLIENT_COUNT; number += 1) {
+      const nextId = (): number => (this.#lastId += 1);
+      const random = this.random.fork();
+      this.clients.push(new ClusterClient(number, { clock, timers, random, network, control, subjects, nextId, log }));
+    }
+    this.#logGroups();
+    const faults = new Faults(this, this.random.fork(), counts.faults);
+    if (this.#options.faults !== false) faults.start();
+    const working = Promise.all(this.clients.map((client) => client.work(() => this.#isOver)));
+    await this.#pass(this.#options.faultyMs ?? 12_000);
+    this.log("healing");
+    await this.#within(faults.heal(), 10_000, "targets do not start again");
+    await this.#pass(2_000);
+    this.#isOver = true;
+    await this.#within(working, CALM_MS, "operations do not end after everything is healed");
+    await this.#checkLiveness();
+    await this.#checkQuiet(counts);
+    await this.#checkReplicas();
+    this.#checkHistories(counts);
+    for (const client of this.clients) {
+      counts.operations += client.counts.operations;
+      counts.unknown += client.counts.unknown;
+      for (const [code, count] of client.codes) counts.codes.set(code, (counts.codes.get(code) ?? 0) + count);
+    }
+    return counts;
+  }
+
+  async #startAll(): Promise<void> {
+    await Promise.all(this.nodes.map((node) => this.started(node, node.start(true))));
+    await this.timers.advance(2_000);
+  }
+
+  /** Has the control plane serve a life that begins. */
+  async started(node: ClusterNode, starting: Promise<NodeLife | undefined>): Promise<void> {
+    const life = await starting;
+    if (life !== undefined) this.control.serve(node, life);
+  }
+
+  /** Lets simulated time pass. */
+  async #pass(ms: number): Promise<void> {
+    await this.#orFailure(this.timers.advance(ms));
+  }
+
+  async #within<T>(promise: Promise<T>, limitMs: number, message: string): Promise<T> {
+    let cancel = (): void => {};
+    const late = new Promise<never>((_, reject) => {
+      cancel = this.timers.after(limitMs, () => reject(new Error(message)));
+    });
+    try {
+      return await this.#orFailure(Promise.race([promise, late]));
+    } finally {
+      cancel();
+    }
+  }
+
+  /** The promise's value; throws what went wrong elsewhere meanwhile. */
+  async #orFailure<T>(promise: Promise<T>): Promise<T> {
+    let isSettled = false;
+    void promise.then(
+      () => (isSettled = true),
+      () => (isSettled = true),
+    );
+    while (!isSettled && this.#failure === undefined) await new Promise(setImmediate);
+    if (this.#failure !== undefined) throw this.#failure.error;
+    return promise;
+  }
+
+  /** Every client can read and write everything that is not lost with an excluded target. */
+  async #checkLiveness(): Promise<void> {
+    const placement = new Placement(this.control.map);
+    for (const subject of this.subjects) {
+      if (placement.groupOf(subject.oid, subject.dkey).shards.every(({ state }) => state !== "serving")) continue;
+      for (const client of this.clients) {
+        for (let at = 0; at < VALUE_COUNT; at += 1) await this.#mustWork(client, subject, { kind: "fetch", at });
+        await this.#mustWork(client, subject, { kind: "read", from: 0, to: RECORD_COUNT });
+        await this.#mustWork(client, subject, { kind: "update", at: 0, id: (this.#lastId += 1) });
+        await this.#mustWork(client, subject, { kind: "fetch", at: 0 });
+      }
+    }
+  }
+
+  async #mustWork(client: ClusterClient, subject: Subject, action: Parameters<ClusterClient["run"]>[1]): Promise<void> {
+    const what = `${client.name} cannot ${action.kind} ${subject.name} after everything is healed`;
+    const outcome = await this.#within(client.run(subject, action), CALM_MS, what);
+    if (outcome.kind === "unknown") throw new Error(`${what}: ${outcome.code}`);
+  }
+
+  /** Nothing is left undecided, and no decision on its way. */
+  async #checkQuiet(counts: ClusterCounts): Promise<void> {
+    await this.#pass(3_000);
+    for (const { name, index, life } of this.nodes) {
+      if (this.control.excluded.has(index)) continue;
+      if (life === undefined) throw new Error(`${name} is not up in the end`);
+      const undecided = life.store.transactions.undecided().length;
+      const open = life.replication.openCount;
+      if (undecided + open > 0) throw new Error(`${name} has ${undecided} undecided updates, ${open} open ones`);
+      // Known: a member that misses the word that it may forget a decision remembers it for good.
+      counts.unforgotten += life.store.transactions.decided().length;
+    }
+  }
+
+  /** What each readable member of a group shows is the same. */
+  async #checkReplicas(): Promise<void> {
+    const placement = new Placement(this.control.map);
+    for (const subject of this.subjects) {
+      if (subject.name.startsWith("S1")) continue;
+      const { readable } = replicaGroup(placement, subject.oid, subject.dkey);
+      const contents = new Map<string, number>();
+      for (const index of readable) {
+        const content = (await this.#orFailure(this.#contentOf(index, subject))).join(" ");
+        contents.set(content, index);
+      }
+      if (contents.size > 1) {
+        const shown = [...contents].map(([content, index]) => `n${index}: ${content}`).join("; ");
+        throw new Error(`replicas of ${subject.name} differ: ${shown}`);
+      }
+    }
+  }
+
+  async #contentOf(index: number, { oid, dkey }: Subject): Promise<number[]> {
+    const { objects } = this.nodes[index]!.life!;
+    const common = { oid, dkey, epoch: EPOCH_NONE, flags: 0 };
+    const ids: number[] = [];
+    try {
+      for (let at = 0; at < VALUE_COUNT; at += 1) {
+        const found = await objects.fetchValue(CONTAINER, { ...common, akey: akeyOfValue(at) });
+        ids.push(found.found ? idOfValue(found.value) : 0);
+      }
+      const range = { recordIndex: 0, recordCount: RECORD_COUNT, recordBytes: RECORD_BYTES };
+      const read = await objects.readArray(CONTAINER, { ...common, akey: ARRAY_AKEY, ...range });
+      ids.push(...idsOfRecords(read.found ? read.bytes : undefined, RECORD_COUNT));
+    } catch (error) {
+      if (error instanceof DaosError && error.code === "CORRUPT") return [];
+      throw error;
+    }
+    return ids;
+  }
+
+  #checkHistories(counts: ClusterCounts): void {
+    this.#logGroups();
+    for (const { name, history } of this.subjects) {
+      const { isExplained, isOpen, stuckAt } = explain(history);
+      if (isOpen) counts.openHistories += 1;
+      if (isExplained) continue;
+      throw new Error(`no order explains what was seen of ${name}; stuck at ${JSON.stringify(stuckAt)}`);
+    }
+  }
+
+  #logGroups(): void {
+    const placement = new Placement(this.control.map);
+    for (const { name, oid, dkey } of this.subjects) {
+      const { shards } = placement.groupOf(oid, dkey);
+      this.log(`${name} lies on ${shards.map(({ target, state }) => `n${target} (${state})`).join(", ")}`);
+    }
+  }
+}

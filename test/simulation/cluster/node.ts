@@ -1,0 +1,231 @@
+/**
+ * One target of a simulated cluster: media that outlive power, and on them the real store, objects, replication, services
+ * and listener, composed as src/engine/target.ts does.
+ */
+import { HybridLogicalClock } from "../../../src/base/epoch.ts";
+import { DaosError } from "../../../src/base/errors.ts";
+import { KIB } from "../../../src/base/limits.ts";
+import { CapabilityAuthority } from "../../../src/control/capability-authority.ts";
+import type { PeerConnection } from "../../../src/dtx/peer.ts";
+import { preparedStore, type PreparedStore } from "../../../src/dtx/prepared-store.ts";
+import { Replication } from "../../../src/dtx/replication.ts";
+import { AttachmentTable } from "../../../src/engine/attachment-table.ts";
+import type { Attachment } from "../../../src/engine/attachments.ts";
+import { EnumerationService } from "../../../src/engine/enumeration-service.ts";
+import { Lease } from "../../../src/engine/lease.ts";
+import { NewerMap, PoolMapTable, type TargetMap } from "../../../src/engine/pool-map-table.ts";
+import { QuotaTable } from "../../../src/engine/quota.ts";
+import { TargetService } from "../../../src/engine/target-service.ts";
+import { Right } from "../../../src/format/capability.ts";
+import { RpcConnection } from "../../../src/rpc/connection.ts";
+import { RpcServer } from "../../../src/rpc/server.ts";
+import type { CellStore } from "../../../src/store/cell.ts";
+import { openStore } from "../../../src/store/open-store.ts";
+import { InlineSettler } from "../../../src/store/settler.ts";
+import { windowLead } from "../../../src/vos/array-window.ts";
+import { VersionedObjects } from "../../../src/vos/versioned-objects.ts";
+import { hmacSha256 } from "../../../src/world/hmac.ts";
+import { CrashMachine } from "../../store/crash-machine.ts";
+import type { SimulatedClock } from "../clock.ts";
+import type { SimulatedRandom } from "../random.ts";
+import { SimulatedTimers } from "../timers.ts";
+import type { ClusterNetwork, NodeNetwork } from "./network.ts";
+import { NodeClock } from "./node-clock.ts";
+
+export const POOL = "tank";
+export const CONTAINER = 1;
+export const CAPABILITY_KEY = new Uint8Array(32).fill(7);
+export const FIRST_PORT = 1_000;
+
+/** Planted bugs, for the test of the simulation. */
+export interface PlantedBug {
+  readonly store?: (store: PreparedStore) => PreparedStore;
+  readonly connection?: (connection: PeerConnection) => PeerConnection;
+}
+
+export interface NodeParts {
+  readonly clock: SimulatedClock;
+  readonly timers: SimulatedTimers;
+  readonly random: SimulatedRandom;
+  readonly network: ClusterNetwork;
+  readonly bug: PlantedBug;
+  readonly log: (line: string) => void;
+}
+
+/** What lives until the process ends. */
+export interface NodeLife {
+  readonly network: NodeNetwork;
+  readonly timers: SimulatedTimers;
+  readonly store: CellStore;
+  readonly device: ReturnType<CrashMachine["openDevice"]>;
+  readonly objects: VersionedObjects;
+  readonly maps: PoolMapTable;
+  readonly lease: Lease;
+  readonly quotas: QuotaTable;
+  readonly replication: Replication;
+}
+
+export class ClusterNode {
+  readonly index: number;
+  readonly name: string;
+  readonly port: number;
+  readonly machine: CrashMachine;
+  readonly clock: NodeClock;
+  readonly #parts: NodeParts;
+  /** Undefined while it is down or opening. */
+  life: NodeLife | undefined;
+  lives = 0;
+
+  constructor(index: number, parts: NodeParts) {
+    this.index = index;
+    this.name = `n${index}`;
+    this.port = FIRST_PORT + index;
+    this.clock = new NodeClock(parts.clock);
+    this.#parts = parts;
+    this.machine = new CrashMachine({
+      seed: parts.random.nextUint32(),
+      regionBytes: 520 * KIB,
+      deviceBytes: 4096 * KIB,
+      clock: this.clock,
+      lifeTimers: () => new SimulatedTimers(this.clock, parts.timers),
+    });
+  }
+
+  get isUp(): boolean {
+    return this.life !== undefined;
+  }
+
+  async start(create = false): Promise<NodeLife | undefined> {
+    const { machine, clock: wall } = this;
+    const { timers } = machine;
+    const present = machine.life;
+    const network = this.#parts.network.of(this.name);
+    const device = machine.openDevice();
+    const index = machine.openIndex();
+    const { region, readLog } = await machine.openScm(create);
+    const store = await openStore({
+      world: machine,
+      region,
+      device,
+      index,
+      settler: new InlineSettler(index, readLog),
+      create,
+      destageRule: windowLead,
+      segmentBytes: 32 * KIB,
+      transactionPages: { usual: 16, smallIndex: 16 },
+      generationCells: 128,
+    });
+    if (machine.life !== present || machine.dead) return undefined;
+    const undecided = store.transactions.undecided().length;
+    this.#parts.log(`${this.name} opened, durable to ${store.durableSequence}, ${undecided} undecided`);
+    const clock = new HybridLogicalClock(() => wall.wallMs());
+    clock.restore(store.highestEpoch);
+    const allocate = (sizeBytes: number) => device.allocate(sizeBytes);
+    const release = (): void => device.release();
+    const payloadBuffers = { allocate, release };
+    const objects = new VersionedObjects({ store, clock, timers, allocate, release });
+    const quotas = new QuotaTable(
+      (container) => store.usage(container),
+      () => wall.monotonicNs() / 1e6,
+    );
+    const maps = new PoolMapTable(timers);
+    const lease = new Lease(wall);
+    const authority = new CapabilityAuthority({ key: CAPABILITY_KEY, hmac: hmacSha256, wallMs: () => wall.wallMs() });
+    const attachments = new AttachmentTable(grant(authority, quotas, maps), () => wall.wallMs());
+    const { bug } = this.#parts;
+    const replication = new Replication({
+      store: traced(bug.store?.(preparedStore(store)) ?? preparedStore(store), (line) =>
+        this.#parts.log(`${this.name} ${line}`),
+      ),
+      timers,
+      dial: async ({ host, port }) => {
+        const connection = await RpcConnection.connect(network, host, port, { timers, clock, payloadBuffers });
+        return bug.connection?.(connection) ?? connection;
+      },
+      capability: () => authority.issueTarget(machine.random),
+      checkCapability: (capability) => authority.verifyTarget(capability),
+      run: (...prepared) => service.runPrepared(...prepared),
+      observe: (epoch) => clock.observe(epoch),
+      poolOf: (container) => maps.mapOf(container),
+    });
+    const service: TargetService = new TargetService({
+      store,
+      objects,
+      attachments,
+      quotas,
+      enumeration: new EnumerationService(objects),
+      payloadBuffers,
+      replication,
+      lease,
+      learnMap: (newer) => maps.learn(newer),
+    });
+    maps.onChange((changed) => replication.mapChanged(changed));
+    const common = { network, timers, clock, host: this.name, port: this.port, software: "simulated" };
+    void new RpcServer({ ...common, role: "target", handler: service, payloadBuffers });
+    this.lives += 1;
+    this.life = { network, timers, store, device, objects, maps, lease, quotas, replication };
+    return this.life;
+  }
+
+  /** Ends the process, or cuts its power: memory is gone, what was not durable is lost or torn. */
+  kill(noticeMs: number): void {
+    this.#parts.log(`${this.name} ends, durable to ${this.life?.store.durableSequence}`);
+    this.life?.network.end(noticeMs);
+    this.life = undefined;
+    this.machine.losePower("simulation");
+  }
+
+  /** Opens what the media have. */
+  restart(): Promise<NodeLife | undefined> {
+    this.machine.restart();
+    return this.start();
+  }
+
+  setMap(map: TargetMap): void {
+    const { life } = this;
+    if (life === undefined) return;
+    life.objects.openContainer(CONTAINER);
+    life.quotas.set({ pool: POOL, sizeBytes: Number.MAX_SAFE_INTEGER, containers: [CONTAINER] });
+    life.maps.set(map);
+  }
+}
+
+function grant(
+  authority: CapabilityAuthority,
+  quotas: QuotaTable,
+  maps: PoolMapTable,
+): (bytes: Uint8Array) => Attachment {
+  return (bytes) => {
+    const capability = authority.verify(bytes, ({ containerNumber, mapVersion }) => {
+      const place = maps.mapOf(containerNumber);
+      if (place === undefined) throw notServed();
+      if (mapVersion > place.map.version) throw new NewerMap(place, mapVersion);
+      return place.map.version;
+    });
+    const quota = quotas.of(capability.containerNumber);
+    const pool = maps.mapOf(capability.containerNumber);
+    if (quota === undefined || pool === undefined) throw notServed();
+    const writable = (capability.rights & Right.write) !== 0;
+    return { container: CONTAINER, pool, writable, quota, expiresAtMs: capability.expiresAtMs };
+  };
+}
+
+function notServed(): DaosError {
+  return new DaosError("STALE", "Cannot attach: the container is not served here. Open the container again.");
+}
+
+/** The same, with a line in the log for each decision. */
+function traced(store: PreparedStore, log: (line: string) => void): PreparedStore {
+  const nameOf = ({ client, sequence }: { client: number; sequence: number }): string => `${client}/${sequence}`;
+  return {
+    ...store,
+    decide: (id, decision) => {
+      log(`decides ${decision} of ${nameOf(id)}, ${store.stateOf(id) ?? "unknown"}`);
+      store.decide(id, decision);
+    },
+    forget: (id) => {
+      log(`forgets ${nameOf(id)}, ${store.stateOf(id) ?? "unknown"}`);
+      store.forget(id);
+    },
+  };
+}
