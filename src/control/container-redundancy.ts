@@ -11,7 +11,8 @@ import { FaultDomainTree } from "../placement/fault-domain.ts";
 
 /**
  * `rd_fac` and `oclass` for the given properties of a container and its pool's `rd_fac`. Throws INVALID_ARGUMENT when the
- * class survives less than asked for, or needs more fault domains than the pool has; UNSUPPORTED for erasure code.
+ * class survives less than asked for, or needs more fault domains than the pool has; UNSUPPORTED for erasure code, and for
+ * copies unless `rd_preview` accepts them.
  */
 export function containerRedundancy(
   given: PropertyMap,
@@ -25,7 +26,16 @@ export function containerRedundancy(
   const chosen = named ?? objectClassByName(`RP_${factor + 1}GX`);
   checkClass(chosen, factor);
   checkClassFits(chosen, new FaultDomainTree(map));
+  if (chosen.redundancy.toleratedFailures > 0 && given["rd_preview"] !== true) throw preview(chosen);
   return { rd_fac: factor, oclass: chosen.name };
+}
+
+function preview({ name }: ObjectClass): DaosError {
+  const state = "copies are a preview: simulated crashes still find acknowledged updates that are lost";
+  return new DaosError(
+    "UNSUPPORTED",
+    `Cannot use object class ${name}: ${state}. Use SX, or set rd_preview:true for data that you can lose.`,
+  );
 }
 
 function checkClass({ name, redundancy }: ObjectClass, factor: number): void {
