@@ -175,14 +175,14 @@ export class GroupFollower {
   }
 
   async #askLeaders(): Promise<void> {
-    while (this.#mustAsk) {
+    let asked: OpenUpdate[] = [];
+    while (this.#mustAsk || asked.length > 0) {
+      // What is asked about already is among them: a leader that does not answer holds up nobody else's.
+      if (this.#mustAsk) asked = this.#undecided();
       this.#mustAsk = false;
-      let asked = this.#undecided();
-      while (asked.length > 0) {
-        await Promise.all([...byLeader(asked, this.#groups)].map(([leader, updates]) => this.#askOne(leader, updates)));
-        asked = asked.filter(({ id }) => this.#options.store.stateOf(id) === "prepared");
-        if (asked.length > 0) await this.#pause();
-      }
+      await Promise.all([...byLeader(asked, this.#groups)].map(([leader, updates]) => this.#askOne(leader, updates)));
+      asked = asked.filter(({ id }) => this.#options.store.stateOf(id) === "prepared");
+      if (asked.length > 0) await this.#pause();
     }
   }
 

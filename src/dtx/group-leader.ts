@@ -279,8 +279,10 @@ export class GroupLeader {
     const left = this.#inheritedDkeys.get(inherited.unit)! - 1;
     if (left === 0) this.#inheritedDkeys.delete(inherited.unit);
     else this.#inheritedDkeys.set(inherited.unit, left);
-    this.#options.store.decide(inherited, decision);
-    this.#outbox.add(inherited, decision, inherited.members);
+    const { store, peer } = this.#options;
+    store.decide(inherited, decision);
+    const members = inherited.members.filter((member) => peer(member) !== undefined);
+    this.#outbox.add(inherited, decision, members);
   }
 
   /**

@@ -1,6 +1,6 @@
 /**
  * Another target of a pool, as a target that replicates to it sees it: one connection, opened at once and again whenever it
- * is lost. A peer is *ready* when the connection stands and both sides agree on what is open between them (resync.ts);
+ * is lost. A peer is *ready* when the connection stands and both sides agree on what is open between them;
  * only then does it take part in new updates.
  *
  * Requests leave in the order in which they are made, and the peer begins them in that order.

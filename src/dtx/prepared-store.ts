@@ -55,6 +55,11 @@ export function preparedStore(store: CellStore): PreparedStore {
   };
 }
 
+/** The same with the open updates of some containers only. */
+export function storeOfContainers(store: PreparedStore, has: (container: number) => boolean): PreparedStore {
+  return { ...store, openUpdates: () => store.openUpdates().filter(({ container }) => has(container)) };
+}
+
 /** Objects with redundancy have cells at their dkeys and beneath only. */
 function placeOf(key: ByteString): { container: number; oid: ObjectId; dkey: ByteString } {
   const object = key.slice(0, OBJECT_PREFIX_BYTES);

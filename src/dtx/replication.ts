@@ -12,6 +12,7 @@ import type { RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
 import { Closing } from "./closing.ts";
 import type { LedUpdate, UpdateRequest } from "./led-update.ts";
 import { PoolReplication, type PoolReplicationOptions } from "./pool-replication.ts";
+import { type PreparedStore, storeOfContainers } from "./prepared-store.ts";
 
 const NO_ARGUMENTS = new Uint8Array(0);
 
@@ -63,7 +64,17 @@ export class Replication {
     const known = this.#pools.get(pool);
     if (own < 0) this.forget(pool);
     else if (known !== undefined) known.setMap(map);
-    else this.#pools.set(pool, new PoolReplication({ ...this.#options, pool, self: own }, map));
+    else
+      this.#pools.set(
+        pool,
+        new PoolReplication({ ...this.#options, store: this.#storeOf(pool), pool, self: own }, map),
+      );
+  }
+
+  /** Another pool's updates have other groups. */
+  #storeOf(pool: string): PreparedStore {
+    const { store, poolOf } = this.#options;
+    return storeOfContainers(store, (container) => poolOf(container)?.pool === pool);
   }
 
   forget(pool: string): void {

@@ -113,7 +113,7 @@ export class ArrayWrites {
     plan: WritePlan,
   ): WriteOutcome | Promise<WriteOutcome> {
     if (plan.bulk.start < plan.bulk.end) return this.#writeBulk(container, request, plan);
-    const wait = this.#target.admit(plan.logBytes, false);
+    const wait = this.#target.admitInTurn(plan.logBytes, request.order);
     if (wait === undefined) return this.#append(container, request, plan, undefined);
     return wait.then(() => this.#append(container, request, plan, undefined));
   }
@@ -139,8 +139,7 @@ export class ArrayWrites {
     }
     let appended = false;
     try {
-      await request.order?.turn;
-      await target.admit(plan.logBytes, false);
+      await target.admitInTurn(plan.logBytes, request.order);
       const outcome = this.#append(container, request, plan, extent);
       appended = outcome.error === undefined;
       return outcome;

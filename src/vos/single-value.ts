@@ -139,7 +139,7 @@ export class SingleValues {
 
   #updateSmall(container: number, request: AkeyRequest, value: Uint8Array): WriteOutcome | Promise<WriteOutcome> {
     const bytes = recordBytes(request) + value.length;
-    const wait = this.#target.admit(bytes, false);
+    const wait = this.#target.admitInTurn(bytes, request.order);
     if (wait === undefined) return this.#append(container, request, value, undefined);
     return wait.then(() => this.#append(container, request, value, undefined));
   }
@@ -168,8 +168,7 @@ export class SingleValues {
     }
     let appended = false;
     try {
-      await request.order?.turn;
-      await target.admit(bytes, false);
+      await target.admitInTurn(bytes, request.order);
       const outcome = this.#append(container, request, undefined, extent);
       appended = outcome.error === undefined;
       return outcome;

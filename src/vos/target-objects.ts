@@ -147,6 +147,13 @@ export class TargetObjects {
     return sequence;
   }
 
+  /** As `admit`, once all is appended that the leader ordered before. */
+  admitInTurn(recordBytes: number, order: WriteOrder | undefined): undefined | Promise<void> {
+    const turn = order?.turn;
+    if (turn === undefined) return this.admit(recordBytes, false);
+    return turn.then(() => this.admit(recordBytes, false));
+  }
+
   /** As CellStore.admit: once it returned undefined, or its promise resolved, append within the turn. */
   admit(recordBytes: number, punch: boolean): undefined | Promise<void> {
     return this.store.admit(recordBytes, punch ? PUNCH : undefined);
