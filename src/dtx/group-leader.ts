@@ -29,6 +29,7 @@ const ANSWERS_NOTHING: ReadonlySet<ErrorCode> = new Set(["UNAVAILABLE", "STALE",
 
 /** Of an update that another leader, or this one before it started anew, left undecided. */
 interface Inherited extends DtxId {
+  readonly container: number;
   readonly unit: string;
   /** Members that have not said what they know of it. */
   readonly waiting: Set<number>;
@@ -61,7 +62,7 @@ export class GroupLeader {
       mapVersion: () => this.#groups.mapVersion,
       store: options.store,
     });
-    this.#inherit();
+    this.inherit();
   }
 
   /** Updates under way and decisions that somebody does not know. */
@@ -86,7 +87,12 @@ export class GroupLeader {
       throw new DaosError("UNAVAILABLE", `Cannot update the object: ${state}. Retry.`);
     }
     this.#forgetAttempt(request.object);
-    return new LedUpdate(request, group, self, (update, sequence) => this.#appended(update, sequence));
+    const groups = this.#groups;
+    return new LedUpdate(request, group, self, (update, sequence) => {
+      // With a large payload it takes a while until it is appended.
+      if (groups === this.#groups || this.#isStillOurs(update)) this.#appended(update, sequence);
+      else update.decided(notLeader(-1));
+    });
   }
 
   /** The client sends again what was undone. Throws UNAVAILABLE while a member may still have that prepared. */
@@ -107,6 +113,17 @@ export class GroupLeader {
   /** The update of this id that is under way. */
   openUpdate(id: DtxId): LedUpdate | undefined {
     return this.#open.get(id);
+  }
+
+  /** By the present map. What is gone is waited for no longer: groups only lose members. */
+  #isStillOurs({ object, waiting }: LedUpdate): boolean {
+    if (this.#groups.groupOf(object.oid, object.dkey).leader !== this.#options.self) return false;
+    this.#forgetGone(waiting);
+    return true;
+  }
+
+  #forgetGone(waiting: Set<number>): void {
+    for (const member of waiting) if (this.#options.peer(member) === undefined) waiting.delete(member);
   }
 
   #appended(update: LedUpdate, sequence: number): void {
@@ -201,9 +218,13 @@ export class GroupLeader {
     return ids.map((id) => stateOf(this.#options.store, id));
   }
 
-  /** Undecided updates of others' making, or of ours before a restart, whose group this target leads now. */
-  #inherit(): void {
+  /**
+   * Takes over undecided updates of others' making, or of ours before a restart, whose group this target leads now. True
+   * when there are new ones: their members are to be asked.
+   */
+  inherit(): boolean {
     const { store, self } = this.#options;
+    const { size } = this.#inherited;
     for (const { id, container, oid, dkey } of store.openUpdates()) {
       const group = this.#groups.groupOf(oid, dkey);
       if (group.leader !== self || this.#open.get(id) !== undefined || this.#inherited.get(id) !== undefined) continue;
@@ -211,10 +232,12 @@ export class GroupLeader {
       const members = this.#others(group);
       const { client, sequence } = id;
       const unit = unitOf({ container, object: { oid, dkey } });
-      this.#inherited.add(id, { client, sequence, unit, members, waiting: new Set(members) });
+      this.#inherited.add(id, { client, sequence, container, unit, members, waiting: new Set(members) });
       this.#inheritedDkeys.set(unit, (this.#inheritedDkeys.get(unit) ?? 0) + 1);
     }
+    const isMore = this.#inherited.size > size;
     for (const inherited of this.#inherited.values()) this.#settleIfAll(inherited);
+    return isMore;
   }
 
   /** Ids of inherited updates that this member has not spoken of. */
@@ -291,21 +314,23 @@ export class GroupLeader {
    */
   mapChanged(groups: Groups): void {
     this.#groups = groups;
-    const { self, peer } = this.#options;
     for (const update of this.#inOrder()) {
       if (!this.#isOpen(update)) continue;
-      const group = groups.groupOf(update.object.oid, update.object.dkey);
-      if (group.leader !== self) this.#handOver(update);
-      else {
-        for (const member of update.waiting) if (peer(member) === undefined) update.waiting.delete(member);
-        this.#decideIfAll(update);
-      }
+      if (this.#isStillOurs(update)) this.#decideIfAll(update);
+      else this.#handOver(update);
+    }
+    for (const { waiting } of this.#inherited.values()) this.#forgetGone(waiting);
+    this.inherit();
+  }
+
+  /** Nobody needs what the container holds: undoes what is undecided in it. */
+  removeContainer(container: number): void {
+    for (const update of this.#inOrder().toReversed()) {
+      if (update.container === container) this.#decide(update, "abort", notServed());
     }
     for (const inherited of this.#inherited.values()) {
-      for (const member of inherited.waiting) if (peer(member) === undefined) inherited.waiting.delete(member);
-      this.#settleIfAll(inherited);
+      if (inherited.container === container) this.#settle(inherited, "abort");
     }
-    this.#inherit();
   }
 
   #handOver(update: LedUpdate): void {
@@ -341,6 +366,10 @@ function notLeader(leader: number): DaosError {
     "STALE",
     `Cannot update the object here: ${where} orders its updates. Open the container again.`,
   );
+}
+
+function notServed(): DaosError {
+  return new DaosError("NOT_FOUND", "Cannot finish the update: its container is being destroyed.");
 }
 
 function undone(): DaosError {

@@ -84,7 +84,11 @@ export class PoolReplication {
     const before = this.#map;
     this.#map = map;
     for (const { index, host, port } of map.targets) this.#peers.get(index)?.moveTo({ host, port });
-    if (map.version === before.version) return;
+    if (map.version === before.version) {
+      // It may have brought containers, with updates of theirs that nobody has decided.
+      if (this.leader.inherit()) this.#resyncAll();
+      return;
+    }
     this.#groups = placedGroups(map);
     for (const [index, peer] of this.#peers) {
       if (isMember(map, index)) continue;
@@ -94,6 +98,10 @@ export class PoolReplication {
     }
     this.follower.mapChanged(this.#groups);
     this.leader.mapChanged(this.#groups);
+    this.#resyncAll();
+  }
+
+  #resyncAll(): void {
     for (const peer of this.#peers.values()) peer.resyncAgain();
   }
 

@@ -59,7 +59,7 @@ export class Replication {
     return count;
   }
 
-  /** A pool has a new map, or new addresses in it. */
+  /** A pool has a new map, or new addresses in it, or more containers. */
   mapChanged({ pool, map, own }: ReplicatedPool): void {
     const known = this.#pools.get(pool);
     if (own < 0) this.forget(pool);
@@ -75,6 +75,14 @@ export class Replication {
   #storeOf(pool: string): PreparedStore {
     const { store, poolOf } = this.#options;
     return storeOfContainers(store, (container) => poolOf(container)?.pool === pool);
+  }
+
+  /** Undoes what is undecided in a container that is being destroyed; no pool knows it any more. */
+  removeContainer(container: number): void {
+    for (const { leader } of this.#pools.values()) leader.removeContainer(container);
+    const { store } = this.#options;
+    const left = store.openUpdates().filter((open) => open.container === container);
+    for (const { id } of left.reverse()) store.decide(id, "abort");
   }
 
   forget(pool: string): void {

@@ -20,7 +20,7 @@ export interface TargetPool {
   readonly containers: ReadonlySet<number>;
 }
 
-/** Hears of each new map, and of the same version with other addresses. */
+/** Hears of each new map, of the same version with other addresses, and of containers that were not known. */
 export type PoolMapListener = (changed: TargetPool, previous: PoolMap | undefined) => void;
 
 /** What replication and rebuild see of it. */
@@ -93,15 +93,13 @@ export class PoolMapTable implements PoolMaps {
     const known = this.#byPool.get(pool);
     const entry: Entry = known ?? { pool, map, own, containers: new Set() };
     this.#byPool.set(pool, entry);
-    for (const container of containers) {
-      entry.containers.add(container);
-      this.#byContainer.set(container, entry);
-    }
+    for (const container of containers) this.#place(container, entry);
     const previous = known?.map;
-    if (previous !== undefined && previous.version > map.version) return;
-    entry.map = map;
-    entry.own = own;
-    for (const listener of this.#listeners) listener(entry, previous);
+    if (previous === undefined || previous.version <= map.version) {
+      entry.map = map;
+      entry.own = own;
+    }
+    this.#tell(entry, previous);
     for (const waiter of this.#waiters) {
       if (waiter.pool === pool && waiter.version <= map.version) waiter.settle();
     }
@@ -113,8 +111,18 @@ export class PoolMapTable implements PoolMaps {
     if (entry === undefined) {
       throw new DaosError("STALE", `Cannot open container ${container}: the map of its pool is not known here.`);
     }
+    if (entry.containers.has(container)) return;
+    this.#place(container, entry);
+    this.#tell(entry, entry.map);
+  }
+
+  #place(container: number, entry: Entry): void {
     entry.containers.add(container);
     this.#byContainer.set(container, entry);
+  }
+
+  #tell(entry: Entry, previous: PoolMap | undefined): void {
+    for (const listener of this.#listeners) listener(entry, previous);
   }
 
   remove(container: number): void {

@@ -301,10 +301,12 @@ export class Target implements TargetCalls {
   }
 
   async destroyContainer(container: number): Promise<void> {
-    const { attachments, objects, maps } = this.#target;
+    const { attachments, objects, maps, replication } = this.#target;
     attachments.removeContainer(container);
     maps.remove(container);
-    await objects.destroyContainer(container);
+    const destroyed = objects.destroyContainer(container);
+    replication.removeContainer(container);
+    await destroyed;
   }
 
   setQuota(quota: Parameters<TargetCalls["setQuota"]>[0]): void {

@@ -43,6 +43,8 @@ export class Containers {
   readonly #byNumber = new Map<number, ContainerState>();
   /** Highest epoch given to a write of this target. */
   lastWriteEpoch = 0;
+  /** Highest epoch that was read at. Nothing is written at or before it any more: what was read there stays as it was. */
+  lastReadEpoch = 0;
 
   /** Loads the snapshots of every container that has some. */
   constructor(store: CellStore, clock: HybridLogicalClock) {
@@ -122,6 +124,7 @@ export class Containers {
       );
     }
     this.#clock.observe(epoch);
+    this.lastReadEpoch = Math.max(this.lastReadEpoch, epoch);
     if (epoch >= this.#store.aggregatedTo(container.number)) return epoch;
     if (container.snapshots.some((entry) => entry.epoch === epoch)) return epoch;
     throw new DaosError(

@@ -125,9 +125,11 @@ export class TargetObjects {
     return sequence > this.store.durableSequence ? this.store.pending(sequence) : 0;
   }
 
-  /** The epoch of a write that is appended in this turn. */
+  /** The epoch of a write that is appended in this turn. Throws UNAVAILABLE when what its leader gave has been read at. */
   writeEpoch(order: WriteOrder | undefined): Epoch {
     if (order?.epoch === undefined) return this.containers.writeEpoch();
+    const { lastReadEpoch } = this.containers;
+    if (order.epoch <= lastReadEpoch) throw readBefore(order.epoch, lastReadEpoch);
     this.containers.noteWrite(order.epoch);
     return order.epoch;
   }
@@ -178,4 +180,11 @@ function keyTooLong(what: string, length: number, limit: number): DaosError {
 /** True when the version holds something that a floor does not hide. */
 export function isLive(version: Version | undefined, floor: number): version is Version {
   return version !== undefined && version.kind !== VersionKind.tombstone && version.epoch > floor;
+}
+
+function readBefore(epoch: Epoch, readAt: number): DaosError {
+  return new DaosError(
+    "UNAVAILABLE",
+    `Cannot write at epoch ${epoch}: somebody has read at ${readAt}. Retry with a newer epoch.`,
+  );
 }

@@ -25,7 +25,7 @@ function codeOf(work: () => unknown): string {
   }
 }
 
-test("a container's pool is one object whose map follows; listeners hear of each map and of new addresses", () => {
+test("a container's pool is one object whose map follows; listeners hear of each map, of new addresses and containers", () => {
   const table = new PoolMapTable(simulatedWorld(1).timers);
   const heard: string[] = [];
   const stop = table.onChange(({ map }, previous) => heard.push(`${previous?.version ?? 0}->${map.version}`));
@@ -41,10 +41,12 @@ test("a container's pool is one object whose map follows; listeners hear of each
   // An older map, late on its way, brings its containers and nothing else.
   table.set(given(1, [6]));
   expect(table.mapOf(6)!.map.version).toBe(2);
-  expect(heard).toEqual(["0->1", "1->2", "2->2"]);
+  expect(heard).toEqual(["0->1", "1->1", "1->2", "2->2", "2->2"]);
+  table.add(6, "tank");
+  expect(heard.length).toBe(5);
   stop();
   table.set(given(3));
-  expect(heard.length).toBe(3);
+  expect(heard.length).toBe(5);
   table.remove(4);
   expect(table.mapOf(4)).toBeUndefined();
   table.forget("tank");
