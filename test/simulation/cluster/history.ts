@@ -67,6 +67,10 @@ export function apply(state: DkeyState, { action, outcome }: Operation): DkeySta
   }
 }
 
+function onlyLooks({ outcome }: Operation): boolean {
+  return outcome.kind === "seen" || outcome.kind === "refused";
+}
+
 function rangeOf({ from, to }: { readonly from: number; readonly to: number }): [from: number, to: number] {
   return [VALUE_COUNT + from, VALUE_COUNT + to];
 }
@@ -175,8 +179,8 @@ class Search {
     for (const [index, operation] of this.#operations.entries()) {
       if (operation.startNs > limit) break;
       if (this.#done[index] === 1) continue;
-      // An outcome that fits and changes nothing can as well come at once.
-      if (operation.outcome.kind !== "unknown" && apply(state, operation) === state) return [index];
+      // What only looks, and fits, can as well come at once. (A punch of what is empty cannot: it would punch more later.)
+      if (onlyLooks(operation) && apply(state, operation) === state) return [index];
       found.push(index);
     }
     return found.toSorted((left, right) => this.#rank(left) - this.#rank(right));
