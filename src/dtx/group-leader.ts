@@ -90,8 +90,8 @@ export class GroupLeader {
     const groups = this.#groups;
     return new LedUpdate(request, group, self, (update, sequence) => {
       // With a large payload it takes a while until it is appended.
-      if (groups === this.#groups || this.#isStillOurs(update)) this.#appended(update, sequence);
-      else update.decided(notLeader(-1));
+      if (groups === this.#groups) this.#appended(update, sequence);
+      else this.#appendedLate(update, sequence);
     });
   }
 
@@ -115,15 +115,25 @@ export class GroupLeader {
     return this.#open.get(id);
   }
 
-  /** By the present map. What is gone is waited for no longer: groups only lose members. */
-  #isStillOurs({ object, waiting }: LedUpdate): boolean {
-    if (this.#groups.groupOf(object.oid, object.dkey).leader !== this.#options.self) return false;
-    this.#forgetGone(waiting);
-    return true;
+  #groupOf({ object }: LedUpdate): ReplicaGroup {
+    return this.#groups.groupOf(object.oid, object.dkey);
   }
 
   #forgetGone(waiting: Set<number>): void {
     for (const member of waiting) if (this.#options.peer(member) === undefined) waiting.delete(member);
+  }
+
+  /** The map has changed since the update was taken into order. */
+  #appendedLate(update: LedUpdate, sequence: number): void {
+    const { self } = this.#options;
+    const group = this.#groupOf(update);
+    if (group.leader !== self) {
+      update.decided(notLeader(group.leader));
+      return;
+    }
+    // What was appended for good, for nobody else was to have it, is filled into targets that have come since.
+    if (update.isPrepared) update.regroup(group, self);
+    this.#appended(update, sequence);
   }
 
   #appended(update: LedUpdate, sequence: number): void {
@@ -180,12 +190,12 @@ export class GroupLeader {
     open.splice(open.indexOf(update), 1);
     if (open.length === 0) this.#byDkey.delete(object);
     this.#options.store.decide(update, decision);
-    this.#outbox.add(update, decision, this.#others(update.group), closed);
+    this.#outbox.add(update, decision, this.#others(update.members), closed);
     if (closed === undefined) update.decided(error);
   }
 
-  #others(group: ReplicaGroup): readonly number[] {
-    return group.members.filter((member) => member !== this.#options.self && this.#options.peer(member) !== undefined);
+  #others(targets: readonly number[]): readonly number[] {
+    return targets.filter((member) => member !== this.#options.self && this.#options.peer(member) !== undefined);
   }
 
   /** A member cannot do it for a reason that stays: told to the client when nobody can ever commit it. */
@@ -229,10 +239,12 @@ export class GroupLeader {
       const group = this.#groups.groupOf(oid, dkey);
       if (group.leader !== self || this.#open.get(id) !== undefined || this.#inherited.get(id) !== undefined) continue;
       if (this.#outbox.decisionOf(id) !== undefined) continue;
-      const members = this.#others(group);
+      const members = this.#others(group.members);
+      // A target that came in place of another one never had it, whatever became of it.
+      const waiting = new Set(this.#others(group.readable));
       const { client, sequence } = id;
       const unit = unitOf({ container, object: { oid, dkey } });
-      this.#inherited.add(id, { client, sequence, container, unit, members, waiting: new Set(members) });
+      this.#inherited.add(id, { client, sequence, container, unit, members, waiting });
       this.#inheritedDkeys.set(unit, (this.#inheritedDkeys.get(unit) ?? 0) + 1);
     }
     const isMore = this.#inherited.size > size;
@@ -316,8 +328,10 @@ export class GroupLeader {
     this.#groups = groups;
     for (const update of this.#inOrder()) {
       if (!this.#isOpen(update)) continue;
-      if (this.#isStillOurs(update)) this.#decideIfAll(update);
-      else this.#handOver(update);
+      if (this.#groupOf(update).leader === this.#options.self) {
+        this.#forgetGone(update.waiting);
+        this.#decideIfAll(update);
+      } else this.#handOver(update);
     }
     for (const { waiting } of this.#inherited.values()) this.#forgetGone(waiting);
     this.inherit();

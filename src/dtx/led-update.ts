@@ -27,8 +27,9 @@ export class LedUpdate implements WriteOrder, ArgumentEncoder {
   readonly opcode: number;
   readonly object: ObjectRequest;
   readonly payload: Uint8Array | undefined;
-  readonly group: ReplicaGroup;
-  /** Members that have not said yet that they have it. */
+  /** Targets that are to have it. */
+  members: readonly number[];
+  /** Those of them that have not said yet that they have it. */
   readonly waiting: Set<number>;
   isDurableHere = false;
   /** Calls that refer to the payload. */
@@ -55,10 +56,17 @@ export class LedUpdate implements WriteOrder, ArgumentEncoder {
     // The leader has looked at the conditions.
     this.object = { ...request.object, handle: 0, flags: 0, client: 0, sequence: 0, firstIncomplete: 0 };
     this.payload = request.payload;
-    this.group = group;
+    this.members = group.members;
     this.waiting = new Set(group.members.filter((member) => member !== self));
     this.isPrepared = this.waiting.size > 0;
     this.#appended = appended;
+  }
+
+  /** The map has changed before it was sent to anybody. */
+  regroup({ members }: ReplicaGroup, self: number): void {
+    this.members = members;
+    this.waiting.clear();
+    for (const member of members) if (member !== self) this.waiting.add(member);
   }
 
   get client(): number {
