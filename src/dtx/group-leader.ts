@@ -280,9 +280,9 @@ export class GroupLeader {
     }
     for (const dtx of open) {
       if (this.#inherited.get(dtx) !== undefined || this.#open.get(dtx) !== undefined) continue;
-      if (this.#outbox.decisionOf(dtx) !== undefined) continue;
       // What is not known here was never prepared here, for what is decided is not forgotten before all have it.
-      this.#outbox.add(dtx, stateOf(store, dtx) === DtxState.committed ? "commit" : "abort", [member]);
+      const isCommitted = stateOf(store, dtx) === DtxState.committed;
+      this.#outbox.addMember(dtx, isCommitted ? "commit" : "abort", member);
     }
     this.#outbox.resend(member);
     this.#outbox.flush(member);

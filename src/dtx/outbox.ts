@@ -17,10 +17,12 @@ const BATCH_DELAY_MS = 5;
 
 interface Decided extends DtxId {
   readonly isCommit: boolean;
-  readonly members: readonly number[];
+  readonly members: number[];
   /** Members that do not have the decision durably, as far as we know. */
   readonly waiting: Set<number>;
   readonly closed: (() => void) | undefined;
+  /** Others than the members may need it: it is not closed here. */
+  readonly isPartial: boolean;
 }
 
 /** What is to be told to one member. */
@@ -63,10 +65,37 @@ export class Outbox {
   add(id: DtxId, decision: "commit" | "abort", members: readonly number[], closed?: () => void): void {
     const { client, sequence } = id;
     const isCommit = decision === "commit";
-    const decided: Decided = { client, sequence, isCommit, members, waiting: new Set(members), closed };
+    const waiting = new Set(members);
+    const decided: Decided = {
+      client,
+      sequence,
+      isCommit,
+      members: [...members],
+      waiting,
+      closed,
+      isPartial: false,
+    };
     this.#decided.add(id, decided);
     if (members.length === 0) this.#close(decided);
     for (const member of members) this.#post(member, decided);
+  }
+
+  /**
+   * A member has undecided what was decided long ago: it hears of that with the next `resend`. Others may have it undecided
+   * too and say so later, so a commit stays known when this one has it (closing.ts); of an abort nobody needs to know.
+   */
+  addMember(id: DtxId, decision: "commit" | "abort", member: number): void {
+    const known = this.#decided.get(id);
+    if (known === undefined) {
+      const { client, sequence } = id;
+      const isCommit = decision === "commit";
+      const waiting = new Set([member]);
+      const members = [member];
+      this.#decided.add(id, { client, sequence, isCommit, members, waiting, closed: undefined, isPartial: isCommit });
+      return;
+    }
+    if (!known.members.includes(member)) known.members.push(member);
+    known.waiting.add(member);
   }
 
   /** Tells a member once more what it does not have: its connection was lost meanwhile. */
@@ -137,8 +166,9 @@ export class Outbox {
     const { store } = this.#options;
     store.whenDurable(store.logDecisions(), (error) => {
       // A store that failed is asked again when it is opened again.
-      if (error !== undefined || this.#decided.get(decided) !== decided) return;
+      if (error !== undefined || this.#decided.get(decided) !== decided || decided.waiting.size > 0) return;
       this.#decided.delete(decided);
+      if (decided.isPartial) return;
       store.forget(decided);
       for (const member of decided.members) this.#forget(member, decided);
       // A client may send again what was undone: the members must have forgotten this before they hear of that.
