@@ -162,7 +162,8 @@ export const PROPERTIES: readonly PropertyDefinition[] = [
     settable: "creation",
     defaultValue: false,
     values: "true or false",
-    description: "Accepts that copies are a preview, which may lose acknowledged updates when engines are killed.",
+    description:
+      "Accepts that copies are a preview: no partitions or full devices were tested, no engine can be filled again.",
     check: checkPreview,
   },
   {

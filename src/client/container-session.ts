@@ -104,6 +104,18 @@ export class ContainerSession implements CallSender {
     return this.#options.world;
   }
 
+  /** Of an operation that may be repeated. */
+  newRetry(signal: AbortSignal | undefined): Retry {
+    return new Retry(this.#options.world, this.#options.retryWindowMs, true, signal);
+  }
+
+  /** A read by this placement failed: looks for a newer one, unless there is one. Rejects when the container cannot be opened. */
+  async renew(placement: Placement, error: DaosError, signal: AbortSignal | undefined): Promise<void> {
+    if (this.#closed) throw clientClosed();
+    if (this.#placement !== placement) return;
+    await abortable(error.code === "STALE" ? this.#reopen(this.#generation) : this.#lookAgain(), signal);
+  }
+
   /** Sends a hot request; what it makes of the answer. */
   send<T>(call: ObjectCall<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
@@ -152,7 +164,7 @@ export class ContainerSession implements CallSender {
     signal: AbortSignal | undefined,
     firm = false,
   ): Promise<T> {
-    const retry = new Retry(this.#options.world, firm ? 0 : this.#options.retryWindowMs, true, signal);
+    const retry = firm ? new Retry(this.world, 0, true, signal) : this.newRetry(signal);
     const send: Send<RpcAnswer> = (link, handle, options) =>
       link.call(opcode, encodeCbor(makeArgs(handle)), undefined, options);
     const placeOf = (attempt: number): number =>
@@ -204,7 +216,7 @@ export class ContainerSession implements CallSender {
   /** Off the hot way: the call was not sent for want of a link, or it failed. Settles it in the end. */
   #sendAgain(call: ObjectCall<unknown>, failure: DaosError | undefined, reach: AttemptReach): void {
     const { signal, generation } = call;
-    const retry = new Retry(this.#options.world, this.#options.retryWindowMs, true, signal);
+    const retry = this.newRetry(signal);
     const send: Send<void> = (link, handle, options) =>
       new Promise<void>((resolve, reject) => {
         call.handle = handle;

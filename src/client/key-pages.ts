@@ -8,7 +8,7 @@ import { isRedundant, type ObjectId } from "../base/object-id.ts";
 import type { KeyListReply, Opcode } from "../format/operations.ts";
 import type { DkeyPlace } from "./container-session.ts";
 import type { ListOptions, ObjectOperations } from "./object-operations.ts";
-import { coverOf, orUnreachable, UnreachableTarget } from "./object-targets.ts";
+import { ObjectCover } from "./object-targets.ts";
 import { checkBytesList, decodeReply, wrongReply } from "./reply.ts";
 
 /** What is listed: objects, dkeys of `oid`, or akeys of its `dkey`. */
@@ -20,7 +20,6 @@ export type KeyListSubject =
 /** The keys of one target that were fetched and not yet handed on, and where to go on. */
 interface Source {
   readonly place: number | DkeyPlace;
-  readonly firm: boolean;
   keys: ByteString[];
   after: ByteString | undefined;
   done: boolean;
@@ -35,39 +34,39 @@ export async function* keyPages(
   const { oid, dkey } = subject;
   if (oid === undefined || dkey !== undefined || !isRedundant(oid)) {
     const places = oid === undefined || dkey === undefined ? targetsOf(operations, oid) : [{ oid, dkey }];
-    yield* mergedPages(operations, subject, options, places, false);
+    yield* mergedPages(operations, subject, options, places, undefined);
     return;
   }
-  const unreachable = new Set<number>();
   let { after } = options;
+  const cover = new ObjectCover(operations.session, oid, options.signal);
   for (;;) {
-    const places = coverOf(operations.session, oid, unreachable);
+    const places = await cover.targets();
     try {
-      for await (const page of mergedPages(operations, subject, { ...options, after }, places, true)) {
+      for await (const page of mergedPages(operations, subject, { ...options, after }, places, cover)) {
         after = page.at(-1);
+        cover.progressed();
         yield page;
       }
       return;
     } catch (error) {
-      if (!(error instanceof UnreachableTarget)) throw error;
-      unreachable.add(error.target);
+      await cover.failed(error);
     }
   }
 }
 
-/** The pages of these places. `firm`: throws UnreachableTarget for one that does not answer. */
+/** The pages of these places; of those that `cover` chose, as it lets them answer. */
 async function* mergedPages(
   operations: ObjectOperations,
   subject: KeyListSubject,
   options: ListOptions,
   places: readonly (number | DkeyPlace)[],
-  firm: boolean,
+  cover: ObjectCover | undefined,
 ): AsyncGenerator<ByteString[], void, void> {
-  const sources = places.map((place): Source => ({ place, firm, keys: [], after: options.after, done: false }));
+  const sources = places.map((place): Source => ({ place, keys: [], after: options.after, done: false }));
   const limit = Math.min(options.limit ?? MAX_ENUMERATION_KEYS, MAX_ENUMERATION_KEYS);
   for (;;) {
     const empty = sources.filter((source) => source.keys.length === 0 && !source.done);
-    await Promise.all(empty.map((source) => refill(operations, subject, options, limit, source)));
+    await Promise.all(empty.map((source) => refill(operations, subject, options, limit, source, cover)));
     const page = takeOrdered(sources);
     if (page.length > 0) yield page;
     if (sources.every((source) => source.done && source.keys.length === 0)) return;
@@ -86,6 +85,7 @@ async function refill(
   options: ListOptions,
   limit: number,
   source: Source,
+  cover: ObjectCover | undefined,
 ): Promise<void> {
   while (source.keys.length === 0 && !source.done) {
     const { after } = source;
@@ -105,9 +105,9 @@ async function refill(
       (answer) =>
         decodeReply<KeyListReply>(answer.args, "key list", { keys: "list", done: "boolean", anchor: "bytes?" }),
       options.signal,
-      source.firm,
+      cover !== undefined,
     );
-    const reply = await (source.firm ? orUnreachable(source.place as number, reading) : reading);
+    const reply = await (cover === undefined ? reading : cover.ask(source.place as number, reading));
     source.keys = checkBytesList(reply.keys, "key list").map((key) => byteString(key));
     source.done = reply.done;
     checkOrder(source.keys, after);

@@ -34,7 +34,7 @@ export async function queryKey(
   const { dkey } = query;
   const found =
     dkey === undefined
-      ? await overObject(operations.session, oid, (target, firm) =>
+      ? await overObject(operations.session, oid, options.signal, (target, firm) =>
           queryTarget(operations, oid, query, options, target, firm),
         )
       : [await queryTarget(operations, oid, query, options, { oid, dkey }, false)];

@@ -31,7 +31,7 @@ export function containerRedundancy(
 }
 
 function preview({ name }: ObjectClass): DaosError {
-  const state = "copies are a preview: simulated crashes still find acknowledged updates that are lost";
+  const state = "copies are a preview: partitions and full devices are not tested, and no engine can be filled again";
   return new DaosError(
     "UNSUPPORTED",
     `Cannot use object class ${name}: ${state}. Use SX, or set rd_preview:true for data that you can lose.`,

@@ -1,13 +1,15 @@
 /**
- * What happens when more engines die than the class tolerates. `npm run test:cluster` runs rounds of kill -9 of as many as it
- * does; they are not clean yet (docs/plan.md).
+ * What happens when more engines die than the class tolerates, and a few rounds of kill -9 of as many as it does;
+ * `npm run test:cluster` runs more of them.
  */
 import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { objectClassByName } from "../../src/base/object-class.ts";
 import { connect, hasCode } from "../../src/library.ts";
 import { ClusterProcess } from "./cluster-process.ts";
+import { runClusterRounds } from "./kill-rounds.ts";
 
 const SIZES = { scmSize: "128MiB", nvmeSize: "512MiB" };
 const KEYS = 24;
@@ -41,8 +43,11 @@ test("keys whose engines are all away are UNAVAILABLE, never wrong, and back wit
     expect(reads.some(({ status }) => status === "rejected")).toBe(true);
     // Every group has lost a member.
     for (const write of writes) expect(write.status === "rejected" && hasCode(write.reason, "UNAVAILABLE")).toBe(true);
+    // A patient listing goes on when there is somebody to ask.
+    const listing = Array.fromAsync(kv.list(), (key) => Buffer.from(key).toString());
     cluster.release();
     await Promise.all(victims.map((engine, index) => cluster.untilRestarted(engine, before[index]!)));
+    expect(await listing).toEqual(keys.toSorted());
     // What was not acknowledged may have happened.
     for (const key of keys) expect([key, `${key} again`]).toContain(Buffer.from((await kv.get(key))!.value).toString());
     await Promise.all(keys.map((key) => kv.put(key, Buffer.from("back"))));
@@ -53,3 +58,12 @@ test("keys whose engines are all away are UNAVAILABLE, never wrong, and back wit
     rmSync(folder, { recursive: true, force: true });
   }
 }, 120_000);
+
+test("rounds of kill -9 of as many engines as the class tolerates lose nothing", async () => {
+  const objectClass = objectClassByName("RP_3GX");
+  const options = { rounds: 4, seed: 1, engines: 4, objectClass, maxLoadMs: 500, restartEvery: 2, snapshots: true };
+  const { acknowledged, kills, systemRestarts } = await runClusterRounds(options);
+  expect(acknowledged).toBeGreaterThan(1_000);
+  expect(kills).toBeGreaterThanOrEqual(4);
+  expect(systemRestarts).toBe(3);
+}, 300_000);
