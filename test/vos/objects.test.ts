@@ -19,6 +19,25 @@ async function get(rig: Rig, dkey: string, akey: string, epoch: number = EPOCH_N
   return fetched.found ? Buffer.from(fetched.value).toString() : undefined;
 }
 
+test("nothing is written at or before an epoch that was read at, whatever a leader says", async () => {
+  const rig = makeRig();
+  await put(rig, "d", "a", "1");
+  const readAt = rig.clock.peek();
+  expect(await get(rig, "d", "a", readAt)).toBe("1");
+  const write = (epoch: number) => {
+    const order = {
+      origin: { client: 1, sequence: epoch, firstIncomplete: 0 },
+      isPrepared: false,
+      epoch: epoch as Epoch,
+    };
+    return refusal(() => settled(rig.objects.updateValue(CONTAINER, { ...KEYS, order }, bytes("2"))));
+  };
+  expect(await write(readAt)).toBe("UNAVAILABLE");
+  expect(await get(rig, "d", "a")).toBe("1");
+  expect(await write(readAt + 1)).toBe("nothing");
+  expect(await get(rig, "d", "a")).toBe("2");
+});
+
 describe("single values", () => {
   test("of any allowed size, also empty, under empty keys", async () => {
     const rig = makeRig();

@@ -1,0 +1,186 @@
+/** Replication over a store that only notes what it is told, and peers that know nothing. */
+import { expect, test } from "bun:test";
+import type { ByteString } from "../../src/base/bytes.ts";
+import type { Epoch } from "../../src/base/epoch.ts";
+import { placedGroups } from "../../src/dtx/group.ts";
+import type { PeerConnection } from "../../src/dtx/peer.ts";
+import type { OpenUpdate, PreparedStore } from "../../src/dtx/prepared-store.ts";
+import { Replication } from "../../src/dtx/replication.ts";
+import { decodeIds, DtxState, encodeResyncReply } from "../../src/format/dtx-messages.ts";
+import { NO_REQUEST_ID, type ObjectRequest } from "../../src/format/object-request.ts";
+import { Opcode } from "../../src/format/operations.ts";
+import type { PoolMap } from "../../src/format/pool-map.ts";
+import { objectOf, poolMap, withStates } from "../placement/pool-maps.ts";
+import { simulatedWorld } from "../simulation/world.ts";
+
+const NOTHING = new Uint8Array(0);
+const DKEY = "dkey" as ByteString;
+const OID = objectOf("RP_2G1", 1);
+const EPOCH = 1000 as Epoch;
+
+function openUpdate(sequence: number, container: number): OpenUpdate {
+  return { id: { client: 1, sequence }, epoch: EPOCH, container, oid: OID, dkey: DKEY };
+}
+
+/** All is durable at once. */
+class NotedStore implements PreparedStore {
+  readonly open: OpenUpdate[];
+  readonly said: string[] = [];
+
+  constructor(open: OpenUpdate[] = []) {
+    this.open = open;
+  }
+
+  readonly whenDurable = (_sequence: number, callback: () => void): void => callback();
+  readonly whenAllDurable = (callback: () => void): void => callback();
+  readonly forget = (): void => {};
+  readonly epochOf = (): Epoch => EPOCH;
+  readonly logDecisions = (): number => 0;
+  readonly decided = (): [] => [];
+  readonly openUpdates = (): OpenUpdate[] => [...this.open];
+  readonly stateOf = ({ sequence }: { sequence: number }): "prepared" | undefined =>
+    this.open.some(({ id }) => id.sequence === sequence) ? "prepared" : undefined;
+  readonly decide = ({ sequence }: { sequence: number }, decision: string): void => {
+    this.said.push(`${decision} ${sequence}`);
+    const at = this.open.findIndex(({ id }) => id.sequence === sequence);
+    if (at >= 0) this.open.splice(at, 1);
+  };
+}
+
+/** A peer that answers everything, and has heard of nothing. */
+const ignorant: PeerConnection = {
+  isClosed: false,
+  call: async (opcode, _args, payload) => {
+    if (opcode !== Opcode.dtxResync) return { args: NOTHING, payload: NOTHING };
+    const states = decodeIds(payload!).map(() => DtxState.unknown);
+    return { args: NOTHING, payload: encodeResyncReply(states, []) };
+  },
+  start: (_opcode, _length, _encoder, _payload, _options, completion) => completion.answered({} as never),
+  onClose: () => {},
+  close: () => {},
+};
+
+interface Rig {
+  readonly replication: Replication;
+  readonly store: NotedStore;
+  readonly pools: Map<number, string>;
+  readonly set: (map: PoolMap) => void;
+  /** Lets the peers get ready. */
+  readonly pass: () => Promise<void>;
+}
+
+function makeRig(own: number, open: OpenUpdate[], dial = async (): Promise<PeerConnection> => ignorant): Rig {
+  const { timers } = simulatedWorld(1);
+  const store = new NotedStore(open);
+  const pools = new Map<number, string>();
+  let map = poolMap([3], 1);
+  const replication = new Replication({
+    store,
+    timers,
+    dial,
+    capability: () => NOTHING,
+    checkCapability: () => {},
+    run: () => {
+      throw new Error("nobody prepares here");
+    },
+    observe: () => true,
+    poolOf: (container) => {
+      const pool = pools.get(container);
+      return pool === undefined ? undefined : { pool, map, own };
+    },
+  });
+  return {
+    replication,
+    store,
+    pools,
+    set: (next) => {
+      map = next;
+      replication.mapChanged({ pool: "tank", map, own });
+    },
+    pass: () => timers.advance(100),
+  };
+}
+
+const MAP = poolMap([3], 1);
+const { leader: LEADER, members: MEMBERS } = placedGroups(MAP).groupOf(OID, DKEY);
+const FOLLOWER = MEMBERS.find((member) => member !== LEADER)!;
+const never = (): Promise<PeerConnection> => new Promise(() => {});
+
+test("updates of containers that become known later are taken over, those of other pools are not", () => {
+  const { replication, pools, set } = makeRig(LEADER, [openUpdate(1, 4), openUpdate(2, 5)], never);
+  set(MAP);
+  expect(replication.openCount).toBe(0);
+  pools.set(4, "tank");
+  set(MAP);
+  expect(replication.openCount).toBe(1);
+  replication.stop();
+});
+
+test("what is undecided in a container that is destroyed is undone, and nothing else", () => {
+  const { replication, store, pools, set } = makeRig(
+    LEADER,
+    [openUpdate(1, 4), openUpdate(2, 5), openUpdate(3, 6)],
+    never,
+  );
+  pools.set(4, "tank").set(5, "tank");
+  set(MAP);
+  pools.delete(4);
+  replication.removeContainer(4);
+  expect(store.said).toEqual(["abort 1"]);
+  // Nobody has heard of this one's pool.
+  replication.removeContainer(6);
+  expect(store.said).toEqual(["abort 1", "abort 3"]);
+  replication.stop();
+});
+
+test("a target that came in place of another one does not say what became of an update", async () => {
+  const { replication, store, pools, set, pass } = makeRig(FOLLOWER, [openUpdate(1, 4)]);
+  pools.set(4, "tank");
+  set(MAP);
+  const after = withStates(MAP, [LEADER], "DOWN", 2);
+  const group = placedGroups(after).groupOf(OID, DKEY);
+  expect(group).toMatchObject({ leader: FOLLOWER, readable: [FOLLOWER] });
+  expect(group.members.length).toBe(2);
+  set(after);
+  await pass();
+  expect(store.said).toEqual(["commit 1"]);
+  replication.stop();
+});
+
+test("an update that is appended after the map has changed goes to the group as it is then", async () => {
+  const { replication, store, pools, set, pass } = makeRig(LEADER, []);
+  pools.set(4, "tank");
+  set(MAP);
+  const object: ObjectRequest = {
+    ...NO_REQUEST_ID,
+    client: 1,
+    sequence: 7,
+    handle: 0,
+    flags: 0,
+    oid: OID,
+    epoch: 0 as Epoch,
+    recordIndex: 0,
+    recordCount: 0,
+    recordBytes: 0,
+    dkey: DKEY,
+    akey: "a" as ByteString,
+  };
+  const request = { container: 4, opcode: Opcode.valueUpdate, object, payload: undefined };
+  expect(() => replication.begin(request)).toThrow("cannot be reached");
+  await pass();
+  const late = replication.begin(request);
+  const lost = replication.begin({ ...request, object: { ...object, sequence: 8 } });
+  const others = MAP.targets.map(({ index }) => index).filter((index) => index !== LEADER);
+  set(withStates(MAP, others, "DOWN", 2));
+  const told: (string | undefined)[] = [];
+  late.whenDecided((error) => told.push(error?.code));
+  late.appended(EPOCH, 1);
+  expect(told).toEqual([undefined]);
+  expect(store.said).toEqual(["commit 7"]);
+  set({ ...withStates(withStates(MAP, others, "UPIN"), [LEADER], "DOWN", 3), version: 3 });
+  lost.whenDecided((error) => told.push(error?.code));
+  lost.appended(EPOCH, 2);
+  expect(told).toEqual([undefined, "STALE"]);
+  expect(store.said).toEqual(["commit 7"]);
+  replication.stop();
+});
