@@ -38,6 +38,7 @@ import {
   newUuid,
 } from "./control-parts.ts";
 import { absent, type Change, putRecord, type Stored, unchanged } from "./meta-records.ts";
+import { servedContainer } from "./served-container.ts";
 import type { PoolMapService } from "./pool-map-service.ts";
 import type { PoolQuotas } from "./pool-quotas.ts";
 
@@ -159,7 +160,7 @@ export class ContainerService {
     const { authority, locks, random, targets } = this.#parts;
     const container = await locks.run(`container/${id}`, async () => {
       const found = await this.#ready("open", pool, id);
-      await targets.openContainer(found.record.number, found.record.pool);
+      await targets.openContainer(servedContainer(found.record), found.record.pool);
       return found;
     });
     const [description] = await this.#describeAll(pool, [container]);
@@ -204,7 +205,7 @@ export class ContainerService {
     const what = `create container "${draft.label}"`;
     const record = await records.change(what, () => this.#begin(draft));
     try {
-      await targets.openContainer(record.number, record.pool);
+      await targets.openContainer(servedContainer(record), record.pool);
       await this.#quotas.refresh(record.pool);
       return await records.change(what, async () => {
         const stored = await records.get("container", containerKey(record.pool, record.id));

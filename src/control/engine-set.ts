@@ -4,7 +4,7 @@
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
 import type { Clock } from "../contracts/world.ts";
-import type { EngineCallName, EngineCalls } from "../format/engine-operations.ts";
+import type { EngineCallName, EngineCalls, ServedContainer } from "../format/engine-operations.ts";
 import type { StoreSpace } from "../store/cell.ts";
 import type { EngineLink, Members } from "./members.ts";
 import { ranksOf, servingRanksOf } from "./pool-map-changes.ts";
@@ -94,7 +94,7 @@ export class EngineSet implements TargetControl {
   }
 
   /** An engine that does not know the pool yet is told its map first. */
-  async openContainer(container: number, pool: string): Promise<void> {
+  async openContainer(container: ServedContainer, pool: string): Promise<void> {
     const stored = await this.#maps.get(pool);
     await Promise.all(
       ranksOf(stored.record).map(async (rank) => {
@@ -110,7 +110,7 @@ export class EngineSet implements TargetControl {
     );
   }
 
-  async #openOn(link: EngineLink, rank: number, container: number, pool: string): Promise<void> {
+  async #openOn(link: EngineLink, rank: number, container: ServedContainer, pool: string): Promise<void> {
     try {
       await link.call("openContainer", { container, pool });
     } catch (error) {

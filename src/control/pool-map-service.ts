@@ -18,6 +18,7 @@ import { isAway } from "./engine-set.ts";
 import type { KeyedLock } from "./keyed-lock.ts";
 import type { EngineLink, Members } from "./members.ts";
 import { type Change, type MetaRecords, putRecord, type Stored, unchanged } from "./meta-records.ts";
+import { servedContainer } from "./served-container.ts";
 import {
   completeTargets,
   excludeTargets,
@@ -145,7 +146,9 @@ export class PoolMapService {
       pool,
       map: store.addressed(stored.record),
       own: store.own(stored.record, rank),
-      containers: containers.filter(({ record }) => record.state !== "destroying").map(({ record }) => record.number),
+      containers: containers
+        .filter(({ record }) => record.state !== "destroying")
+        .map(({ record }) => servedContainer(record)),
     };
   }
 

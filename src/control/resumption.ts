@@ -12,6 +12,7 @@ import type { PoolMapService } from "./pool-map-service.ts";
 import type { PoolQuotas } from "./pool-quotas.ts";
 import type { PoolService } from "./pool-service.ts";
 import type { SnapshotService } from "./snapshot-service.ts";
+import { servedContainer } from "./served-container.ts";
 
 export interface ResumeReport {
   readonly pools: number;
@@ -86,7 +87,7 @@ export class Resumption {
 
   async #openOrEnd(container: ContainerRecord, what: string): Promise<void> {
     if (container.state === "ready") {
-      await this.#parts.targets.openContainer(container.number, container.pool);
+      await this.#parts.targets.openContainer(servedContainer(container), container.pool);
       return this.#snapshots.settle(container);
     }
     await this.#removal.settle(container);

@@ -6,6 +6,7 @@
  * An engine that is away holds nobody up: it is given what it missed when it joins again. Only a snapshot needs all that
  * serve: it rejects with UNAVAILABLE.
  */
+import type { ServedContainer } from "../format/engine-operations.ts";
 import type { Epoch } from "../base/epoch.ts";
 import type { StoreSpace } from "../store/cell.ts";
 
@@ -21,7 +22,7 @@ export interface TargetControl {
   /** What each of a pool's containers takes, summed over the targets that answer; one that is not there takes nothing. */
   usage(containers: readonly number[], pool: string): Promise<ReadonlyMap<number, TierUsage>>;
   /** Makes the container ready for requests, with its snapshots. Opening an open one changes nothing. */
-  openContainer(container: number, pool: string): Promise<void>;
+  openContainer(container: ServedContainer, pool: string): Promise<void>;
   /** Handles that connections have attached to the container. */
   countHandles(container: number, pool: string): Promise<number>;
   /** Keeps the present state: an epoch later than all before it. Durable when resolved. */

@@ -6,6 +6,7 @@
  */
 import { DaosError } from "../base/errors.ts";
 import type { Timers } from "../contracts/world.ts";
+import type { ServedContainer } from "../format/engine-operations.ts";
 import type { PoolMap } from "../format/pool-map.ts";
 
 /** How long a request waits for a map that its sender has and this target does not, milliseconds. */
@@ -17,7 +18,7 @@ export interface TargetPool {
   readonly map: PoolMap;
   /** Index of this target in the map; -1: it is not in it. */
   readonly own: number;
-  readonly containers: ReadonlySet<number>;
+  readonly containers: ReadonlyMap<number, ServedContainer>;
 }
 
 /** Hears of each new map, of the same version with other addresses, and of containers that were not known. */
@@ -49,14 +50,14 @@ export interface TargetMap {
   readonly pool: string;
   readonly map: PoolMap;
   readonly own: number;
-  readonly containers: readonly number[];
+  readonly containers: readonly ServedContainer[];
 }
 
 interface Entry {
   readonly pool: string;
   map: PoolMap;
   own: number;
-  containers: Set<number>;
+  readonly containers: Map<number, ServedContainer>;
 }
 
 interface Waiter {
@@ -91,7 +92,7 @@ export class PoolMapTable implements PoolMaps {
   /** Adds the containers; a map older than the one that is known changes nothing else. */
   set({ pool, map, own, containers }: TargetMap): void {
     const known = this.#byPool.get(pool);
-    const entry: Entry = known ?? { pool, map, own, containers: new Set() };
+    const entry: Entry = known ?? { pool, map, own, containers: new Map() };
     this.#byPool.set(pool, entry);
     for (const container of containers) this.#place(container, entry);
     const previous = known?.map;
@@ -106,19 +107,19 @@ export class PoolMapTable implements PoolMaps {
   }
 
   /** Adds a container to a pool that is known. Throws STALE when it is not. */
-  add(container: number, pool: string): void {
+  add(container: ServedContainer, pool: string): void {
     const entry = this.#byPool.get(pool);
     if (entry === undefined) {
-      throw new DaosError("STALE", `Cannot open container ${container}: the map of its pool is not known here.`);
+      throw new DaosError("STALE", `Cannot open container ${container.number}: the map of its pool is not known here.`);
     }
-    if (entry.containers.has(container)) return;
+    if (entry.containers.has(container.number)) return;
     this.#place(container, entry);
     this.#tell(entry, entry.map);
   }
 
-  #place(container: number, entry: Entry): void {
-    entry.containers.add(container);
-    this.#byContainer.set(container, entry);
+  #place(container: ServedContainer, entry: Entry): void {
+    entry.containers.set(container.number, container);
+    this.#byContainer.set(container.number, entry);
   }
 
   #tell(entry: Entry, previous: PoolMap | undefined): void {
@@ -133,7 +134,7 @@ export class PoolMapTable implements PoolMaps {
   forget(pool: string): void {
     const entry = this.#byPool.get(pool);
     if (entry === undefined) return;
-    for (const container of entry.containers) this.#byContainer.delete(container);
+    for (const container of entry.containers.keys()) this.#byContainer.delete(container);
     this.#byPool.delete(pool);
   }
 

@@ -2,6 +2,7 @@
  * What the control side of an engine asks of a target's thread, and what a target is started with. Everything here is
  * structured-cloned between threads.
  */
+import type { ServedContainer } from "../format/engine-operations.ts";
 import type { Epoch } from "../base/epoch.ts";
 import type { TargetDeviceSettings } from "./device-opening.ts";
 import type { DeviceReport } from "./device-report.ts";
@@ -80,7 +81,7 @@ export interface TargetCalls {
   space(value: undefined): StoreSpace;
   usage(containers: readonly number[]): readonly CellUsage[];
   /** Of a pool whose map was set. */
-  openContainer(value: { container: number; pool: string }): void;
+  openContainer(value: { container: ServedContainer; pool: string }): void;
   /** The pool's map; opens its containers. */
   setMap(map: TargetMap): void;
   /** Resolves with the next pool whose map this target wants: a request came with a newer one. */

@@ -12,6 +12,7 @@ import type { RunUpdate } from "../dtx/group-follower.ts";
 import { preparedStore } from "../dtx/prepared-store.ts";
 import { Replication } from "../dtx/replication.ts";
 import { Right } from "../format/capability.ts";
+import type { ServedContainer } from "../format/engine-operations.ts";
 import { RpcConnection } from "../rpc/connection.ts";
 import type { PayloadBuffers } from "../rpc/payload-buffers.ts";
 import { RpcServer } from "../rpc/server.ts";
@@ -255,9 +256,9 @@ export class Target implements TargetCalls {
     return containers.map((container) => store.usage(container));
   }
 
-  openContainer({ container, pool }: { container: number; pool: string }): void {
+  openContainer({ container, pool }: { container: ServedContainer; pool: string }): void {
     const { maps, objects } = this.#target;
-    objects.openContainer(container);
+    objects.openContainer(container.number);
     maps.add(container, pool);
   }
 
@@ -266,7 +267,7 @@ export class Target implements TargetCalls {
     const { maps, objects } = this.#target;
     const containers = map.containers.filter((container) => {
       try {
-        objects.openContainer(container);
+        objects.openContainer(container.number);
         return true;
       } catch (error) {
         if (!(error instanceof DaosError)) throw error;

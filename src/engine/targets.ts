@@ -8,7 +8,7 @@ import { DaosError, hasCode } from "../base/errors.ts";
 import type { TierUsage } from "../control/target-control.ts";
 import { agreeOnEpoch } from "../control/snapshot-epoch.ts";
 import type { Clock, Timers } from "../contracts/world.ts";
-import type { PoolAssignment } from "../format/engine-operations.ts";
+import type { PoolAssignment, ServedContainer } from "../format/engine-operations.ts";
 import type { StoreSpace } from "../store/cell.ts";
 import type { TargetCalls, TargetCounters } from "./target-calls.ts";
 import { automaticThreshold, type TierSpeed } from "./storage-speed.ts";
@@ -141,7 +141,7 @@ export class Targets {
     );
   }
 
-  async openContainer(container: number, pool: string): Promise<void> {
+  async openContainer(container: ServedContainer, pool: string): Promise<void> {
     await this.#all((caller) => caller.call("openContainer", { container, pool }));
   }
 

@@ -20,6 +20,7 @@ const sent = { sentAtMs: z.number().nonnegative() };
 const epoch = z.custom<Epoch>((value) => Number.isSafeInteger(value) && (value as number) >= 0, "expected an epoch");
 const container = z.int().min(1);
 const containers = z.array(container).max(MAX_POOL_CONTAINERS);
+const served = z.object({ number: container, cellBytes: count });
 const map = z.object({
   version: z.int().min(1),
   targets: z
@@ -76,7 +77,7 @@ export const engineSchemas = {
     pool: uuid,
     map,
     own: z.array(z.int().min(-1)).max(MAX_ENGINE_TARGETS),
-    containers,
+    containers: z.array(served).max(MAX_POOL_CONTAINERS),
   }) satisfies z.ZodType<engine.PoolAssignment>,
 };
 
@@ -92,7 +93,7 @@ export const engineCallSchemas = {
     containers,
     thresholdBytes: z.union([count, z.literal("auto")]),
   }),
-  openContainer: z.object({ container, pool: uuid }),
+  openContainer: z.object({ container: served, pool: uuid }),
   countHandles: z.object({ container }),
   createSnapshot: z.object({ container, at: epoch.exactOptional() }),
   listSnapshots: z.object({ containers }),

@@ -75,13 +75,20 @@ export interface EngineMapArguments extends EngineMessage {
   readonly pool: string;
 }
 
+/** A container as its targets must know it. */
+export interface ServedContainer {
+  readonly number: number;
+  /** Its `ec_cell_sz`: the cell of what is erasure-coded in it. */
+  readonly cellBytes: number;
+}
+
 /** What an engine must know of a pool that it holds a part of. */
 export interface PoolAssignment {
   readonly pool: string;
   readonly map: PoolMap;
   /** For each target of the engine its index in the map; -1: it is not in it. */
   readonly own: readonly number[];
-  readonly containers: readonly number[];
+  readonly containers: readonly ServedContainer[];
 }
 
 /** One target's share of a pool. */
@@ -109,7 +116,7 @@ export interface EngineCalls {
   /** Opens the containers. An older map than the engine has changes nothing. */
   setPool(value: PoolAssignment): object;
   setQuota(value: PoolShare): object;
-  openContainer(value: { container: number; pool: string }): object;
+  openContainer(value: { container: ServedContainer; pool: string }): object;
   countHandles(value: { container: number }): { count: number };
   /** At `at`, or at an epoch of the engine's choice; CONFLICT when it has newer writes than `at`. */
   createSnapshot(value: { container: number; at?: Epoch }): { epoch: Epoch };

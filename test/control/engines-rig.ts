@@ -7,7 +7,13 @@ import { GIB } from "../../src/base/limits.ts";
 import { ControlPlane, type ControlPlaneOptions } from "../../src/control/control-plane.ts";
 import type { EngineLink } from "../../src/control/members.ts";
 import { openSystem } from "../../src/control/system-service.ts";
-import type { EngineAddress, EngineCalls, PoolAssignment, PoolShare } from "../../src/format/engine-operations.ts";
+import type {
+  EngineAddress,
+  EngineCalls,
+  PoolAssignment,
+  PoolShare,
+  ServedContainer,
+} from "../../src/format/engine-operations.ts";
 import { ENGINE_PROTOCOL_VERSION } from "../../src/format/engine-operations.ts";
 import { simulatedWorld, type SimulatedWorld } from "../simulation/world.ts";
 import { hmac, SYSTEM_ID } from "./harness.ts";
@@ -75,16 +81,16 @@ export class MemoryEngine implements EngineLink {
       case "setPool": {
         const assignment = value as PoolAssignment;
         this.assignments.set(assignment.pool, assignment);
-        for (const container of assignment.containers) this.open.add(container);
+        for (const { number } of assignment.containers) this.open.add(number);
         return done;
       }
       case "setQuota":
         this.quotas.set((value as PoolShare).pool, value as PoolShare);
         return done;
       case "openContainer": {
-        const { container, pool } = value as { container: number; pool: string };
+        const { container, pool } = value as { container: ServedContainer; pool: string };
         if (!this.assignments.has(pool)) throw new DaosError("STALE", "Cannot open: the pool is not known here.");
-        this.open.add(container);
+        this.open.add(container.number);
         return done;
       }
       case "destroyContainer": {

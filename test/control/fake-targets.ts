@@ -6,6 +6,7 @@ import { DaosError } from "../../src/base/errors.ts";
 import { type Epoch, epochFrom } from "../../src/base/epoch.ts";
 import { GIB } from "../../src/base/limits.ts";
 import type { TargetControl, TierUsage } from "../../src/control/target-control.ts";
+import type { ServedContainer } from "../../src/format/engine-operations.ts";
 import type { StoreSpace } from "../../src/store/cell.ts";
 import type { CrashPoint } from "./crash-point.ts";
 
@@ -63,7 +64,7 @@ export class FakeTargets implements TargetControl {
     );
   }
 
-  openContainer(container: number, pool: string): Promise<void> {
+  openContainer({ number: container }: ServedContainer, pool: string): Promise<void> {
     return this.#step("openContainer", () => {
       if (this.state.destroyed.has(container))
         throw new Error(`container ${container} was destroyed: its number is used`);

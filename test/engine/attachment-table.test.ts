@@ -11,7 +11,7 @@ import { expectCode } from "../store/expect-code.ts";
 
 const quota = { pool: "pool", sizeBytes: 1, containers: new Set([1]), usedBytes: 0, writtenBytes: 0, renewAtMs: 0 };
 
-const pool = { pool: "pool", map: { version: 1, targets: [] }, own: 0, containers: new Set([1]) };
+const pool = { pool: "pool", map: { version: 1, targets: [] }, own: 0, containers: new Map() };
 
 class Rig {
   nowMs = 1_000;

@@ -12,7 +12,7 @@ function attachment(container: number): Attachment {
     writtenBytes: 0,
     renewAtMs: 0,
   };
-  const pool = { pool: "pool", map: { version: 1, targets: [] }, own: 0, containers: new Set([container]) };
+  const pool = { pool: "pool", map: { version: 1, targets: [] }, own: 0, containers: new Map() };
   return { container, pool, writable: true, quota, expiresAtMs: 1 };
 }
 

@@ -8,11 +8,12 @@ const mapAt = (version: number, port = 1) => ({
   version,
   targets: [servingTarget({ index: 0, host: "127.0.0.1", port })],
 });
+const served = (number: number) => ({ number, cellBytes: 4096 });
 const given = (version: number, containers: number[] = [], port = 1) => ({
   pool: "tank",
   map: mapAt(version, port),
   own: 0,
-  containers,
+  containers: containers.map(served),
 });
 
 function codeOf(work: () => unknown): string {
@@ -31,18 +32,18 @@ test("a container's pool is one object whose map follows; listeners hear of each
   const stop = table.onChange(({ map }, previous) => heard.push(`${previous?.version ?? 0}->${map.version}`));
   table.set(given(1, [4]));
   const pool = table.mapOf(4)!;
-  table.add(5, "tank");
+  table.add(served(5), "tank");
   table.set(given(2));
   table.set(given(2, [], 9));
   expect(pool.map.version).toBe(2);
   expect(table.mapOf(5)).toBe(pool);
   expect(pool.map.targets[0]!.port).toBe(9);
-  expect([...pool.containers]).toEqual([4, 5]);
+  expect([...pool.containers.values()]).toEqual([served(4), served(5)]);
   // An older map, late on its way, brings its containers and nothing else.
   table.set(given(1, [6]));
   expect(table.mapOf(6)!.map.version).toBe(2);
   expect(heard).toEqual(["0->1", "1->1", "1->2", "2->2", "2->2"]);
-  table.add(6, "tank");
+  table.add(served(6), "tank");
   expect(heard.length).toBe(5);
   stop();
   table.set(given(3));
@@ -51,7 +52,7 @@ test("a container's pool is one object whose map follows; listeners hear of each
   expect(table.mapOf(4)).toBeUndefined();
   table.forget("tank");
   expect(table.mapOf(5)).toBeUndefined();
-  expect(codeOf(() => table.add(7, "tank"))).toBe("STALE");
+  expect(codeOf(() => table.add(served(7), "tank"))).toBe("STALE");
 });
 
 test("requests by an older map are STALE, by a newer one NewerMap, without a version served", () => {

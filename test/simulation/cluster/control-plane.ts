@@ -12,7 +12,7 @@ import { hmacSha256 } from "../../../src/world/hmac.ts";
 import type { SimulatedClock } from "../clock.ts";
 import type { SimulatedRandom } from "../random.ts";
 import type { SimulatedTimers } from "../timers.ts";
-import { CAPABILITY_KEY, type ClusterNode, CONTAINER, type NodeLife, POOL } from "./node.ts";
+import { CAPABILITY_KEY, type ClusterNode, CONTAINER, type NodeLife, POOL, SERVED } from "./node.ts";
 
 const HEARTBEAT_MS = 300;
 const LEASE_MS = 1_500;
@@ -85,7 +85,7 @@ export class ControlPlane {
   }
 
   #bring(node: ClusterNode, map: PoolMap): void {
-    node.setMap({ pool: POOL, map, own: node.index, containers: [CONTAINER] });
+    node.setMap({ pool: POOL, map, own: node.index, containers: [SERVED] });
   }
 
   /** Brings the maps that a target asks for, for as long as it lives. */
