@@ -13,6 +13,7 @@ const LAYERS = [
   "format",
   "contracts",
   "placement",
+  "redundancy",
   "store",
   "vos",
   "rpc",

@@ -62,6 +62,8 @@ export const REDUNDANCIES: readonly Redundancy[] = [
   redundancy(41, "erasure", "EC_16P2", 16, 2),
   redundancy(42, "erasure", "EC_16P3", 16, 3),
 ];
+/** Numbers from here on are of erasure code. */
+export const FIRST_ERASURE_NUMBER = 32;
 const BY_NUMBER: readonly (Redundancy | undefined)[] = REDUNDANCIES.reduce<(Redundancy | undefined)[]>(
   (table, entry) => {
     table[entry.number] = entry;

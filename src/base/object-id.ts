@@ -7,7 +7,7 @@
  */
 import { type ByteString, byteString } from "./bytes.ts";
 import { DaosError } from "./errors.ts";
-import { type ObjectClass, objectClassByNumbers, REDUNDANCIES } from "./object-class.ts";
+import { FIRST_ERASURE_NUMBER, type ObjectClass, objectClassByNumbers, REDUNDANCIES } from "./object-class.ts";
 
 declare const objectIdBrand: unique symbol;
 export type ObjectId = ByteString & { readonly [objectIdBrand]: true };
@@ -70,4 +70,9 @@ export function objectClassOf(id: ObjectId): ObjectClass {
 /** Whether the class in an id keeps more than one copy: from one byte, for the data path asks for every operation. */
 export function isRedundant(id: ObjectId): boolean {
   return id.charCodeAt(1) !== NO_REDUNDANCY;
+}
+
+/** Whether the class in an id is one of erasure code. */
+export function isErasureCoded(id: ObjectId): boolean {
+  return id.charCodeAt(1) >= FIRST_ERASURE_NUMBER;
 }

@@ -16,7 +16,7 @@ import { objectRequestBytes } from "../format/object-request.ts";
 import { type AttachReply, type ContainerDescription, type ContainerOpenReply, Opcode } from "../format/operations.ts";
 import type { PoolMap } from "../format/pool-map.ts";
 import { Placement } from "../placement/placement.ts";
-import { replicaGroup } from "../placement/replica-group.ts";
+import { redundancyGroup } from "../redundancy/redundancy-group.ts";
 import { type CallSender, type ObjectCall, TARGET_OF_DKEY } from "./object-call.ts";
 import type { ReceiveBuffers } from "./receive-buffers.ts";
 import { decodeReply, wrongReply } from "./reply.ts";
@@ -187,7 +187,7 @@ export class ContainerSession implements CallSender {
     if (!isRedundant(call.oid)) return this.#placement.targetOf(call.oid, call.dkey);
     // What is read at an epoch is read where epochs are given, so that nothing is written before it afterwards.
     if (call.sequence === 0 && call.epoch === EPOCH_NONE) return this.#readablePlace(call.oid, call.dkey, attempt);
-    const { leader, readable } = replicaGroup(this.#placement, call.oid, call.dkey);
+    const { leader, readable } = redundancyGroup(this.#placement, call.oid, call.dkey);
     if (leader < 0) throw this.#nothingLeft();
     return call.sequence === 0 ? readable[attempt % readable.length]! : leader;
   }
@@ -195,14 +195,14 @@ export class ContainerSession implements CallSender {
   /** Clients begin with different ones of the targets that can be read, and go round. */
   #readablePlace(oid: ObjectId, dkey: ByteString, attempt: number): number {
     if (!isRedundant(oid)) return this.#placement.targetOf(oid, dkey);
-    const { readable } = replicaGroup(this.#placement, oid, dkey);
+    const { readable } = redundancyGroup(this.#placement, oid, dkey);
     if (readable.length === 0) throw this.#nothingLeft();
     return readable[(this.#numbers.client + attempt) % readable.length]!;
   }
 
   /** Targets that can be asked about a dkey. */
   #placesOf(oid: ObjectId, dkey: ByteString): number {
-    return isRedundant(oid) ? replicaGroup(this.#placement, oid, dkey).readable.length : 1;
+    return isRedundant(oid) ? redundancyGroup(this.#placement, oid, dkey).readable.length : 1;
   }
 
   #nothingLeft(): DaosError {

@@ -3,7 +3,7 @@
  * order in which it came, answers when that is durable, and learns later what was decided. A reader that meets an update
  * which is not decided asks the leader.
  */
-import { EPOCH_NONE } from "../base/epoch.ts";
+import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { decodeDecisions, decodeStates, DtxState, encodeIds, type OpenDtx } from "../format/dtx-messages.ts";
 import { Opcode } from "../format/operations.ts";
@@ -43,6 +43,8 @@ export class GroupFollower {
   #groups: Groups;
   /** Settles when all that came before is appended, by leader; absent when it is. */
   readonly #turns = new Map<number, Promise<void>>();
+  /** The newest epoch in a message of a leader whose updates before it are all appended. */
+  readonly #heard = new Map<number, Epoch>();
   #isAsking = false;
   /** What is open now is to be asked about. */
   #mustAsk = false;
@@ -70,7 +72,8 @@ export class GroupFollower {
     }
     if (!observe(prepare.epoch)) throw clockAhead(prepare);
     const turn = this.#turns.get(leader);
-    if (turn !== undefined) request.retain();
+    // Parts are stored after this turn: they must not lie in the connection's receive buffer.
+    if (turn !== undefined || prepare.parts !== undefined) request.retain();
     let hasAppended = (): void => {};
     const order: WriteOrder = {
       origin: prepare,
@@ -84,6 +87,7 @@ export class GroupFollower {
     const outcome = turn !== undefined && !isLarge ? turn.then(run) : run();
     if (!(outcome instanceof Promise)) {
       this.#prepared(outcome, reply);
+      this.#heard.set(leader, request.epoch);
       done();
       return;
     }
@@ -100,15 +104,17 @@ export class GroupFollower {
         },
       )
       .finally(done);
-    this.#follow(leader, Promise.race([appended, ended]));
+    this.#follow(leader, Promise.race([appended, ended]), request.epoch);
   }
 
-  #follow(leader: number, appended: Promise<void>): void {
+  #follow(leader: number, appended: Promise<void>, epoch: Epoch): void {
     const before = this.#turns.get(leader);
     const turn = before === undefined ? appended : Promise.all([before, appended]).then(() => {});
     this.#turns.set(leader, turn);
     void turn.then(() => {
-      if (this.#turns.get(leader) === turn) this.#turns.delete(leader);
+      if (this.#turns.get(leader) !== turn) return;
+      this.#turns.delete(leader);
+      this.#heard.set(leader, epoch);
     });
   }
 
@@ -139,6 +145,16 @@ export class GroupFollower {
     const turn = this.#turns.get(leader);
     if (turn === undefined) answer();
     else void turn.then(answer);
+  }
+
+  /** A leader says what its clock is; it has sent all updates of before. */
+  hear(leader: number, epoch: Epoch): void {
+    if (!this.#turns.has(leader)) this.#heard.set(leader, epoch);
+  }
+
+  /** Up to which epoch every update of the leader is here; 0 when that is not known. */
+  heardTo(leader: number): Epoch {
+    return this.#turns.has(leader) ? EPOCH_NONE : (this.#heard.get(leader) ?? EPOCH_NONE);
   }
 
   /** Serves `decide` of a leader: answers when the decisions are durable. */

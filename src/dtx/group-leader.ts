@@ -8,14 +8,17 @@
  * whoever leads later finds it there (inherited).
  */
 import type { Decision, DtxId } from "../base/dtx-id.ts";
+import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import { DaosError, type ErrorCode } from "../base/errors.ts";
 import type { Timers } from "../contracts/world.ts";
 import { DtxState, type OpenDtx } from "../format/dtx-messages.ts";
 import type { ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
+import { NO_TARGET } from "../placement/layout.ts";
 import type { RpcCompletion } from "../rpc/pending-call.ts";
 import { DtxMap } from "../store/dtx-map.ts";
-import type { Groups, ReplicaGroup } from "./group.ts";
+import type { Groups, RedundancyGroup } from "./group.ts";
+import { DkeyLocks } from "./dkey-locks.ts";
 import { LedUpdate, type UpdateRequest } from "./led-update.ts";
 import { Outbox } from "./outbox.ts";
 import type { Peer } from "./peer.ts";
@@ -36,6 +39,8 @@ interface Inherited extends DtxId {
   readonly members: readonly number[];
 }
 
+export type Dkey = Pick<ObjectRequest, "oid" | "dkey">;
+
 export interface GroupLeaderOptions {
   readonly self: number;
   readonly store: PreparedStore;
@@ -44,6 +49,8 @@ export interface GroupLeaderOptions {
 }
 
 export class GroupLeader {
+  /** Of erasure-coded dkeys. */
+  readonly locks = new DkeyLocks();
   readonly #options: GroupLeaderOptions;
   readonly #open = new DtxMap<LedUpdate>();
   /** Appended and undecided, in order of their epochs, by dkey. */
@@ -74,7 +81,7 @@ export class GroupLeader {
    * Takes an update into order. Run it with the result as its WriteOrder; when that has appended, wait for `whenDecided`.
    * Throws STALE when another target leads the group, UNAVAILABLE while a member cannot take part.
    */
-  begin(request: UpdateRequest, group: ReplicaGroup): LedUpdate {
+  begin(request: UpdateRequest, group: RedundancyGroup): LedUpdate {
     const { self, peer } = this.#options;
     if (group.leader !== self) throw notLeader(group.leader);
     for (const member of group.members) {
@@ -115,7 +122,7 @@ export class GroupLeader {
     return this.#open.get(id);
   }
 
-  #groupOf({ object }: LedUpdate): ReplicaGroup {
+  #groupOf({ object }: LedUpdate): RedundancyGroup {
     return this.#groups.groupOf(object.oid, object.dkey);
   }
 
@@ -129,6 +136,12 @@ export class GroupLeader {
     const group = this.#groupOf(update);
     if (group.leader !== self) {
       update.decided(notLeader(group.leader));
+      return;
+    }
+    if (update.isOtherShard(group, self)) {
+      // It has done another shard's share.
+      update.decided(notLeader(NO_TARGET));
+      if (this.inherit()) for (const member of this.#others(group.members)) this.#options.peer(member)?.resyncAgain();
       return;
     }
     // What was appended for good, for nobody else was to have it, is filled into targets that have come since.
@@ -175,7 +188,8 @@ export class GroupLeader {
     const peer = this.#options.peer(member);
     if (peer === undefined) return;
     update.sends();
-    peer.start(Opcode.dtxPrepare, update.argumentsBytes, update, update.payload, options, completion);
+    const { encoder, argumentsBytes, payload } = update.messageTo(member);
+    peer.start(Opcode.dtxPrepare, argumentsBytes, encoder, payload, options, completion);
   }
 
   #decideIfAll(update: LedUpdate): void {
@@ -250,6 +264,13 @@ export class GroupLeader {
     const isMore = this.#inherited.size > size;
     for (const inherited of this.#inherited.values()) this.#settleIfAll(inherited);
     return isMore;
+  }
+
+  /** Up to which epoch this target knows the updates of a dkey that it leads; 0 while it does not. */
+  decidedTo(unit: string, now: Epoch): Epoch {
+    if (this.#inheritedDkeys.has(unit)) return EPOCH_NONE;
+    const oldest = this.#byDkey.get(unit)?.[0];
+    return oldest === undefined ? now : ((oldest.givenEpoch - 1) as Epoch);
   }
 
   /** Ids of inherited updates that this member has not spoken of. */
@@ -350,7 +371,7 @@ export class GroupLeader {
   #handOver(update: LedUpdate): void {
     this.#open.delete(update);
     this.#byDkey.delete(unitOf(update));
-    update.decided(notLeader(-1));
+    update.decided(notLeader(NO_TARGET));
   }
 
   /** A target has left the pool's members. */
@@ -370,7 +391,7 @@ function stateOf(store: PreparedStore, id: DtxId): DtxState {
 }
 
 /** What is ordered: the updates of one dkey. */
-function unitOf(update: Pick<UpdateRequest, "container"> & { object: Pick<ObjectRequest, "oid" | "dkey"> }): string {
+export function unitOf(update: Pick<UpdateRequest, "container"> & { object: Dkey }): string {
   return `${update.container}/${update.object.oid}${update.object.dkey}`;
 }
 

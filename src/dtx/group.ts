@@ -3,17 +3,17 @@ import type { ByteString } from "../base/bytes.ts";
 import type { ObjectId } from "../base/object-id.ts";
 import type { PoolMap } from "../format/pool-map.ts";
 import { Placement } from "../placement/placement.ts";
-import { type ReplicaGroup, replicaGroup } from "../placement/replica-group.ts";
+import { type RedundancyGroup, redundancyGroup } from "../redundancy/redundancy-group.ts";
 
-export type { ReplicaGroup } from "../placement/replica-group.ts";
+export type { RedundancyGroup } from "../redundancy/redundancy-group.ts";
 
 export interface Groups {
   readonly mapVersion: number;
-  /** See replicaGroup. */
-  groupOf(oid: ObjectId, dkey: ByteString): ReplicaGroup;
+  /** See redundancyGroup. */
+  groupOf(oid: ObjectId, dkey: ByteString): RedundancyGroup;
 }
 
 export function placedGroups(map: PoolMap): Groups {
   const placement = new Placement(map);
-  return { mapVersion: map.version, groupOf: (oid, dkey) => replicaGroup(placement, oid, dkey) };
+  return { mapVersion: map.version, groupOf: (oid, dkey) => redundancyGroup(placement, oid, dkey) };
 }

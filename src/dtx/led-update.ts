@@ -1,15 +1,17 @@
 /**
  * One update that this target orders: on its way to the other members of its group until all have it durably, then
- * decided. It is the WriteOrder under which the update runs here, and the encoder of what is sent to the others.
+ * decided. It is the WriteOrder under which the update runs here, and knows what each of the others is sent.
  */
 import { assert } from "../base/assert.ts";
 import type { Epoch } from "../base/epoch.ts";
 import type { DaosError } from "../base/errors.ts";
 import type { ObjectRequest, RequestId } from "../format/object-request.ts";
-import { encodePrepareRequest, prepareRequestBytes, type PrepareRequest } from "../format/prepare-request.ts";
+import { encodePrepareRequest, type PartBytes, prepareRequestBytes } from "../format/prepare-request.ts";
+import type { ErasureShards } from "../redundancy/redundancy-group.ts";
 import type { ArgumentEncoder } from "../rpc/pending-call.ts";
 import type { WriteOrder } from "../vos/write-order.ts";
-import type { ReplicaGroup } from "./group.ts";
+import type { RedundancyGroup } from "./group.ts";
+import { NO_PARTS, payloadOf, type ShardParts } from "./shard-parts.ts";
 
 export interface UpdateRequest {
   readonly container: number;
@@ -17,9 +19,18 @@ export interface UpdateRequest {
   readonly object: ObjectRequest;
   /** Must stay as it is until the update is decided. */
   readonly payload: Uint8Array | undefined;
+  /** Of erasure code, where each shard has something else to do, or nothing. */
+  readonly parts?: ShardParts | undefined;
 }
 
-export class LedUpdate implements WriteOrder, ArgumentEncoder {
+/** What one member is sent. */
+export interface MemberMessage {
+  readonly encoder: ArgumentEncoder;
+  readonly argumentsBytes: number;
+  readonly payload: Uint8Array | undefined;
+}
+
+export class LedUpdate implements WriteOrder {
   readonly isPrepared: boolean;
   readonly epoch: undefined;
   readonly origin: Readonly<RequestId>;
@@ -27,6 +38,9 @@ export class LedUpdate implements WriteOrder, ArgumentEncoder {
   readonly opcode: number;
   readonly object: ObjectRequest;
   readonly payload: Uint8Array | undefined;
+  readonly #parts: ShardParts | undefined;
+  #shards: ErasureShards | undefined;
+  #common: MemberMessage | undefined;
   /** Targets that are to have it. */
   members: readonly number[];
   /** Those of them that have not said yet that they have it. */
@@ -45,7 +59,7 @@ export class LedUpdate implements WriteOrder, ArgumentEncoder {
   /** `appended` hears of the append here, in its turn. */
   constructor(
     request: UpdateRequest,
-    group: ReplicaGroup,
+    group: RedundancyGroup,
     self: number,
     appended: (update: LedUpdate, sequence: number) => void,
   ) {
@@ -56,6 +70,9 @@ export class LedUpdate implements WriteOrder, ArgumentEncoder {
     // The leader has looked at the conditions.
     this.object = { ...request.object, handle: 0, flags: 0, client: 0, sequence: 0, firstIncomplete: 0 };
     this.payload = request.payload;
+    this.#parts = request.parts;
+    this.#shards = group.shards;
+    this.ownParts = request.parts === undefined ? undefined : this.partsOf(self);
     this.members = group.members;
     this.waiting = new Set(group.members.filter((member) => member !== self));
     this.isPrepared = this.waiting.size > 0;
@@ -63,10 +80,16 @@ export class LedUpdate implements WriteOrder, ArgumentEncoder {
   }
 
   /** The map has changed before it was sent to anybody. */
-  regroup({ members }: ReplicaGroup, self: number): void {
+  regroup({ members, shards }: RedundancyGroup, self: number): void {
     this.members = members;
+    this.#shards = shards;
     this.waiting.clear();
     for (const member of members) if (member !== self) this.waiting.add(member);
+  }
+
+  /** Whether this target's shard has another number in the group now: it has done another shard's share. */
+  isOtherShard({ shards }: RedundancyGroup, self: number): boolean {
+    return shards?.numberOf.get(self) !== this.#shards?.numberOf.get(self);
   }
 
   get client(): number {
@@ -90,18 +113,31 @@ export class LedUpdate implements WriteOrder, ArgumentEncoder {
     this.#appended(this, sequence);
   };
 
-  get argumentsBytes(): number {
-    return prepareRequestBytes(this.#message());
+  /** What the member is to do. Once it is appended. */
+  messageTo(member: number): MemberMessage {
+    if (this.#parts === undefined) return (this.#common ??= this.#message(undefined, this.payload));
+    const parts = this.partsOf(member);
+    return this.#message(parts, payloadOf(parts));
   }
 
-  encode(into: Buffer, offset: number): void {
-    encodePrepareRequest(into, offset, this.#message());
+  /** What this target does itself, of erasure code; undefined: what all do. */
+  readonly ownParts: readonly PartBytes[] | undefined;
+
+  /** The parts of the shard that a target has, of erasure code. */
+  partsOf(target: number): readonly PartBytes[] {
+    const number = this.#shards?.numberOf.get(target);
+    return (number === undefined ? undefined : this.#parts?.get(number)) ?? NO_PARTS;
   }
 
-  #message(): PrepareRequest {
+  #message(parts: readonly PartBytes[] | undefined, payload: Uint8Array | undefined): MemberMessage {
     const { client, sequence, firstIncomplete } = this.origin;
     const { container, opcode, object, givenEpoch: epoch } = this;
-    return { client, sequence, firstIncomplete, epoch, container, opcode, object };
+    const request = { client, sequence, firstIncomplete, epoch, container, opcode, object, parts };
+    return {
+      encoder: { encode: (into, offset) => encodePrepareRequest(into, offset, request) },
+      argumentsBytes: prepareRequestBytes(request),
+      payload,
+    };
   }
 
   /** Calls back once it is decided: without an error when it is committed. */

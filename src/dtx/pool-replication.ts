@@ -2,19 +2,24 @@
  * Replication in one pool, as one of its targets does it: leader of some groups (group-leader.ts), member of others
  * (group-follower.ts), connected to the targets that it shares groups with. Follows the pool map.
  */
+import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
+import type { RedundancyScheme } from "../contracts/redundancy.ts";
 import type { Timers } from "../contracts/world.ts";
 import { encodeCbor } from "../format/cbor.ts";
 import { decodeIds, decodeResyncReply, encodeIds, encodeResyncReply } from "../format/dtx-messages.ts";
+import { decodeObjectRequest, type ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import type { PoolMap } from "../format/pool-map.ts";
+import { encodeShardReadReply } from "../format/shard-read.ts";
 import type { RpcAnswer } from "../rpc/pending-call.ts";
 import type { RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
 import { type Groups, placedGroups } from "./group.ts";
 import { GroupFollower, type GroupFollowerOptions } from "./group-follower.ts";
-import { GroupLeader } from "./group-leader.ts";
+import { type Dkey, GroupLeader, unitOf } from "./group-leader.ts";
 import { Peer, type PeerAddress, type PeerConnection } from "./peer.ts";
 import type { PreparedStore } from "./prepared-store.ts";
+import { type ReadOwnShard, ShardedAkey, type ShardedAkeyParts } from "./sharded-akey.ts";
 
 /** Updates that nobody decided for so long are asked about, milliseconds. */
 const SWEEP_MS = 1_000;
@@ -27,6 +32,11 @@ export interface PoolReplicationOptions extends Pick<GroupFollowerOptions, "run"
   readonly store: PreparedStore;
   readonly timers: Timers;
   readonly dial: (address: PeerAddress) => Promise<PeerConnection>;
+  /** The scheme of a class's word in a container. Throws UNSUPPORTED. */
+  readonly schemeOf: (container: number, word: string) => RedundancyScheme;
+  readonly readShard: ReadOwnShard;
+  /** The clock: all epochs given later are above it. */
+  readonly now: () => Epoch;
   /** Proves to other targets that we belong to the system. */
   readonly capability: () => Uint8Array;
 }
@@ -77,6 +87,27 @@ export class PoolReplication {
     const peer = this.#peer(target);
     if (peer === undefined) throw new DaosError("UNAVAILABLE", `Cannot ask target ${target}: it takes no part.`);
     return peer.call(opcode, args, payload, { mapVersion: this.#map.version });
+  }
+
+  /** An erasure-coded akey that this target leads. Throws STALE, UNSUPPORTED. */
+  shardedAkey(container: number, object: ObjectRequest): ShardedAkey {
+    const { self, schemeOf, readShard } = this.#options;
+    const { shards, leader } = this.#groups.groupOf(object.oid, object.dkey);
+    if (leader !== self || shards === undefined) throw notLed();
+    const scheme = schemeOf(container, shards.word);
+    const call: ShardedAkeyParts["call"] = (...request) => this.call(...request);
+    return new ShardedAkey({ scheme, shards, self, readOwn: readShard, call }, container, object);
+  }
+
+  /**
+   * Up to which epoch this target has every update of the dkey that was ever acknowledged, or will be; 0 when it does not know.
+   * Its leader gives epochs in the order in which it sends.
+   */
+  completeTo(container: number, { oid, dkey }: Dkey): Epoch {
+    const { self, now } = this.#options;
+    const { leader } = this.#groups.groupOf(oid, dkey);
+    if (leader === self) return this.leader.decidedTo(unitOf({ container, object: { oid, dkey } }), now());
+    return this.follower.heardTo(leader);
   }
 
   /** A new map, or the same one with other addresses. */
@@ -162,6 +193,10 @@ export class PoolReplication {
       case Opcode.dtxDecide:
         this.follower.decide(index, request, reply);
         break;
+      case Opcode.dtxShardArrayRead:
+      case Opcode.dtxShardValueFetch:
+        this.#serveShardRead(request, reply);
+        break;
       case Opcode.dtxRefresh:
         this.#answerDurable(reply, Uint8Array.from(this.leader.statesOf(decodeIds(request.payload))));
         break;
@@ -171,9 +206,22 @@ export class PoolReplication {
     done();
   }
 
+  #serveShardRead(request: RpcRequest, reply: RpcReply): void {
+    const object = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
+    const kind = request.opcode === Opcode.dtxShardArrayRead ? "array" : "value";
+    this.#options.readShard(object.handle, object, kind).then(
+      (answer) => reply.send(encodeShardReadReply(answer), answer.bytes),
+      (error: unknown) => {
+        if (!(error instanceof DaosError)) throw error;
+        reply.fail(error);
+      },
+    );
+  }
+
   #serveResync(index: number, request: RpcRequest, reply: RpcReply): void {
     const ids = decodeIds(request.payload);
     const { version } = this.#map;
+    this.follower.hear(index, request.epoch);
     void this.follower.openOf(index).then((open) => {
       if (version !== this.#map.version) {
         reply.fail(new DaosError("STALE", "Cannot answer: the pool map has changed. Retry."));
@@ -196,6 +244,10 @@ export class PoolReplication {
       this.#sweep();
     });
   }
+}
+
+function notLed(): DaosError {
+  return new DaosError("STALE", "Cannot update the object here: another target orders it. Open the container again.");
 }
 
 /** Whether a target has to have updates. */

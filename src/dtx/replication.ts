@@ -2,6 +2,7 @@
  * Replication as one target does it: a PoolReplication for each pool that the target is in, following the pool maps, and
  * the connections of other targets to this one.
  */
+import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { decodeCbor } from "../format/cbor.ts";
 import type { ObjectRequest } from "../format/object-request.ts";
@@ -10,9 +11,12 @@ import { Opcode } from "../format/operations.ts";
 import type { PoolMap } from "../format/pool-map.ts";
 import type { RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
 import { Closing } from "./closing.ts";
+import type { Unlock } from "./dkey-locks.ts";
+import { type Dkey, unitOf } from "./group-leader.ts";
 import type { LedUpdate, UpdateRequest } from "./led-update.ts";
 import { PoolReplication, type PoolReplicationOptions } from "./pool-replication.ts";
 import { type PreparedStore, storeOfContainers } from "./prepared-store.ts";
+import type { ShardedAkey } from "./sharded-akey.ts";
 
 const NO_ARGUMENTS = new Uint8Array(0);
 
@@ -104,6 +108,26 @@ export class Replication {
     const pool = this.#poolOf(request.container);
     const { oid, dkey } = request.object;
     return pool.leader.begin(request, pool.groups.groupOf(oid, dkey));
+  }
+
+  /**
+   * Keeps a dkey for updates, or alone for one that reads first. Only erasure code needs it: the leader's, before `begin`,
+   * until the update is decided.
+   */
+  async lock(container: number, { oid, dkey }: Dkey, how: "shared" | "alone"): Promise<Unlock> {
+    const { locks } = this.#poolOf(container).leader;
+    const unit = unitOf({ container, object: { oid, dkey } });
+    return how === "alone" ? locks.exclusive(unit) : locks.shared(unit);
+  }
+
+  /** An erasure-coded akey that this target leads. Throws STALE, UNSUPPORTED. */
+  shardedAkey(container: number, object: ObjectRequest): ShardedAkey {
+    return this.#poolOf(container).shardedAkey(container, object);
+  }
+
+  /** See PoolReplication.completeTo. */
+  completeTo(container: number, dkey: Dkey): Epoch {
+    return this.#poolOf(container).completeTo(container, dkey);
   }
 
   /** The update of this name that is under way. */

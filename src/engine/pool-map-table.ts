@@ -84,6 +84,13 @@ export class PoolMapTable implements PoolMaps {
     return this.#byContainer.get(container);
   }
 
+  /** The size of erasure-coded cells in a container. Throws STALE when it is not served here. */
+  cellBytesOf(container: number): number {
+    const served = this.#byContainer.get(container)?.containers.get(container);
+    if (served !== undefined) return served.cellBytes;
+    throw new DaosError("STALE", `Cannot use container ${container}: it is not served here. Open the container again.`);
+  }
+
   onChange(listener: PoolMapListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

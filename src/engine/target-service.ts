@@ -7,7 +7,7 @@
  */
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
-import { isRedundant } from "../base/object-id.ts";
+import { isErasureCoded, isRedundant } from "../base/object-id.ts";
 import { PeerSession, type Replication } from "../dtx/replication.ts";
 import {
   decodeObjectRequest,
@@ -17,6 +17,7 @@ import {
   ReplyFlag,
 } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
+import { encodeShardReadReply } from "../format/shard-read.ts";
 import { OUTPUT_REFERENCE_BYTES } from "../rpc/output-queue.ts";
 import type { PayloadBuffers } from "../rpc/payload-buffers.ts";
 import type { RpcHandler, RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
@@ -33,6 +34,7 @@ import { encodeEnumerated, type EnumerationService } from "./enumeration-service
 import type { Lease } from "./lease.ts";
 import { checkMapVersion, NewerMap } from "./pool-map-table.ts";
 import type { QuotaTable } from "./quota.ts";
+import type { ShardReadService } from "./shard-read-service.ts";
 import { UpdateService } from "./update-service.ts";
 
 export interface TargetServiceParts {
@@ -48,6 +50,7 @@ export interface TargetServiceParts {
   /** Brings a newer map that a request was placed by. */
   readonly learnMap: (newer: NewerMap) => Promise<void>;
   readonly replication: Replication;
+  readonly shardReads: ShardReadService;
 }
 
 export class TargetService implements RpcHandler {
@@ -61,6 +64,7 @@ export class TargetService implements RpcHandler {
   readonly #learnMap: (newer: NewerMap) => Promise<void>;
   readonly #updates: UpdateService;
   readonly #replication: Replication;
+  readonly #shardReads: ShardReadService;
   /** Reply records are copied by `send`, so one serves all. */
   readonly #record = Buffer.alloc(OBJECT_REPLY_BYTES);
   readonly #reply: ObjectReply = { epoch: 0 as Epoch, lengthBytes: 0, recordBytes: 0, flags: 0 };
@@ -74,6 +78,7 @@ export class TargetService implements RpcHandler {
     this.#lease = parts.lease;
     this.#learnMap = parts.learnMap;
     this.#replication = parts.replication;
+    this.#shardReads = parts.shardReads;
     const writable = (request: RpcRequest, handle: number): Attachment => this.#writable(request, handle);
     const failed = (error: unknown, reply: RpcReply): void => this.#failed(error, reply);
     this.#updates = new UpdateService({ ...parts, writable, failed });
@@ -156,8 +161,14 @@ export class TargetService implements RpcHandler {
       case Opcode.dtxDecide:
       case Opcode.dtxRefresh:
       case Opcode.dtxResync:
+      case Opcode.dtxShardArrayRead:
+      case Opcode.dtxShardValueFetch:
       case Opcode.dtxAttach:
         return new Promise((resolve) => this.#replication.handle(request, reply, resolve));
+      case Opcode.shardArrayRead:
+        return this.#shardRead(request, reply, "array");
+      case Opcode.shardValueFetch:
+        return this.#shardRead(request, reply, "value");
       case Opcode.attach:
       case Opcode.detach:
         reply.send(this.#attachments.handle(request));
@@ -171,6 +182,7 @@ export class TargetService implements RpcHandler {
     this.#counters.fetches += 1;
     const object = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
     const { container } = this.#attached(request, object.handle);
+    if (isErasureCoded(object.oid)) throw coded();
     if (isRedundant(object.oid)) this.#replication.checkReadable(container, object);
     const result = this.#objects.fetchValue(container, object);
     if (!(result instanceof Promise)) return this.#answerView(result, result.value, 0, reply);
@@ -182,10 +194,24 @@ export class TargetService implements RpcHandler {
     const object = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
     reply.hold(object.recordCount * object.recordBytes);
     const { container } = this.#attached(request, object.handle);
+    if (isErasureCoded(object.oid)) throw coded();
     if (isRedundant(object.oid)) this.#replication.checkReadable(container, object);
     const result = this.#objects.readArray(container, object);
     if (!(result instanceof Promise)) return this.#answerView(result, result.bytes, result.recordBytes, reply);
     return result.then((read) => this.#answerOwned(read, read.bytes, read.recordBytes, reply));
+  }
+
+  async #shardRead(request: RpcRequest, reply: RpcReply, kind: "array" | "value"): Promise<void> {
+    this.#counters.fetches += 1;
+    const object = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
+    reply.hold(kind === "array" ? object.recordCount : 0);
+    const { container } = this.#attached(request, object.handle);
+    if (!isErasureCoded(object.oid)) throw notCoded();
+    this.#replication.checkReadable(container, object);
+    const answer = await this.#shardReads.read(container, object, kind);
+    const { bytes } = answer;
+    if (bytes.length === 0) reply.send(encodeShardReadReply(answer));
+    else reply.send(encodeShardReadReply(answer), bytes, () => this.#payloadBuffers.release(bytes));
   }
 
   /** `bytes` may be the store's own: answers at once when all that was read is durable, else later with a copy. */
@@ -276,6 +302,15 @@ export class TargetService implements RpcHandler {
     encodeObjectReply(this.#record, 0, this.#reply);
     return this.#record;
   }
+}
+
+function coded(): DaosError {
+  const state = "it is erasure-coded, and one shard has only a part of it";
+  return new DaosError("INVALID_ARGUMENT", `Cannot read the object: ${state}. Read its shards.`);
+}
+
+function notCoded(): DaosError {
+  return new DaosError("INVALID_ARGUMENT", "Cannot read a shard: the object is not erasure-coded. Read it as it is.");
 }
 
 /** What an answer rested on was undone: nothing of the request happened. */

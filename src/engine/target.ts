@@ -13,6 +13,7 @@ import { preparedStore } from "../dtx/prepared-store.ts";
 import { Replication } from "../dtx/replication.ts";
 import { Right } from "../format/capability.ts";
 import type { ServedContainer } from "../format/engine-operations.ts";
+import { RedundancySchemes } from "../redundancy/redundancy-schemes.ts";
 import { RpcConnection } from "../rpc/connection.ts";
 import type { PayloadBuffers } from "../rpc/payload-buffers.ts";
 import { RpcServer } from "../rpc/server.ts";
@@ -34,6 +35,8 @@ import { Lease } from "./lease.ts";
 import { NewerMap, PoolMapTable, type TargetMap } from "./pool-map-table.ts";
 import type { PluginRegistry } from "./plugin-registry.ts";
 import { QuotaTable } from "./quota.ts";
+import { redundancyProviders } from "./redundancy-providers.ts";
+import { ShardReadService } from "./shard-read-service.ts";
 import type { DeviceReport } from "./device-report.ts";
 import { settleRegion, type SettleSettings } from "./settle-settings.ts";
 import type { TargetCalls, TargetCounters, TargetReady, TargetSettings, TargetSnapshot } from "./target-calls.ts";
@@ -89,7 +92,9 @@ export class Target implements TargetCalls {
   async start(settings: TargetSettings): Promise<TargetReady> {
     const { world } = this.#parts;
     const { folder, create } = settings;
-    const { region, device, notices } = await this.#openMedia(settings);
+    const registry = await this.#parts.loadPlugins(settings.plugins);
+    const schemes = new RedundancySchemes(await redundancyProviders(registry));
+    const { region, device, notices } = await this.#openMedia(registry, settings);
     const speed = create ? await measureSpeed(world.clock, region, device) : undefined;
     const store = await this.#openStore(settings, region, device);
     const clock = new HybridLogicalClock(() => world.clock.wallMs());
@@ -105,10 +110,13 @@ export class Target implements TargetCalls {
     );
     const maps = new PoolMapTable(world.timers);
     const lease = new Lease(world.clock);
+    const shardReads = new ShardReadService({ store, objects, replication: () => replication });
     const attachments = new AttachmentTable(this.#grant(settings, quotas, maps), () => world.clock.wallMs());
     const enumeration = new EnumerationService(objects);
-    const replication = this.#replication(settings, { store, clock, maps, payloadBuffers }, (...prepared) =>
-      service.runPrepared(...prepared),
+    const replication: Replication = this.#replication(
+      settings,
+      { store, clock, maps, payloadBuffers, schemes, shardReads },
+      (...prepared) => service.runPrepared(...prepared),
     );
     const service = new TargetService({
       store,
@@ -118,6 +126,7 @@ export class Target implements TargetCalls {
       enumeration,
       payloadBuffers,
       replication,
+      shardReads,
       lease,
       learnMap: (newer) => maps.learn(newer),
     });
@@ -153,10 +162,10 @@ export class Target implements TargetCalls {
   }
 
   async #openMedia(
+    registry: PluginRegistry,
     settings: TargetSettings,
   ): Promise<{ region: ScmRegion; device: DeviceGuard; notices: readonly string[] }> {
     const { world } = this.#parts;
-    const registry = await this.#parts.loadPlugins(settings.plugins);
     const scm = await registry.provider("scm", settings.scm.plugin, settings.scm.config);
     const nvme = await registry.provider("block-device", settings.nvme.plugin, settings.nvme.config);
     const { folder, create } = settings;
@@ -187,11 +196,13 @@ export class Target implements TargetCalls {
       readonly clock: HybridLogicalClock;
       readonly maps: PoolMapTable;
       readonly payloadBuffers: PayloadBuffers;
+      readonly schemes: RedundancySchemes;
+      readonly shardReads: ShardReadService;
     },
     run: RunUpdate,
   ): Replication {
     const { network, timers, random } = this.#parts.world;
-    const { store, clock, maps, payloadBuffers } = parts;
+    const { store, clock, maps, payloadBuffers, schemes, shardReads } = parts;
     const authority = this.#authority(settings);
     return new Replication({
       store: preparedStore(store),
@@ -202,6 +213,9 @@ export class Target implements TargetCalls {
       run,
       observe: (epoch) => clock.observe(epoch),
       poolOf: (container) => maps.mapOf(container),
+      schemeOf: (container, word) => schemes.of(word, maps.cellBytesOf(container)),
+      readShard: (...request) => shardReads.read(...request),
+      now: () => clock.latest,
     });
   }
 

@@ -7,6 +7,7 @@ import { DaosError } from "../base/errors.ts";
 import { isRedundant } from "../base/object-id.ts";
 import type { LedUpdate } from "../dtx/led-update.ts";
 import type { Replication } from "../dtx/replication.ts";
+import { receivedParts } from "../dtx/shard-parts.ts";
 import {
   decodeObjectRequest,
   encodeObjectReply,
@@ -23,6 +24,7 @@ import type { WriteOutcome } from "../vos/single-value.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
 import type { WriteOrder } from "../vos/write-order.ts";
 import type { Attachment } from "./attachments.ts";
+import { ErasureUpdates } from "./erasure-updates.ts";
 import type { QuotaTable } from "./quota.ts";
 
 /** What a small write takes in the log beside its value and keys, at most: the records of two cells and a header. */
@@ -52,12 +54,15 @@ type OrderedRequest = ObjectRequest & { order?: WriteOrder | undefined };
 
 export class UpdateService {
   readonly #parts: UpdateServiceParts;
+  readonly #erasure: ErasureUpdates | undefined;
   /** Replies to the same request sent again while it runs. */
   readonly #running = new DtxMap<RpcReply[]>();
   readonly counters = { updates: 0, punches: 0 };
 
   constructor(parts: UpdateServiceParts) {
     this.#parts = parts;
+    const { objects, replication } = parts;
+    this.#erasure = replication === undefined ? undefined : new ErasureUpdates({ objects, replication });
   }
 
   /** Runs a write or punch. What it returns settles when the request's payload is no longer needed; at once: undefined. */
@@ -70,6 +75,11 @@ export class UpdateService {
       this.counters.updates += 1;
       this.#parts.quotas.charge(quota, this.#recordBytes(request, object));
     } else this.counters.punches += 1;
+    if (this.#erasure?.concerns(object) === true) {
+      request.retain();
+      const update: Update = { request, object, container, led: undefined, reply };
+      return this.#track(update, this.#runPlanned(update));
+    }
     const led = this.#order(request, object, container);
     const update: Update = { request, object, container, led, reply };
     const running = isWrite ? this.#admit(update) : this.#run(update);
@@ -137,6 +147,22 @@ export class UpdateService {
     if (led.isAppended && led.isPrepared) await new Promise<void>((resolve) => led.whenDone(resolve));
   }
 
+  /** As the others, once its parts are known; keeps the dkey until it is decided. */
+  async #runPlanned({ request, object, container, reply }: Update): Promise<void> {
+    if (object.sequence === 0) throw unnamed();
+    const { opcode } = request;
+    const payload = request.payloadLength === 0 ? undefined : request.payload;
+    const { led, unlock } = await this.#erasure!.begin(opcode, container, object, payload);
+    try {
+      object.order = led;
+      const update: Update = { request, object, container, led, reply };
+      await this.#untilSent(led, this.#run(update));
+    } finally {
+      if (led.isAppended) led.whenDecided(unlock);
+      else unlock();
+    }
+  }
+
   #admit(update: Update): Promise<void> | undefined {
     const { request, object, container } = update;
     const { objects, store } = this.#parts;
@@ -154,18 +180,22 @@ export class UpdateService {
   }
 
   #run(update: Update): Promise<void> | undefined {
-    const { request, object, container } = update;
-    const result = this.#apply(request.opcode, container, object, request.payload);
+    const result = this.#ownShare(update);
     if (!(result instanceof Promise)) return this.#ran(update, result);
     return result.then((outcome) => this.#ran(update, outcome));
   }
 
   /** Runs what a leader has ordered. */
   prepared(
-    { opcode, container, object }: PrepareRequest,
+    { opcode, container, object, parts }: PrepareRequest,
     payload: Uint8Array,
     order: WriteOrder,
   ): WriteOutcome | Promise<WriteOutcome> {
+    if (parts !== undefined) {
+      if (this.#erasure === undefined)
+        throw new DaosError("UNSUPPORTED", "Cannot prepare parts: nothing is shared here.");
+      return this.#erasure.apply(container, { ...object, order }, receivedParts(parts, payload));
+    }
     return this.#apply(opcode, container, { ...object, order }, payload);
   }
 
@@ -192,6 +222,12 @@ export class UpdateService {
       default:
         throw new DaosError("UNSUPPORTED", `Cannot run operation ${opcode} as an update: it is none.`);
     }
+  }
+
+  #ownShare({ request, object, container, led }: Update): WriteOutcome | Promise<WriteOutcome> {
+    const parts = led?.ownParts;
+    if (parts !== undefined) return this.#erasure!.apply(container, object, parts);
+    return this.#apply(request.opcode, container, object, request.payload);
   }
 
   #ran({ led, reply }: Update, outcome: WriteOutcome): undefined {

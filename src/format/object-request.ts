@@ -28,8 +28,15 @@ export const ObjectFlag = {
   ifAkeyAbsent: 4,
   ifAkeyExists: 8,
   ifObjectExists: 16,
+  /** Of shard reads: when the epoch was aggregated away, show the first later one that can be read. */
+  orNextReadable: 64,
+  /**
+   * Of shard reads: the epoch is one of the dkey's updates that some shard has shown. The leader has sent all that lie
+   * before it to every shard, so that no later write has to be kept from going there.
+   */
+  epochIsSeen: 128,
 } as const;
-const CONDITION_FLAGS = 31;
+const KNOWN_FLAGS = 31 | ObjectFlag.orNextReadable | ObjectFlag.epochIsSeen;
 /** The record names its request. */
 const FLAG_IDENTIFIED = 32;
 const REQUEST_ID_BYTES = 24;
@@ -143,7 +150,7 @@ export function decodeObjectRequest(view: Buffer, start = 0, length = view.lengt
     sequence: isIdentified ? readUInt64(view, idStart + 8) : 0,
     firstIncomplete: isIdentified ? readUInt64(view, idStart + 16) : 0,
   };
-  if ((request.flags & ~CONDITION_FLAGS) !== 0) throw malformed("it has unknown flags");
+  if ((request.flags & ~KNOWN_FLAGS) !== 0) throw malformed("it has unknown flags");
   if (isIdentified) checkRequestId(request);
   if (
     !Number.isSafeInteger(request.epoch) ||

@@ -60,6 +60,9 @@ export const Opcode = {
   objectPunch: 117,
   dkeyPunch: 118,
   akeyPunch: 119,
+  /** Hot: one shard's part of an erasure-coded akey; replies with a shard-read record, then payload. */
+  shardArrayRead: 120,
+  shardValueFetch: 121,
   /** CBOR. */
   dkeyList: 128,
   akeyList: 129,
@@ -74,6 +77,8 @@ export const Opcode = {
   dtxDecide: 162,
   dtxRefresh: 163,
   dtxResync: 164,
+  dtxShardArrayRead: 165,
+  dtxShardValueFetch: 166,
 } as const;
 export type Opcode = (typeof Opcode)[keyof typeof Opcode];
 

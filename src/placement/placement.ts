@@ -8,12 +8,16 @@ import { crc32 } from "../base/checksum.ts";
 import { MAX_DKEY_BYTES } from "../base/limits.ts";
 import type { ObjectId } from "../base/object-id.ts";
 import type { PoolMap } from "../format/pool-map.ts";
+import { mix32 } from "./jump-hash.ts";
 import { groupOfDkey, type Layout, LAYOUT_VERSION, Layouts, NO_TARGET, type Shard, type ShardGroup } from "./layout.ts";
 
 /** Layouts kept; the oldest goes first. */
 export const MAX_CACHED_LAYOUTS = 4096;
 /** Groups of all layouts kept: an object over all of ten thousand targets has as many. */
 const MAX_CACHED_GROUPS = 262_144;
+
+/** Salt of the hash that turns the shards. */
+const ROTATION_SALT = 0x85eb_ca6b;
 
 /** Where a dkey is: the index of its group, and the group's shards. */
 export interface GroupPlace {
@@ -63,6 +67,11 @@ export class Placement {
     const shards = layout.groups[index]!;
     if (next === undefined) return { index, shards };
     return { index, shards: movingShards(shards, next.groups[groupOfDkey(next, checksum)]!) };
+  }
+
+  /** 32 bits that turn the order of a group's shards for the dkey; independent of which group it is in. */
+  dkeyHash(oid: ObjectId, dkey: ByteString): number {
+    return mix32(this.#checksum(this.layout(oid), dkey) ^ ROTATION_SALT);
   }
 
   /** Indices of all targets that may hold something of the object now, ascending. */

@@ -162,14 +162,14 @@ function collectWindow(
     const newest = target.store.get(key, epoch);
     if (newest === undefined) return;
     if (newest.kind !== VersionKind.part || newest.epoch < header.since) {
-      seen.add(newest.sequence);
+      seen.see(newest);
       if (newest.epoch >= header.since) addPieces(pieces, newest, windowClass, base);
       return;
     }
   }
   let count = 0;
   target.store.versions(key, epoch, (version) => {
-    seen.add(version.sequence);
+    seen.see(version);
     if (version.epoch < header.since) return false;
     count += 1;
     return addPieces(pieces, version, windowClass, base);
@@ -194,7 +194,7 @@ function windowsWithParts(
   const from = windowKey(akey, windowClass, first);
   const to = windowKey(akey, windowClass, last + 1);
   target.store.scan(from, to, epoch, (key, version) => {
-    seen.add(version.sequence);
+    seen.see(version);
     if (version.epoch < header.since) return;
     const window = windowOf(key);
     if (version.kind === VersionKind.part) parts.push(window);

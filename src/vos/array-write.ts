@@ -2,11 +2,10 @@
  * Writing and punching arrays. A write cuts its records into windows: small pieces travel in the log record, the rest goes
  * to one contiguous extent that the windows share in slices. All windows of a write appear in one atomic record.
  */
-import type { ByteString } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { BLOCK_BYTES, MAX_ARRAY_BYTES, MAX_ARRAY_IO_BYTES } from "../base/limits.ts";
-import { type CellWrite, type ExtentRef, type ReclaimRange, VersionKind } from "../store/cell.ts";
+import { type CellWrite, type ExtentRef, VersionKind } from "../store/cell.ts";
 import {
   accessArray,
   type ArrayAccess,
@@ -16,21 +15,19 @@ import {
   type RecordRange,
   recordSizeMismatch,
 } from "./array-read.ts";
-import { classBit, cutIntoWindows, WINDOW_CLASSES, windowBytes, type WindowPiece } from "./array-window.ts";
-import { beneathStart, ownCellKey, prefixEnd, windowClassOf, windowKey, windowOf } from "./cell-key.ts";
 import {
-  type ArrayHeader,
-  type ByteRun,
-  encodeArrayMeta,
-  encodeObjectMeta,
-  encodePartMeta,
-  MetaType,
-  NO_META,
-  ObjectCellFlag,
-  WHOLE_META,
-} from "./cell-meta.ts";
+  addHeader,
+  addHoles,
+  addMarker,
+  addPiece,
+  type ArrayRecord,
+  noteArrays,
+  type PieceBytes,
+} from "./array-record.ts";
+import { classBit, cutIntoWindows, type WindowPiece } from "./array-window.ts";
+import { windowClassOf, windowOf } from "./cell-key.ts";
+import { type ArrayHeader, type ByteRun } from "./cell-meta.ts";
 import { anythingVisible, checkConditions, checkFlags, LATEST, UPDATE_FLAGS } from "./condition.ts";
-import type { ObjectState } from "./object-state.ts";
 import { appendPunch, nothingPunched, type PunchRecord } from "./punch-record.ts";
 import { type AkeyRequest, mixed, RECORD_OVERHEAD_BYTES, refusedWrite, type WriteOutcome } from "./single-value.ts";
 import { checkKeys, Seen, type TargetObjects } from "./target-objects.ts";
@@ -38,6 +35,9 @@ import { mustRecord, type WriteOrder } from "./write-order.ts";
 
 /** Windows with data that one range punch may touch: it is one atomic record. */
 export const MAX_PUNCHED_WINDOWS = 256;
+
+/** Hears of windows whose parts should be merged. */
+export type Crowded = (container: number, request: AkeyRequest, windows: readonly CrowdedWindow[]) => void;
 
 /** Where the bytes of a write go. */
 interface WritePlan {
@@ -82,13 +82,10 @@ function planWrite(request: AkeyRequest & RecordRange, bytes: Uint8Array, inline
 
 export class ArrayWrites {
   readonly #target: TargetObjects;
-  readonly #crowded: (container: number, request: AkeyRequest, windows: readonly CrowdedWindow[]) => void;
+  readonly #crowded: Crowded;
 
   /** `crowded` hears of windows whose parts should be merged. */
-  constructor(
-    target: TargetObjects,
-    crowded: (container: number, request: AkeyRequest, windows: readonly CrowdedWindow[]) => void,
-  ) {
+  constructor(target: TargetObjects, crowded: Crowded) {
     this.#target = target;
     this.#crowded = crowded;
   }
@@ -194,97 +191,18 @@ export class ArrayWrites {
     const { order } = request;
     const epoch = target.writeEpoch(order);
     if (plan.pieces.length === 0) return { epoch, sequence: seen.sequence, error: undefined };
-    const writes: CellWrite[] = [];
-    const reclaims: ReclaimRange[] = [];
-    const header = this.#writeHeader(access, plan, epoch, writes, reclaims);
+    const record: ArrayRecord = { epoch, writes: [], reclaims: [] };
+    const { writes, reclaims } = record;
+    let mask = 0;
+    for (const piece of plan.pieces) mask |= classBit(piece.windowClass);
+    const header = addHeader(record, access, plan.recordBytes, mask);
     for (const piece of plan.pieces) {
-      writes.push(this.#windowWrite(access.akey, plan, piece, extent, epoch));
-      this.#reclaimCovered(access.akey, header, piece, epoch, reclaims);
+      addPiece(target, record, access.akey, header, piece, bytesOfPiece(plan, piece, extent));
     }
     const sequence = target.append(writes, reclaims.length === 0 ? undefined : reclaims, epoch, order);
     noteArrays(access.state, writes, epoch, sequence);
-    this.#noteCrowded(container, request, access.akey, header, writes);
+    noteCrowded(target, this.#crowded, container, request, access.akey, header, writes);
     return { epoch, sequence, error: undefined };
-  }
-
-  /** Adds the cells that say that object and akey hold an array of these windows, where they do not say so yet. */
-  #writeHeader(
-    access: ArrayAccess,
-    plan: WritePlan,
-    epoch: Epoch,
-    writes: CellWrite[],
-    reclaims: ReclaimRange[],
-  ): ArrayHeader {
-    const { state, akey, header } = access;
-    if ((state.flags & ObjectCellFlag.arrays) === 0) {
-      const meta = encodeObjectMeta(state.flags | ObjectCellFlag.arrays, state.punchEpoch);
-      writes.push({ key: ownCellKey(state.prefix), epoch, kind: VersionKind.value, meta });
-    }
-    let mask = 0;
-    for (const piece of plan.pieces) mask |= classBit(piece.windowClass);
-    const same = header !== undefined && header.recordBytes === plan.recordBytes;
-    if (same && (header.classMask & mask) === mask) return header;
-    const next: ArrayHeader = same
-      ? { recordBytes: plan.recordBytes, classMask: header.classMask | mask, since: header.since }
-      : { recordBytes: plan.recordBytes, classMask: mask, since: epoch };
-    writes.push({ key: ownCellKey(akey), epoch, kind: VersionKind.value, meta: encodeArrayMeta(next) });
-    // An array with other records, all punched, ends here.
-    if (header !== undefined && !same)
-      reclaims.push({ from: beneathStart(akey), to: prefixEnd(akey), epoch: (epoch - 1) as Epoch });
-    return next;
-  }
-
-  #windowWrite(
-    akey: string,
-    plan: WritePlan,
-    piece: WindowPiece,
-    extent: ExtentRef | undefined,
-    epoch: Epoch,
-  ): CellWrite {
-    const size = windowBytes(piece.windowClass);
-    const key = windowKey(akey, piece.windowClass, piece.window);
-    const length = piece.end - piece.start;
-    const whole = length === size;
-    const kind = whole ? VersionKind.value : VersionKind.part;
-    const meta = whole ? WHOLE_META : encodePartMeta(MetaType.part, piece.start - piece.window * size, length);
-    if (length <= plan.inlineBytes) {
-      return { key, epoch, kind, meta, inline: plan.bytes.subarray(piece.start - plan.start, piece.end - plan.start) };
-    }
-    const origin = plan.bulk.start - (plan.bulk.start % BLOCK_BYTES);
-    const from = piece.start - (piece.start % BLOCK_BYTES) - origin;
-    return { key, epoch, kind, meta, extent: this.#target.store.sliceExtent(extent!, from, piece.end - origin - from) };
-  }
-
-  /** A whole large window hides the smaller windows beneath it: their space is given back. */
-  #reclaimCovered(akey: string, header: ArrayHeader, piece: WindowPiece, epoch: Epoch, reclaims: ReclaimRange[]): void {
-    if (piece.windowClass === 12 || piece.end - piece.start < windowBytes(piece.windowClass)) return;
-    for (const windowClass of WINDOW_CLASSES) {
-      if (windowClass >= piece.windowClass || (header.classMask & classBit(windowClass)) === 0) continue;
-      const size = windowBytes(windowClass);
-      const from = windowKey(akey, windowClass, piece.start / size);
-      const to = windowKey(akey, windowClass, piece.end / size);
-      if (anyCell(this.#target, from, to)) reclaims.push({ from, to, epoch });
-    }
-  }
-
-  #noteCrowded(
-    container: number,
-    request: AkeyRequest,
-    akey: string,
-    header: ArrayHeader,
-    writes: readonly CellWrite[],
-  ): void {
-    const { windowParts } = this.#target.limits;
-    for (const { key, kind } of writes) {
-      if (kind !== VersionKind.part) continue;
-      let parts = 0;
-      this.#target.store.versions(key, LATEST, (version) => {
-        parts += 1;
-        return version.kind === VersionKind.part && version.epoch >= header.since && parts <= windowParts;
-      });
-      if (parts <= windowParts) continue;
-      this.#crowded(container, request, [{ akey, windowClass: windowClassOf(key), window: windowOf(key) }]);
-    }
   }
 
   /**
@@ -308,73 +226,54 @@ export class ArrayWrites {
     const epoch = target.writeEpoch(request.order);
     const { header } = access;
     if (header === undefined || header.recordBytes !== asked) return noHoles(access, epoch, request.order, seen);
+    const record: ArrayRecord = { epoch, writes: [], reclaims: [] };
+    const { writes } = record;
     const range = byteRange(request, asked, MAX_ARRAY_BYTES);
-    const writes = this.#holes(access.akey, header, range, epoch, seen);
+    addHoles(target, record, access.akey, header, range, MAX_PUNCHED_WINDOWS, seen);
     if (writes.length === 0) return noHoles(access, epoch, request.order, seen);
-    const appended = (): void => this.#noteCrowded(container, request, access.akey, header, writes);
-    return { epoch, writes, reclaims: [], appended };
-  }
-
-  /** A hole for each window that holds something in the range. Each cell hides only its own data, so each gets one. */
-  #holes(akey: string, header: ArrayHeader, range: ByteRun, epoch: Epoch, seen: Seen): CellWrite[] {
-    const writes: CellWrite[] = [];
-    if (range.end <= range.start) return writes;
-    for (const windowClass of WINDOW_CLASSES) {
-      if ((header.classMask & classBit(windowClass)) === 0) continue;
-      const size = windowBytes(windowClass);
-      const from = windowKey(akey, windowClass, Math.floor(range.start / size));
-      const to = windowKey(akey, windowClass, Math.floor((range.end - 1) / size) + 1);
-      this.#target.store.scan(from, to, LATEST, (key, version) => {
-        seen.add(version.sequence);
-        if (version.kind === VersionKind.tombstone || version.epoch < header.since) return true;
-        const base = windowOf(key) * size;
-        const start = Math.max(range.start - base, 0);
-        const end = Math.min(range.end - base, size);
-        writes.push(
-          end - start === size
-            ? { key, epoch, kind: VersionKind.tombstone, meta: NO_META }
-            : { key, epoch, kind: VersionKind.part, meta: encodePartMeta(MetaType.hole, start, end - start) },
-        );
-        return writes.length <= MAX_PUNCHED_WINDOWS;
-      });
-    }
-    if (writes.length <= MAX_PUNCHED_WINDOWS) return writes;
-    throw new DaosError(
-      "TOO_LARGE",
-      `Cannot punch ${range.end - range.start} bytes at once: more than ${MAX_PUNCHED_WINDOWS} windows hold data there. Punch smaller ranges, or the akey.`,
-    );
+    const appended = (): void => noteCrowded(target, this.#crowded, container, request, access.akey, header, writes);
+    return { ...record, appended };
   }
 }
 
-/** Nothing lies in the range: where a record has to be there all the same, it repeats what the akey's cell says. */
+function bytesOfPiece(plan: WritePlan, { start, end }: WindowPiece, extent: ExtentRef | undefined): PieceBytes {
+  if (end - start <= plan.inlineBytes) return { inline: plan.bytes.subarray(start - plan.start, end - plan.start) };
+  const origin = plan.bulk.start - (plan.bulk.start % BLOCK_BYTES);
+  return { inline: undefined, extent: extent!, origin };
+}
+
+/** Nothing lies in the range: a record is there all the same where one has to be. */
 function noHoles(
-  { akey, header }: ArrayAccess,
+  access: ArrayAccess,
   epoch: Epoch,
   order: WriteOrder | undefined,
   seen: Seen,
 ): PunchRecord | WriteOutcome {
   if (!mustRecord(order)) return nothingPunched(epoch, seen.sequence);
-  const key = ownCellKey(akey);
-  const write: CellWrite =
-    header === undefined
-      ? { key, epoch, kind: VersionKind.tombstone, meta: NO_META }
-      : { key, epoch, kind: VersionKind.value, meta: encodeArrayMeta(header) };
-  return { epoch, writes: [write], reclaims: [] };
+  const record: ArrayRecord = { epoch, writes: [], reclaims: [] };
+  addMarker(record, access);
+  return record;
 }
 
-/** Takes over into the object's state an object cell that was just appended. */
-function noteArrays(state: ObjectState, writes: readonly CellWrite[], epoch: Epoch, sequence: number): void {
-  if (writes[0]!.key.length !== state.prefix.length + 1) return;
-  state.flags |= ObjectCellFlag.arrays;
-  state.epoch = epoch;
-  state.sequence = sequence;
-}
-
-function anyCell(target: TargetObjects, from: ByteString, to: ByteString): boolean {
-  let any = false;
-  target.store.scan(from, to, LATEST, () => {
-    any = true;
-    return false;
-  });
-  return any;
+/** Asks for the merge of the windows that have many parts now. */
+export function noteCrowded(
+  target: TargetObjects,
+  crowded: Crowded,
+  container: number,
+  request: AkeyRequest,
+  akey: string,
+  header: ArrayHeader,
+  writes: readonly CellWrite[],
+): void {
+  const { windowParts } = target.limits;
+  for (const { key, kind } of writes) {
+    if (kind !== VersionKind.part) continue;
+    let parts = 0;
+    target.store.versions(key, LATEST, (version) => {
+      parts += 1;
+      return version.kind === VersionKind.part && version.epoch >= header.since && parts <= windowParts;
+    });
+    if (parts <= windowParts) continue;
+    crowded(container, request, [{ akey, windowClass: windowClassOf(key), window: windowOf(key) }]);
+  }
 }

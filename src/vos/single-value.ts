@@ -99,6 +99,17 @@ export class SingleValues {
     return this.#outcome(target.store.get(ownCellKey(akey), epoch), floor, seen.sequence);
   }
 
+  /** The same at an epoch that may be read, or LATEST, without conditions. */
+  fetchAt(container: number, request: AkeyRequest, epoch: Epoch): FetchOutcome | Promise<FetchOutcome> {
+    checkKeys(request.dkey, request.akey);
+    const target = this.#target;
+    const state = target.object(container, request.oid);
+    const seen = new Seen();
+    const dkey = dkeyPrefix(state.prefix, request.dkey);
+    const floor = target.floor(state, dkey, epoch, seen);
+    return this.#outcome(target.store.get(ownCellKey(akeyPrefix(dkey, request.akey)), epoch), floor, seen.sequence);
+  }
+
   #outcome(version: Version | undefined, floor: number, seen: number): FetchOutcome | Promise<FetchOutcome> {
     if (version === undefined) return absent(seen);
     const sequence = joinSequences(version.sequence, seen);

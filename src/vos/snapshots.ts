@@ -117,20 +117,34 @@ export class Containers {
    */
   readEpoch(container: ContainerState, epoch: Epoch): Epoch {
     if (epoch === 0) return EPOCH_MAX;
-    if (epoch > this.#clock.peek()) {
-      throw new DaosError(
-        "INVALID_ARGUMENT",
-        `Cannot read at epoch ${epoch}: it is in the future. Read at a snapshot or the latest epoch.`,
-      );
-    }
-    this.#clock.observe(epoch);
-    this.lastReadEpoch = Math.max(this.lastReadEpoch, epoch);
+    this.checkReadEpoch(epoch);
+    this.guardReadEpoch(epoch);
     if (epoch >= this.#store.aggregatedTo(container.number)) return epoch;
     if (container.snapshots.some((entry) => entry.epoch === epoch)) return epoch;
     throw new DaosError(
       "EPOCH_AGGREGATED",
       `Cannot read at epoch ${epoch}: its versions are aggregated. Read at a snapshot or the latest epoch.`,
     );
+  }
+
+  /** Throws INVALID_ARGUMENT for an epoch in the future. */
+  checkReadEpoch(epoch: Epoch): void {
+    if (epoch <= this.#clock.peek()) return;
+    throw new DaosError(
+      "INVALID_ARGUMENT",
+      `Cannot read at epoch ${epoch}: it is in the future. Read at a snapshot or the latest epoch.`,
+    );
+  }
+
+  /** Nothing is written at or before this epoch any more. */
+  guardReadEpoch(epoch: Epoch): void {
+    this.#clock.observe(epoch);
+    this.lastReadEpoch = Math.max(this.lastReadEpoch, epoch);
+  }
+
+  /** Epochs of the snapshots that may be read at, ascending. */
+  readableSnapshots(container: ContainerState): Epoch[] {
+    return container.snapshots.map((entry) => entry.epoch);
   }
 
   /** A new epoch for a write that is appended in this turn. */

@@ -45,6 +45,14 @@ export interface TargetObjectsOptions {
 /** Collects what a decision rests on, as CellStore.whenStable takes it. */
 export class Seen {
   sequence = 0;
+  /** Newest epoch of what was looked at, where that is kept account of. */
+  epoch = 0;
+
+  /** A version of a cell. */
+  see(version: Pick<Version, "sequence" | "epoch">): void {
+    this.add(version.sequence);
+    if (version.epoch > this.epoch) this.epoch = version.epoch;
+  }
 
   add(sequence: number): void {
     if (sequence !== 0) this.sequence = joinSequences(this.sequence, sequence);
@@ -150,10 +158,10 @@ export class TargetObjects {
   }
 
   /** As `admit`, once all is appended that the leader ordered before. */
-  admitInTurn(recordBytes: number, order: WriteOrder | undefined): undefined | Promise<void> {
+  admitInTurn(recordBytes: number, order: WriteOrder | undefined, punch = false): undefined | Promise<void> {
     const turn = order?.turn;
-    if (turn === undefined) return this.admit(recordBytes, false);
-    return turn.then(() => this.admit(recordBytes, false));
+    if (turn === undefined) return this.admit(recordBytes, punch);
+    return turn.then(() => this.admit(recordBytes, punch));
   }
 
   /** As CellStore.admit: once it returned undefined, or its promise resolved, append within the turn. */

@@ -7,6 +7,7 @@
  * the result, a refusal included, may be told to anybody before `CellStore.whenStable(sequence)`.
  */
 import type { Epoch } from "../base/epoch.ts";
+import type { PartBytes } from "../format/prepare-request.ts";
 import type { CellUsage } from "../store/cell.ts";
 import { type ArrayReadOutcome, ArrayReads, type RecordRange } from "./array-read.ts";
 import { ArrayWrites } from "./array-write.ts";
@@ -30,6 +31,8 @@ import {
   type WriteOutcome,
 } from "./single-value.ts";
 import { TargetObjects, type TargetObjectsOptions } from "./target-objects.ts";
+import { type ShardReadOutcome, type ShardRange, ShardReads } from "./shard-read.ts";
+import { type ShardUpdate, ShardWrites } from "./shard-write.ts";
 import { type MergeCounters, WindowMerges } from "./window-merge.ts";
 
 export class VersionedObjects {
@@ -38,6 +41,8 @@ export class VersionedObjects {
   readonly #arrayReads: ArrayReads;
   readonly #arrayWrites: ArrayWrites;
   readonly #punches: Punches;
+  readonly #shardReads: ShardReads;
+  readonly #shardWrites: ShardWrites;
   readonly #enumerations: Enumerations;
   readonly #extents: ExtentLists;
   readonly #queries: KeyQueries;
@@ -57,6 +62,8 @@ export class VersionedObjects {
     this.#arrayReads = new ArrayReads(target, crowded);
     this.#arrayWrites = new ArrayWrites(target, crowded);
     this.#punches = new Punches(target);
+    this.#shardReads = new ShardReads(target, this.#values);
+    this.#shardWrites = new ShardWrites(target, crowded);
     this.#enumerations = new Enumerations(target);
     this.#extents = new ExtentLists(target);
     this.#queries = new KeyQueries(target, this.#extents);
@@ -100,6 +107,28 @@ export class VersionedObjects {
   /** See ArrayWrites.punch. */
   punchArray(container: number, request: AkeyRequest & RecordRange): WriteOutcome | Promise<WriteOutcome> {
     return this.#arrayWrites.punch(container, request);
+  }
+
+  /** See ShardWrites.write. */
+  writeShard(
+    container: number,
+    update: ShardUpdate,
+    parts: readonly PartBytes[],
+  ): WriteOutcome | Promise<WriteOutcome> {
+    return this.#shardWrites.write(container, update, parts);
+  }
+
+  /** See ShardReads. */
+  readShardArray(
+    container: number,
+    request: AkeyReadRequest,
+    range: ShardRange,
+  ): ShardReadOutcome | Promise<ShardReadOutcome> {
+    return this.#shardReads.readArray(container, request, range);
+  }
+
+  readShardValue(container: number, request: AkeyReadRequest): Promise<ShardReadOutcome> {
+    return this.#shardReads.readValue(container, request);
   }
 
   /** See Punches. */

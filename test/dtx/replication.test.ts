@@ -84,6 +84,11 @@ function makeRig(own: number, open: OpenUpdate[], dial = async (): Promise<PeerC
       throw new Error("nobody prepares here");
     },
     observe: () => true,
+    schemeOf: () => {
+      throw new Error("nothing is coded here");
+    },
+    readShard: () => Promise.reject(new Error("nothing is read here")),
+    now: () => 1 as Epoch,
     poolOf: (container) => {
       const pool = pools.get(container);
       return pool === undefined ? undefined : { pool, map, own };

@@ -11,6 +11,7 @@ import type { ObjectId } from "../../src/base/object-id.ts";
 import {
   decodeObjectReply,
   decodeObjectRequest,
+  ObjectFlag,
   encodeObjectReply,
   encodeObjectRequest,
   NO_REQUEST_ID,
@@ -125,7 +126,9 @@ describe("object request", () => {
   });
 
   test("with unknown flags or numbers over 2^53 is refused", () => {
+    const known = [ObjectFlag.orNextReadable, ObjectFlag.epochIsSeen] as readonly number[];
     for (let bit = 5; bit < 32; bit += 1) {
+      if (known.includes(2 ** bit)) continue;
       expect(refusal(() => decodeObjectRequest(encoded({ ...REQUEST, flags: 2 ** bit })))).toBe("INVALID_ARGUMENT");
     }
     for (const offset of [24, 32, 40]) {

@@ -29,6 +29,7 @@ const REQUEST: PrepareRequest = {
     akey: "" as ByteString,
     ...NO_REQUEST_ID,
   },
+  parts: undefined,
 };
 const GOLDEN =
   "0403020100000000" +
@@ -55,6 +56,22 @@ describe("prepare request", () => {
     expect(decodePrepareRequest(bytes, 0, bytes.length)).toEqual(REQUEST);
   });
 
+  test("with parts is read back as it was written, also with none", () => {
+    const parts = [
+      { kind: "write" as const, address: 2 ** 52 + 7, length: 4096 },
+      { kind: "punch" as const, address: 0, length: 2 ** 40 },
+      { kind: "block" as const, address: 1, length: 2 },
+      { kind: "value" as const, address: 0, length: 9 },
+    ];
+    for (const some of [parts, []]) {
+      const bytes = encoded({ ...REQUEST, parts: some });
+      expect(decodePrepareRequest(bytes, 0, bytes.length)).toEqual({ ...REQUEST, parts: some });
+    }
+    const wrong = encoded({ ...REQUEST, parts });
+    wrong[40] = 9;
+    expect(() => decodePrepareRequest(wrong, 0, wrong.length)).toThrow("Cannot read prepare request");
+  });
+
   test("that is cut off, has no epoch, or reserved bytes is refused", () => {
     const change = (offset: number, value: number): Buffer => {
       const bytes = encoded(REQUEST);
@@ -65,7 +82,7 @@ describe("prepare request", () => {
       encoded(REQUEST).subarray(0, 39),
       encoded(REQUEST).subarray(0, 60),
       encoded({ ...REQUEST, epoch: 0 as Epoch }),
-      change(38, 1),
+      change(38, 2),
       change(7, 0xff),
     ];
     for (const bytes of cases) {

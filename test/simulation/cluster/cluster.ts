@@ -9,7 +9,7 @@ import { DaosError } from "../../../src/base/errors.ts";
 import { objectClassByName } from "../../../src/base/object-class.ts";
 import { objectId } from "../../../src/base/object-id.ts";
 import { Placement } from "../../../src/placement/placement.ts";
-import { replicaGroup } from "../../../src/placement/replica-group.ts";
+import { redundancyGroup } from "../../../src/redundancy/redundancy-group.ts";
 import { SimulatedClock } from "../clock.ts";
 import { SimulatedRandom } from "../random.ts";
 import { SimulatedTimers } from "../timers.ts";
@@ -241,7 +241,7 @@ export class Cluster {
     const placement = new Placement(this.control.map);
     for (const subject of this.subjects) {
       if (subject.name.startsWith("S1")) continue;
-      const { readable } = replicaGroup(placement, subject.oid, subject.dkey);
+      const { readable } = redundancyGroup(placement, subject.oid, subject.dkey);
       const contents = new Map<string, number>();
       for (const index of readable) {
         const content = (await this.#orFailure(this.#contentOf(index, subject))).join(" ");

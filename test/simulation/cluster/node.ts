@@ -5,6 +5,8 @@
 import { HybridLogicalClock } from "../../../src/base/epoch.ts";
 import { DaosError } from "../../../src/base/errors.ts";
 import { KIB } from "../../../src/base/limits.ts";
+import { portableCodec } from "../../../native/isal/portable-codec.ts";
+import { erasureProvider } from "../../../plugins/redundancy/erasure/index.ts";
 import { CapabilityAuthority } from "../../../src/control/capability-authority.ts";
 import type { PeerConnection } from "../../../src/dtx/peer.ts";
 import { preparedStore, type PreparedStore } from "../../../src/dtx/prepared-store.ts";
@@ -15,8 +17,10 @@ import { EnumerationService } from "../../../src/engine/enumeration-service.ts";
 import { Lease } from "../../../src/engine/lease.ts";
 import { NewerMap, PoolMapTable, type TargetMap } from "../../../src/engine/pool-map-table.ts";
 import { QuotaTable } from "../../../src/engine/quota.ts";
+import { ShardReadService } from "../../../src/engine/shard-read-service.ts";
 import { TargetService } from "../../../src/engine/target-service.ts";
 import { Right } from "../../../src/format/capability.ts";
+import { RedundancySchemes } from "../../../src/redundancy/redundancy-schemes.ts";
 import { RpcConnection } from "../../../src/rpc/connection.ts";
 import { RpcServer } from "../../../src/rpc/server.ts";
 import type { CellStore } from "../../../src/store/cell.ts";
@@ -34,6 +38,7 @@ import { NodeClock } from "./node-clock.ts";
 
 export const POOL = "tank";
 export const CONTAINER = 1;
+const SCHEMES = new RedundancySchemes([erasureProvider(portableCodec)]);
 export const SERVED = { number: CONTAINER, cellBytes: 4096 };
 export const CAPABILITY_KEY = new Uint8Array(32).fill(7);
 export const FIRST_PORT = 1_000;
@@ -134,7 +139,8 @@ export class ClusterNode {
     const authority = new CapabilityAuthority({ key: CAPABILITY_KEY, hmac: hmacSha256, wallMs: () => wall.wallMs() });
     const attachments = new AttachmentTable(grant(authority, quotas, maps), () => wall.wallMs());
     const { bug } = this.#parts;
-    const replication = new Replication({
+    const shardReads = new ShardReadService({ store, objects, replication: () => replication });
+    const replication: Replication = new Replication({
       store: traced(bug.store?.(preparedStore(store)) ?? preparedStore(store), (line) =>
         this.#parts.log(`${this.name} ${line}`),
       ),
@@ -148,6 +154,9 @@ export class ClusterNode {
       run: (...prepared) => service.runPrepared(...prepared),
       observe: (epoch) => clock.observe(epoch),
       poolOf: (container) => maps.mapOf(container),
+      schemeOf: (container, word) => SCHEMES.of(word, maps.cellBytesOf(container)),
+      readShard: (...request) => shardReads.read(...request),
+      now: () => clock.latest,
     });
     const service: TargetService = new TargetService({
       store,
@@ -157,6 +166,7 @@ export class ClusterNode {
       enumeration: new EnumerationService(objects),
       payloadBuffers,
       replication,
+      shardReads,
       lease,
       learnMap: (newer) => maps.learn(newer),
     });

@@ -1,0 +1,88 @@
+/**
+ * An erasure-coded akey as the leader of its dkey works on it: its scheme, its shards, and the reads that plans ask for.
+ */
+import { EPOCH_NONE } from "../base/epoch.ts";
+import { DaosError } from "../base/errors.ts";
+import type { Plan, RedundancyScheme, ShardRead, ShardReadResult } from "../contracts/redundancy.ts";
+import { encodeObjectRequest, ObjectFlag, objectRequestBytes, type ObjectRequest } from "../format/object-request.ts";
+import { Opcode } from "../format/operations.ts";
+import { decodeShardReadReply, type ShardReadReply } from "../format/shard-read.ts";
+import { runPlan } from "../redundancy/plan-run.ts";
+import type { ErasureShards } from "../redundancy/redundancy-group.ts";
+import type { RpcAnswer } from "../rpc/pending-call.ts";
+
+const NO_BYTES = new Uint8Array(0);
+
+/** Reads this target's own shard. */
+export type ReadOwnShard = (
+  container: number,
+  object: ObjectRequest,
+  kind: "array" | "value",
+) => Promise<ShardReadReply & { readonly bytes: Uint8Array }>;
+
+export interface ShardedAkeyParts {
+  readonly scheme: RedundancyScheme;
+  readonly shards: ErasureShards;
+  readonly self: number;
+  readonly readOwn: ReadOwnShard;
+  readonly call: (target: number, opcode: number, args: Uint8Array, payload: Uint8Array) => Promise<RpcAnswer>;
+}
+
+export class ShardedAkey {
+  readonly scheme: RedundancyScheme;
+  readonly alive: readonly number[];
+  readonly #parts: ShardedAkeyParts;
+  readonly #container: number;
+  readonly #object: ObjectRequest;
+
+  /** `object`: names the akey. */
+  constructor(parts: ShardedAkeyParts, container: number, object: ObjectRequest) {
+    this.scheme = parts.scheme;
+    this.alive = parts.shards.alive;
+    this.#parts = parts;
+    this.#container = container;
+    this.#object = object;
+  }
+
+  /** Number of this target's shard. */
+  get own(): number {
+    return this.#parts.shards.numberOf.get(this.#parts.self)!;
+  }
+
+  /** Carries out a plan; undefined: too few shards are there for it. Rejects with UNAVAILABLE, CORRUPT, CONFLICT, IO. */
+  async run<Result>(plan: Plan<Result> | undefined): Promise<Result> {
+    if (plan !== undefined) return runPlan(plan, (read) => this.#read(read));
+    const state = `${this.alive.length} of its shards are up, ${this.scheme.leastShardsToRead} are needed`;
+    throw new DaosError("UNAVAILABLE", `Cannot read the object: ${state}. Bring their engines back.`);
+  }
+
+  async #read(read: ShardRead): Promise<ShardReadResult> {
+    const { self, shards, readOwn } = this.#parts;
+    const target = shards.targets[read.shard]!;
+    const request = this.#requestOf(read);
+    if (target === self) return readOwn(this.#container, request, read.kind);
+    const args = Buffer.alloc(objectRequestBytes(request));
+    encodeObjectRequest(args, 0, request);
+    const opcode = read.kind === "array" ? Opcode.dtxShardArrayRead : Opcode.dtxShardValueFetch;
+    const answer = await this.#parts.call(target, opcode, args, NO_BYTES);
+    return { ...decodeShardReadReply(Buffer.from(answer.args)), bytes: answer.payload };
+  }
+
+  /** Nothing of the dkey is under way, so that no epoch of it needs a guard. */
+  #requestOf({ address, length, epoch, orNextReadable }: ShardRead): ObjectRequest {
+    const flags =
+      (orNextReadable ? ObjectFlag.orNextReadable : 0) | (epoch === EPOCH_NONE ? 0 : ObjectFlag.epochIsSeen);
+    return {
+      ...this.#object,
+      handle: this.#container,
+      client: 0,
+      sequence: 0,
+      firstIncomplete: 0,
+      flags,
+      epoch,
+      recordIndex: address,
+      recordCount: length,
+      recordBytes: 1,
+    };
+  }
+}

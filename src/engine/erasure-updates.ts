@@ -1,0 +1,147 @@
+/**
+ * Updates of erasure-coded objects, as the leader of a dkey makes them: the plan says what each shard has to do, and all of
+ * them do it as one update. A punch of array bytes may have to read first, so it runs alone on its dkey.
+ */
+import { isErasureCoded } from "../base/object-id.ts";
+import { DaosError } from "../base/errors.ts";
+import { MAX_ARRAY_IO_BYTES, MAX_RECORD_BYTES } from "../base/limits.ts";
+import type { ShardPart } from "../contracts/redundancy.ts";
+import type { Unlock } from "../dtx/dkey-locks.ts";
+import type { LedUpdate } from "../dtx/led-update.ts";
+import type { Replication } from "../dtx/replication.ts";
+import { shardParts } from "../dtx/shard-parts.ts";
+import type { ShardedAkey } from "../dtx/sharded-akey.ts";
+import type { ObjectRequest } from "../format/object-request.ts";
+import { Opcode } from "../format/operations.ts";
+import type { PartBytes } from "../format/prepare-request.ts";
+import type { WriteOutcome } from "../vos/single-value.ts";
+import type { VersionedObjects } from "../vos/versioned-objects.ts";
+import type { WriteOrder } from "../vos/write-order.ts";
+
+/** An update that is taken into order, and what it has to give back when it is decided, or was refused. */
+export interface PlannedUpdate {
+  readonly led: LedUpdate;
+  readonly unlock: Unlock;
+}
+
+export interface ErasureUpdatesParts {
+  readonly objects: VersionedObjects;
+  readonly replication: Replication;
+}
+
+export class ErasureUpdates {
+  readonly #parts: ErasureUpdatesParts;
+
+  constructor(parts: ErasureUpdatesParts) {
+    this.#parts = parts;
+  }
+
+  /** Whether an operation on the object has parts: punches of whole keys are the same on every shard. */
+  concerns({ oid }: ObjectRequest): boolean {
+    return isErasureCoded(oid);
+  }
+
+  /** Plans the update and takes it into order. Rejects as Replication.begin, and with TOO_LARGE, INVALID_ARGUMENT, CORRUPT. */
+  async begin(
+    opcode: number,
+    container: number,
+    object: ObjectRequest,
+    payload: Uint8Array | undefined,
+  ): Promise<PlannedUpdate> {
+    const { replication } = this.#parts;
+    const isPunch = opcode === Opcode.arrayPunch;
+    const unlock = await replication.lock(container, object, isPunch ? "alone" : "shared");
+    try {
+      const akey = replication.shardedAkey(container, object);
+      if (object.flags !== 0 && akey.own < akey.scheme.dataShards) throw blind();
+      const parts = await this.#plan(opcode, container, akey, object, payload);
+      const sharded = parts === undefined ? undefined : shardParts(parts);
+      const led = replication.begin({ container, opcode, object, payload, parts: sharded });
+      return { led, unlock };
+    } catch (error) {
+      unlock();
+      throw error;
+    }
+  }
+
+  /** Undefined: every shard does the same. */
+  async #plan(
+    opcode: number,
+    container: number,
+    akey: ShardedAkey,
+    object: ObjectRequest,
+    payload: Uint8Array | undefined,
+  ): Promise<readonly ShardPart[] | undefined> {
+    const { scheme, alive } = akey;
+    const bytes = payload ?? NO_BYTES;
+    switch (opcode) {
+      case Opcode.valueUpdate:
+        return scheme.planValue(bytes.length, bytes);
+      case Opcode.arrayWrite: {
+        const { start, length } = bytesOf(object);
+        if (length !== bytes.length) throw notWhole(object, bytes.length);
+        if (length > MAX_ARRAY_IO_BYTES) throw tooLarge(length);
+        return scheme.planWrite(start, length, bytes);
+      }
+      case Opcode.arrayPunch: {
+        if (object.recordBytes === 0) object.recordBytes = await this.#recordBytes(container, object);
+        const { start, length } = bytesOf(object);
+        return akey.run(scheme.planPunch(start, length, alive));
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  /** Bytes of a record of the array that is there; 1 when there is none. */
+  async #recordBytes(container: number, { oid, dkey, akey }: ObjectRequest): Promise<number> {
+    const request = { oid, dkey, akey, epoch: 0 as ObjectRequest["epoch"] };
+    const { recordBytes } = await this.#parts.objects.readShardArray(container, request, { address: 0, length: 0 });
+    return recordBytes === 0 ? 1 : recordBytes;
+  }
+
+  /** Does a shard's share of an update: its parts, or none. */
+  apply(
+    container: number,
+    object: ObjectRequest & { readonly order?: WriteOrder | undefined },
+    parts: readonly PartBytes[],
+  ): WriteOutcome | Promise<WriteOutcome> {
+    const { objects } = this.#parts;
+    const value = parts.find(({ kind }) => kind === "value");
+    if (value !== undefined) return objects.updateValue(container, object, value.bytes);
+    return objects.writeShard(container, object, parts);
+  }
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+/** The range of an operation in bytes of the array. Throws INVALID_ARGUMENT. */
+function bytesOf({ recordIndex, recordCount, recordBytes }: ObjectRequest): { start: number; length: number } {
+  const start = recordIndex * recordBytes;
+  const length = recordCount * recordBytes;
+  const isRange = recordBytes >= 1 && recordBytes <= MAX_RECORD_BYTES && Number.isSafeInteger(start + length);
+  if (isRange) return { start, length };
+  throw new DaosError(
+    "INVALID_ARGUMENT",
+    `Cannot use ${recordCount} records of ${recordBytes} bytes from ${recordIndex} on: no range of an array.`,
+  );
+}
+
+function notWhole({ recordCount, recordBytes }: ObjectRequest, sizeBytes: number): DaosError {
+  return new DaosError(
+    "INVALID_ARGUMENT",
+    `Cannot write ${sizeBytes} bytes as ${recordCount} records of ${recordBytes}: they do not add up.`,
+  );
+}
+
+function tooLarge(sizeBytes: number): DaosError {
+  return new DaosError(
+    "TOO_LARGE",
+    `Cannot move ${sizeBytes} bytes at once: ${MAX_ARRAY_IO_BYTES} are allowed. Split the range.`,
+  );
+}
+
+function blind(): DaosError {
+  const state = "all parity shards of its group are away, and no other knows all of its keys";
+  return new DaosError("UNAVAILABLE", `Cannot check conditions on the object: ${state}. Retry when an engine is back.`);
+}

@@ -1,0 +1,65 @@
+/**
+ * Reads of one shard of an erasure-coded akey, for clients that put the object together, and for the leader of its group:
+ * what the shard shows, once nothing can undo it.
+ */
+import { DaosError, hasCode } from "../base/errors.ts";
+import type { Replication } from "../dtx/replication.ts";
+import type { ObjectRequest } from "../format/object-request.ts";
+import type { ShardReadReply } from "../format/shard-read.ts";
+import type { CellStore } from "../store/cell.ts";
+import { isUndecided } from "../store/stability.ts";
+import type { VersionedObjects } from "../vos/versioned-objects.ts";
+
+/** What a shard shows. `bytes` is the reader's own. */
+export interface ShardAnswer extends ShardReadReply {
+  readonly bytes: Uint8Array;
+}
+
+export interface ShardReadParts {
+  readonly store: CellStore;
+  readonly objects: VersionedObjects;
+  readonly replication: () => Replication;
+}
+
+export class ShardReadService {
+  readonly #parts: ShardReadParts;
+
+  constructor(parts: ShardReadParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * An array's bytes from `recordIndex` on, `recordCount` of them, or a single value. Rejects with EPOCH_AGGREGATED,
+   * TOO_LARGE, CORRUPT, IO, NOT_FOUND, and UNAVAILABLE when something that it rests on was undone.
+   */
+  async read(container: number, object: ObjectRequest, kind: "array" | "value"): Promise<ShardAnswer> {
+    const { objects, replication } = this.#parts;
+    // What comes from now on is not complete when this read is made.
+    const completeTo = replication().completeTo(container, object);
+    const { recordIndex: address, recordCount: length } = object;
+    const outcome =
+      kind === "array"
+        ? await objects.readShardArray(container, object, { address, length })
+        : await objects.readShardValue(container, object);
+    await this.#stable(outcome.sequence);
+    return { ...outcome, completeTo };
+  }
+
+  #stable(sequence: number): Promise<void> {
+    const { store, replication } = this.#parts;
+    return new Promise((resolve, reject) => {
+      let isSettled = false;
+      store.whenStable(sequence, (error) => {
+        isSettled = true;
+        if (error === undefined) resolve();
+        else reject(hasCode(error, "CONFLICT") ? undone(error as DaosError) : error);
+      });
+      if (!isSettled && isUndecided(sequence)) replication().ask();
+    });
+  }
+}
+
+function undone(cause: DaosError): DaosError {
+  const state = "an update that it rests on was undone when a target was lost";
+  return new DaosError("UNAVAILABLE", `Cannot read the shard: ${state}. Read it again.`, { cause });
+}
