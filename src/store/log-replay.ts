@@ -47,6 +47,7 @@ export class Replay {
   /** Called behind the last record. The last decision on each id, also closed ones, with the sequence of its record. */
   decisions(): (readonly [RecordDecision, number])[] {
     this.#dropMoving();
+    for (const record of this.#options.prepared.undecided()) this.#takeExtents(record);
     return [...this.#decisions.values()];
   }
 
@@ -118,7 +119,6 @@ export class Replay {
       );
       return;
     }
-    for (const { extent } of record.writes) if (extent !== undefined) this.#take(extent.offset, extent.length);
     const { sequence, lengthBytes, reclaims } = record;
     const found = new PreparedRecord({ id, firstIncomplete, reclaims, sequence, lengthBytes, log: this.#source });
     if (record.moved) prepared.addMoved(found, placed(found, record.writes));
@@ -131,21 +131,26 @@ export class Replay {
   }
 
   #decide(decision: RecordDecision, sequence: number): void {
-    const { prepared, allocator, requests } = this.#options;
+    const { prepared, requests } = this.#options;
     const { client } = decision;
     const id = { client, sequence: decision.sequence };
     const record = prepared.find(id);
-    if (record !== undefined && decision.kind === RecordDecisionKind.commit) prepared.commit(record);
+    if (record !== undefined && decision.kind === RecordDecisionKind.commit) {
+      this.#takeExtents(record);
+      prepared.commit(record);
+    }
     if (record !== undefined && decision.kind === RecordDecisionKind.abort) {
-      const ranges = record.extentRanges();
       prepared.abort(record);
       requests.remove(id);
-      for (let index = 0; index < ranges.length; index += 2) {
-        allocator.free(ranges[index]! / BLOCK_BYTES, Math.ceil(ranges[index + 1]! / BLOCK_BYTES));
-      }
     }
     this.#decisions.delete(id);
     this.#decisions.add(id, [decision, sequence]);
+  }
+
+  /** Of a record that was not aborted: the blocks of one that was may have got an older version since. */
+  #takeExtents(record: PreparedRecord): void {
+    const ranges = record.extentRanges();
+    for (let index = 0; index < ranges.length; index += 2) this.#take(ranges[index]!, ranges[index + 1]!);
   }
 
   #take(offset: number, length: number): void {

@@ -10,7 +10,7 @@ import type { SettleRequest } from "../../src/store/settle-batch.ts";
 import type { Settler } from "../../src/store/settler.ts";
 import type { MachineOptions } from "./crash-machine.ts";
 import { expectRejection } from "./expect-code.ts";
-import { key, LATEST, NO_META, StoreRig, tombstone } from "./store-rig.ts";
+import { key, LATEST, NO_META, put, StoreRig, tombstone } from "./store-rig.ts";
 
 /** Meta of the tests: a 1, then where the bytes begin in their block, in units of 16. */
 const RULE: DestageRule = ({ metaType, meta }) => (metaType === 1 ? meta[1]! * 16 : undefined);
@@ -132,7 +132,7 @@ test("of a cell only the newest version goes, and one that a younger generation 
   await rig.write([block("kept for a snapshot", 1), block("punched", 1), block("rewritten", 1)]);
   await rig.write([block("kept for a snapshot", 2)]);
   await rig.write([tombstone("~punch", 3)], [{ from: key("punched"), to: key("punched\x01"), epoch: 3 as Epoch }]);
-  rig.generationCells = 1;
+  rig.generationCells = 3;
   await rig.settle();
   expect(requests.length).toBe(1);
   expect(requests[0]!.destaged.places.length).toBe(2);
@@ -289,4 +289,34 @@ test("canary: a list that names wrong places makes reads fail, never show other 
   for (const [index, name] of ["a", "b"].entries()) await rig.write([block(name, index + 1)]);
   await rig.settle();
   await expectRejection("CORRUPT", expectContent(rig, "a", 1));
+});
+
+test("blocks of an aborted record that an older version is destaged to are that version's after a crash", async () => {
+  const settled = Promise.withResolvers<void>();
+  const rig = new StoreRig({ regionBytes: 1032 * KIB, deviceBytes: 2 * BLOCK_BYTES }, (settler) => ({
+    settle: async (request) => {
+      const result = await settler.settle(request);
+      settled.resolve();
+      rig.machine.losePower("after the first generation");
+      return result;
+    },
+    maintain: (request) => settler.maintain(request),
+    close: () => settler.close(),
+  }));
+  rig.destageRule = RULE;
+  rig.generationCells = 3;
+  await rig.open(true);
+  await rig.write([block("a", 1)]);
+  for (let index = 0; index < 5; index += 1) await rig.write([put(`fill ${index}`, 2, "x".repeat(3500))]);
+  const extent = await rig.store.writeExtent(new Uint8Array(2 * BLOCK_BYTES));
+  const write = { key: key("b"), epoch: 3 as Epoch, kind: VersionKind.value, meta: NO_META, extent };
+  const origin = { client: 7, sequence: 1 };
+  await rig.durable(rig.store.append([write], [], { origin, prepared: true }));
+  rig.store.transactions.decide(origin, "abort");
+  await rig.durable(rig.store.transactions.logDecisions());
+  await settled.promise;
+  await rig.crash();
+  expect(extentOf(rig, "a")!.offset).toBeLessThan(2 * BLOCK_BYTES);
+  await expectContent(rig, "a", 1);
+  expect(rig.store.space().nvmeUsedBytes).toBe(BLOCK_BYTES);
 });
