@@ -4,7 +4,8 @@
 import type { Thread } from "./contracts/world.ts";
 import type { SettleSettings } from "./engine/settle-settings.ts";
 import { openLmdbIndex } from "./store/lmdb-index.ts";
-import { serveSettle } from "./store/settle-service.ts";
+import { serveSettle, type SettleOpeners } from "./store/settle-service.ts";
+import { isGatedKey } from "./vos/cell-key.ts";
 import { parentThread } from "./world/index.ts";
 import { FileRangeView } from "./world/file-range-view.ts";
 import { libc } from "./world/libc.ts";
@@ -18,7 +19,7 @@ libc?.giveWay(SETTLE_NICE);
 parent.onMessage((message) => {
   const { indexPath, indexBytes, region } = message as SettleSettings;
   let view: FileRangeView | undefined;
-  serveSettle(parent, {
+  const openers: SettleOpeners = {
     // The target's thread has opened and checked the file before the first call.
     openIndex: () => openLmdbIndex({ path: indexPath, sizeBytes: indexBytes }),
     openLog: () => {
@@ -27,5 +28,6 @@ parent.onMessage((message) => {
       return (offset, length) => bytes.subarray(offset, offset + length);
     },
     closeLog: () => view?.close(),
-  });
+  };
+  serveSettle(parent, openers, isGatedKey);
 });

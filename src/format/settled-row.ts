@@ -7,12 +7,14 @@
  *   meta     "settled"                       last settled sequence, ordinal of the first segment not settled
  *   meta     "aggregated" + container u32 BE highest settled epoch of the container
  *   meta     "snapshots" + container u32 BE  the container's snapshot epochs, ascending
+ *   meta     "gate" + container u32 BE       highest gate that versions were dropped by; the gate at which all that is
+ *                                            kept for gates now can go
  *   meta     "request" + client u64 BE       first request not acknowledged, then pairs: request, epoch; requests ascending
  *   meta     "decided" + id, 2 x u64 BE      1 commit, 2 abort: of a prepared record that is settled and not forgotten
  *   usage    container u32 BE                SCM bytes, NVMe bytes, versions
  *   space    chunk u32 BE                    1024 bytes: bit n is block chunk * 8192 + n, least significant first
  *   reclaim  state u8, container u32 BE, epoch u64 BE, sequence u64 BE, index u16 BE: reclaim row, see below;
- *            state 0 is working, 1 parked: its pass ended with something kept for a snapshot
+ *            state 0 is working, 1 parked: its pass ended with something kept for a snapshot, or waits for the gate
  *
  *   reclaim row   0 u32 CRC   4 u8 flags (1 kept something for a snapshot)   5 3 zeros   8 u64 epoch
  *                16 u16 from length   18 u16 to length   20 u16 cursor length   22 u16 zero   24 from, to, cursor
@@ -28,6 +30,7 @@ export const STORE_ROW = "store" as ByteString;
 export const SETTLED_ROW = "settled" as ByteString;
 export const AGGREGATED_ROWS = "aggregated" as ByteString;
 export const SNAPSHOT_ROWS = "snapshots" as ByteString;
+export const GATE_ROWS = "gate" as ByteString;
 export const DECISION_ROWS = "decided" as ByteString;
 export const REQUEST_ROWS = "request" as ByteString;
 /** Bytes of bitmap in one row of table `space`. */

@@ -3,12 +3,13 @@
  * bitmap, usage of each container, and the blocks that became free.
  */
 import type { ByteString } from "../base/bytes.ts";
-import type { Epoch } from "../base/epoch.ts";
+import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
 import { BLOCK_BYTES } from "../base/limits.ts";
 import {
   AGGREGATED_ROWS,
   decodeNumbers,
   encodeNumbers,
+  GATE_ROWS,
   SNAPSHOT_ROWS,
   uint32Key,
   uint32OfKey,
@@ -23,8 +24,9 @@ import {
   settledVersionBytes,
   settledWriteBytes,
 } from "../format/settled-version.ts";
-import type { CellUsage } from "./cell.ts";
-import { versionsToKeep } from "./cell-merge.ts";
+import type { CellUsage, GateRule } from "./cell.ts";
+import { type MergeRule, type MergeVersion, versionsToKeep } from "./cell-merge.ts";
+import type { KeptViews } from "./kept-views.ts";
 import { allSettled } from "./settled-cells.ts";
 import { hasReclaim, noReclaims } from "./reclaim-table.ts";
 import type { IndexReader, IndexTransaction } from "./settled-index.ts";
@@ -44,8 +46,23 @@ interface MutableUsage {
   versions: number;
 }
 
-/** Snapshots to keep, by container; ascending. */
-export type SnapshotLists = ReadonlyMap<number, readonly Epoch[]>;
+/** What one transaction did with the gate of a container. */
+interface GateUse {
+  /** Something may have been dropped that a lower gate would keep. */
+  isUsed: boolean;
+  /** See CellChanges.keptForGates; 0: nothing. */
+  keptTo: Epoch;
+}
+
+/** What a transaction changed beside the rows. */
+export interface CellChanges {
+  /** Blocks that are free once it is durable: offset, length, offset, length, ... */
+  readonly freed: Float64Array;
+  /** New usage of the containers that changed. */
+  readonly usage: readonly [number, CellUsage][];
+  /** By container, the gate at which all versions can go that it kept for the gate only. */
+  readonly keptForGates: readonly (readonly [number, Epoch])[];
+}
 
 const NO_SNAPSHOTS: readonly Epoch[] = [];
 
@@ -56,16 +73,19 @@ export function versionBytes(key: ByteString, content: SettledContent): number {
 
 export class CellRewriter {
   readonly #transaction: IndexTransaction;
-  readonly #snapshots: SnapshotLists;
+  readonly #views: KeptViews;
+  readonly isGated: GateRule;
+  readonly #gateUses = new Map<number, GateUse>();
   readonly #space: SpaceTable;
   readonly #usage = new Map<number, MutableUsage>();
   readonly #noReclaims: boolean;
   readonly #freed: number[] = [];
 
   /** The transaction's own reclaims have been added. */
-  constructor(transaction: IndexTransaction, snapshots: SnapshotLists) {
+  constructor(transaction: IndexTransaction, views: KeptViews, isGated: GateRule) {
     this.#transaction = transaction;
-    this.#snapshots = snapshots;
+    this.#views = views;
+    this.isGated = isGated;
     this.#space = new SpaceTable(transaction);
     this.#noReclaims = noReclaims(transaction);
   }
@@ -77,14 +97,15 @@ export class CellRewriter {
    */
   rewrite(key: ByteString, versions: readonly OriginVersion[], hasRow: boolean, punchedTo: Epoch): number {
     const container = uint32OfKey(key);
-    const keep = versionsToKeep(
-      versions.map((version) => version.content),
-      {
-        snapshots: this.#snapshots.get(container) ?? NO_SNAPSHOTS,
-        punchedTo,
-        holdsTombstone: (epoch) => !this.#noReclaims && hasReclaim(this.#transaction, container, epoch),
-      },
-    );
+    const contents = versions.map((version) => version.content);
+    const rule: MergeRule = {
+      snapshots: this.#views.snapshots.get(container) ?? NO_SNAPSHOTS,
+      punchedTo,
+      gate: this.isGated(key) ? this.gate(container) : EPOCH_MAX,
+      holdsTombstone: (epoch) => !this.#noReclaims && hasReclaim(this.#transaction, container, epoch),
+    };
+    const keep = versionsToKeep(contents, rule);
+    if (rule.gate < EPOCH_MAX) this.#noteGated(container, contents, rule, keep);
     const kept = versions.filter((_, index) => keep[index] === true);
     versions.forEach((version, index) => {
       if (keep[index] !== true) this.drop(key, version);
@@ -94,13 +115,43 @@ export class CellRewriter {
     return kept.filter((version) => version.content.epoch <= punchedTo).length;
   }
 
-  hasSnapshots(container: number): boolean {
-    return this.#snapshots.has(container);
+  #noteGated(container: number, versions: readonly MergeVersion[], rule: MergeRule, keep: readonly boolean[]): void {
+    if (keep.includes(false)) this.useGate(container);
+    const newest = versions[0]?.epoch ?? rule.gate;
+    if (newest <= rule.gate) return;
+    // A reclaim that holds a tombstone waits for the same gate.
+    const later = versionsToKeep(versions, { ...rule, gate: EPOCH_MAX, holdsTombstone: () => false });
+    if (keep.every((isKept, index) => isKept === later[index])) return;
+    const use = this.#gateUse(container);
+    if (newest > use.keptTo) use.keptTo = newest;
+  }
+
+  /** Has the transaction remember the container's gate: something is done that a lower one would not have allowed. */
+  useGate(container: number): void {
+    this.#gateUse(container).isUsed = true;
+  }
+
+  #gateUse(container: number): GateUse {
+    let use = this.#gateUses.get(container);
+    if (use === undefined) {
+      use = { isUsed: false, keptTo: 0 as Epoch };
+      this.#gateUses.set(container, use);
+    }
+    return use;
+  }
+
+  gate(container: number): Epoch {
+    return this.#views.gates.get(container) ?? (0 as Epoch);
+  }
+
+  /** Whether nothing but the latest view counts in this cell. */
+  showsLatestOnly(key: ByteString): boolean {
+    return !this.#views.snapshots.has(uint32OfKey(key)) && !this.isGated(key);
   }
 
   /**
    * The usual case of `rewrite`, without its lists: a complete value from the log in the place of all that the index has,
-   * which is `settled` or nothing, in a container without snapshots. `bytes`: the memory the write lies in.
+   * which is `settled` or nothing, of a cell that only the latest view counts of. `bytes`: the memory the write lies in.
    */
   supersede(key: ByteString, bytes: Buffer, write: LoggedWrite, settled: SettledVersion | undefined): void {
     if (settled !== undefined) {
@@ -160,15 +211,28 @@ export class CellRewriter {
     usage.nvmeBytes += sign * Math.ceil(extent.length / BLOCK_BYTES) * BLOCK_BYTES;
   }
 
-  /** Writes bitmap and usage. Returns the blocks that are free once the transaction is durable: offset, length, ... */
-  finish(): { freed: Float64Array; usage: [number, CellUsage][] } {
+  /** Writes bitmap, usage and gates. Called once, last. */
+  finish(): CellChanges {
     this.#space.flush();
     for (const [container, usage] of this.#usage) {
       const key = uint32Key(container);
       if (usage.versions === 0) this.#transaction.remove("usage", key);
       else this.#transaction.put("usage", key, encodeNumbers(key, [usage.scmBytes, usage.nvmeBytes, usage.versions]));
     }
-    return { freed: Float64Array.from(this.#freed), usage: [...this.#usage] };
+    const keptForGates: [number, Epoch][] = [];
+    for (const [container, use] of this.#gateUses) {
+      this.#storeGate(container, use);
+      if (use.keptTo > 0) keptForGates.push([container, use.keptTo]);
+    }
+    return { freed: Float64Array.from(this.#freed), usage: [...this.#usage], keptForGates };
+  }
+
+  #storeGate(container: number, { isUsed, keptTo }: GateUse): void {
+    const key = gateKey(container);
+    const row = this.#transaction.get("meta", key);
+    const [used, kept] = row === undefined ? [0, 0] : (decodeNumbers(key, row, 2) as [number, number]);
+    const next = [Math.max(used, isUsed ? this.gate(container) : 0), Math.max(kept, keptTo)] as const;
+    if (next[0] > used || next[1] > kept) this.#transaction.put("meta", key, encodeNumbers(key, next));
   }
 }
 
@@ -201,6 +265,10 @@ export function usageOfRow(key: ByteString, row: Uint8Array): CellUsage {
 
 export function aggregatedKey(container: number): ByteString {
   return (AGGREGATED_ROWS + uint32Key(container)) as ByteString;
+}
+
+function gateKey(container: number): ByteString {
+  return (GATE_ROWS + uint32Key(container)) as ByteString;
 }
 
 export function snapshotsKey(container: number): ByteString {

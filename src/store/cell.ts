@@ -63,6 +63,14 @@ export const MAX_VERSION_META_BYTES = 255;
 export type DestageRule = (version: Pick<Version, "metaType" | "meta">) => number | undefined;
 
 /**
+ * Which cells are *gated*, by their keys: those of erasure-coded objects, as decided by who gives keys their meaning. See
+ * CellStore.setGate. Pure and cheap: it is asked for each write that is settled.
+ */
+export type GateRule = (key: ByteString) => boolean;
+
+export const NOTHING_GATED: GateRule = () => false;
+
+/**
  * Everything in [from, to) at or before `epoch` is hidden by a punch: reclaim its space in the background, except what a
  * snapshot older than `epoch` shows. Durable with the record that carries it.
  */
@@ -251,8 +259,23 @@ export interface CellStore {
   setSnapshots(container: number, epochs: readonly Epoch[]): void;
   /** No epoch in the store is above this: a clock that is past it gives new ones only. */
   readonly highestEpoch: Epoch;
-  /** Versions below this epoch that no snapshot needs may be gone: other reads below it are refused by the caller. */
+  /**
+   * Versions below this epoch that no snapshot needs may be gone: other reads below it are refused by the caller. Of gated
+   * cells it says nothing: see `gate`.
+   */
   aggregatedTo(container: number): Epoch;
+  /**
+   * Raises the container's epoch gate; ignored when it is not higher. Of gated cells everything newer than the gate is
+   * kept, and what is visible at it, as if it were one more snapshot: whatever is overwritten, punched or aggregated. What
+   * the gate kept and nothing needs once it has passed goes in the background. Not durable by itself: after a crash the
+   * gate may be lower again, but never than one that something was dropped by.
+   */
+  setGate(container: number, epoch: Epoch): void;
+  /**
+   * The container's gate, 0 at first: gated cells can be read at it and at every epoch above, whatever `aggregatedTo` says.
+   * Below it they show what snapshots need.
+   */
+  gate(container: number): Epoch;
   /** Asks for a full aggregation pass of the container; resolves when done. */
   aggregate(container: number): Promise<void>;
 

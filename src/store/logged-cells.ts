@@ -1,6 +1,6 @@
 /**
  * The writes that some log segments hold, by cell. A write that hides the ones before it takes their place, unless
- * snapshots may see them, so that cells written over and over take no more memory than others.
+ * snapshots or viewers at the gate may see them, so that cells written over and over take no more memory than others.
  *
  * Kept as numbers, where each write lies in its segment, instead of objects: there are as many as a generation of the log
  * has, and the garbage collector would go over them again and again. A write that is asked for is decoded once more.
@@ -80,7 +80,7 @@ export class LoggedCells {
     return this.#olderOf[place]!;
   }
 
-  /** Adds a write; one that was destaged comes with its extent. `keepsHidden`: snapshots may see what it hides. */
+  /** Adds a write; one that was destaged comes with its extent. `keepsHidden`: others than the latest view may see what it hides. */
   add(write: LoggedWrite, keepsHidden: boolean): void {
     const before = this.#newest.get(write.key) ?? NO_WRITE;
     if (before !== NO_WRITE && !keepsHidden && this.hides(write, before)) {
@@ -111,7 +111,7 @@ export class LoggedCells {
     }
   }
 
-  /** Whether a write hides those from `before` on down: nothing but snapshots below its epoch sees them. */
+  /** Whether a write hides those from `before` on down: nothing but views below its epoch shows them. */
   hides(write: LoggedWrite, before: number): boolean {
     if (write.kind !== VersionKind.value) return false;
     for (let place = before; place !== NO_WRITE; place = this.older(place)) {

@@ -2,16 +2,24 @@
  * What is done to settled cells in the background, one bounded slice a transaction: working off reclaim ranges, and
  * aggregation passes over a container. Like settling it runs inline or in a thread.
  *
- * A reclaim that had to leave something for a snapshot, or that covers what is still to come from the log, is parked when
+ * A reclaim that had to leave something for a snapshot or the gate, or that covers what is still to come from the log, is parked when
  * its pass ends, and starts over when that may have changed; until it is gone, tombstones of its epoch stay.
  */
 import type { ByteString } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { uint32Key } from "../format/settled-row.ts";
 import { decodeSettledVersion, type SettledVersion } from "../format/settled-version.ts";
-import { type CellUsage, VersionKind } from "./cell.ts";
-import { CellRewriter, settledOrigins, type SnapshotLists } from "./cell-rewriter.ts";
-import { advanceReclaim, type ContainerRange, containersOf, nextReclaim, wakeReclaims } from "./reclaim-table.ts";
+import { type GateRule, type ReclaimRange, VersionKind } from "./cell.ts";
+import { type CellChanges, CellRewriter, settledOrigins } from "./cell-rewriter.ts";
+import { type KeptViews, waitsForGate } from "./kept-views.ts";
+import {
+  advanceReclaim,
+  type ContainerRange,
+  containersOf,
+  nextReclaim,
+  type ParkedReclaims,
+  wakeReclaims,
+} from "./reclaim-table.ts";
 import type { IndexReader, IndexSpace, IndexTransaction, SettledIndex } from "./settled-index.ts";
 
 /** Cells that one slice rewrites at most. */
@@ -24,14 +32,14 @@ const SLICE_WAKES = 2000;
 export type MaintenanceTask =
   /** The first reclaim that is not parked, unless it reaches beyond these containers: then nothing is done. */
   | { readonly kind: "reclaim"; readonly containers: ContainerRange }
-  /** Wakes the parked reclaims of a container, or of all. */
-  | { readonly kind: "wake"; readonly container: number | undefined }
+  /** Wakes parked reclaims, but those that wait for the gate. */
+  | { readonly kind: "wake"; readonly parked: ParkedReclaims }
   /** Cells of the container from `cursor` on. */
   | { readonly kind: "aggregate"; readonly container: number; readonly cursor: ByteString };
 
 export interface MaintenanceRequest {
   readonly task: MaintenanceTask;
-  readonly snapshots: SnapshotLists;
+  readonly views: KeptViews;
   /** Cells that older records than what is settled will still write: a reclaim that covers them is not done. */
   readonly carried: readonly CarriedCell[];
 }
@@ -41,18 +49,16 @@ export interface CarriedCell {
   readonly epoch: Epoch;
 }
 
-export interface MaintenanceResult {
-  readonly freed: Float64Array;
-  readonly usage: readonly [number, CellUsage][];
+export interface MaintenanceResult extends CellChanges {
   /** Where an aggregation goes on; undefined when the task is done. For the others: not undefined means "again". */
   readonly cursor: ByteString | undefined;
   readonly space: IndexSpace;
 }
 
 /** Does one slice of the task. Throws NO_SPACE, CORRUPT, IO; nothing has changed then. */
-export function maintainSlice(request: MaintenanceRequest, index: SettledIndex): MaintenanceResult {
+export function maintainSlice(request: MaintenanceRequest, index: SettledIndex, isGated: GateRule): MaintenanceResult {
   const result = index.transact((transaction) => {
-    const rewriter = new CellRewriter(transaction, request.snapshots);
+    const rewriter = new CellRewriter(transaction, request.views, isGated);
     const cursor = runTask(request, transaction, rewriter);
     return { ...rewriter.finish(), cursor };
   });
@@ -73,13 +79,15 @@ export function changedContainers(task: MaintenanceTask): ContainerRange | undef
 }
 
 function runTask(
-  { task, carried }: MaintenanceRequest,
+  { task, carried, views }: MaintenanceRequest,
   transaction: IndexTransaction,
   rewriter: CellRewriter,
 ): ByteString | undefined {
   if (task.kind === "reclaim") return reclaimSlice(transaction, rewriter, task.containers, carried);
   if (task.kind === "wake") {
-    return wakeReclaims(transaction, task.container, SLICE_WAKES) ? uint32Key(task.container ?? 0) : undefined;
+    const waits = (range: ReclaimRange): boolean => waitsForGate(range, views.gates, rewriter.isGated);
+    const more = wakeReclaims(transaction, task.parked, waits, SLICE_WAKES);
+    return more ? uint32Key(task.parked.container ?? 0) : undefined;
   }
   return aggregateSlice(transaction, rewriter, task.container, task.cursor);
 }
@@ -127,6 +135,11 @@ function reclaimSlice(
   let { kept } = reclaim.progress;
   // It is parked then, and wakes when they are settled.
   if (carried.some((cell) => cell.key >= from && cell.key < to && cell.epoch <= epoch)) kept = true;
+  if (rewriter.isGated(from)) {
+    // With the reclaim goes what keeps its tombstone.
+    if (rewriter.gate(reached.first) >= epoch) rewriter.useGate(reached.first);
+    else kept = true;
+  }
   for (const { key, newest } of found) {
     const versions = settledOrigins(transaction, key, newest);
     if (versions.at(-1)!.content.epoch > epoch) continue;

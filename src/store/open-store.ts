@@ -19,6 +19,7 @@ import {
   decodeStoreRow,
   encodeNumbers,
   encodeStoreRow,
+  GATE_ROWS,
   REQUEST_ROWS,
   SETTLED_ROW,
   SNAPSHOT_ROWS,
@@ -37,6 +38,7 @@ import type { CellStore, CellUsage, DestageRule } from "./cell.ts";
 import { usageOfRow } from "./cell-rewriter.ts";
 import { ExtentAllocator } from "./extent-allocator.ts";
 import { Extents } from "./extents.ts";
+import { GateTable } from "./gate-table.ts";
 import { Generations } from "./generations.ts";
 import { type LogLayout, planLayout, superblockOffset, unitBytesOf } from "./log-layout.ts";
 import { recoverLog } from "./log-recovery.ts";
@@ -168,9 +170,10 @@ async function recover(options: OpenStoreOptions, superblock: Superblock): Promi
   const transactionPages = options.transactionPages ?? TRANSACTION_PAGES;
   const generations = new Generations(options.generationCells ?? GENERATION_CELLS);
   const snapshots = new SnapshotRegistry();
+  const gates = new GateTable();
   const allocator = new ExtentAllocator(Math.floor(options.device.sizeBytes / BLOCK_BYTES));
   const requests = new RequestTable();
-  const settled = readSettled(index, snapshots, requests);
+  const settled = readSettled(index, { snapshots, gates, requests });
   takeSettledBlocks(index, allocator);
   const prepared = new PreparedTable(generations);
   const bytes = asBuffer(region.bytes);
@@ -197,6 +200,7 @@ async function recover(options: OpenStoreOptions, superblock: Superblock): Promi
     decisions: replay.decisions(),
     transactionPages,
     snapshots,
+    gates,
     generation: superblock.generation,
     extents: new Extents(options.device, allocator),
   });
@@ -205,8 +209,7 @@ async function recover(options: OpenStoreOptions, superblock: Superblock): Promi
 /** What the index knows of the containers. */
 function readSettled(
   index: SettledIndex,
-  snapshots: SnapshotRegistry,
-  requests: RequestTable,
+  { snapshots, gates, requests }: { snapshots: SnapshotRegistry; gates: GateTable; requests: RequestTable },
 ): { usage: Map<number, CellUsage>; aggregatedTo: Map<number, Epoch>; decided: readonly SettledDecision[] } {
   const usage = new Map<number, CellUsage>();
   const aggregatedTo = new Map<number, Epoch>();
@@ -221,6 +224,9 @@ function readSettled(
     } else if (meta.key.startsWith(SNAPSHOT_ROWS)) {
       const epochs = decodeNumbers(meta.key, meta.value) as Epoch[];
       snapshots.restore(uint32OfKey(meta.key, SNAPSHOT_ROWS.length), epochs);
+    } else if (meta.key.startsWith(GATE_ROWS)) {
+      const [used, keptTo] = decodeNumbers(meta.key, meta.value, 2) as [Epoch, Epoch];
+      gates.restore(uint32OfKey(meta.key, GATE_ROWS.length), used, keptTo);
     } else if (meta.key.startsWith(DECISION_ROWS)) {
       decided.push(decodeDecision(meta.key, meta.value));
     } else if (meta.key.startsWith(REQUEST_ROWS)) {

@@ -1,6 +1,8 @@
 /**
- * The reclaim ranges that are not done, as the index keeps them: working ones, and parked ones whose pass ended with
- * something kept for a snapshot. A parked one works again when a snapshot of its container goes.
+ * The reclaim ranges that are not done, as the index keeps them: working ones, and parked ones, whose pass ended with
+ * something kept for a snapshot or the gate. A parked one works again when a snapshot of its container goes, or when the
+ * gate comes to its epoch. One of gated cells is parked until then even when it leaves nothing: it could not free much, and
+ * its tombstone stays as long.
  */
 import type { ByteString } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
@@ -45,9 +47,16 @@ export interface WorkingReclaim {
   readonly progress: ReclaimProgress;
 }
 
-/** Adds the range that the record of `sequence` carried at `place`. */
-export function addReclaim(transaction: IndexTransaction, range: ReclaimRange, sequence: number, place: number): void {
-  const prefix = reclaimPrefix(false, uint32OfKey(range.from), range.epoch);
+/** Where a range comes from: `place` in the record of `sequence`; and whether it is parked at once. */
+export interface ReclaimOrigin {
+  readonly sequence: number;
+  readonly place: number;
+  readonly parked: boolean;
+}
+
+export function addReclaim(transaction: IndexTransaction, range: ReclaimRange, origin: ReclaimOrigin): void {
+  const { sequence, place, parked } = origin;
+  const prefix = reclaimPrefix(parked, uint32OfKey(range.from), range.epoch);
   const key = (prefix + reclaimSuffix(sequence, place)) as ByteString;
   const { from, to, epoch } = range;
   transaction.put("reclaim", key, encodeReclaim(key, { from, to, epoch, cursor: from, kept: false }));
@@ -105,14 +114,40 @@ function move(transaction: IndexTransaction, key: ByteString, progress: ReclaimP
   transaction.put("reclaim", moved, encodeReclaim(moved, { ...progress, cursor: progress.from, kept: false }));
 }
 
-/** Makes up to `limit` parked ranges of the container, or of all, work again. True when there may be more. */
-export function wakeReclaims(transaction: IndexTransaction, container: number | undefined, limit: number): boolean {
-  const from = container === undefined ? PARKED_ROWS : reclaimPrefix(true, container);
-  const to = container === undefined ? ("" as ByteString) : ((from + LAST.repeat(19)) as ByteString);
+/** Parked ranges: all, or those of a container that were punched at `from` to `to`, both included. */
+export interface ParkedReclaims {
+  readonly container: number | undefined;
+  readonly from: Epoch;
+  readonly to: Epoch;
+}
+
+function parkedKeys({ container, from, to }: ParkedReclaims): { from: ByteString; to: ByteString } {
+  if (container === undefined) return { from: PARKED_ROWS, to: "" as ByteString };
+  return { from: reclaimPrefix(true, container, from), to: reclaimPrefix(true, container, (to + 1) as Epoch) };
+}
+
+/** Whether there are any. */
+export function hasParked(index: IndexReader, parked: ParkedReclaims): boolean {
+  const { from, to } = parkedKeys(parked);
+  const cursor = index.cursor("reclaim", from, to, false);
+  const found = cursor.key !== undefined;
+  cursor.close();
+  return found;
+}
+
+/** Makes up to `limit` of the ranges work again, unless they still wait for the gate. True when there may be more. */
+export function wakeReclaims(
+  transaction: IndexTransaction,
+  parked: ParkedReclaims,
+  waits: (range: ReclaimRange) => boolean,
+  limit: number,
+): boolean {
+  const { from, to } = parkedKeys(parked);
   const found: WorkingReclaim[] = [];
   const cursor = transaction.cursor("reclaim", from, to, false);
   for (; cursor.key !== undefined && found.length < limit; cursor.next()) {
-    found.push({ key: cursor.key, progress: decodeReclaim(cursor.key, cursor.value) });
+    const progress = decodeReclaim(cursor.key, cursor.value);
+    if (!waits(progress)) found.push({ key: cursor.key, progress });
   }
   const more = cursor.key !== undefined;
   cursor.close();

@@ -12,18 +12,19 @@ import type { LoggedWrite, LogRecord } from "../format/log-record.ts";
 import { segmentSeed } from "../format/segment-header.ts";
 import { decodeNumbers, encodeNumbers, SETTLED_ROW, uint32OfKey } from "../format/settled-row.ts";
 import { decodeSettledVersion } from "../format/settled-version.ts";
-import type { CellUsage, ReclaimRange } from "./cell.ts";
+import type { GateRule, ReclaimRange } from "./cell.ts";
 import {
   aggregatedKey,
+  type CellChanges,
   CellRewriter,
   type OriginVersion,
   settledOrigins,
-  type SnapshotLists,
   snapshotsKey,
 } from "./cell-rewriter.ts";
 import { type DestagedList, DestagedVersions } from "./destaged.ts";
 import type { SegmentSpan } from "./log.ts";
 import { alignUp } from "./log-layout.ts";
+import { type KeptViews, waitsForGate } from "./kept-views.ts";
 import { LoggedCells, type LoggedContent, NO_WRITE } from "./logged-cells.ts";
 import { addReclaim } from "./reclaim-table.ts";
 import { RequestRows, writeDecisions } from "./request-rows.ts";
@@ -49,8 +50,7 @@ export interface SettleRequest {
   /** Sealed, durable, oldest first, without a gap. The first ones may be settled already. */
   readonly spans: readonly SegmentSpan[];
   readonly transactionPages: TransactionPages;
-  /** Views to keep. */
-  readonly snapshots: SnapshotLists;
+  readonly views: KeptViews;
   /** Sequences of records that are passed over: aborted ones, and such as were appended again later. Ascending. */
   readonly skipped: Float64Array;
   /** Clients whose requests are remembered no longer. */
@@ -62,15 +62,11 @@ export interface SettleRequest {
   readonly destaged: DestagedList;
 }
 
-export interface SettleResult {
+export interface SettleResult extends CellChanges {
   /** Of the last segment that is settled: not the last one asked for when the index became full on the way. */
   readonly lastOrdinal: number;
   /** Of the last record that is settled. */
   readonly lastSequence: number;
-  /** Blocks that are free now: offset, length, offset, length, ... */
-  readonly freed: Float64Array;
-  /** New usage of the containers that changed. */
-  readonly usage: readonly [number, CellUsage][];
   readonly reclaimsAdded: number;
   readonly space: IndexSpace;
 }
@@ -96,14 +92,19 @@ export function settledState(index: IndexReader): SettledState {
  * Settles the segments. Throws NO_SPACE, CORRUPT, IO; nothing has changed then, except that CORRUPT and IO may come when
  * some are settled. When the index becomes full behind the first transaction, what is settled until then is the result.
  */
-export function settleBatch(request: SettleRequest, index: SettledIndex, readLog: ReadLog): SettleResult {
+export function settleBatch(
+  request: SettleRequest,
+  index: SettledIndex,
+  readLog: ReadLog,
+  isGated: GateRule,
+): SettleResult {
   const { nextOrdinal } = settledState(index);
   const spans = request.spans.filter(({ ordinal }) => ordinal >= nextOrdinal);
   const destaged = new DestagedVersions(request.destaged);
   let settled: SettleResult | undefined;
   let space = index.space();
   for (let place = 0; place < spans.length;) {
-    const batch = new Batch(request, destaged);
+    const batch = new Batch(request, destaged, isGated);
     const start = place;
     const limit = pageLimit(request, space);
     while (place < spans.length && (place === start || changedPages(batch.cells, space) < limit)) {
@@ -111,7 +112,7 @@ export function settleBatch(request: SettleRequest, index: SettledIndex, readLog
       place += 1;
     }
     try {
-      settled = joined(settled, settleSpans(request, spans[start]!, spans[place - 1]!, batch, index));
+      settled = joined(settled, settleSpans(request, [spans[start]!, spans[place - 1]!], batch, index, isGated));
       space = settled.space;
     } catch (error) {
       if (settled === undefined || !hasCode(error, "NO_SPACE")) throw error;
@@ -140,10 +141,10 @@ function changedPages(cells: LoggedCells, space: IndexSpace): number {
 /** One transaction: the batch that these segments and those between them hold. */
 function settleSpans(
   request: SettleRequest,
-  first: SegmentSpan,
-  last: SegmentSpan,
+  [first, last]: readonly [SegmentSpan, SegmentSpan],
   batch: Batch,
   index: SettledIndex,
+  isGated: GateRule,
 ): SettleResult {
   const result = index.transact((transaction) => {
     const state = settledState(transaction);
@@ -151,7 +152,7 @@ function settleSpans(
       throw new DaosError("CORRUPT", `Cannot settle "segment ${first.ordinal}": the index is at ${state.nextOrdinal}.`);
     }
     batch.addReclaims(transaction);
-    const rewriter = new CellRewriter(transaction, request.snapshots);
+    const rewriter = new CellRewriter(transaction, request.views, isGated);
     batch.apply(transaction, rewriter);
     batch.requests.apply(transaction, request.forgottenClients);
     writeDecisions(transaction, request);
@@ -172,7 +173,8 @@ function joined(before: SettleResult | undefined, after: SettleResult): SettleRe
   freed.set(before.freed);
   freed.set(after.freed, before.freed.length);
   const usage = [...new Map([...before.usage, ...after.usage])];
-  return { ...after, freed, usage, reclaimsAdded: before.reclaimsAdded + after.reclaimsAdded };
+  const keptForGates = [...before.keptForGates, ...after.keptForGates];
+  return { ...after, freed, usage, keptForGates, reclaimsAdded: before.reclaimsAdded + after.reclaimsAdded };
 }
 
 function readSpan(request: SettleRequest, span: SegmentSpan, readLog: ReadLog, batch: Batch): void {
@@ -200,14 +202,16 @@ class Batch {
   readonly #highestEpochs = new Map<number, { epoch: Epoch }>();
   #lastContainer = -1;
   #lastHighest = { epoch: 0 as Epoch };
-  readonly #kept: SnapshotLists;
+  readonly #views: KeptViews;
+  readonly #isGated: GateRule;
   readonly #skipped: ReadonlySet<number>;
   readonly #destaged: DestagedVersions;
   /** Region offset of the segment that is being added. */
   #segmentStart = 0;
 
-  constructor({ snapshots, skipped }: SettleRequest, destaged: DestagedVersions) {
-    this.#kept = snapshots;
+  constructor({ views, skipped }: SettleRequest, destaged: DestagedVersions, isGated: GateRule) {
+    this.#views = views;
+    this.#isGated = isGated;
     this.#skipped = new Set(skipped);
     this.#destaged = destaged;
   }
@@ -226,7 +230,7 @@ class Batch {
       const write = this.#relocated(writes[place]!);
       const container = uint32OfKey(write.key);
       this.#count(container, write.epoch);
-      this.cells.add(write, this.#kept.has(container));
+      this.cells.add(write, this.#views.snapshots.has(container) || this.#isGated(write.key));
     }
     record.reclaims.forEach((range, place) => this.#reclaims.push({ range, sequence: record.sequence, place }));
     for (const { container, epochs } of record.snapshots) this.#snapshots.set(container, epochs);
@@ -251,7 +255,11 @@ class Batch {
   }
 
   addReclaims(transaction: IndexTransaction): void {
-    for (const { range, sequence, place } of this.#reclaims) addReclaim(transaction, range, sequence, place);
+    for (const { range, sequence, place } of this.#reclaims) {
+      // It could free next to nothing before the gate has passed it.
+      const parked = waitsForGate(range, this.#views.gates, this.#isGated);
+      addReclaim(transaction, range, { sequence, place, parked });
+    }
   }
 
   apply(transaction: IndexTransaction, rewriter: CellRewriter): void {
@@ -279,7 +287,7 @@ function applyCell(transaction: IndexTransaction, rewriter: CellRewriter, cells:
   const newest = cells.content(place, key);
   const older = cells.older(place);
   const hidesSettled = settled === undefined || (!settled.hasOlder && settled.epoch <= newest.epoch);
-  if (hidesSettled && !rewriter.hasSnapshots(uint32OfKey(key)) && cells.hides(newest.write, older)) {
+  if (hidesSettled && rewriter.showsLatestOnly(key) && cells.hides(newest.write, older)) {
     for (const hidden of chain(cells, key, older)) rewriter.dropLogged(hidden.extent);
     rewriter.supersede(key, newest.bytes, newest.write, settled);
     return;

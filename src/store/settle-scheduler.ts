@@ -7,10 +7,14 @@
 import type { ByteString } from "../base/bytes.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
 import type { Timers } from "../contracts/world.ts";
+import type { CellChanges } from "./cell-rewriter.ts";
 import type { Destager } from "./destager.ts";
+import type { GateTable } from "./gate-table.ts";
 import type { Generations } from "./generations.ts";
+import type { KeptViews } from "./kept-views.ts";
 import type { Log } from "./log.ts";
-import { changedContainers, type MaintenanceResult, type MaintenanceTask, reclaimTask } from "./maintenance.ts";
+import { changedContainers, type MaintenanceResult } from "./maintenance.ts";
+import { MaintenanceQueue } from "./maintenance-queue.ts";
 import type { ContainerRange } from "./reclaim-table.ts";
 import type { PreparedRecords } from "./prepared-records.ts";
 import type { RequestTable } from "./request-table.ts";
@@ -48,13 +52,6 @@ export interface SchedulerHooks {
   failed(error: Error): void;
 }
 
-interface Aggregation {
-  readonly container: number;
-  cursor: ByteString;
-  resolve(): void;
-  reject(error: Error): void;
-}
-
 export interface SchedulerOptions {
   readonly log: Log;
   /** The target's thread's; current when a hook has returned that says what changed. */
@@ -66,6 +63,7 @@ export interface SchedulerOptions {
   readonly requests: RequestTable;
   readonly destager: Destager;
   readonly snapshots: SnapshotRegistry;
+  readonly gates: GateTable;
   readonly storeId: ByteString;
   /** See SettleRequest. */
   readonly transactionPages: TransactionPages;
@@ -81,10 +79,7 @@ export class SettleScheduler {
   /** The last settle of one generation found the index full. */
   #settleAll = false;
   #checkScheduled = false;
-  #reclaimsPending = true;
-  /** Parked reclaims to wake: of all containers at first, for what parked them may be gone since. */
-  #wakes = new Set<number | undefined>([undefined]);
-  readonly #aggregations: Aggregation[] = [];
+  readonly #maintenance: MaintenanceQueue;
   #draining = false;
   #maintenancePostponed = false;
   #drainWaiters: (() => void)[] = [];
@@ -105,6 +100,7 @@ export class SettleScheduler {
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
+    this.#maintenance = new MaintenanceQueue({ ...options, added: () => this.#schedule() });
     this.#hold = new SettleHold(options.timers, options.prepared, () => this.#schedule());
   }
 
@@ -163,17 +159,21 @@ export class SettleScheduler {
 
   /** A snapshot of the container is gone: what was kept for it may be reclaimed. */
   wakeReclaims(container: number): void {
-    this.#wakes.add(container);
+    this.#maintenance.wakeReclaims(container);
+    this.#schedule();
+  }
+
+  /** The gate of a container was raised. */
+  gateRaised(): void {
     this.#schedule();
   }
 
   /** See CellStore.aggregate. */
   aggregate(container: number): Promise<void> {
     if (this.#stopped !== undefined) return Promise.reject(this.#stopped);
-    return new Promise((resolve, reject) => {
-      this.#aggregations.push({ container, cursor: "" as ByteString, resolve, reject });
-      this.settleNow();
-    });
+    const passed = this.#maintenance.aggregate(container);
+    this.settleNow();
+    return passed;
   }
 
   /** Why the index takes nothing now. */
@@ -192,6 +192,7 @@ export class SettleScheduler {
 
   #next(): void {
     if (this.#busy || this.#stopped !== undefined) return;
+    this.#maintenance.lookAtGates();
     if (this.#settleDue()) this.#run(this.#settle());
     else if (this.#maintenanceDue) this.#run(this.#maintain());
     else this.#releaseDrained();
@@ -224,7 +225,7 @@ export class SettleScheduler {
   }
 
   async #settle(): Promise<void> {
-    const { log, snapshots, settler, destager, hooks, storeId } = this.#options;
+    const { log, settler, destager, hooks, storeId } = this.#options;
     const isWhole = this.#settleAll;
     const lastOrdinal = this.#freeze();
     const spans = log.spans.filter(({ ordinal }) => ordinal <= lastOrdinal);
@@ -241,7 +242,7 @@ export class SettleScheduler {
         granularityBytes: log.layout.granularityBytes,
         spans,
         transactionPages: isWhole ? ALL_AT_ONCE : this.#options.transactionPages,
-        snapshots: snapshots.kept(log.durableSequence),
+        views: this.#views(),
         skipped: this.#options.prepared.skipped(lastSequence),
         forgottenClients,
         decided: decisions.added,
@@ -253,7 +254,8 @@ export class SettleScheduler {
       decisions.settled();
       if (result.lastOrdinal === lastOrdinal) this.#quietSequence = this.#hold.movedSequence;
       this.#options.requests.forgottenSettled(forgottenClients);
-      if (result.reclaimsAdded > 0) this.#reclaimsPending = true;
+      if (result.reclaimsAdded > 0) this.#maintenance.reclaimsAdded();
+      this.#noteKept(result);
       this.#maintenancePostponed = false;
       this.#settleAll = result.lastOrdinal < lastOrdinal;
       this.#setFull(undefined);
@@ -275,6 +277,15 @@ export class SettleScheduler {
     }
   }
 
+  #views(): KeptViews {
+    const { log, snapshots, gates } = this.#options;
+    return { snapshots: snapshots.kept(log.durableSequence), gates: gates.list() };
+  }
+
+  #noteKept({ keptForGates }: CellChanges): void {
+    for (const [container, epoch] of keptForGates) this.#options.gates.noteKept(container, epoch);
+  }
+
   /** Freezes what is to be settled next, the oldest generation or all; returns the ordinal of its last segment. */
   #freeze(): number {
     const { log, generations } = this.#options;
@@ -292,50 +303,29 @@ export class SettleScheduler {
 
   get #maintenanceDue(): boolean {
     if (this.#draining || this.#maintenancePostponed) return false;
-    return this.#wakes.size > 0 || this.#reclaimsPending || this.#aggregations.length > 0;
-  }
-
-  #nextTask(): MaintenanceTask | undefined {
-    for (const container of this.#wakes) return { kind: "wake", container };
-    const reclaim = this.#reclaimsPending ? reclaimTask(this.#options.index) : undefined;
-    if (reclaim !== undefined) return reclaim;
-    this.#reclaimsPending = false;
-    const aggregation = this.#aggregations[0];
-    if (aggregation === undefined) return undefined;
-    return { kind: "aggregate", container: aggregation.container, cursor: aggregation.cursor };
+    return this.#maintenance.isDue;
   }
 
   async #maintain(): Promise<void> {
-    const { log, settler, snapshots, hooks } = this.#options;
-    const task = this.#nextTask();
+    const { settler, hooks } = this.#options;
+    const task = this.#maintenance.next();
     if (task === undefined) return;
     const containers = changedContainers(task);
     if (containers !== undefined) hooks.maintaining(containers);
     try {
       const carried = this.#options.prepared.carriedCells();
-      const result = await settler.maintain({ task, snapshots: snapshots.kept(log.durableSequence), carried });
+      const result = await settler.maintain({ task, views: this.#views(), carried });
       hooks.maintained(result);
-      this.#sliceDone(task, result);
+      this.#noteKept(result);
+      if (this.#full !== undefined) this.#fullSequence = 0;
+      this.#maintenance.sliceDone(task, result);
     } catch (error) {
       // Rewriting needs some room too. It goes on after the next settle, which may have brought punches.
       if (!hasCode(error, "NO_SPACE")) throw error;
       this.#maintenancePostponed = true;
-      this.#rejectAggregations(error);
+      this.#maintenance.rejectAggregations(error);
     } finally {
       hooks.maintenanceEnded();
-    }
-  }
-
-  #sliceDone(task: MaintenanceTask, result: MaintenanceResult): void {
-    if (this.#full !== undefined) this.#fullSequence = 0;
-    const done = result.cursor === undefined;
-    if (task.kind === "wake" && done) {
-      this.#wakes.delete(task.container);
-      this.#reclaimsPending = true;
-    } else if (task.kind === "aggregate") {
-      const aggregation = this.#aggregations[0]!;
-      if (result.cursor !== undefined) aggregation.cursor = result.cursor;
-      else this.#aggregations.shift()?.resolve();
     }
   }
 
@@ -343,17 +333,14 @@ export class SettleScheduler {
   async drain(): Promise<void> {
     if (this.#stopped !== undefined) return;
     this.#draining = true;
-    this.#rejectAggregations(new DaosError("UNAVAILABLE", "Cannot aggregate: the store closes. Open it again."));
+    const closing = new DaosError("UNAVAILABLE", "Cannot aggregate: the store closes. Open it again.");
+    this.#maintenance.rejectAggregations(closing);
     this.settleNow();
     await new Promise<void>((resolve) => this.#drainWaiters.push(resolve));
   }
 
   #releaseDrained(): void {
     for (const resolve of this.#drainWaiters.splice(0)) resolve();
-  }
-
-  #rejectAggregations(error: Error): void {
-    for (const aggregation of this.#aggregations.splice(0)) aggregation.reject(error);
   }
 
   /** Starts nothing any more. */
@@ -364,7 +351,7 @@ export class SettleScheduler {
     this.#idleTimer?.();
     this.#retryTimer?.();
     this.#hold.stop();
-    this.#rejectAggregations(error);
+    this.#maintenance.stop(error);
     this.#releaseDrained();
   }
 

@@ -4,6 +4,7 @@
  */
 import { DaosError, type ErrorCode } from "../base/errors.ts";
 import type { Thread } from "../contracts/world.ts";
+import { type GateRule, NOTHING_GATED } from "./cell.ts";
 import { type MaintenanceRequest, type MaintenanceResult, maintainSlice } from "./maintenance.ts";
 import { type ReadLog, settleBatch, type SettleRequest, type SettleResult } from "./settle-batch.ts";
 import type { SettledIndex } from "./settled-index.ts";
@@ -26,8 +27,12 @@ export interface SettleOpeners {
 }
 
 /** Serves until the channel ends. What cannot be opened is reported to the first call. */
-export function serveSettle(channel: Pick<Thread, "post" | "onMessage">, openers: SettleOpeners): void {
-  const service = new SettleService(openers);
+export function serveSettle(
+  channel: Pick<Thread, "post" | "onMessage">,
+  openers: SettleOpeners,
+  isGated: GateRule = NOTHING_GATED,
+): void {
+  const service = new SettleService(openers, isGated);
   channel.onMessage((message) => {
     const call = message as SettleCall;
     void service.answer(call).then((answer) => channel.post(answer));
@@ -36,11 +41,13 @@ export function serveSettle(channel: Pick<Thread, "post" | "onMessage">, openers
 
 class SettleService {
   readonly #openers: SettleOpeners;
+  readonly #isGated: GateRule;
   #index: SettledIndex | undefined;
   #readLog: ReadLog | undefined;
 
-  constructor(openers: SettleOpeners) {
+  constructor(openers: SettleOpeners, isGated: GateRule) {
     this.#openers = openers;
+    this.#isGated = isGated;
   }
 
   async answer(call: SettleCall): Promise<SettleAnswer> {
@@ -63,7 +70,7 @@ class SettleService {
     }
     this.#index ??= this.#openers.openIndex();
     this.#readLog ??= this.#openers.openLog();
-    if (call.call === "settle") return settleBatch(call.request, this.#index, this.#readLog);
-    return maintainSlice(call.request, this.#index);
+    if (call.call === "settle") return settleBatch(call.request, this.#index, this.#readLog, this.#isGated);
+    return maintainSlice(call.request, this.#index, this.#isGated);
   }
 }

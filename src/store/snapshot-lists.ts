@@ -3,12 +3,23 @@
  * that replaced it is durable: a crash could bring it back.
  */
 import type { Epoch } from "../base/epoch.ts";
+import { DaosError } from "../base/errors.ts";
+import { MAX_SNAPSHOTS } from "../base/limits.ts";
 
 interface ReplacedList {
   readonly container: number;
   readonly epochs: readonly Epoch[];
   /** Of the record that replaced it. */
   readonly sequence: number;
+}
+
+/** Throws TOO_LARGE. */
+export function checkSnapshots(epochs: readonly Epoch[]): void {
+  if (epochs.length <= MAX_SNAPSHOTS) return;
+  throw new DaosError(
+    "TOO_LARGE",
+    `Cannot keep ${epochs.length} snapshots: ${MAX_SNAPSHOTS} are allowed. Destroy some.`,
+  );
 }
 
 const NONE: readonly Epoch[] = [];

@@ -8,6 +8,7 @@ import type { Timers } from "../contracts/world.ts";
 import type { RecordDecision } from "../format/log-record-transaction.ts";
 import type { CellUsage, DestageRule } from "./cell.ts";
 import type { Extents } from "./extents.ts";
+import type { GateTable } from "./gate-table.ts";
 import type { Generations } from "./generations.ts";
 import type { SegmentSpan } from "./log.ts";
 import type { LogLayout } from "./log-layout.ts";
@@ -46,6 +47,7 @@ export interface TargetStoreParts {
   /** See SettleRequest. */
   readonly transactionPages: TransactionPages;
   readonly snapshots: SnapshotRegistry;
+  readonly gates: GateTable;
   readonly extents: Extents;
   /** What may be destaged; absent: nothing. */
   readonly destageRule?: DestageRule;

@@ -8,11 +8,11 @@ import type { ByteString } from "../base/bytes.ts";
 import type { DtxId } from "../base/dtx-id.ts";
 import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import { MAX_SNAPSHOTS } from "../base/limits.ts";
 import { LOG_RECORD_HEADER_BYTES, LOG_WRITE_BYTES, logWriteBytes, type RecordSnapshots } from "../format/log-record.ts";
 import { LOG_ORIGIN_BYTES } from "../format/log-record-transaction.ts";
 import { uint32OfKey } from "../format/settled-row.ts";
 import { Admission } from "./admission.ts";
+import { raiseAggregated } from "./aggregated-epochs.ts";
 import type {
   AppendOptions,
   CellStore,
@@ -41,6 +41,7 @@ import { SettleScheduler } from "./settle-scheduler.ts";
 import { ReadCache } from "./read-cache.ts";
 import { settledVersionAt, visitSettled } from "./settled-cells.ts";
 import type { IndexSpace, SettledIndex } from "./settled-index.ts";
+import { checkSnapshots } from "./snapshot-lists.ts";
 import { isUndecided } from "./stability.ts";
 
 /** Share of the log in use from which on values go to the NVMe tier where they can. */
@@ -252,12 +253,7 @@ export class TargetStore implements CellStore {
     const { snapshots } = this.#parts;
     const before = snapshots.get(container);
     if (before.length === epochs.length && before.every((epoch, index) => epoch === epochs[index])) return;
-    if (epochs.length > MAX_SNAPSHOTS) {
-      throw new DaosError(
-        "TOO_LARGE",
-        `Cannot keep ${epochs.length} snapshots: ${MAX_SNAPSHOTS} are allowed. Destroy some.`,
-      );
-    }
+    checkSnapshots(epochs);
     if (this.#closing !== undefined) throw closed();
     const sequence = this.#log.append(NO_WRITES, NO_RECLAIMS, [{ container, epochs }]);
     snapshots.replace(container, epochs, sequence);
@@ -278,6 +274,14 @@ export class TargetStore implements CellStore {
 
   aggregatedTo(container: number): Epoch {
     return this.#parts.aggregatedTo.get(container) ?? (0 as Epoch);
+  }
+
+  setGate(container: number, epoch: Epoch): void {
+    if (this.#parts.gates.raise(container, epoch)) this.#scheduler.gateRaised();
+  }
+
+  gate(container: number): Epoch {
+    return this.#parts.gates.get(container);
   }
 
   aggregate(container: number): Promise<void> {
@@ -304,12 +308,8 @@ export class TargetStore implements CellStore {
 
   /** Readers are told before it happens: the settler may commit at any moment from now on. */
   #raiseAggregated(lastOrdinal: number): void {
-    const { aggregatedTo } = this.#parts;
-    for (const memtable of [...this.#generations.frozenUpTo(lastOrdinal), this.#generations.carried]) {
-      for (const { container, highestEpoch } of memtable.shares()) {
-        if (highestEpoch > (aggregatedTo.get(container) ?? 0)) aggregatedTo.set(container, highestEpoch);
-      }
-    }
+    const generations = this.#generations;
+    raiseAggregated(this.#parts.aggregatedTo, [...generations.frozenUpTo(lastOrdinal), generations.carried]);
   }
 
   #settled(result: SettleResult): void {

@@ -12,11 +12,14 @@
 import { assert } from "../base/assert.ts";
 import type { ByteString } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
+import { REDUNDANCIES } from "../base/object-class.ts";
 import { OBJECT_ID_BYTES, type ObjectId } from "../base/object-id.ts";
 
 const TERMINATOR = "\x00\x01";
 /** Bytes of C and O together. */
 export const OBJECT_PREFIX_BYTES = 4 + OBJECT_ID_BYTES;
+/** Of a key: the second byte of O. */
+const REDUNDANCY_BYTE = 5;
 const SNAPSHOT_TAG = "\xff".repeat(OBJECT_ID_BYTES + 1);
 
 export function escapeKey(key: string): string {
@@ -123,6 +126,16 @@ export function snapshotKey(container: string, epoch: Epoch): ByteString {
 /** Where the snapshot cells of a container start: after its last object. */
 export function snapshotStart(container: string): ByteString {
   return (container + SNAPSHOT_TAG) as ByteString;
+}
+
+/** Whether an object of the redundancy number is erasure-coded, by the number. */
+const ERASURE_NUMBERS: readonly boolean[] = Array.from({ length: 256 }, (_, number) =>
+  REDUNDANCIES.some((redundancy) => redundancy.number === number && redundancy.kind === "erasure"),
+);
+
+/** Whether the cell is of an erasure-coded object, whose history an epoch gate keeps; see CellStore.setGate. */
+export function isGatedKey(key: ByteString): boolean {
+  return ERASURE_NUMBERS[key.charCodeAt(REDUNDANCY_BYTE)] === true;
 }
 
 /** The prefix of the dkey of a cell beneath an object. */

@@ -1,14 +1,16 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import type { Epoch } from "../../src/base/epoch.ts";
+import { EPOCH_MAX, type Epoch } from "../../src/base/epoch.ts";
 import { VersionKind } from "../../src/store/cell.ts";
 import { type MergeRule, type MergeVersion, versionsToKeep } from "../../src/store/cell-merge.ts";
 
 const { value, part, tombstone } = VersionKind;
 
+const NO_RULE: MergeRule = { snapshots: [], punchedTo: 0 as Epoch, gate: EPOCH_MAX, holdsTombstone: () => false };
+
 function keep(versions: readonly [number, VersionKind][], rule: Partial<MergeRule> = {}): number[] {
   const list = versions.map(([epoch, kind]) => ({ epoch: epoch as Epoch, kind }));
-  const kept = versionsToKeep(list, { snapshots: [], punchedTo: 0 as Epoch, holdsTombstone: () => false, ...rule });
+  const kept = versionsToKeep(list, { ...NO_RULE, ...rule });
   return versions.filter((_, index) => kept[index] === true).map(([epoch]) => epoch);
 }
 
@@ -143,9 +145,8 @@ test("versionsToKeep: every viewer sees the same before and after, and nothing i
     fc.property(cells, snapshots, (cell, viewers) => {
       const versions = cell.sort((left, right) => right.epoch - left.epoch) as unknown as MergeVersion[];
       const kept = versionsToKeep(versions, {
+        ...NO_RULE,
         snapshots: viewers as Epoch[],
-        punchedTo: 0 as Epoch,
-        holdsTombstone: () => false,
       });
       const after = versions.filter((_, index) => kept[index] === true);
       const all = [...viewers, Number.MAX_SAFE_INTEGER];
@@ -153,5 +154,58 @@ test("versionsToKeep: every viewer sees the same before and after, and nothing i
       const needed = new Set(all.flatMap((viewer) => seen(versions, viewer)));
       for (const version of after) expect(version.kind === tombstone || needed.has(version.epoch)).toBe(true);
     }),
+  );
+});
+
+test("versionsToKeep: above the gate everything stays, and what is visible at it", () => {
+  const versions: [number, VersionKind][] = [
+    [9, value],
+    [8, tombstone],
+    [7, value],
+    [5, part],
+    [4, value],
+    [3, value],
+  ];
+  const gate = (epoch: number): Partial<MergeRule> => ({ gate: epoch as Epoch });
+  expect(keep(versions, gate(0))).toEqual([9, 8, 7, 5, 4, 3]);
+  expect(keep(versions, gate(5))).toEqual([9, 8, 7, 5, 4]);
+  expect(keep(versions, gate(6))).toEqual([9, 8, 7, 5, 4]);
+  expect(keep(versions, gate(7))).toEqual([9, 8, 7]);
+  expect(keep(versions, gate(8))).toEqual([9]);
+  expect(keep([[8, tombstone]], gate(7))).toEqual([8]);
+  expect(keep([[8, tombstone]], gate(8))).toEqual([]);
+  expect(keep(versions, { ...gate(4), punchedTo: 7 as Epoch })).toEqual([9, 8, 5, 4]);
+  expect(keep(versions, { ...gate(7), punchedTo: 7 as Epoch })).toEqual([9, 8]);
+});
+
+test("versionsToKeep: with a gate and a punch every viewer that may be asked sees the same before and after", () => {
+  const kinds = fc.constantFrom(value, part, tombstone);
+  const cells = fc.uniqueArray(fc.record({ epoch: fc.nat(20), kind: kinds }), { selector: (version) => version.epoch });
+  const snapshotLists = fc.uniqueArray(fc.nat(20)).map((list) => list.sort((left, right) => left - right));
+  fc.assert(
+    fc.property(cells, snapshotLists, fc.nat(22), fc.nat(22), (cell, snapshots, gate, punchedTo) => {
+      const versions = cell.sort((left, right) => right.epoch - left.epoch) as unknown as MergeVersion[];
+      const rule = { ...NO_RULE, snapshots: snapshots as Epoch[], gate: gate as Epoch, punchedTo: punchedTo as Epoch };
+      const kept = versionsToKeep(versions, rule);
+      const after = versions.filter((_, index) => kept[index] === true);
+      const above = Array.from({ length: 25 }, (_, epoch) => epoch).filter((epoch) => epoch >= gate);
+      const shown = (list: readonly MergeVersion[], viewer: number): number[] =>
+        seen(list, viewer).filter((epoch) => punchedTo === 0 || viewer < punchedTo || epoch > punchedTo);
+      const needed = new Set<number>();
+      for (const viewer of [...snapshots, ...above, Number.MAX_SAFE_INTEGER]) {
+        expect(shown(after, viewer)).toEqual(shown(versions, viewer));
+        for (const epoch of shown(versions, viewer)) needed.add(epoch);
+      }
+      for (const { epoch, kind } of after) {
+        expect(needed.has(epoch) || kind === tombstone || epoch > punchedTo).toBe(true);
+      }
+      // Above the gate a tombstone is there even when it hides nothing.
+      for (const { epoch, kind } of versions) {
+        if (kind === tombstone && epoch > gate && epoch > punchedTo) {
+          expect(after.some((version) => version.epoch === epoch)).toBe(true);
+        }
+      }
+    }),
+    { numRuns: 2000 },
   );
 });

@@ -11,10 +11,11 @@ import { type CellStore, type CellWrite, type ExtentRef, VersionKind } from "../
 import { versionBytes } from "../../src/store/cell-rewriter.ts";
 import { openStore } from "../../src/store/open-store.ts";
 import { settledState } from "../../src/store/settle-batch.ts";
+import { GATE_PASS_PAUSE_MS } from "../../src/store/maintenance-queue.ts";
 import { InlineSettler, type Settler } from "../../src/store/settler.ts";
 import { visitSpace } from "../../src/store/space-table.ts";
 import { CrashMachine, type MachineOptions, PowerLossError } from "./crash-machine.ts";
-import { CrashModel, destageLead, type ExtentContent } from "./crash-model.ts";
+import { CrashModel, destageLead, type ExtentContent, isGatedCell } from "./crash-model.ts";
 import type { ModelIndex } from "./model-index.ts";
 
 const CONTAINERS = [1, 2];
@@ -22,6 +23,8 @@ const SEGMENT_BYTES = 16 * KIB;
 /** Few, so that a settle takes several transactions, and the log has several generations. */
 const TRANSACTION_PAGES = { usual: 2, smallIndex: 2 };
 const GENERATION_CELLS = 64;
+/** More than the pause before a pass for a gate. */
+const LONG_MS = GATE_PASS_PAUSE_MS + 1000;
 const NO_META = new Uint8Array(0);
 
 /** Names that are prefixes of each other, with and without the bytes that history appends. */
@@ -101,7 +104,7 @@ export class CrashHarness {
     const { machine } = this;
     const { region, readLog } = await machine.openScm(create);
     this.#index = machine.openIndex();
-    const settler = new InlineSettler(this.#index, readLog);
+    const settler = new InlineSettler(this.#index, readLog, isGatedCell);
     this.#store = await openStore({
       world: machine,
       region,
@@ -131,7 +134,7 @@ export class CrashHarness {
           this.#refused(error);
         }
       }
-      await this.#pass([0, 0.3, 1, 5, 60, 2500][random.below(6)]!);
+      await this.#pass(random.next() < 0.02 ? LONG_MS : [0, 0.3, 1, 5, 60, 2500][random.below(6)]!);
     }
     if (!machine.dead && random.next() < 0.1) await this.#close();
     machine.losePower("between operations");
@@ -214,13 +217,19 @@ export class CrashHarness {
 
   async #checkEverything(): Promise<void> {
     const reads: Promise<void>[] = [];
+    const { random } = this.machine;
     for (const key of this.model.keys()) {
-      for (const viewer of this.model.viewers(uint32OfKey(key))) {
+      const viewers = this.model.viewers(uint32OfKey(key));
+      const all = this.model.cellViewers(key);
+      if (all.length > viewers.length) viewers.push(all[viewers.length]!, all[random.below(all.length)]!, all.at(-1)!);
+      for (const viewer of viewers) {
         for (const content of this.model.check(this.#store, key, viewer)) reads.push(this.#checkExtent(content));
       }
     }
     for (const container of CONTAINERS) {
-      for (const viewer of this.model.viewers(container)) {
+      const gate = this.model.gate(container);
+      const above = gate + random.below(this.model.lastEpoch - gate + 1);
+      for (const viewer of [...this.model.viewers(container), gate, above as Epoch]) {
         this.model.checkScan(this.#store, container, viewer, false);
         this.model.checkScan(this.#store, container, viewer, true);
       }
@@ -326,6 +335,10 @@ export class CrashHarness {
     this.counts.operations += 1;
     if (this.machine.random.next() < 0.25) {
       this.#decideSome();
+      return;
+    }
+    if (this.machine.random.next() < 0.05) {
+      this.#raiseGate();
       return;
     }
     const choice = this.machine.random.next();
@@ -533,6 +546,18 @@ export class CrashHarness {
     });
   }
 
+  #raiseGate(): void {
+    const { random } = this.machine;
+    const { model } = this;
+    const container = CONTAINERS[random.below(CONTAINERS.length)]!;
+    const before = model.gate(container);
+    const isNear = random.next() < 0.5;
+    const epoch = isNear ? model.lastEpoch - random.below(10) : before + random.below(model.lastEpoch - before + 1);
+    this.#store.setGate(container, epoch as Epoch);
+    model.gates.set(container, Math.max(before, epoch) as Epoch);
+    if (this.#store.gate(container) !== model.gate(container)) throw new Error("a gate is not what it was set to");
+  }
+
   #aggregate(): void {
     void this.#store.aggregate(CONTAINERS[0]!).catch((error: unknown) => this.#refused(error));
   }
@@ -545,7 +570,9 @@ export class CrashHarness {
       const container = uint32OfKey(key);
       const removed = this.model.snapshots.filter((snapshot) => snapshot.removedBy !== undefined);
       const viewers = this.model.viewers(container).filter((epoch) => !removed.some((one) => one.epoch === epoch));
-      const aggregated = Math.max(this.#store.aggregatedTo(container), this.model.prunedTo);
+      const aggregated = isGatedCell(key)
+        ? this.#store.gate(container)
+        : Math.max(this.#store.aggregatedTo(container), this.model.prunedTo);
       viewers.push((aggregated + random.below(this.model.lastEpoch - aggregated + 1)) as Epoch);
       for (const content of this.model.check(this.#store, key, viewers[random.below(viewers.length)]!)) {
         void this.#checkExtent(content).catch((error: unknown) => this.#refused(error));

@@ -40,6 +40,11 @@ export function destageLead({ metaType, meta }: Pick<Version, "metaType" | "meta
   return metaType % 4 === 0 ? undefined : (meta[1] ?? 0) * 4;
 }
 
+/** The harness's GateRule: a third of the cells, and of the ranges. */
+export function isGatedCell(key: ByteString): boolean {
+  return key.charCodeAt(key.length - 1) % 3 === 0;
+}
+
 interface ModelCell {
   /** Newest first. */
   readonly versions: readonly ModelVersion[];
@@ -91,6 +96,8 @@ export class CrashModel {
   #open: OpenOperation[] = [];
   readonly transactions = new ModelTransactions();
   snapshots: ModelSnapshot[] = [];
+  /** Epoch gates by container: as set, after a crash as the store has them. */
+  readonly gates = new Map<number, Epoch>();
   /** Extents that log records name, by sequence: until they are settled. */
   logged: { sequence: number; extent: ExtentRef; operation: ModelOperation }[] = [];
   punches: {
@@ -210,6 +217,11 @@ export class CrashModel {
       if (snapshot.removedBy !== undefined && snapshot.removedBy > sequence) snapshot.removedBy = undefined;
     }
     this.snapshots = this.snapshots.filter((snapshot) => snapshot.removedBy === undefined);
+    for (const [container, gate] of this.gates) {
+      const recovered = store.gate(container);
+      if (recovered > gate) throw new Error(`gate ${recovered} of container ${container} is above ${gate}`);
+      this.gates.set(container, recovered);
+    }
     this.#prune();
     this.prunedTo = this.lastEpoch;
     this.#show();
@@ -240,12 +252,13 @@ export class CrashModel {
   #prune(): void {
     for (const [key, cell] of this.#base) {
       const seen = new Set<ModelVersion>();
-      for (const viewer of this.viewers(uint32OfKey(key))) {
+      const viewers = this.#cellViewers(key, cell);
+      for (const viewer of viewers) {
         for (const version of visible(cell, viewer)) seen.add(version);
       }
       const versions = cell.versions.filter((version) => seen.has(version));
       // The store may still show what a punch hides: the punches that viewers go by are remembered.
-      const floors = new Set(this.viewers(uint32OfKey(key)).map((viewer) => floorOf(cell, viewer)));
+      const floors = new Set(viewers.map((viewer) => floorOf(cell, viewer)));
       const punches = cell.punches.filter((epoch) => floors.has(epoch));
       if (versions.length === 0 && punches.length === 0) this.#base.delete(key);
       else this.#base.set(key, { versions, punches });
@@ -256,6 +269,24 @@ export class CrashModel {
   viewers(container: number): Epoch[] {
     const own = this.snapshots.filter((snapshot) => snapshot.container === container);
     return [LATEST, ...own.map((snapshot) => snapshot.epoch)];
+  }
+
+  gate(container: number): Epoch {
+    return this.gates.get(container) ?? (0 as Epoch);
+  }
+
+  /** Epochs at which the cell must be readable; of those above the gate all that may differ. */
+  cellViewers(key: ByteString): Epoch[] {
+    return this.#cellViewers(key, this.#live.get(key) ?? NOTHING);
+  }
+
+  #cellViewers(key: ByteString, { versions, punches }: ModelCell): Epoch[] {
+    const container = uint32OfKey(key);
+    const viewers = this.viewers(container);
+    if (!isGatedCell(key)) return viewers;
+    const gate = this.gate(container);
+    const above = [...versions.map(({ epoch }) => epoch), ...punches].filter((epoch) => epoch > gate);
+    return [...viewers, gate, ...above];
   }
 
   /** Epochs of the snapshots that count, ascending. */
@@ -286,8 +317,9 @@ export class CrashModel {
     return found.flatMap((version, index) => compare(where, expected[index]!, version));
   }
 
-  /** Compares a scan of the whole container with the cells that must be in it. */
+  /** Compares a scan of the whole container with the cells that must be in it, as far as they can be read there. */
   checkScan(store: CellStore, container: number, viewer: Epoch, reverse: boolean): void {
+    const isReadable = this.viewers(container).includes(viewer) ? () => true : isGatedCell;
     const prefix = String.fromCharCode(0, 0, 0, container) as ByteString;
     const end = String.fromCharCode(0, 0, 0, container + 1) as ByteString;
     const found: ByteString[] = [];
@@ -297,14 +329,15 @@ export class CrashModel {
       viewer,
       (key, version) => {
         const floor = floorOf(this.#live.get(key) ?? NOTHING, viewer);
-        if (version.epoch > floor && version.kind !== VersionKind.tombstone) found.push(key);
+        if (version.epoch > floor && version.kind !== VersionKind.tombstone && isReadable(key)) found.push(key);
         return true;
       },
       { reverse },
     );
     const expected = this.keys().filter((key) => {
       const newest = visible(this.#live.get(key)!, viewer)[0];
-      return key.startsWith(prefix) && newest !== undefined && newest.kind !== VersionKind.tombstone;
+      if (!key.startsWith(prefix) || !isReadable(key)) return false;
+      return newest !== undefined && newest.kind !== VersionKind.tombstone;
     });
     if (reverse) expected.reverse();
     if (JSON.stringify(found) !== JSON.stringify(expected)) {

@@ -8,8 +8,9 @@ import { parentThread } from "../../src/world/thread.ts";
 const parent: Thread = parentThread();
 parent.onMessage((message) => {
   const { path, log } = message as { path: string; log: Uint8Array };
-  serveSettle(parent, {
+  const openers = {
     openIndex: () => openLmdbIndex({ path, sizeBytes: 64 * MIB }),
-    openLog: () => (offset, length) => log.subarray(offset, offset + length),
-  });
+    openLog: () => (offset: number, length: number) => log.subarray(offset, offset + length),
+  };
+  serveSettle(parent, openers, (key) => key.startsWith("gated", 4));
 });

@@ -2,7 +2,14 @@
 import type { ByteString } from "../../src/base/bytes.ts";
 import type { Epoch } from "../../src/base/epoch.ts";
 import { KIB } from "../../src/base/limits.ts";
-import { type CellStore, type CellWrite, type DestageRule, type Version, VersionKind } from "../../src/store/cell.ts";
+import {
+  type CellStore,
+  type CellWrite,
+  type DestageRule,
+  type GateRule,
+  type Version,
+  VersionKind,
+} from "../../src/store/cell.ts";
 import { openStore } from "../../src/store/open-store.ts";
 import { InlineSettler, type Settler } from "../../src/store/settler.ts";
 import { CrashMachine, type MachineOptions } from "./crash-machine.ts";
@@ -36,6 +43,7 @@ export class StoreRig {
   generationCells = 64;
   transactionPages = { usual: 2, smallIndex: 2 };
   destageRule: DestageRule | undefined;
+  isGated: GateRule | undefined;
   readonly #wrap: (settler: Settler) => Settler;
 
   constructor(options: Partial<MachineOptions> = {}, wrap: (settler: Settler) => Settler = (settler) => settler) {
@@ -60,7 +68,7 @@ export class StoreRig {
       region: this.region,
       device: this.device,
       index: this.index,
-      settler: this.#wrap(new InlineSettler(this.index, readLog)),
+      settler: this.#wrap(new InlineSettler(this.index, readLog, this.isGated)),
       create,
       segmentBytes: 16 * KIB,
       transactionPages: this.transactionPages,

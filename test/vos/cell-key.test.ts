@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import type { ByteString } from "../../src/base/bytes.ts";
 import type { Epoch } from "../../src/base/epoch.ts";
 import { MAX_AKEY_BYTES, MAX_CELL_KEY_BYTES, MAX_DKEY_BYTES } from "../../src/base/limits.ts";
 import {
@@ -11,6 +12,7 @@ import {
   containerPrefix,
   dkeyPrefix,
   dkeyPrefixOf,
+  isGatedKey,
   nameOfPrefix,
   nameRange,
   objectOfPrefix,
@@ -22,6 +24,8 @@ import {
   windowKey,
   windowOf,
 } from "../../src/vos/cell-key.ts";
+import { objectClassByName } from "../../src/base/object-class.ts";
+import { objectId } from "../../src/base/object-id.ts";
 import { oid } from "./rig.ts";
 
 const byte = fc.constantFrom("\0", "\x01", "\x02", "a", "\xfe", "\xff");
@@ -35,6 +39,18 @@ describe("cell keys", () => {
         expect(akeyCellKey(object, dkey, akey)).toBe(ownCellKey(akeyPrefix(dkeyPrefix(object, dkey), akey)));
       }),
     );
+  });
+
+  test("isGatedKey: the cells of erasure-coded objects are gated, and no others", () => {
+    const cells = (word: string): ByteString[] => {
+      const prefix = containerPrefix(3) + objectId("ARRAY", objectClassByName(word), 7, 8n);
+      const akey = akeyPrefix(dkeyPrefix(prefix, "d"), "a");
+      return [ownCellKey(prefix), ownCellKey(dkeyPrefix(prefix, "d")), ownCellKey(akey), beneathStart(akey)];
+    };
+    for (const word of ["EC_2P1G1", "EC_16P3GX"]) expect(cells(word).every(isGatedKey)).toBe(true);
+    for (const word of ["S1", "SX", "RP_2G1", "RP_6GX"]) expect(cells(word).some(isGatedKey)).toBe(false);
+    expect(isGatedKey(snapshotKey(containerPrefix(3), 1 as Epoch))).toBe(false);
+    expect(isGatedKey(containerPrefix(3) as ByteString)).toBe(false);
   });
 
   test("keep the order of dkeys, and of akeys within a dkey", () => {

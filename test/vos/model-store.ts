@@ -9,7 +9,7 @@ import { crc32 } from "../../src/base/checksum.ts";
 import type { Epoch } from "../../src/base/epoch.ts";
 import { DaosError } from "../../src/base/errors.ts";
 import { BLOCK_BYTES, MAX_CELL_KEY_BYTES } from "../../src/base/limits.ts";
-import { containerOf } from "../../src/vos/cell-key.ts";
+import { containerOf, isGatedKey } from "../../src/vos/cell-key.ts";
 import {
   type CellStore,
   type CellUsage,
@@ -55,6 +55,7 @@ export class ModelStore implements CellStore {
   readonly #cells = new Map<ByteString, StoredVersion[]>();
   readonly #snapshots = new Map<number, readonly Epoch[]>();
   readonly #aggregatedTo = new Map<number, Epoch>();
+  readonly #gates = new Map<number, Epoch>();
   readonly #extents = new Map<number, StoredExtent>();
   readonly #callbacks: { sequence: number; callback: (error?: Error) => void }[] = [];
   #keys: ByteString[] = [];
@@ -320,6 +321,14 @@ export class ModelStore implements CellStore {
     return this.#aggregatedTo.get(container) ?? (0 as Epoch);
   }
 
+  setGate(container: number, epoch: Epoch): void {
+    if (epoch > this.gate(container)) this.#gates.set(container, epoch);
+  }
+
+  gate(container: number): Epoch {
+    return this.#gates.get(container) ?? (0 as Epoch);
+  }
+
   async aggregate(_container: number): Promise<void> {
     this.settle();
   }
@@ -356,15 +365,22 @@ export class ModelStore implements CellStore {
       const container = containerOf(key);
       const newest = versions[0]!.epoch;
       if (newest > this.aggregatedTo(container)) this.#aggregatedTo.set(container, newest);
-      this.#keep(
-        key,
-        versions,
-        this.#needed(versions, [Number.MAX_SAFE_INTEGER, ...(this.#snapshots.get(container) ?? [])]),
-      );
+      const viewers = [Number.MAX_SAFE_INTEGER, ...(this.#snapshots.get(container) ?? [])];
+      this.#keep(key, versions, this.#needed(versions, [...viewers, ...this.#gateViewers(key, versions)]));
     }
     this.#destage();
     if (keepReclaims) return;
-    for (const range of this.#reclaims.splice(0)) this.#reclaim(range);
+    for (const range of this.#reclaims.splice(0)) {
+      this.#reclaim(range);
+      if (isGatedKey(range.from) && range.epoch > this.gate(containerOf(range.from))) this.#reclaims.push(range);
+    }
+  }
+
+  /** Of a gated cell the gate, and every version above it. */
+  #gateViewers(key: ByteString, versions: readonly StoredVersion[]): number[] {
+    if (!isGatedKey(key)) return [];
+    const gate = this.gate(containerOf(key));
+    return [gate, ...versions.map(({ epoch }) => epoch).filter((epoch) => epoch > gate)];
   }
 
   #needed(versions: readonly StoredVersion[], epochs: readonly number[]): Set<StoredVersion> {
@@ -382,7 +398,8 @@ export class ModelStore implements CellStore {
   #reclaim(range: ReclaimRange): void {
     for (const [key, versions] of this.#cells) {
       if (key < range.from || key >= range.to) continue;
-      const older = (this.#snapshots.get(containerOf(key)) ?? []).filter((epoch) => epoch < range.epoch);
+      const viewers = [...(this.#snapshots.get(containerOf(key)) ?? []), ...this.#gateViewers(key, versions)];
+      const older = viewers.filter((epoch) => epoch < range.epoch);
       const needed = this.#needed(versions, older);
       this.#keep(
         key,
@@ -395,7 +412,8 @@ export class ModelStore implements CellStore {
   #keep(key: ByteString, versions: StoredVersion[], needed: ReadonlySet<StoredVersion>): void {
     for (const version of versions) if (!needed.has(version)) this.#release(version);
     const kept = versions.filter((version) => needed.has(version));
-    while (kept.at(-1)?.kind === VersionKind.tombstone) kept.pop();
+    const gate = isGatedKey(key) ? this.gate(containerOf(key)) : Number.MAX_SAFE_INTEGER;
+    while (kept.at(-1)?.kind === VersionKind.tombstone && kept.at(-1)!.epoch <= gate) kept.pop();
     if (kept.length > 0) this.#cells.set(key, kept);
     else {
       this.#cells.delete(key);

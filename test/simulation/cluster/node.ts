@@ -27,6 +27,7 @@ import type { CellStore } from "../../../src/store/cell.ts";
 import { openStore } from "../../../src/store/open-store.ts";
 import { InlineSettler } from "../../../src/store/settler.ts";
 import { windowLead } from "../../../src/vos/array-window.ts";
+import { isGatedKey } from "../../../src/vos/cell-key.ts";
 import { VersionedObjects } from "../../../src/vos/versioned-objects.ts";
 import { hmacSha256 } from "../../../src/world/hmac.ts";
 import { CrashMachine } from "../../store/crash-machine.ts";
@@ -114,7 +115,7 @@ export class ClusterNode {
       region,
       device,
       index,
-      settler: new InlineSettler(index, readLog),
+      settler: new InlineSettler(index, readLog, isGatedKey),
       create,
       destageRule: windowLead,
       segmentBytes: 32 * KIB,

@@ -1,0 +1,136 @@
+/**
+ * What maintenance there is to do, in its order: parked reclaims to wake, reclaims to work off, aggregation passes. Passes
+ * are asked for, or come by themselves when a container's epoch gate has passed what was kept for it.
+ */
+import type { ByteString } from "../base/bytes.ts";
+import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
+import type { Timers } from "../contracts/world.ts";
+import type { GateTable } from "./gate-table.ts";
+import { type MaintenanceResult, type MaintenanceTask, reclaimTask } from "./maintenance.ts";
+import { hasParked, type ParkedReclaims } from "./reclaim-table.ts";
+import type { IndexReader } from "./settled-index.ts";
+
+/** So long after a pass for a container's gate is due, or ended, the next one begins. */
+export const GATE_PASS_PAUSE_MS = 30_000;
+
+interface Aggregation {
+  readonly container: number;
+  cursor: ByteString;
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+export interface MaintenanceQueueOptions {
+  readonly timers: Timers;
+  /** The target's thread's. */
+  readonly index: IndexReader;
+  readonly gates: GateTable;
+  /** Something was added. */
+  readonly added: () => void;
+}
+
+export class MaintenanceQueue {
+  readonly #options: MaintenanceQueueOptions;
+  #reclaimsPending = true;
+  /** By container. All at first, for what parked them may be gone since. */
+  readonly #wakes = new Map<number | undefined, ParkedReclaims>();
+  readonly #aggregations: Aggregation[] = [];
+  #passTimer: (() => void) | undefined;
+  #isStopped = false;
+
+  constructor(options: MaintenanceQueueOptions) {
+    this.#options = options;
+    this.wakeReclaims(undefined);
+  }
+
+  /** Parked reclaims of the container, or of all, may have become able to go on. */
+  wakeReclaims(container: number | undefined): void {
+    this.#wake({ container, from: 0 as Epoch, to: EPOCH_MAX });
+  }
+
+  #wake(parked: ParkedReclaims): void {
+    const { container, from, to } = this.#wakes.get(parked.container) ?? parked;
+    this.#wakes.set(container, {
+      container,
+      from: Math.min(from, parked.from) as Epoch,
+      to: Math.max(to, parked.to) as Epoch,
+    });
+  }
+
+  reclaimsAdded(): void {
+    this.#reclaimsPending = true;
+  }
+
+  /** Resolves when the container was gone through. */
+  aggregate(container: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#aggregations.push({ container, cursor: "" as ByteString, resolve, reject });
+    });
+  }
+
+  /** While nothing is being settled or maintained: takes in what raised gates have come to. */
+  lookAtGates(): void {
+    const { gates, index } = this.#options;
+    for (const reached of gates.takeReached()) if (hasParked(index, reached)) this.#wake(reached);
+    this.#armPasses();
+  }
+
+  #armPasses(): void {
+    const { gates, timers } = this.#options;
+    if (this.#passTimer !== undefined || this.#isStopped || gates.due().length === 0) return;
+    this.#passTimer = timers.after(GATE_PASS_PAUSE_MS, () => {
+      this.#passTimer = undefined;
+      for (const container of gates.due()) this.#pass(container);
+      this.#options.added();
+    });
+  }
+
+  #pass(container: number): void {
+    const { gates } = this.#options;
+    const ended = (isDone: boolean) => () => {
+      gates.passEnded(container, isDone);
+      this.#armPasses();
+    };
+    gates.passBegun(container);
+    const cursor = "" as ByteString;
+    this.#aggregations.push({ container, cursor, resolve: ended(true), reject: ended(false) });
+  }
+
+  get isDue(): boolean {
+    return this.#wakes.size > 0 || this.#reclaimsPending || this.#aggregations.length > 0;
+  }
+
+  next(): MaintenanceTask | undefined {
+    for (const parked of this.#wakes.values()) return { kind: "wake", parked };
+    const reclaim = this.#reclaimsPending ? reclaimTask(this.#options.index) : undefined;
+    if (reclaim !== undefined) return reclaim;
+    this.#reclaimsPending = false;
+    const aggregation = this.#aggregations[0];
+    if (aggregation === undefined) return undefined;
+    return { kind: "aggregate", container: aggregation.container, cursor: aggregation.cursor };
+  }
+
+  /** A slice of the task that `next` gave is done. */
+  sliceDone(task: MaintenanceTask, { cursor }: MaintenanceResult): void {
+    if (task.kind === "wake" && cursor === undefined) {
+      const { container } = task.parked;
+      // It may have become another one meanwhile.
+      if (this.#wakes.get(container) === task.parked) this.#wakes.delete(container);
+      this.#reclaimsPending = true;
+    } else if (task.kind === "aggregate") {
+      const aggregation = this.#aggregations[0]!;
+      if (cursor !== undefined) aggregation.cursor = cursor;
+      else this.#aggregations.shift()?.resolve();
+    }
+  }
+
+  rejectAggregations(error: Error): void {
+    for (const aggregation of this.#aggregations.splice(0)) aggregation.reject(error);
+  }
+
+  stop(error: Error): void {
+    this.#isStopped = true;
+    this.#passTimer?.();
+    this.rejectAggregations(error);
+  }
+}
