@@ -147,6 +147,11 @@ export class GroupFollower {
     else void turn.then(answer);
   }
 
+  /** Resolves when all that the leader has sent so far is appended, and what it has decided is decided. */
+  async settled(leader: number): Promise<void> {
+    await this.#turns.get(leader);
+  }
+
   /** A leader says what its clock is; it has sent all updates of before. */
   hear(leader: number, epoch: Epoch): void {
     if (!this.#turns.has(leader)) this.#heard.set(leader, epoch);

@@ -46,6 +46,8 @@ export interface GroupLeaderOptions {
   readonly store: PreparedStore;
   readonly timers: Timers;
   readonly peer: (index: number) => Peer | undefined;
+  /** Hears of each update that was appended here and is to be decided. */
+  readonly noteUpdate: (update: LedUpdate) => void;
 }
 
 export class GroupLeader {
@@ -160,6 +162,7 @@ export class GroupLeader {
     const before = this.#byDkey.get(object);
     if (before === undefined) this.#byDkey.set(object, [update]);
     else before.push(update);
+    this.#options.noteUpdate(update);
     for (const member of update.waiting) this.#prepare(update, member);
     this.#options.store.whenDurable(sequence, (error) => {
       if (error !== undefined) this.#refused(update, error as DaosError);
@@ -264,6 +267,16 @@ export class GroupLeader {
     const isMore = this.#inherited.size > size;
     for (const inherited of this.#inherited.values()) this.#settleIfAll(inherited);
     return isMore;
+  }
+
+  /** Whether earlier updates of a dkey are not decided yet. */
+  isSettling(unit: string): boolean {
+    return this.#inheritedDkeys.has(unit) || this.#byDkey.has(unit);
+  }
+
+  /** Tells the others at once what was decided. */
+  flushDecisions(): void {
+    this.#outbox.flushAll();
   }
 
   /** Up to which epoch this target knows the updates of a dkey that it leads; 0 while it does not. */

@@ -21,6 +21,8 @@ export interface UpdateRequest {
   readonly payload: Uint8Array | undefined;
   /** Of erasure code, where each shard has something else to do, or nothing. */
   readonly parts?: ShardParts | undefined;
+  /** See WriteOrder. */
+  readonly mayAppend?: (() => void) | undefined;
 }
 
 /** What one member is sent. */
@@ -38,6 +40,7 @@ export class LedUpdate implements WriteOrder {
   readonly opcode: number;
   readonly object: ObjectRequest;
   readonly payload: Uint8Array | undefined;
+  readonly mayAppend: (() => void) | undefined;
   readonly #parts: ShardParts | undefined;
   #shards: ErasureShards | undefined;
   #common: MemberMessage | undefined;
@@ -70,6 +73,7 @@ export class LedUpdate implements WriteOrder {
     // The leader has looked at the conditions.
     this.object = { ...request.object, handle: 0, flags: 0, client: 0, sequence: 0, firstIncomplete: 0 };
     this.payload = request.payload;
+    this.mayAppend = request.mayAppend;
     this.#parts = request.parts;
     this.#shards = group.shards;
     this.ownParts = request.parts === undefined ? undefined : this.partsOf(self);

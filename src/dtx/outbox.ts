@@ -123,6 +123,10 @@ export class Outbox {
     void this.#send(member, batch);
   }
 
+  flushAll(): void {
+    for (const member of this.#batches.keys()) this.flush(member);
+  }
+
   #post(member: number, decided: Decided): void {
     const batch = this.#batch(member);
     (decided.isCommit ? batch.commits : batch.aborts).push(decided);

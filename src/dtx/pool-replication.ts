@@ -8,13 +8,19 @@ import type { RedundancyScheme } from "../contracts/redundancy.ts";
 import type { Timers } from "../contracts/world.ts";
 import { encodeCbor } from "../format/cbor.ts";
 import { decodeIds, decodeResyncReply, encodeIds, encodeResyncReply } from "../format/dtx-messages.ts";
+import { decodeContainers, encodeFoldedTo } from "../format/folded-to.ts";
 import { decodeObjectRequest, type ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import type { PoolMap } from "../format/pool-map.ts";
+import { decodePrepareRequest } from "../format/prepare-request.ts";
 import { encodeShardReadReply } from "../format/shard-read.ts";
 import type { RpcAnswer } from "../rpc/pending-call.ts";
 import type { RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
+import { EpochGates } from "./epoch-gates.ts";
+import { Folding, type FoldStore } from "./folding.ts";
 import { type Groups, placedGroups } from "./group.ts";
+import type { LedUpdate } from "./led-update.ts";
+import { receivedParts } from "./shard-parts.ts";
 import { GroupFollower, type GroupFollowerOptions } from "./group-follower.ts";
 import { type Dkey, GroupLeader, unitOf } from "./group-leader.ts";
 import { Peer, type PeerAddress, type PeerConnection } from "./peer.ts";
@@ -35,6 +41,9 @@ export interface PoolReplicationOptions extends Pick<GroupFollowerOptions, "run"
   /** The scheme of a class's word in a container. Throws UNSUPPORTED. */
   readonly schemeOf: (container: number, word: string) => RedundancyScheme;
   readonly readShard: ReadOwnShard;
+  readonly foldStore: FoldStore;
+  /** Aggregation may go to this epoch; see CellStore.setGate. */
+  readonly setGate: (container: number, epoch: Epoch) => void;
   /** The clock: all epochs given later are above it. */
   readonly now: () => Epoch;
   /** Proves to other targets that we belong to the system. */
@@ -43,6 +52,10 @@ export interface PoolReplicationOptions extends Pick<GroupFollowerOptions, "run"
 
 export class PoolReplication {
   readonly leader: GroupLeader;
+  readonly folding: Folding;
+  readonly #gates: EpochGates;
+  /** Containers in which this target has something erasure-coded, as far as it knows. */
+  readonly #coded = new Set<number>();
   readonly follower: GroupFollower;
   readonly #options: PoolReplicationOptions;
   readonly #peers = new Map<number, Peer>();
@@ -56,11 +69,45 @@ export class PoolReplication {
     this.#options = options;
     this.#map = map;
     this.#groups = placedGroups(map);
-    const { self, store, timers, run, observe } = options;
+    const { self, store, timers, run, observe, now, setGate } = options;
     const peer = (index: number): Peer | undefined => this.#peer(index);
+    const noteUpdate = (update: LedUpdate): void => this.#noteUpdate(update);
     this.follower = new GroupFollower({ self, store, timers, peer, run, observe }, this.#groups);
-    this.leader = new GroupLeader({ self, store, timers, peer }, this.#groups);
+    this.leader = new GroupLeader({ self, store, timers, peer, noteUpdate }, this.#groups);
+    const call: ShardedAkeyParts["call"] = (...request) => this.call(...request);
+    this.folding = new Folding({
+      self,
+      store: options.foldStore,
+      timers,
+      leader: this.leader,
+      groupOf: (oid, dkey) => this.#groups.groupOf(oid, dkey),
+      now,
+      shardedAkey: (container, object) => this.shardedAkey(container, object),
+      call,
+      found: (container) => void this.#coded.add(container),
+    });
+    this.#gates = new EpochGates({
+      timers,
+      containers: () => [...this.#coded],
+      others: () => this.others,
+      foldedTo: (container) => this.folding.foldedTo(container),
+      call,
+      mapVersion: () => this.#map.version,
+      setGate,
+    });
     this.#sweep();
+  }
+
+  #noteUpdate(update: LedUpdate): void {
+    if (update.ownParts === undefined) return;
+    this.#coded.add(update.container);
+    this.folding.noteUpdate(update);
+  }
+
+  removeContainer(container: number): void {
+    this.#coded.delete(container);
+    this.folding.removeContainer(container);
+    this.leader.removeContainer(container);
   }
 
   /** Number of this target in the pool map. */
@@ -127,6 +174,7 @@ export class PoolReplication {
       this.#peers.delete(index);
       this.leader.removeMember(index);
     }
+    this.folding.mapChanged();
     this.follower.mapChanged(this.#groups);
     this.leader.mapChanged(this.#groups);
     this.#resyncAll();
@@ -138,6 +186,8 @@ export class PoolReplication {
 
   stop(): void {
     this.#cancelSweep();
+    this.folding.stop();
+    this.#gates.stop();
     for (const peer of this.#peers.values()) peer.stop();
     this.leader.stop();
   }
@@ -190,6 +240,15 @@ export class PoolReplication {
       case Opcode.dtxPrepare:
         this.follower.prepare(index, request, reply, done);
         return;
+      case Opcode.dtxFold:
+        this.#serveFold(index, request, reply, done);
+        return;
+      case Opcode.dtxFoldedTo: {
+        const containers = decodeContainers(request.payload);
+        const epochs = containers.map((container) => this.folding.foldedTo(container));
+        reply.send(NO_ARGUMENTS, encodeFoldedTo(epochs));
+        break;
+      }
       case Opcode.dtxDecide:
         this.follower.decide(index, request, reply);
         break;
@@ -204,6 +263,29 @@ export class PoolReplication {
         this.#serveResync(index, request, reply);
     }
     done();
+  }
+
+  #serveFold(leader: number, request: RpcRequest, reply: RpcReply, done: () => void): void {
+    request.retain();
+    const { container, object, epoch, parts } = decodePrepareRequest(
+      request.bytes,
+      request.argumentsStart,
+      request.argumentsLength,
+    );
+    const { foldStore } = this.#options;
+    this.#coded.add(container);
+    // What the leader decided before has to be decided here, too.
+    this.follower
+      .settled(leader)
+      .then(() => foldStore.apply(container, object, receivedParts(parts ?? [], request.payload), epoch))
+      .then(
+        () => reply.send(NO_ARGUMENTS),
+        (error: unknown) => {
+          if (!(error instanceof DaosError)) throw error;
+          reply.fail(error);
+        },
+      )
+      .finally(done);
   }
 
   #serveShardRead(request: RpcRequest, reply: RpcReply): void {

@@ -12,6 +12,7 @@ import type { PoolMap } from "../format/pool-map.ts";
 import type { RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
 import { Closing } from "./closing.ts";
 import type { Unlock } from "./dkey-locks.ts";
+import type { UpdateRange } from "./folding.ts";
 import { type Dkey, unitOf } from "./group-leader.ts";
 import type { LedUpdate, UpdateRequest } from "./led-update.ts";
 import { PoolReplication, type PoolReplicationOptions } from "./pool-replication.ts";
@@ -26,6 +27,7 @@ export interface ReplicatedPool {
   readonly map: PoolMap;
   /** Number of this target in the map; -1: it is not in it. */
   readonly own: number;
+  readonly containers: ReadonlyMap<number, unknown>;
 }
 
 export interface ReplicationOptions extends Omit<PoolReplicationOptions, "pool" | "self"> {
@@ -64,15 +66,18 @@ export class Replication {
   }
 
   /** A pool has a new map, or new addresses in it, or more containers. */
-  mapChanged({ pool, map, own }: ReplicatedPool): void {
+  mapChanged({ pool, map, own, containers }: ReplicatedPool): void {
     const known = this.#pools.get(pool);
-    if (own < 0) this.forget(pool);
-    else if (known !== undefined) known.setMap(map);
-    else
-      this.#pools.set(
-        pool,
-        new PoolReplication({ ...this.#options, store: this.#storeOf(pool), pool, self: own }, map),
-      );
+    if (own < 0) {
+      this.forget(pool);
+      return;
+    }
+    if (known !== undefined) known.setMap(map);
+    else {
+      const options = { ...this.#options, store: this.#storeOf(pool), pool, self: own };
+      this.#pools.set(pool, new PoolReplication(options, map));
+    }
+    for (const container of containers.keys()) this.#pools.get(pool)!.folding.want(container);
   }
 
   /** Another pool's updates have other groups. */
@@ -83,7 +88,7 @@ export class Replication {
 
   /** Undoes what is undecided in a container that is being destroyed; no pool knows it any more. */
   removeContainer(container: number): void {
-    for (const { leader } of this.#pools.values()) leader.removeContainer(container);
+    for (const pool of this.#pools.values()) pool.removeContainer(container);
     const { store } = this.#options;
     const left = store.openUpdates().filter((open) => open.container === container);
     for (const { id } of left.reverse()) store.decide(id, "abort");
@@ -123,6 +128,11 @@ export class Replication {
   /** An erasure-coded akey that this target leads. Throws STALE, UNSUPPORTED. */
   shardedAkey(container: number, object: ObjectRequest): ShardedAkey {
     return this.#poolOf(container).shardedAkey(container, object);
+  }
+
+  /** Before an update of an erasure-coded dkey: see Folding.beforeUpdate. */
+  foldBefore(container: number, dkey: Dkey, range: UpdateRange, snapshot: Epoch): Promise<void> {
+    return this.#poolOf(container).folding.beforeUpdate(container, dkey, range, snapshot);
   }
 
   /** See PoolReplication.completeTo. */

@@ -49,6 +49,11 @@ export class ShardedAkey {
     return this.#parts.shards.numberOf.get(this.#parts.self)!;
   }
 
+  /** The target whose shard of this number serves, or NO_TARGET. */
+  targetOf(shard: number): number {
+    return this.#parts.shards.targets[shard]!;
+  }
+
   /** Carries out a plan; undefined: too few shards are there for it. Rejects with UNAVAILABLE, CORRUPT, CONFLICT, IO. */
   async run<Result>(plan: Plan<Result> | undefined): Promise<Result> {
     if (plan !== undefined) return runPlan(plan, (read) => this.#read(read));
@@ -57,8 +62,8 @@ export class ShardedAkey {
   }
 
   async #read(read: ShardRead): Promise<ShardReadResult> {
-    const { self, shards, readOwn } = this.#parts;
-    const target = shards.targets[read.shard]!;
+    const { self, readOwn } = this.#parts;
+    const target = this.targetOf(read.shard);
     const request = this.#requestOf(read);
     if (target === self) return readOwn(this.#container, request, read.kind);
     const args = Buffer.alloc(objectRequestBytes(request));

@@ -3,6 +3,7 @@
  * them do it as one update. A punch of array bytes may have to read first, so it runs alone on its dkey.
  */
 import { isErasureCoded } from "../base/object-id.ts";
+import { EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { MAX_ARRAY_IO_BYTES, MAX_RECORD_BYTES } from "../base/limits.ts";
 import type { ShardPart } from "../contracts/redundancy.ts";
@@ -50,18 +51,34 @@ export class ErasureUpdates {
   ): Promise<PlannedUpdate> {
     const { replication } = this.#parts;
     const isPunch = opcode === Opcode.arrayPunch;
+    const mayAppend = await this.#foldForSnapshot(opcode, container, object);
     const unlock = await replication.lock(container, object, isPunch ? "alone" : "shared");
     try {
       const akey = replication.shardedAkey(container, object);
       if (object.flags !== 0 && akey.own < akey.scheme.dataShards) throw blind();
       const parts = await this.#plan(opcode, container, akey, object, payload);
       const sharded = parts === undefined ? undefined : shardParts(parts);
-      const led = replication.begin({ container, opcode, object, payload, parts: sharded });
+      const led = replication.begin({ container, opcode, object, payload, parts: sharded, mayAppend });
       return { led, unlock };
     } catch (error) {
       unlock();
       throw error;
     }
+  }
+
+  /** What a snapshot shows as replicas is folded before it changes. Returns what says, at the append, whether it still is. */
+  async #foldForSnapshot(opcode: number, container: number, object: ObjectRequest): Promise<() => void> {
+    const { objects, replication } = this.#parts;
+    const snapshot = objects.newestSnapshot(container);
+    if (snapshot !== EPOCH_NONE) {
+      const isArray = opcode === Opcode.arrayWrite || opcode === Opcode.arrayPunch;
+      const bytes = isArray && object.recordBytes > 0 ? bytesOf(object) : undefined;
+      const akey = opcode === Opcode.dkeyPunch ? undefined : object.akey;
+      await replication.foldBefore(container, object, { akey, bytes }, snapshot);
+    }
+    return () => {
+      if (objects.newestSnapshot(container) !== snapshot) throw newerSnapshot();
+    };
   }
 
   /** Undefined: every shard does the same. */
@@ -125,6 +142,10 @@ function bytesOf({ recordIndex, recordCount, recordBytes }: ObjectRequest): { st
     "INVALID_ARGUMENT",
     `Cannot use ${recordCount} records of ${recordBytes} bytes from ${recordIndex} on: no range of an array.`,
   );
+}
+
+function newerSnapshot(): DaosError {
+  return new DaosError("UNAVAILABLE", "Cannot update the object now: a snapshot has just been taken. Retry.");
 }
 
 function notWhole({ recordCount, recordBytes }: ObjectRequest, sizeBytes: number): DaosError {

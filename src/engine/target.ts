@@ -30,6 +30,7 @@ import type { DeviceGuard } from "./device-guard.ts";
 import { openTargetDevice } from "./device-opening.ts";
 import { measureSpeed } from "./storage-speed.ts";
 import { EnumerationService } from "./enumeration-service.ts";
+import { TargetFoldStore } from "./fold-store.ts";
 import { IndexMemory, type MappedMemory } from "./index-memory.ts";
 import { Lease } from "./lease.ts";
 import { NewerMap, PoolMapTable, type TargetMap } from "./pool-map-table.ts";
@@ -115,7 +116,7 @@ export class Target implements TargetCalls {
     const enumeration = new EnumerationService(objects);
     const replication: Replication = this.#replication(
       settings,
-      { store, clock, maps, payloadBuffers, schemes, shardReads },
+      { store, objects, clock, maps, payloadBuffers, schemes, shardReads },
       (...prepared) => service.runPrepared(...prepared),
     );
     const service = new TargetService({
@@ -193,6 +194,7 @@ export class Target implements TargetCalls {
     settings: TargetSettings,
     parts: {
       readonly store: CellStore;
+      readonly objects: VersionedObjects;
       readonly clock: HybridLogicalClock;
       readonly maps: PoolMapTable;
       readonly payloadBuffers: PayloadBuffers;
@@ -202,7 +204,7 @@ export class Target implements TargetCalls {
     run: RunUpdate,
   ): Replication {
     const { network, timers, random } = this.#parts.world;
-    const { store, clock, maps, payloadBuffers, schemes, shardReads } = parts;
+    const { store, objects, clock, maps, payloadBuffers, schemes, shardReads } = parts;
     const authority = this.#authority(settings);
     return new Replication({
       store: preparedStore(store),
@@ -215,6 +217,8 @@ export class Target implements TargetCalls {
       poolOf: (container) => maps.mapOf(container),
       schemeOf: (container, word) => schemes.of(word, maps.cellBytesOf(container)),
       readShard: (...request) => shardReads.read(...request),
+      foldStore: new TargetFoldStore(store, objects),
+      setGate: (container, epoch) => objects.setGate(container, epoch),
       now: () => clock.latest,
     });
   }

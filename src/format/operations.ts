@@ -79,6 +79,8 @@ export const Opcode = {
   dtxResync: 164,
   dtxShardArrayRead: 165,
   dtxShardValueFetch: 166,
+  dtxFold: 167,
+  dtxFoldedTo: 168,
 } as const;
 export type Opcode = (typeof Opcode)[keyof typeof Opcode];
 

@@ -109,7 +109,7 @@ export class ShardReads {
     containers.checkReadEpoch(epoch);
     // A later write must not go before what was read, unless none can be on its way.
     if ((flags & ObjectFlag.epochIsSeen) === 0) containers.guardReadEpoch(epoch);
-    const shown = readableEpoch(epoch, store.aggregatedTo(container), containers.readableSnapshots(opened));
+    const shown = readableEpoch(epoch, store.gate(container), containers.keptSnapshots(opened));
     if (shown === epoch || (flags & ObjectFlag.orNextReadable) !== 0) return shown;
     throw new DaosError(
       "EPOCH_AGGREGATED",

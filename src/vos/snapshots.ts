@@ -142,8 +142,8 @@ export class Containers {
     this.lastReadEpoch = Math.max(this.lastReadEpoch, epoch);
   }
 
-  /** Epochs of the snapshots that may be read at, ascending. */
-  readableSnapshots(container: ContainerState): Epoch[] {
+  /** Epochs of the snapshots, also of those that are being made or ended; ascending. */
+  keptSnapshots(container: ContainerState): Epoch[] {
     return container.snapshots.map((entry) => entry.epoch);
   }
 

@@ -135,7 +135,10 @@ export class TargetObjects {
 
   /** The epoch of a write that is appended in this turn. Throws UNAVAILABLE when what its leader gave has been read at. */
   writeEpoch(order: WriteOrder | undefined): Epoch {
-    if (order?.epoch === undefined) return this.containers.writeEpoch();
+    if (order?.epoch === undefined) {
+      order?.mayAppend?.();
+      return this.containers.writeEpoch();
+    }
     const { lastReadEpoch } = this.containers;
     if (order.epoch <= lastReadEpoch) throw readBefore(order.epoch, lastReadEpoch);
     this.containers.noteWrite(order.epoch);

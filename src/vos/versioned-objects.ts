@@ -6,7 +6,7 @@
  * epochs. Results come at once when nothing has to be waited for, else as a promise. Each carries `sequence`: nothing of
  * the result, a refusal included, may be told to anybody before `CellStore.whenStable(sequence)`.
  */
-import type { Epoch } from "../base/epoch.ts";
+import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import type { PartBytes } from "../format/prepare-request.ts";
 import type { CellUsage } from "../store/cell.ts";
 import { type ArrayReadOutcome, ArrayReads, type RecordRange } from "./array-read.ts";
@@ -196,6 +196,17 @@ export class VersionedObjects {
   /** Epochs of the snapshots, ascending. */
   listSnapshots(container: number): Epoch[] {
     return this.#target.containers.listSnapshots(container);
+  }
+
+  /** Epoch of the newest snapshot, also of one that is being made; EPOCH_NONE without one. */
+  newestSnapshot(container: number): Epoch {
+    const { containers } = this.#target;
+    return containers.keptSnapshots(containers.get(container)).at(-1) ?? EPOCH_NONE;
+  }
+
+  /** Raises the container's gate; see CellStore.setGate. */
+  setGate(container: number, epoch: Epoch): void {
+    this.#target.store.setGate(container, epoch);
   }
 
   /** Space the container takes here; what is hidden counts until it is reclaimed. */

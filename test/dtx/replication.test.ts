@@ -5,6 +5,7 @@ import type { Epoch } from "../../src/base/epoch.ts";
 import { placedGroups } from "../../src/dtx/group.ts";
 import type { PeerConnection } from "../../src/dtx/peer.ts";
 import type { OpenUpdate, PreparedStore } from "../../src/dtx/prepared-store.ts";
+import type { FoldStore } from "../../src/dtx/folding.ts";
 import { Replication } from "../../src/dtx/replication.ts";
 import { decodeIds, DtxState, encodeResyncReply } from "../../src/format/dtx-messages.ts";
 import { NO_REQUEST_ID, type ObjectRequest } from "../../src/format/object-request.ts";
@@ -88,10 +89,12 @@ function makeRig(own: number, open: OpenUpdate[], dial = async (): Promise<PeerC
       throw new Error("nothing is coded here");
     },
     readShard: () => Promise.reject(new Error("nothing is read here")),
+    foldStore: {} as FoldStore,
+    setGate: () => {},
     now: () => 1 as Epoch,
     poolOf: (container) => {
       const pool = pools.get(container);
-      return pool === undefined ? undefined : { pool, map, own };
+      return pool === undefined ? undefined : { pool, map, own, containers: new Map() };
     },
   });
   return {
@@ -100,7 +103,7 @@ function makeRig(own: number, open: OpenUpdate[], dial = async (): Promise<PeerC
     pools,
     set: (next) => {
       map = next;
-      replication.mapChanged({ pool: "tank", map, own });
+      replication.mapChanged({ pool: "tank", map, own, containers: new Map() });
     },
     pass: () => timers.advance(100),
   };

@@ -13,6 +13,7 @@ import { preparedStore, type PreparedStore } from "../../../src/dtx/prepared-sto
 import { Replication } from "../../../src/dtx/replication.ts";
 import { AttachmentTable } from "../../../src/engine/attachment-table.ts";
 import type { Attachment } from "../../../src/engine/attachments.ts";
+import { TargetFoldStore } from "../../../src/engine/fold-store.ts";
 import { EnumerationService } from "../../../src/engine/enumeration-service.ts";
 import { Lease } from "../../../src/engine/lease.ts";
 import { NewerMap, PoolMapTable, type TargetMap } from "../../../src/engine/pool-map-table.ts";
@@ -157,6 +158,8 @@ export class ClusterNode {
       poolOf: (container) => maps.mapOf(container),
       schemeOf: (container, word) => SCHEMES.of(word, maps.cellBytesOf(container)),
       readShard: (...request) => shardReads.read(...request),
+      foldStore: new TargetFoldStore(store, objects),
+      setGate: (container, epoch) => objects.setGate(container, epoch),
       now: () => clock.latest,
     });
     const service: TargetService = new TargetService({

@@ -1,0 +1,347 @@
+/**
+ * Folds stripes: what lies as replicas on the parity shards of an erasure-coded array goes into parity, in the background.
+ * Each stripe is folded by the leader of its dkey, alone on the dkey: it reads what it needs, has the other parity shards
+ * write first, and writes itself last. So a stripe that its leader has folded is folded everywhere, and one that a crash
+ * left half done is folded again.
+ *
+ * DAOS: EC aggregation on the leader's parity shard (src/object/srv_ec_aggregate.c).
+ */
+import type { ByteString } from "../base/bytes.ts";
+import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
+import { DaosError } from "../base/errors.ts";
+import type { ObjectId } from "../base/object-id.ts";
+import type { DataExtent } from "../contracts/redundancy.ts";
+import type { Timers } from "../contracts/world.ts";
+import { NO_REQUEST_ID, type ObjectRequest } from "../format/object-request.ts";
+import { Opcode } from "../format/operations.ts";
+import { encodePrepareRequest, type PartBytes, prepareRequestBytes } from "../format/prepare-request.ts";
+import { NO_TARGET } from "../placement/layout.ts";
+import type { Groups } from "./group.ts";
+import { type GroupLeader, unitOf } from "./group-leader.ts";
+import type { LedUpdate } from "./led-update.ts";
+import { NO_PARTS, payloadOf, type ShardParts, shardParts } from "./shard-parts.ts";
+import type { ShardedAkey, ShardedAkeyParts } from "./sharded-akey.ts";
+
+/** Pause between looks at what is to be folded, and how long a stripe is left alone after a write, milliseconds. */
+const LOOK_MS = 250;
+const SETTLE_MS = 1_000;
+/** Stripes folded at a time. */
+const FOLD_WINDOW = 4;
+/** Stripes that are remembered; of a container with more the rest is looked for again later. */
+export const MAX_UNFOLDED_STRIPES = 65_536;
+/** What is younger counts as not folded: readers may be at it (GATE_LAG in docs/replication.md), microseconds. */
+const GATE_LAG_US = 2_000_000;
+
+export interface AkeyPlace {
+  readonly oid: ObjectId;
+  readonly dkey: ByteString;
+  readonly akey: ByteString;
+}
+
+/** What folding needs of this target's objects. */
+export interface FoldStore {
+  /** Does one shard's share of a fold. Resolves when it is durable. */
+  apply(container: number, object: ObjectRequest, parts: readonly PartBytes[], epoch: Epoch): Promise<void>;
+  /** The erasure-coded akeys that this target has something of. */
+  akeys(container: number): AsyncGenerator<AkeyPlace, void, void>;
+  akeysOf(container: number, dkey: Pick<AkeyPlace, "oid" | "dkey">): AsyncGenerator<AkeyPlace, void, void>;
+  /** Extents of one of them here, ascending, page by page. */
+  extents(container: number, akey: AkeyPlace): AsyncGenerator<readonly DataExtent[], void, void>;
+}
+
+export interface FoldingOptions {
+  readonly self: number;
+  readonly store: FoldStore;
+  readonly timers: Timers;
+  readonly leader: GroupLeader;
+  readonly groupOf: Groups["groupOf"];
+  readonly now: () => Epoch;
+  /** The akey as its leader works on it; throws STALE when this target does not lead it. */
+  readonly shardedAkey: (container: number, object: ObjectRequest) => ShardedAkey;
+  /** Asks another target of the pool. Rejects with UNAVAILABLE when it cannot be reached. */
+  readonly call: ShardedAkeyParts["call"];
+  /** Hears that this target has something erasure-coded in the container. */
+  readonly found: (container: number) => void;
+}
+
+interface Unfolded {
+  /** Of the first and the last write that is not folded. */
+  readonly first: Epoch;
+  last: Epoch;
+  /** When it may be folded, by the epochs' clock. */
+  notBefore: Epoch;
+  isFolding: boolean;
+}
+
+/** An akey with stripes that are not folded. */
+interface UnfoldedAkey {
+  readonly container: number;
+  readonly place: AkeyPlace;
+  readonly stripes: Map<number, Unfolded>;
+}
+
+/** What of a dkey an update changes. */
+export interface UpdateRange {
+  /** Undefined: all akeys. */
+  readonly akey: ByteString | undefined;
+  /** Bytes of the array; undefined: all. */
+  readonly bytes: { readonly start: number; readonly length: number } | undefined;
+}
+
+type Scan = "wanted" | "running" | "done";
+
+export class Folding {
+  readonly #options: FoldingOptions;
+  /** By dkey, in each by akey. */
+  readonly #unfolded = new Map<string, Map<ByteString, UnfoldedAkey>>();
+  #unfoldedCount = 0;
+  /** How far what was there before is known, by container. */
+  readonly #scans = new Map<number, Scan>();
+  #folding = 0;
+  #isStopped = false;
+  #cancel: () => void;
+
+  constructor(options: FoldingOptions) {
+    this.#options = options;
+    this.#cancel = options.timers.after(LOOK_MS, () => this.#look());
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#cancel();
+  }
+
+  /** This target may lead other dkeys now: what is to be folded is looked for again. */
+  mapChanged(): void {
+    this.#unfolded.clear();
+    this.#unfoldedCount = 0;
+    this.#scans.clear();
+  }
+
+  removeContainer(container: number): void {
+    this.#scans.delete(container);
+    for (const akey of this.#akeys()) {
+      if (akey.container === container) for (const stripe of akey.stripes.keys()) this.#forget(akey, stripe);
+    }
+  }
+
+  *#akeys(): Generator<UnfoldedAkey, void, void> {
+    for (const dkey of this.#unfolded.values()) yield* dkey.values();
+  }
+
+  /**
+   * The epoch as of which all stripes of the container that this target leads are folded, also as of each snapshot up to it
+   * (src/base/epoch-gate.ts). EPOCH_NONE while that is not known.
+   */
+  foldedTo(container: number): Epoch {
+    if (this.#scans.get(container) !== "done") {
+      this.want(container);
+      return EPOCH_NONE;
+    }
+    let least = this.#options.now() - GATE_LAG_US;
+    for (const akey of this.#akeys()) {
+      if (akey.container !== container) continue;
+      for (const { first } of akey.stripes.values()) if (first <= least) least = first - 1;
+    }
+    return Math.max(least, EPOCH_NONE) as Epoch;
+  }
+
+  /** Looks for what is to be folded in a container, unless that is known. */
+  want(container: number): void {
+    if (!this.#scans.has(container)) this.#scans.set(container, "wanted");
+  }
+
+  /** An update that this target leads was appended: its stripes are to be folded. */
+  noteUpdate({ container, object, ownParts, givenEpoch }: LedUpdate): void {
+    const replicas = (ownParts ?? NO_PARTS).filter(({ kind }) => kind === "write");
+    if (replicas.length === 0) return;
+    const extents = replicas.map(({ address, length }) => ({ address, length, epoch: givenEpoch }));
+    const { scheme, own } = this.#options.shardedAkey(container, object);
+    this.#note(container, object, scheme.stripesToFold(own, extents), givenEpoch);
+    this.want(container);
+  }
+
+  #note(container: number, { oid, dkey, akey }: AkeyPlace, stripes: readonly number[], epoch: Epoch): void {
+    if (stripes.length === 0) return;
+    const unit = unitOf({ container, object: { oid, dkey } });
+    let akeys = this.#unfolded.get(unit);
+    if (akeys === undefined) this.#unfolded.set(unit, (akeys = new Map()));
+    let known = akeys.get(akey);
+    if (known === undefined) {
+      known = { container, place: { oid, dkey, akey }, stripes: new Map() };
+      akeys.set(akey, known);
+    }
+    for (const stripe of stripes) this.#noteStripe(known, stripe, epoch);
+  }
+
+  #noteStripe({ container, stripes }: UnfoldedAkey, stripe: number, epoch: Epoch): void {
+    const notBefore = this.#later();
+    const known = stripes.get(stripe);
+    if (known !== undefined) {
+      known.last = Math.max(known.last, epoch) as Epoch;
+      known.notBefore = notBefore;
+    } else if (this.#unfoldedCount >= MAX_UNFOLDED_STRIPES) this.#scans.set(container, "wanted");
+    else {
+      stripes.set(stripe, { first: epoch, last: epoch, notBefore, isFolding: false });
+      this.#unfoldedCount += 1;
+    }
+  }
+
+  #later(): Epoch {
+    return (this.#options.now() + SETTLE_MS * 1_000) as Epoch;
+  }
+
+  /** The stripe is folded, or nobody needs it to be. */
+  #forget(akey: UnfoldedAkey, stripe: number): void {
+    if (akey.stripes.delete(stripe)) this.#unfoldedCount -= 1;
+    if (akey.stripes.size > 0) return;
+    const unit = unitOf({ container: akey.container, object: akey.place });
+    const akeys = this.#unfolded.get(unit);
+    if (akeys?.get(akey.place.akey) !== akey) return;
+    akeys.delete(akey.place.akey);
+    if (akeys.size === 0) this.#unfolded.delete(unit);
+  }
+
+  /**
+   * Before an update of a dkey: folds what of it a snapshot shows with replicas. Later replicas must not be folded with those,
+   * for parity can only be made of the latest state. Rejects with UNAVAILABLE when that cannot be done now.
+   */
+  async beforeUpdate(
+    container: number,
+    { oid, dkey }: Pick<AkeyPlace, "oid" | "dkey">,
+    range: UpdateRange,
+    snapshot: Epoch,
+  ): Promise<void> {
+    const unit = unitOf({ container, object: { oid, dkey } });
+    if (this.#scans.get(container) !== "done") await this.#scanDkey(container, { oid, dkey });
+    for (const akey of this.#unfolded.get(unit)?.values() ?? []) {
+      if (range.akey !== undefined && range.akey !== akey.place.akey) continue;
+      for (const [stripe, { first }] of akey.stripes) {
+        if (first > snapshot || !this.#touches(akey, stripe, range)) continue;
+        if (!(await this.#fold(akey, stripe))) throw notFolded();
+      }
+    }
+  }
+
+  #touches({ container, place }: UnfoldedAkey, stripe: number, { bytes }: UpdateRange): boolean {
+    if (bytes === undefined) return true;
+    const { stripeBytes } = this.#options.shardedAkey(container, requestOf(place)).scheme;
+    return bytes.start < (stripe + 1) * stripeBytes && bytes.start + bytes.length > stripe * stripeBytes;
+  }
+
+  #look(): void {
+    if (this.#isStopped) return;
+    this.#foldRipe();
+    const isFree = this.#unfoldedCount < MAX_UNFOLDED_STRIPES / 2 && ![...this.#scans.values()].includes("running");
+    const next = isFree ? [...this.#scans].find(([, scan]) => scan === "wanted") : undefined;
+    if (next !== undefined) void this.#scan(next[0]);
+    this.#cancel = this.#options.timers.after(LOOK_MS, () => this.#look());
+  }
+
+  #foldRipe(): void {
+    const now = this.#options.now();
+    for (const akey of this.#akeys()) {
+      for (const [stripe, state] of akey.stripes) {
+        if (this.#folding >= FOLD_WINDOW) return;
+        if (state.isFolding || state.notBefore > now) continue;
+        state.isFolding = true;
+        this.#folding += 1;
+        void this.#fold(akey, stripe).finally(() => {
+          this.#folding -= 1;
+          state.isFolding = false;
+          state.notBefore = this.#later();
+        });
+      }
+    }
+  }
+
+  /** False when it has to be tried again. */
+  async #fold(unfolded: UnfoldedAkey, stripe: number): Promise<boolean> {
+    const { container, place } = unfolded;
+    const { leader, shardedAkey } = this.#options;
+    const unit = unitOf({ container, object: place });
+    const unlock = await leader.locks.exclusive(unit);
+    try {
+      if (leader.isSettling(unit)) return false;
+      const object = requestOf(place);
+      const akey = shardedAkey(container, object);
+      leader.flushDecisions();
+      const { epoch, parts } = await akey.run(akey.scheme.planFold(stripe, EPOCH_NONE, akey.alive));
+      await this.#write(container, object, akey, shardParts(parts), epoch);
+      this.#forget(unfolded, stripe);
+      return true;
+    } catch (error) {
+      if (error instanceof DaosError) return false;
+      throw error;
+    } finally {
+      unlock();
+    }
+  }
+
+  /** The other parity shards first: until this one has it, the stripe counts as not folded. */
+  async #write(
+    container: number,
+    object: ObjectRequest,
+    akey: ShardedAkey,
+    parts: ShardParts,
+    epoch: Epoch,
+  ): Promise<void> {
+    const { self, store, call } = this.#options;
+    const header = { ...NO_REQUEST_ID, epoch, container, opcode: Opcode.arrayWrite, object };
+    const others = [...parts].flatMap(([shard, share]) => {
+      const target = akey.targetOf(shard);
+      if (target === self || target === NO_TARGET) return [];
+      const request = { ...header, parts: share };
+      const args = Buffer.alloc(prepareRequestBytes(request));
+      encodePrepareRequest(args, 0, request);
+      return [call(target, Opcode.dtxFold, args, payloadOf(share) ?? NO_BYTES)];
+    });
+    const outcomes = await Promise.allSettled(others);
+    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+    const own = parts.get(akey.own);
+    if (own !== undefined) await store.apply(container, object, own, epoch);
+  }
+
+  /** Notes what was there before. */
+  async #scan(container: number): Promise<void> {
+    this.#scans.set(container, "running");
+    const isOver = (): boolean => this.#isStopped || this.#scans.get(container) !== "running";
+    try {
+      for await (const place of this.#options.store.akeys(container)) {
+        if (isOver()) return;
+        this.#options.found(container);
+        await this.#scanAkey(container, place);
+      }
+      if (!isOver()) this.#scans.set(container, "done");
+    } catch (error) {
+      if (!(error instanceof DaosError)) throw error;
+      if (!isOver()) this.#scans.set(container, "wanted");
+    }
+  }
+
+  async #scanDkey(container: number, dkey: Pick<AkeyPlace, "oid" | "dkey">): Promise<void> {
+    for await (const place of this.#options.store.akeysOf(container, dkey)) await this.#scanAkey(container, place);
+  }
+
+  async #scanAkey(container: number, place: AkeyPlace): Promise<void> {
+    const { store, self, shardedAkey, groupOf } = this.#options;
+    for await (const extents of store.extents(container, place)) {
+      if (groupOf(place.oid, place.dkey).leader !== self) return;
+      const { scheme, own } = shardedAkey(container, requestOf(place));
+      this.#note(container, place, scheme.stripesToFold(own, extents), OLDEST);
+    }
+  }
+}
+
+const OLDEST = 1 as Epoch;
+const NO_BYTES = new Uint8Array(0);
+
+function requestOf({ oid, dkey, akey }: AkeyPlace): ObjectRequest {
+  const range = { recordIndex: 0, recordCount: 0, recordBytes: 1 };
+  return { ...NO_REQUEST_ID, ...range, handle: 0, flags: 0, oid, dkey, akey, epoch: EPOCH_NONE };
+}
+
+function notFolded(): DaosError {
+  const state = "a snapshot needs a stripe of it folded first, and that failed";
+  return new DaosError("UNAVAILABLE", `Cannot update the object: ${state}. Retry.`);
+}

@@ -1,0 +1,94 @@
+/** A target's objects as folding needs them: erasure-coded akeys and their extents, and the share of a fold. */
+import type { ByteString } from "../base/bytes.ts";
+import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
+import { MAX_ENUMERATION_KEYS } from "../base/limits.ts";
+import { FIRST_ERASURE_NUMBER } from "../base/object-class.ts";
+import { isErasureCoded, OBJECT_ID_BYTES } from "../base/object-id.ts";
+import type { DataExtent } from "../contracts/redundancy.ts";
+import type { AkeyPlace, FoldStore } from "../dtx/folding.ts";
+import type { ObjectRequest } from "../format/object-request.ts";
+import type { PartBytes } from "../format/prepare-request.ts";
+import type { CellStore } from "../store/cell.ts";
+import type { VersionedObjects } from "../vos/versioned-objects.ts";
+
+export class TargetFoldStore implements FoldStore {
+  readonly #store: CellStore;
+  readonly #objects: VersionedObjects;
+
+  constructor(store: CellStore, objects: VersionedObjects) {
+    this.#store = store;
+    this.#objects = objects;
+  }
+
+  async apply(
+    container: number,
+    { oid, dkey, akey, recordBytes }: ObjectRequest,
+    parts: readonly PartBytes[],
+    epoch: Epoch,
+  ): Promise<void> {
+    const update = { oid, dkey, akey, recordBytes, foldedAt: epoch };
+    const { sequence } = await this.#objects.writeShard(container, update, parts);
+    await new Promise<void>((resolve, reject) => {
+      this.#store.whenStable(sequence, (error) => (error === undefined ? resolve() : reject(error)));
+    });
+  }
+
+  async *akeys(container: number): AsyncGenerator<AkeyPlace, void, void> {
+    for (let after: ByteString | undefined; ;) {
+      const limit = after === undefined ? 1 : MAX_ENUMERATION_KEYS;
+      const page = { limit, epoch: EPOCH_NONE, ...(after !== undefined && { after }) };
+      const { objects, done, anchor } = await this.#objects.listObjects(container, page);
+      for (const oid of objects) {
+        if (!isErasureCoded(oid)) break;
+        yield* this.#akeysOfObject(container, oid);
+      }
+      const last = objects.find((oid) => !isErasureCoded(oid)) ?? anchor;
+      if (done && objects.every((oid) => isErasureCoded(oid))) return;
+      if (last === undefined) return;
+      // Others of this type come first: the next that may be erasure-coded lies behind them all.
+      after = isErasureCoded(last as AkeyPlace["oid"]) ? last : lastPlain(last);
+    }
+  }
+
+  async *#akeysOfObject(container: number, oid: AkeyPlace["oid"]): AsyncGenerator<AkeyPlace, void, void> {
+    const dkeys = this.#keys((page) => this.#objects.listDkeys(container, { oid, ...page }));
+    for await (const dkey of dkeys) yield* this.akeysOf(container, { oid, dkey });
+  }
+
+  async *akeysOf(
+    container: number,
+    { oid, dkey }: Pick<AkeyPlace, "oid" | "dkey">,
+  ): AsyncGenerator<AkeyPlace, void, void> {
+    const akeys = this.#keys((page) => this.#objects.listAkeys(container, { oid, dkey, ...page }));
+    for await (const akey of akeys) yield { oid, dkey, akey };
+  }
+
+  async *#keys(
+    list: (page: { limit: number; epoch: Epoch; after?: ByteString }) => ReturnType<VersionedObjects["listDkeys"]>,
+  ): AsyncGenerator<ByteString, void, void> {
+    for (let after: ByteString | undefined; ;) {
+      const page = { limit: MAX_ENUMERATION_KEYS, epoch: EPOCH_NONE, ...(after !== undefined && { after }) };
+      const { keys, done, anchor } = await list(page);
+      yield* keys;
+      if (done || anchor === undefined) return;
+      after = anchor;
+    }
+  }
+
+  async *extents(container: number, place: AkeyPlace): AsyncGenerator<readonly DataExtent[], void, void> {
+    for (let from = 0; ;) {
+      const request = { ...place, epoch: EPOCH_NONE, from, limit: MAX_ENUMERATION_KEYS };
+      const page = await this.#objects.listExtents(container, request);
+      yield page.extents.map(({ index, count, epoch }) => ({ address: index, length: count, epoch }));
+      if (page.done) return;
+      from = page.next;
+    }
+  }
+}
+
+/** The last id of the same type that is not erasure-coded, as far as numbers go. */
+function lastPlain(oid: ByteString): ByteString {
+  const type = oid.charCodeAt(0);
+  const rest = "\xff".repeat(OBJECT_ID_BYTES - 2);
+  return (String.fromCharCode(type, FIRST_ERASURE_NUMBER - 1) + rest) as ByteString;
+}
