@@ -17,6 +17,7 @@ const MAIN = join(import.meta.dir, "..", "src", "main.ts");
 
 /** What `daos bench --json` tells; docs/cli.md describes it. */
 interface BenchOutput {
+  readonly operations: number;
   readonly opsPerSecond: number;
   readonly megabytesPerSecond: number;
   readonly latencyP50Us: number;
@@ -84,7 +85,7 @@ export class EngineContender implements Contender {
  * Waits until the engine works off no more of what the workload before left behind (settling, reclaiming a container that
  * is gone): its CPU time belongs to that workload's figures, if to any.
  */
-async function untilIdle(pid: number): Promise<void> {
+export async function untilIdle(pid: number): Promise<void> {
   for (let step = 0; step < MAX_IDLE_STEPS; step += 1) {
     const before = cpuTicks(pid);
     await Bun.sleep(IDLE_STEP_MS);
@@ -93,7 +94,7 @@ async function untilIdle(pid: number): Promise<void> {
 }
 
 /** CPU time of a process so far, in ticks of 10 ms (proc(5): stat). */
-function cpuTicks(pid: number): number {
+export function cpuTicks(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return Number(fields[11]) + Number(fields[12]);

@@ -1,6 +1,5 @@
 /**
- * Ceph's object store as a contender: three OSDs started by the peer script, a pool with one copy, measured by
- * `rados bench`. Reads are random over what a write run has left.
+ * Ceph's object store as a contender: three OSDs started by the peer script, measured by `rados bench`. Reads are random over what a write run has left.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,11 +9,12 @@ import { peerProblem, runPeer } from "./peers.ts";
 import type { Figures } from "./table.ts";
 
 const STATE = join(process.env["PEERS_DIR"] ?? join(tmpdir(), "peers"), "ceph");
-const POOL = "rep1";
 const TICK_US = 10_000;
 const SECONDS = 4;
 
 export interface RadosWorkload {
+  /** Of the peer script: `rep1`, `rep3`, `ec21`. */
+  readonly pool: string;
   readonly operation: "write" | "rand";
   readonly sizeBytes: number;
   readonly concurrency: number;
@@ -27,30 +27,35 @@ export function radosProblem(): string | undefined {
 }
 
 export class RadosContender implements Contender {
-  readonly name = "rados (1 copy)";
+  readonly name: string;
   readonly #workloads: Readonly<Record<string, RadosWorkload>>;
 
-  constructor(workloads: Readonly<Record<string, RadosWorkload>>) {
+  constructor(workloads: Readonly<Record<string, RadosWorkload>>, name: string) {
+    this.name = name;
     this.#workloads = workloads;
   }
 
   async start(): Promise<void> {
     await runPeer("ceph", "start");
-    // Reads need objects: one write run for each size.
-    const sizes = new Set(Object.values(this.#workloads).map(({ sizeBytes }) => sizeBytes));
-    for (const sizeBytes of sizes) await radosBench("write", sizeBytes, 32, `read-${sizeBytes}`);
+    // Reads need objects: one write run for each pool and size.
+    const written = new Set<string>();
+    for (const { pool, operation, sizeBytes } of Object.values(this.#workloads)) {
+      if (operation !== "rand" || written.has(`${pool}/${sizeBytes}`)) continue;
+      written.add(`${pool}/${sizeBytes}`);
+      await radosBench(pool, "write", sizeBytes, 32, `read-${sizeBytes}`);
+    }
   }
 
   async measure(workload: string): Promise<Figures> {
-    const { operation, sizeBytes, concurrency } = this.#workloads[workload]!;
+    const { pool, operation, sizeBytes, concurrency } = this.#workloads[workload]!;
     const run = operation === "rand" ? `read-${sizeBytes}` : `write-${sizeBytes}`;
     const before = serverCpuUs();
-    const text = await radosBench(operation, sizeBytes, concurrency, run);
+    const text = await radosBench(pool, operation, sizeBytes, concurrency, run);
     const cpuUs = serverCpuUs() - before;
     const field = (name: RegExp): number => Number(new RegExp(`^${name.source}:\\s*([\\d.]+)`, "m").exec(text)?.[1]);
     const count = field(/Total (?:writes|reads) made/);
     const opsPerSecond = count / field(/Total time run/);
-    if (operation === "write") await rados(["-p", POOL, "cleanup", "--run-name", run, "-t", "64"]);
+    if (operation === "write") await rados(["-p", pool, "cleanup", "--run-name", run, "-t", "64"]);
     return {
       "op/s": opsPerSecond,
       "MB/s": (opsPerSecond * sizeBytes) / 1e6,
@@ -63,11 +68,17 @@ export class RadosContender implements Contender {
   }
 }
 
-function radosBench(operation: string, sizeBytes: number, concurrency: number, run: string): Promise<string> {
+function radosBench(
+  pool: string,
+  operation: string,
+  sizeBytes: number,
+  concurrency: number,
+  run: string,
+): Promise<string> {
   const size = operation === "write" ? ["-b", String(sizeBytes), "--no-cleanup"] : [];
   return rados([
     "-p",
-    POOL,
+    pool,
     "bench",
     String(SECONDS),
     operation,

@@ -31,12 +31,15 @@ const benchmark: Benchmark = {
       [LARGE_WRITE]: [...LARGE, "--read-percent", "0"],
       [LARGE_READ]: [...LARGE, "--read-percent", "100"],
     }),
-    new RadosContender({
-      [SMALL_WRITE]: { operation: "write", sizeBytes: 4096, concurrency: 32 },
-      [SMALL_READ]: { operation: "rand", sizeBytes: 4096, concurrency: 32 },
-      [LARGE_WRITE]: { operation: "write", sizeBytes: 4194304, concurrency: 16 },
-      [LARGE_READ]: { operation: "rand", sizeBytes: 4194304, concurrency: 16 },
-    }),
+    new RadosContender(
+      {
+        [SMALL_WRITE]: { pool: "rep1", operation: "write", sizeBytes: 4096, concurrency: 32 },
+        [SMALL_READ]: { pool: "rep1", operation: "rand", sizeBytes: 4096, concurrency: 32 },
+        [LARGE_WRITE]: { pool: "rep1", operation: "write", sizeBytes: 4194304, concurrency: 16 },
+        [LARGE_READ]: { pool: "rep1", operation: "rand", sizeBytes: 4194304, concurrency: 16 },
+      },
+      "rados (1 copy)",
+    ),
   ],
   goals: [
     goal(SMALL_WRITE, "op/s", 5),

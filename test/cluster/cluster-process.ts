@@ -71,6 +71,11 @@ export class ClusterProcess {
     return this.#output.text;
   }
 
+  /** Processes of the engines that run. */
+  get pids(): number[] {
+    return [...this.#engines().values()];
+  }
+
   /** Kills an engine; resolves when its process is gone. */
   async kill(engine: number): Promise<void> {
     const pid = this.#engines().get(engine);
@@ -105,7 +110,7 @@ export class ClusterProcess {
 
   /** Kills the supervisor and all engines at once. */
   async killAll(): Promise<void> {
-    const pids = [...this.#engines().values()];
+    const { pids } = this;
     const ended = this.#end("SIGKILL");
     for (const pid of pids) {
       try {
