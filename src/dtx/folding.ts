@@ -29,7 +29,7 @@ const SETTLE_MS = 1_000;
 const FOLD_WINDOW = 4;
 /** Stripes that are remembered; of a container with more the rest is looked for again later. */
 export const MAX_UNFOLDED_STRIPES = 65_536;
-/** What is younger counts as not folded: readers may be at it (GATE_LAG in docs/replication.md), microseconds. */
+/** What is younger counts as not folded: readers may be at it (docs/redundancy.md), microseconds. */
 const GATE_LAG_US = 2_000_000;
 
 export interface AkeyPlace {
