@@ -12,6 +12,7 @@ import { encodeErrorReply } from "../format/error-reply.ts";
 import { FrameFlag } from "../format/frame.ts";
 import type { FrameBody } from "./frame-body.ts";
 import { fitsFrame, type FrameWriter } from "./frame-writer.ts";
+import { retainedBytes } from "./retained-bytes.ts";
 
 const NOTHING = Buffer.alloc(0);
 
@@ -101,7 +102,7 @@ export class RpcRequest {
     if (this.#isRetained) return;
     this.#isRetained = true;
     const length = this.argumentsLength + (this.payloadBuffer === undefined ? this.payloadLength : 0);
-    this.bytes = Buffer.from(this.bytes.subarray(this.argumentsStart, this.argumentsStart + length));
+    this.bytes = retainedBytes(this.bytes, this.argumentsStart, length);
     this.argumentsStart = 0;
     this.#payload = undefined;
   }
