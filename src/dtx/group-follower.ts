@@ -72,8 +72,8 @@ export class GroupFollower {
     }
     if (!observe(prepare.epoch)) throw clockAhead(prepare);
     const turn = this.#turns.get(leader);
-    // Parts are stored after this turn: they must not lie in the connection's receive buffer.
-    if (turn !== undefined || prepare.parts !== undefined) request.retain();
+    // It may wait here, for what came before it or for room: what is logged then must not lie in the receive buffer.
+    request.retain();
     let hasAppended = (): void => {};
     const order: WriteOrder = {
       origin: prepare,
@@ -91,7 +91,6 @@ export class GroupFollower {
       done();
       return;
     }
-    request.retain();
     const appended = new Promise<void>((resolve) => {
       hasAppended = resolve;
     });
