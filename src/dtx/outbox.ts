@@ -154,9 +154,10 @@ export class Outbox {
     try {
       await peer.call(Opcode.dtxDecide, args, payload, { mapVersion: this.#options.mapVersion() });
     } catch (error) {
-      // What it does not have is sent again when it is ready anew.
-      if (error instanceof DaosError) return;
-      throw error;
+      if (!(error instanceof DaosError)) throw error;
+      // What it does not have is sent again when it is ready anew: also where it only refused this, its connection stands.
+      this.#options.peer(member)?.resyncAgain();
+      return;
     }
     for (const decided of batch.commits) this.#has(decided, member);
     for (const decided of batch.aborts) this.#has(decided, member);

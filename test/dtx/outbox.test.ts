@@ -1,0 +1,43 @@
+/** Decisions on their way to one member. */
+import { expect, test } from "bun:test";
+import { DaosError } from "../../src/base/errors.ts";
+import { Outbox } from "../../src/dtx/outbox.ts";
+import type { Peer } from "../../src/dtx/peer.ts";
+import { simulatedWorld } from "../simulation/world.ts";
+
+const ID = { client: 1, sequence: 7 };
+
+test("a member that refuses a decision is met anew, though its connection stands", async () => {
+  const { timers } = simulatedWorld(1);
+  const said: string[] = [];
+  let isRefusing = true;
+  const peer = {
+    call: async () => {
+      said.push("decide");
+      if (isRefusing) throw new DaosError("INVALID_ARGUMENT", "Cannot take request: your clock is ahead.");
+    },
+    resyncAgain: () => {
+      said.push("resync");
+      isRefusing = false;
+    },
+  } as unknown as Peer;
+  const outbox = new Outbox({
+    timers,
+    peer: () => peer,
+    mapVersion: () => 1,
+    store: {
+      forget: () => said.push("forget"),
+      logDecisions: () => 0,
+      whenDurable: (_sequence, callback) => callback(),
+    },
+  });
+  outbox.add(ID, "abort", [2], () => said.push("closed"));
+  await timers.advance(10);
+  expect(said).toEqual(["decide", "resync"]);
+  // As GroupLeader does when the two have agreed.
+  outbox.resend(2);
+  await timers.advance(10);
+  expect(said.slice(2)).toContain("closed");
+  expect(outbox.size).toBe(0);
+  outbox.stop();
+});
