@@ -1,6 +1,7 @@
 /**
- * `npm run simulate [-- --seed S] [--seeds N] [--seconds N] [--calm] [--continue] [--verbose]`: simulated clusters, one a seed, from
- * seed S on (random unless given), for so many seconds (60) or seeds. Without `--continue` it stops at the first seed that shows something wrong,
+ * `npm run simulate [-- --seed S] [--seeds N] [--seconds N] [--calm] [--faults NAME,NAME] [--continue] [--verbose]`:
+ * simulated clusters, one a seed, from seed S on (random unless given), for so many seconds (60) or seeds, with all kinds of
+ * faults, those named, or none. Without `--continue` it stops at the first seed that shows something wrong,
  * names it, and ends with status 1: the same seed shows it again.
  */
 import { parseArgs } from "node:util";
@@ -13,6 +14,7 @@ const { values } = parseArgs({
     seeds: OPTION,
     seconds: OPTION,
     calm: { type: "boolean" },
+    faults: OPTION,
     verbose: { type: "boolean" },
     continue: { type: "boolean" },
   },
@@ -21,6 +23,7 @@ const { values } = parseArgs({
 const first = Number(values.seed ?? Date.now() % 1_000_000_000);
 const limit = Number(values.seeds ?? Number.POSITIVE_INFINITY);
 const seconds = values.seeds === undefined ? Number(values.seconds ?? 60) : Number.POSITIVE_INFINITY;
+const chosen = values.faults === undefined ? undefined : new Set(values.faults.split(","));
 const start = performance.now();
 const totals = { operations: 0, unknown: 0, openHistories: 0, unforgotten: 0 };
 const faults = new Map<string, number>();
@@ -34,7 +37,7 @@ while (seeds < limit && performance.now() - start < seconds * 1000) {
     add(
       await runCluster({
         seed,
-        faults: values.calm !== true,
+        faults: values.calm === true ? false : (chosen ?? true),
         ...(values.verbose === true && { log: (line: string) => console.log(line) }),
       }),
     );

@@ -1,13 +1,14 @@
 /** Clusters from seeds, in a short version; `npm run simulate` runs more of them. */
 import { expect, test } from "bun:test";
-import { runCluster } from "./cluster/cluster.ts";
+import { type ClusterOptions, runCluster } from "./cluster/cluster.ts";
 import type { PlantedBug } from "./cluster/node.ts";
 import { Opcode } from "../../src/format/operations.ts";
 
 const FAULTY_MS = 6_000;
 const SEEDS = 14;
+const CRASHES = new Set(["crash", "power loss", "power loss of all"]);
 
-test("clusters keep what they acknowledged, explainably, through crashes and power losses", async () => {
+test("clusters keep what they acknowledged, explainably, through faults of all kinds", async () => {
   let operations = 0;
   for (let seed = 1; seed <= SEEDS; seed += 1)
     operations += (await runCluster({ seed, faultyMs: FAULTY_MS })).operations;
@@ -15,20 +16,21 @@ test("clusters keep what they acknowledged, explainably, through crashes and pow
 }, 60_000);
 
 test("the seeds that showed leaders undoing what they had acknowledged, after a restart", async () => {
-  for (const seed of [4, 5, 6, 7, 10]) await runCluster({ seed });
+  for (const seed of [4, 5, 6, 7, 10]) await runCluster({ seed, faultyMs: 12_000, faults: CRASHES });
 }, 60_000);
 
 test("the seeds that showed commits forgotten before all had heard, and asked of a target that came later", async () => {
-  for (const seed of [1028, 1089, 1098]) await runCluster({ seed });
+  for (const seed of [1028, 1089, 1098]) await runCluster({ seed, faults: CRASHES });
 }, 60_000);
 
 /** The first seed that shows the bug, and nothing without it. */
-async function foundBy(bug: PlantedBug): Promise<number> {
+async function foundBy(bug: PlantedBug, options: Partial<ClusterOptions> = {}): Promise<number> {
   for (let seed = 1; seed <= 200; seed += 1) {
+    const cluster = { seed, faultyMs: FAULTY_MS, ...options };
     try {
-      await runCluster({ seed, faultyMs: FAULTY_MS, bug });
+      await runCluster({ ...cluster, bug });
     } catch {
-      const isWell = await runCluster({ seed, faultyMs: FAULTY_MS }).then(
+      const isWell = await runCluster(cluster).then(
         () => true,
         () => false,
       );
@@ -43,6 +45,11 @@ test("canary: a target that says it has an update before it is durable is found"
     store: (store) => ({ ...store, whenDurable: (_sequence, callback) => callback() }),
   };
   expect(await foundBy(bug)).toBeLessThanOrEqual(200);
+}, 120_000);
+
+test("canary: a target that serves on when its lease is over is found", async () => {
+  const faults = new Set(["partition"]);
+  expect(await foundBy({ lease: () => undefined }, { faults, faultyMs: 2 * FAULTY_MS })).toBeLessThanOrEqual(200);
 }, 120_000);
 
 test("canary: a leader that commits before all have prepared is found", async () => {

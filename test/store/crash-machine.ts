@@ -61,6 +61,8 @@ export class CrashMachine {
   persists = 0;
   crashAt = Number.POSITIVE_INFINITY;
   dead = false;
+  /** Longest further time of an operation on the media, nanoseconds: slow disks. */
+  stallNs = 0;
   /** Where the last power loss struck. */
   crashedIn = "";
   /** Calls of an earlier life of the machine change nothing any more. */
@@ -81,6 +83,12 @@ export class CrashMachine {
     this.steps += 1;
     if (this.steps >= this.crashAt) this.losePower(where);
     if (this.dead) throw new PowerLossError("no power");
+  }
+
+  /** Time of one operation, up to `usualNs` when the media are well. */
+  delayNs(usualNs: number): number {
+    const delayNs = this.random.below(usualNs);
+    return this.stallNs === 0 ? delayNs : delayNs + this.random.below(this.stallNs);
   }
 
   /** What an earlier life left running must not touch the media. */
@@ -223,12 +231,12 @@ class MachineRegion implements ScmRegion {
     const before = Bun.hash.crc32(range);
     if (machine.lies()) return undefined;
     const land = machine.takeOff(machine.regionMedium, offset, range, "persist");
-    if (machine.random.next() < 0.5) {
+    if (machine.random.next() < 0.5 && machine.stallNs === 0) {
       land();
       return undefined;
     }
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    machine.timers.afterNs(machine.random.below(3_000_000), () => {
+    machine.timers.afterNs(machine.delayNs(3_000_000), () => {
       if (Bun.hash.crc32(range) !== before) reject(new Error("bytes changed while they were persisted"));
       else if (land()) resolve();
     });
@@ -289,7 +297,7 @@ class MachineDevice implements BlockDevice {
 
   #pause(): Promise<void> {
     return new Promise((resolve) => {
-      this.#machine.timers.afterNs(this.#machine.random.below(2_000_000), resolve);
+      this.#machine.timers.afterNs(this.#machine.delayNs(2_000_000), resolve);
     });
   }
 

@@ -79,7 +79,7 @@ export class ClusterClient {
       readOnly: false,
       timeoutMs: TIMEOUT_MS,
       retryWindowMs: RETRY_WINDOW_MS,
-      reopen: () => parts.control.open(),
+      reopen: () => parts.control.open(this.name),
       closed: () => {},
     });
     this.#operations = new ObjectOperations(session, EPOCH_NONE);

@@ -22,15 +22,20 @@ import { ClusterNetwork } from "./network.ts";
 import { ClusterNode, CONTAINER, type NodeLife, type PlantedBug } from "./node.ts";
 
 const CLIENT_COUNT = 4;
+/** Length of the first phase, simulated milliseconds. In a long one the longest time-outs pass. */
+const FAULTY_MS = 12_000;
+const LONG_FAULTY_MS = 70_000;
 /** Simulated time within which everything is to be quiet and well once it is healed. */
 const CALM_MS = 90_000;
+/** Simulated time within which all targets are up again, and there is room on them. */
+const HEAL_MS = 60_000;
 
 export interface ClusterOptions {
   readonly seed: number;
-  /** Length of the first phase, simulated milliseconds. */
+  /** Length of the first phase, simulated milliseconds; every tenth seed is long unless given. */
   readonly faultyMs?: number;
-  /** False: nothing goes wrong. */
-  readonly faults?: boolean;
+  /** False: nothing goes wrong. A set: only these kinds of faults come, by name. */
+  readonly faults?: boolean | ReadonlySet<string>;
   readonly bug?: PlantedBug;
   readonly log?: (line: string) => void;
 }
@@ -92,6 +97,7 @@ export class Cluster {
       clock,
       timers,
       random: random.fork(),
+      network,
       nodes: this.nodes,
       tolerance: 1,
       objectClass: "RP_2G1",
@@ -141,12 +147,15 @@ export class Cluster {
       this.clients.push(new ClusterClient(number, { clock, timers, random, network, control, subjects, nextId, log }));
     }
     this.#logGroups();
-    const faults = new Faults(this, this.random.fork(), counts.faults);
-    if (this.#options.faults !== false) faults.start();
+    const { faults: kinds } = this.#options;
+    const faults = new Faults(this, this.random.fork(), counts.faults, typeof kinds === "object" ? kinds : undefined);
+    if (kinds !== false) faults.start();
     const working = Promise.all(this.clients.map((client) => client.work(() => this.#isOver)));
-    await this.#pass(this.#options.faultyMs ?? 12_000);
+    working.catch((error: unknown) => this.fail(error));
+    const isLong = this.seed % 10 === 0;
+    await this.#pass(this.#options.faultyMs ?? (isLong ? LONG_FAULTY_MS : FAULTY_MS));
     this.log("healing");
-    await this.#within(faults.heal(), 10_000, "targets do not start again");
+    await this.#within(faults.heal(), HEAL_MS, "targets do not start again");
     await this.#pass(2_000);
     this.#isOver = true;
     await this.#within(working, CALM_MS, "operations do not end after everything is healed");
@@ -219,7 +228,15 @@ export class Cluster {
   async #mustWork(client: ClusterClient, subject: Subject, action: Parameters<ClusterClient["run"]>[1]): Promise<void> {
     const what = `${client.name} cannot ${action.kind} ${subject.name} after everything is healed`;
     const outcome = await this.#within(client.run(subject, action), CALM_MS, what);
-    if (outcome.kind === "unknown") throw new Error(`${what}: ${outcome.code}`);
+    if (outcome.kind !== "unknown") return;
+    // What has rotted and has no other copy is gone, and is known to be.
+    if (outcome.code.startsWith("CORRUPT") && this.#isOnlyCopyRotten(subject)) return;
+    throw new Error(`${what}: ${outcome.code}`);
+  }
+
+  #isOnlyCopyRotten({ oid, dkey }: Subject): boolean {
+    const { shards } = new Placement(this.control.map).groupOf(oid, dkey);
+    return shards.length === 1 && this.nodes[shards[0]!.target]!.isRotten;
   }
 
   /** Nothing is left undecided, and no decision on its way. */
@@ -236,41 +253,40 @@ export class Cluster {
     }
   }
 
-  /** What each readable member of a group shows is the same. */
+  /** What each readable member of a group shows is the same, and every part of it can be read from one of them. */
   async #checkReplicas(): Promise<void> {
     const placement = new Placement(this.control.map);
     for (const subject of this.subjects) {
       if (subject.name.startsWith("S1")) continue;
       const { readable } = redundancyGroup(placement, subject.oid, subject.dkey);
-      const contents = new Map<string, number>();
-      for (const index of readable) {
-        const content = (await this.#orFailure(this.#contentOf(index, subject))).join(" ");
-        contents.set(content, index);
-      }
-      if (contents.size > 1) {
-        const shown = [...contents].map(([content, index]) => `n${index}: ${content}`).join("; ");
-        throw new Error(`replicas of ${subject.name} differ: ${shown}`);
+      const contents: (readonly (string | undefined)[])[] = [];
+      for (const index of readable) contents.push(await this.#orFailure(this.#contentOf(index, subject)));
+      for (let part = 0; part <= VALUE_COUNT; part += 1) {
+        const shown = contents.map((content) => content[part]);
+        if (new Set(shown.filter((text) => text !== undefined)).size === 1) continue;
+        const text = readable.map((index, place) => `n${index}: ${shown[place] ?? "CORRUPT"}`).join("; ");
+        throw new Error(`replicas of ${subject.name} differ in part ${part}: ${text}`);
       }
     }
   }
 
-  async #contentOf(index: number, { oid, dkey }: Subject): Promise<number[]> {
-    const { objects } = this.nodes[index]!.life!;
+  /** The values, then the array; undefined for what has rotted. */
+  async #contentOf(index: number, { oid, dkey }: Subject): Promise<(string | undefined)[]> {
+    const node = this.nodes[index]!;
+    const { objects } = node.life!;
     const common = { oid, dkey, epoch: EPOCH_NONE, flags: 0 };
-    const ids: number[] = [];
-    try {
-      for (let at = 0; at < VALUE_COUNT; at += 1) {
-        const found = await objects.fetchValue(CONTAINER, { ...common, akey: akeyOfValue(at) });
-        ids.push(found.found ? idOfValue(found.value) : 0);
-      }
+    const readValue = async (at: number): Promise<string> => {
+      const found = await objects.fetchValue(CONTAINER, { ...common, akey: akeyOfValue(at) });
+      return String(found.found ? idOfValue(found.value) : 0);
+    };
+    const readArray = async (): Promise<string> => {
       const range = { recordIndex: 0, recordCount: RECORD_COUNT, recordBytes: RECORD_BYTES };
       const read = await objects.readArray(CONTAINER, { ...common, akey: ARRAY_AKEY, ...range });
-      ids.push(...idsOfRecords(read.found ? read.bytes : undefined, RECORD_COUNT));
-    } catch (error) {
-      if (error instanceof DaosError && error.code === "CORRUPT") return [];
-      throw error;
-    }
-    return ids;
+      return idsOfRecords(read.found ? read.bytes : undefined, RECORD_COUNT).join(" ");
+    };
+    const parts: (string | undefined)[] = [];
+    for (let at = 0; at < VALUE_COUNT; at += 1) parts.push(await orRotten(readValue(at), node));
+    return [...parts, await orRotten(readArray(), node)];
   }
 
   #checkHistories(counts: ClusterCounts): void {
@@ -289,5 +305,15 @@ export class Cluster {
       const { shards } = placement.groupOf(oid, dkey);
       this.log(`${name} lies on ${shards.map(({ target, state }) => `n${target} (${state})`).join(", ")}`);
     }
+  }
+}
+
+/** Undefined when it cannot be read because it has rotted there. */
+async function orRotten(text: Promise<string>, { isRotten }: ClusterNode): Promise<string | undefined> {
+  try {
+    return await text;
+  } catch (error) {
+    if (isRotten && error instanceof DaosError && error.code === "CORRUPT") return undefined;
+    throw error;
   }
 }

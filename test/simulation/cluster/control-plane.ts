@@ -1,8 +1,9 @@
 /**
- * A control plane in a few lines: it holds the pool map, renews the leases of the targets that it reaches, brings maps to
- * them, and excludes a target whose lease is over, as long as the redundancy stands it. Nobody is taken back: nothing
- * could bring back its data yet.
+ * A control plane in a few lines: it holds the pool map, answers the heartbeats of targets, which renew their leases by the
+ * time at which they asked, brings maps to them, and excludes a target that is silent for longer than its lease, as long as
+ * the redundancy stands it. Nobody is taken back: nothing could bring back its data yet.
  */
+import { DaosError } from "../../../src/base/errors.ts";
 import { CapabilityAuthority } from "../../../src/control/capability-authority.ts";
 import { CAPABILITY_NONCE_BYTES, Right } from "../../../src/format/capability.ts";
 import type { ContainerOpenReply } from "../../../src/format/operations.ts";
@@ -12,10 +13,16 @@ import { hmacSha256 } from "../../../src/world/hmac.ts";
 import type { SimulatedClock } from "../clock.ts";
 import type { SimulatedRandom } from "../random.ts";
 import type { SimulatedTimers } from "../timers.ts";
+import type { ClusterNetwork } from "./network.ts";
 import { CAPABILITY_KEY, type ClusterNode, CONTAINER, type NodeLife, POOL, SERVED } from "./node.ts";
 
+export const CONTROL = "control";
 const HEARTBEAT_MS = 300;
 const LEASE_MS = 1_500;
+/** Between the end of a lease and the exclusion of its holder, whose clock may be slow, milliseconds. */
+const GRACE_MS = 500;
+/** How long a client waits for an answer, milliseconds. */
+const OPEN_TIMEOUT_MS = 2_000;
 /** Longest delay of a message to or from a target, milliseconds. */
 const DELAY_MS = 20;
 
@@ -23,22 +30,23 @@ export interface ControlPlaneParts {
   readonly clock: SimulatedClock;
   readonly timers: SimulatedTimers;
   readonly random: SimulatedRandom;
+  readonly network: ClusterNetwork;
   readonly nodes: readonly ClusterNode[];
-  /** Targets that may be excluded. */
+  /** How many targets may be excluded. */
   readonly tolerance: number;
   readonly objectClass: string;
 }
 
 export class ControlPlane {
   map: PoolMap;
-  /** Targets that it does not reach. */
-  readonly cutOff = new Set<number>();
   readonly excluded = new Set<number>();
   /** Whether it excludes what does not answer. */
   excludes = false;
+  /** The only target that may be excluded, where there is one: nobody else has what the others have. */
+  expendable: number | undefined;
   readonly #parts: ControlPlaneParts;
   readonly #authority: CapabilityAuthority;
-  /** Until when each target may serve, by what was granted; milliseconds of the common clock. */
+  /** Until when each target may serve at most, milliseconds of the common clock. */
   readonly #granted: number[];
   readonly #ids: { pool: Uuid; container: Uuid };
 
@@ -66,22 +74,31 @@ export class ControlPlane {
     this.#parts.timers.after(HEARTBEAT_MS, () => this.#beat());
   }
 
+  /** A target asks for its lease, and hears of the map with the answer. */
   #heartbeat(node: ClusterNode): void {
     const { life } = node;
-    if (life === undefined || this.cutOff.has(node.index) || this.excluded.has(node.index)) return;
-    const untilMs = this.#nowMs + LEASE_MS;
-    this.#granted[node.index] = untilMs;
-    const { map } = this;
-    this.#toNode(node, life, () => {
-      this.#bring(node, map);
-      life.lease.renew(untilMs * 1e6);
+    if (life === undefined) return;
+    const untilNs = node.clock.monotonicNs() + LEASE_MS * 1e6;
+    this.#post(node.name, CONTROL, () => {
+      if (this.excluded.has(node.index)) return;
+      this.#granted[node.index] = this.#nowMs + LEASE_MS;
+      const { map } = this;
+      this.#toNode(node, life, () => {
+        this.#bring(node, map);
+        life.lease.renew(untilNs);
+      });
     });
   }
 
   #toNode(node: ClusterNode, life: NodeLife, action: () => void): void {
-    this.#parts.timers.after(this.#parts.random.next() * DELAY_MS, () => {
-      if (node.life === life && !this.cutOff.has(node.index)) action();
+    this.#post(CONTROL, node.name, () => {
+      if (node.life === life) action();
     });
+  }
+
+  #post(from: string, to: string, arrive: () => void): void {
+    const { timers, random, network } = this.#parts;
+    timers.after(random.next() * DELAY_MS, () => network.pass(from, to, arrive));
   }
 
   #bring(node: ClusterNode, map: PoolMap): void {
@@ -97,14 +114,15 @@ export class ControlPlane {
   }
 
   #excludeSilent(): void {
-    const { nodes, tolerance } = this.#parts;
-    for (const { index } of nodes) {
-      if (this.excluded.size >= tolerance || this.excluded.has(index)) continue;
-      if (this.#nowMs > this.#granted[index]! + 500) this.#exclude(index);
+    for (const { index } of this.#parts.nodes) {
+      if (this.#nowMs > this.#granted[index]! + GRACE_MS) this.exclude(index);
     }
   }
 
-  #exclude(index: number): void {
+  /** Takes a target out of the map, unless others would be lost with it. */
+  exclude(index: number): void {
+    if (this.excluded.size >= this.#parts.tolerance || this.excluded.has(index)) return;
+    if (this.expendable !== undefined && this.expendable !== index) return;
     this.excluded.add(index);
     const version = this.map.version + 1;
     const targets = this.map.targets.map((target) =>
@@ -142,10 +160,16 @@ export class ControlPlane {
     };
   }
 
-  /** What `containerOpen` answers a client, after a while. */
-  open(): Promise<ContainerOpenReply> {
-    return new Promise((resolve) => {
-      this.#parts.timers.after(this.#parts.random.next() * DELAY_MS, () => resolve(this.openNow()));
+  /** What `containerOpen` answers a client, after a while. Rejects with UNAVAILABLE when no answer comes. */
+  open(client: string): Promise<ContainerOpenReply> {
+    return new Promise((resolve, reject) => {
+      this.#parts.timers.after(OPEN_TIMEOUT_MS, () => {
+        reject(new DaosError("UNAVAILABLE", "Cannot open the container: the control plane does not answer. Retry."));
+      });
+      this.#post(client, CONTROL, () => {
+        const reply = this.openNow();
+        this.#post(CONTROL, client, () => resolve(reply));
+      });
     });
   }
 }

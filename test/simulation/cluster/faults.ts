@@ -1,73 +1,93 @@
-/** What goes wrong in a simulated cluster, and its end. */
+/**
+ * What goes wrong in a simulated cluster, and its end: crashes in one sequence, everything else in another one, so that
+ * each seed has a mix of both.
+ */
 import type { SimulatedRandom } from "../random.ts";
 import type { Cluster } from "./cluster.ts";
-import type { ClusterNode } from "./node.ts";
+import { rotKinds } from "./faults/bit-rot.ts";
+import { clockKind } from "./faults/clock-errors.ts";
+import { crashKinds } from "./faults/crashes.ts";
+import type { FaultKind, FaultParts } from "./faults/fault-kind.ts";
+import { fullKinds } from "./faults/full-media.ts";
+import { partitionKinds } from "./faults/partitions.ts";
+import { slowMediaKind } from "./faults/slow-media.ts";
 
-/** Longest time between two faults, and longest outage, milliseconds. */
-const PAUSE_MS = 1_500;
-const OUTAGE_MS = 4_000;
-/** Within how long the others hear that a process ended, and that a host lost power. */
-const KILL_NOTICE_MS = 2;
-const POWER_NOTICE_MS = 2_000;
+/** Longest time between two crashes, and between two other faults, milliseconds. */
+const CRASH_PAUSE_MS = 1_500;
+const PAUSE_MS = 800;
 
 export class Faults {
   readonly #cluster: Cluster;
   readonly #random: SimulatedRandom;
   readonly #counts: Map<string, number>;
+  readonly #crashes: FaultKind[];
+  readonly #others: FaultKind[];
   #isOver = false;
 
-  constructor(cluster: Cluster, random: SimulatedRandom, counts: Map<string, number>) {
+  /** `only`: the kinds that come, by name; all of them unless given. Throws when one is not known. */
+  constructor(
+    cluster: Cluster,
+    random: SimulatedRandom,
+    counts: Map<string, number>,
+    only: ReadonlySet<string> | undefined,
+  ) {
     this.#cluster = cluster;
     this.#random = random;
     this.#counts = counts;
+    const note = (name: string, what: string): void => this.#note(name, what);
+    const crashes = crashKinds({ cluster, random, note });
+    const others = otherKinds({ cluster, random, note });
+    const names = [...crashes, ...others].map(({ name }) => name);
+    for (const name of only ?? []) {
+      if (!names.includes(name)) throw new Error(`no fault is called "${name}"; there are: ${names.join(", ")}`);
+    }
+    this.#crashes = crashes.filter(({ name }) => only?.has(name) ?? true);
+    this.#others = others.filter(({ name }) => only?.has(name) ?? true);
   }
 
   start(): void {
     this.#cluster.control.excludes = this.#random.next() < 0.5;
-    this.#next();
+    for (const kind of this.#others) kind.begin?.();
+    this.#next(this.#crashes, CRASH_PAUSE_MS);
+    this.#next(this.#others, PAUSE_MS);
   }
 
-  #next(): void {
-    this.#cluster.timers.after(this.#random.next() * PAUSE_MS, () => {
+  #next(kinds: readonly FaultKind[], pauseMs: number): void {
+    if (kinds.length === 0) return;
+    this.#cluster.timers.after(this.#random.next() * pauseMs, () => {
       if (this.#isOver) return;
-      this.#strike();
-      this.#next();
+      const { nodes } = this.#cluster;
+      const node = nodes[this.#random.below(nodes.length)]!;
+      drawn(kinds, this.#random).strike(node);
+      this.#next(kinds, pauseMs);
     });
-  }
-
-  #strike(): void {
-    const { nodes } = this.#cluster;
-    const node = nodes[this.#random.below(nodes.length)]!;
-    const draw = this.#random.next();
-    if (draw < 0.8) this.#crash(node, "crash", KILL_NOTICE_MS);
-    else if (draw < 0.9) this.#crash(node, "power loss", POWER_NOTICE_MS);
-    else for (const each of nodes) this.#crash(each, "power loss of all", POWER_NOTICE_MS);
   }
 
   #note(name: string, what: string): void {
     this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1);
-    this.#cluster.log(`${name} ${what}`);
+    this.#cluster.log(`${name}: ${what}`);
   }
 
-  #crash(node: ClusterNode, name: string, noticeMs: number): void {
-    if (!node.isUp) return;
-    this.#note(name, node.name);
-    node.kill(noticeMs);
-    const outageMs = this.#random.next() < 0.5 ? this.#random.next() * 50 : this.#random.next() * OUTAGE_MS;
-    this.#cluster.timers.after(outageMs, () => void this.#restart(node));
-  }
-
-  async #restart(node: ClusterNode): Promise<void> {
-    this.#cluster.log(`restart ${node.name}`);
-    await this.#cluster.started(node, node.restart());
-  }
-
-  /** Ends what goes on; resolves when all targets are up. */
+  /** Ends what goes on; resolves when all targets are up that can be. */
   async heal(): Promise<void> {
     this.#isOver = true;
-    const { network, control, nodes, timers } = this.#cluster;
-    network.healAll();
-    control.cutOff.clear();
-    while (nodes.some(({ isUp }) => !isUp)) await timers.advance(50);
+    const { nodes, timers, control } = this.#cluster;
+    while (nodes.some(({ isUp, isLost }) => !isUp && !isLost)) await timers.advance(50);
+    for (const { index, isLost } of nodes) if (isLost) control.exclude(index);
+    for (const kind of this.#others) await kind.heal?.();
   }
+}
+
+function otherKinds(parts: FaultParts): FaultKind[] {
+  return [...partitionKinds(parts), clockKind(parts), ...fullKinds(parts), ...rotKinds(parts), slowMediaKind(parts)];
+}
+
+/** One of the kinds, by their weights. */
+function drawn(kinds: readonly FaultKind[], random: SimulatedRandom): FaultKind {
+  let draw = random.next() * kinds.reduce((sum, { weight }) => sum + weight, 0);
+  for (const kind of kinds) {
+    draw -= kind.weight;
+    if (draw < 0) return kind;
+  }
+  return kinds.at(-1)!;
 }

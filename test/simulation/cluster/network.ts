@@ -1,6 +1,7 @@
 /**
  * The network of a simulated cluster: every node has its own view of it, and every direction between two nodes is a link
- * that can be held (packets wait until it is released) or slow. A node that ends takes its sockets with it.
+ * that can be held (packets wait until it is released, as TCP sends them again) or slow. Packets of one connection stay in
+ * order, those of several overtake each other. A node that ends takes its sockets with it.
  */
 import { DaosError } from "../../../src/base/errors.ts";
 import type { Listener, Network, Socket } from "../../../src/contracts/world.ts";
@@ -15,6 +16,7 @@ const CONNECT_TIMEOUT_MS = 2_000;
 
 interface Link {
   isHeld: boolean;
+  /** Longest further delay of a packet. */
   extraDelayNs: number;
   readonly held: (() => void)[];
 }
@@ -56,8 +58,17 @@ export class ClusterNetwork implements Carrier {
     for (const send of link.held.splice(0)) send();
   }
 
+  /** Each packet takes up to `extraDelayMs` longer, from now on. */
   slow(from: string, to: string, extraDelayMs: number): void {
     this.#link(from, to).extraDelayNs = extraDelayMs * 1e6;
+  }
+
+  /** Runs what a message brings that no socket carries, when it gets through. */
+  pass(from: string, to: string, arrive: () => void): void {
+    const link = this.#link(from, to);
+    if (link.isHeld) link.held.push(() => this.pass(from, to, arrive));
+    else if (link.extraDelayNs === 0) arrive();
+    else this.#timers.afterNs(this.#random.next() * link.extraDelayNs, arrive);
   }
 
   isHeld(from: string, to: string): boolean {
@@ -99,7 +110,8 @@ export class ClusterNetwork implements Carrier {
     const link = this.#link(end.own.name, end.other.name);
     const send = (): void => {
       const now = this.#clock.monotonicNs();
-      const arrival = Math.max(now + this.#delayNs() + link.extraDelayNs, end.lastArrivalNs);
+      const extraNs = link.extraDelayNs === 0 ? 0 : this.#random.next() * link.extraDelayNs;
+      const arrival = Math.max(now + this.#delayNs() + extraNs, end.lastArrivalNs);
       end.lastArrivalNs = arrival;
       this.#timers.afterNs(arrival - now, () => {
         if (end.other.isAlive && this.#ends.has(from)) event();
@@ -152,10 +164,11 @@ export class ClusterNetwork implements Carrier {
     for (const [socket, { own, other }] of this.#ends) {
       if (own === node) this.#ends.delete(socket);
       if (other !== node) continue;
-      this.#timers.afterNs(this.#random.next() * noticeMs * 1e6, () => {
+      const notice = (): void => {
         this.#ends.delete(socket);
         if (own.isAlive) socket.close(new Error("connection reset (ECONNRESET)"));
-      });
+      };
+      this.#timers.afterNs(this.#random.next() * noticeMs * 1e6, () => this.pass(node.name, own.name, notice));
     }
   }
 

@@ -49,6 +49,7 @@ export const FIRST_PORT = 1_000;
 export interface PlantedBug {
   readonly store?: (store: PreparedStore) => PreparedStore;
   readonly connection?: (connection: PeerConnection) => PeerConnection;
+  readonly lease?: (lease: Lease) => Lease | undefined;
 }
 
 export interface NodeParts {
@@ -79,7 +80,14 @@ export class ClusterNode {
   readonly port: number;
   readonly machine: CrashMachine;
   readonly clock: NodeClock;
+  readonly segmentBytes = 32 * KIB;
   readonly #parts: NodeParts;
+  /** Bytes on its media have changed by themselves. */
+  isRotten = false;
+  /** Number of the next container that is this target's alone. */
+  nextContainer = CONTAINER + 1;
+  /** It found at its start that it cannot serve any more. */
+  isLost = false;
   /** Undefined while it is down or opening. */
   life: NodeLife | undefined;
   lives = 0;
@@ -94,6 +102,7 @@ export class ClusterNode {
       seed: parts.random.nextUint32(),
       regionBytes: 520 * KIB,
       deviceBytes: 4096 * KIB,
+      indexBytes: 1536 * KIB,
       clock: this.clock,
       lifeTimers: () => new SimulatedTimers(this.clock, parts.timers),
     });
@@ -119,7 +128,7 @@ export class ClusterNode {
       settler: new InlineSettler(index, readLog, isGatedKey),
       create,
       destageRule: windowLead,
-      segmentBytes: 32 * KIB,
+      segmentBytes: this.segmentBytes,
       transactionPages: { usual: 16, smallIndex: 16 },
       generationCells: 128,
     });
@@ -162,6 +171,7 @@ export class ClusterNode {
       setGate: (container, epoch) => objects.setGate(container, epoch),
       now: () => clock.latest,
     });
+    const usedLease = bug.lease === undefined ? lease : bug.lease(lease);
     const service: TargetService = new TargetService({
       store,
       objects,
@@ -171,7 +181,7 @@ export class ClusterNode {
       payloadBuffers,
       replication,
       shardReads,
-      lease,
+      ...(usedLease !== undefined && { lease: usedLease }),
       learnMap: (newer) => maps.learn(newer),
     });
     maps.onChange((changed) => replication.mapChanged(changed));
