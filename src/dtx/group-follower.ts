@@ -169,8 +169,13 @@ export class GroupFollower {
       for (const id of decisions.commits) if (store.stateOf(id) === "prepared") store.decide(id, "commit");
       for (const id of decisions.aborts) if (store.stateOf(id) === "prepared") store.decide(id, "abort");
       for (const id of decisions.forgets) store.forget(id);
-      const sequence = decisions.commits.length + decisions.aborts.length === 0 ? 0 : store.logDecisions();
-      this.#prepared({ epoch: EPOCH_NONE, sequence, error: undefined }, reply);
+      if (decisions.commits.length + decisions.aborts.length === 0) reply.send(NO_ARGUMENTS);
+      else {
+        store.whenDecisionsDurable((error) => {
+          if (error === undefined) reply.send(NO_ARGUMENTS);
+          else reply.fail(error as DaosError);
+        });
+      }
     };
     const turn = this.#turns.get(leader);
     if (turn === undefined) apply();

@@ -3,7 +3,7 @@
  * ask by themselves. A decision that everybody has durably, ourselves included, is closed: the members may forget it.
  */
 import type { DtxId } from "../base/dtx-id.ts";
-import { DaosError } from "../base/errors.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
 import type { Timers } from "../contracts/world.ts";
 import { encodeDecisions } from "../format/dtx-messages.ts";
 import { Opcode } from "../format/operations.ts";
@@ -14,6 +14,8 @@ import type { PreparedStore } from "./prepared-store.ts";
 /** A batch goes out when it has so many decisions (DAOS: 512), or this long after its first one, milliseconds. */
 const BATCH_DECISIONS = 256;
 const BATCH_DELAY_MS = 5;
+/** Pause before what failed is tried again, milliseconds. */
+const AGAIN_MS = 100;
 
 interface Decided extends DtxId {
   readonly isCommit: boolean;
@@ -37,7 +39,7 @@ export interface OutboxOptions {
   readonly timers: Timers;
   readonly peer: (index: number) => Peer | undefined;
   readonly mapVersion: () => number;
-  readonly store: Pick<PreparedStore, "forget" | "logDecisions" | "whenDurable">;
+  readonly store: Pick<PreparedStore, "forget" | "whenDecisionsDurable">;
 }
 
 export class Outbox {
@@ -156,7 +158,7 @@ export class Outbox {
     } catch (error) {
       if (!(error instanceof DaosError)) throw error;
       // What it does not have is sent again when it is ready anew: also where it only refused this, its connection stands.
-      this.#options.peer(member)?.resyncAgain();
+      this.#options.timers.after(AGAIN_MS, () => this.#options.peer(member)?.resyncAgain());
       return;
     }
     for (const decided of batch.commits) this.#has(decided, member);
@@ -169,9 +171,13 @@ export class Outbox {
 
   #close(decided: Decided): void {
     const { store } = this.#options;
-    store.whenDurable(store.logDecisions(), (error) => {
-      // A store that failed is asked again when it is opened again.
-      if (error !== undefined || this.#decided.get(decided) !== decided || decided.waiting.size > 0) return;
+    store.whenDecisionsDurable((error) => {
+      if (this.#decided.get(decided) !== decided || decided.waiting.size > 0) return;
+      if (error !== undefined) {
+        // The log has room again some time. A store that failed is asked again when it is opened again.
+        if (hasCode(error, "NO_SPACE")) this.#options.timers.after(AGAIN_MS, () => this.#close(decided));
+        return;
+      }
       this.#decided.delete(decided);
       if (decided.isPartial) return;
       store.forget(decided);

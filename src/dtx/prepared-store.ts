@@ -2,6 +2,7 @@
 import type { ByteString } from "../base/bytes.ts";
 import type { Decision, DtxId } from "../base/dtx-id.ts";
 import type { Epoch } from "../base/epoch.ts";
+import { DaosError } from "../base/errors.ts";
 import type { ObjectId } from "../base/object-id.ts";
 import type { CellStore, DtxState } from "../store/cell.ts";
 import { undecidedSequence } from "../store/stability.ts";
@@ -24,9 +25,13 @@ export interface PreparedStore {
   stateOf(id: DtxId): DtxState | undefined;
   /** Epoch of an undecided update. */
   epochOf(id: DtxId): Epoch | undefined;
-  /** Calls back when everything that was appended or decided so far is durable. */
+  /**
+   * Calls back when everything that was appended or decided so far is durable; with NO_SPACE while the log is full, with
+   * READ_ONLY when the medium failed.
+   */
   whenAllDurable(callback: (error?: Error) => void): void;
-  logDecisions(): number;
+  /** The same for what was decided. */
+  whenDecisionsDurable(callback: (error?: Error) => void): void;
   /** Oldest first. */
   openUpdates(): OpenUpdate[];
   /** What is decided and not forgotten. */
@@ -36,6 +41,17 @@ export interface PreparedStore {
 /** A CellStore as replication sees it. */
 export function preparedStore(store: CellStore): PreparedStore {
   const { transactions } = store;
+  const logged = (callback: (error?: Error) => void, wait: (sequence: number) => void): void => {
+    let sequence: number;
+    try {
+      sequence = transactions.logDecisions();
+    } catch (error) {
+      if (!(error instanceof DaosError)) throw error;
+      callback(error);
+      return;
+    }
+    wait(sequence);
+  };
   return {
     whenDurable: (sequence, callback) => store.whenDurable(sequence, callback),
     // The store keeps the id and copies it into its log: it must be plain, not an update whose names are getters.
@@ -45,11 +61,8 @@ export function preparedStore(store: CellStore): PreparedStore {
     },
     stateOf: (id) => transactions.stateOf(id),
     epochOf: (id) => transactions.undecidedRecord(id)?.epoch,
-    whenAllDurable: (callback) => {
-      transactions.logDecisions();
-      store.whenDurable(undecidedSequence(0), callback);
-    },
-    logDecisions: () => transactions.logDecisions(),
+    whenAllDurable: (callback) => logged(callback, () => store.whenDurable(undecidedSequence(0), callback)),
+    whenDecisionsDurable: (callback) => logged(callback, (sequence) => store.whenDurable(sequence, callback)),
     openUpdates: () => transactions.undecided().map(({ id, epoch, keys }) => ({ id, epoch, ...placeOf(keys[0]!) })),
     decided: () => transactions.decided(),
   };

@@ -27,12 +27,11 @@ test("a member that refuses a decision is met anew, though its connection stands
     mapVersion: () => 1,
     store: {
       forget: () => said.push("forget"),
-      logDecisions: () => 0,
-      whenDurable: (_sequence, callback) => callback(),
+      whenDecisionsDurable: (callback) => callback(),
     },
   });
   outbox.add(ID, "abort", [2], () => said.push("closed"));
-  await timers.advance(10);
+  await timers.advance(200);
   expect(said).toEqual(["decide", "resync"]);
   // As GroupLeader does when the two have agreed.
   outbox.resend(2);
@@ -40,4 +39,25 @@ test("a member that refuses a decision is met anew, though its connection stands
   expect(said.slice(2)).toContain("closed");
   expect(outbox.size).toBe(0);
   outbox.stop();
+});
+
+test("a decision is closed when the log has room for it", async () => {
+  const { timers } = simulatedWorld(1);
+  const said: string[] = [];
+  let isFull = true;
+  const outbox = new Outbox({
+    timers,
+    peer: () => undefined,
+    mapVersion: () => 1,
+    store: {
+      forget: () => said.push("forget"),
+      whenDecisionsDurable: (callback) => callback(isFull ? new DaosError("NO_SPACE", "Cannot log.") : undefined),
+    },
+  });
+  outbox.add(ID, "commit", []);
+  expect(outbox.size).toBe(1);
+  isFull = false;
+  await timers.advance(200);
+  expect(said).toEqual(["forget"]);
+  expect(outbox.size).toBe(0);
 });

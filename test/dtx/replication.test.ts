@@ -36,7 +36,7 @@ class NotedStore implements PreparedStore {
   readonly whenAllDurable = (callback: () => void): void => callback();
   readonly forget = (): void => {};
   readonly epochOf = (): Epoch => EPOCH;
-  readonly logDecisions = (): number => 0;
+  readonly whenDecisionsDurable = (callback: () => void): void => callback();
   readonly decided = (): [] => [];
   readonly openUpdates = (): OpenUpdate[] => [...this.open];
   readonly stateOf = ({ sequence }: { sequence: number }): "prepared" | undefined =>
