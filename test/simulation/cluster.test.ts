@@ -23,6 +23,10 @@ test("the seeds that showed commits forgotten before all had heard, and asked of
   for (const seed of [1028, 1089, 1098]) await runCluster({ seed, faults: CRASHES });
 }, 60_000);
 
+test("the seeds that showed exceptions nobody caught on targets whose log had failed", async () => {
+  for (const seed of [7018, 7030, 7033]) await runCluster({ seed, faults: new Set(["rot of log", "crash"]) });
+}, 60_000);
+
 /** The first seed that shows the bug, and nothing without it. */
 async function foundBy(bug: PlantedBug, options: Partial<ClusterOptions> = {}): Promise<number> {
   for (let seed = 1; seed <= 200; seed += 1) {

@@ -61,6 +61,8 @@ export class CrashMachine {
   persists = 0;
   crashAt = Number.POSITIVE_INFINITY;
   dead = false;
+  /** Extents that were read and failed their checksums. */
+  damageReports = 0;
   /** Longest further time of an operation on the media, nanoseconds: slow disks. */
   stallNs = 0;
   /** Where the last power loss struck. */
@@ -280,6 +282,10 @@ class MachineDevice implements BlockDevice {
       this.damagedReads -= 1;
       buffer[0]! ^= 1;
     }
+  }
+
+  reportDamage(): void {
+    this.#machine.damageReports += 1;
   }
 
   async write(offset: number, buffer: Uint8Array, { durable }: { durable: boolean }): Promise<void> {

@@ -163,6 +163,7 @@ export class Cluster {
     await this.#checkQuiet(counts);
     await this.#checkReplicas();
     this.#checkHistories(counts);
+    faults.end();
     for (const client of this.clients) {
       counts.operations += client.counts.operations;
       counts.unknown += client.counts.unknown;

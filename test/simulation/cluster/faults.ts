@@ -68,6 +68,11 @@ export class Faults {
     this.#cluster.log(`${name}: ${what}`);
   }
 
+  /** Counts what has shown of the faults. */
+  end(): void {
+    for (const kind of this.#others) kind.end?.();
+  }
+
   /** Ends what goes on; resolves when all targets are up that can be. */
   async heal(): Promise<void> {
     this.#isOver = true;

@@ -82,7 +82,7 @@ export class ClusterNetwork implements Carrier {
     }
   }
 
-  /** Breaks the connections between two nodes: each side is told, what is on its way is lost. */
+  /** Breaks the connections between two nodes: each side is told, and what comes for it afterwards is lost. */
   reset(left: string, right: string): void {
     for (const [socket, { own, other }] of this.#ends) {
       const isBetween = (own.name === left && other.name === right) || (own.name === right && other.name === left);
@@ -114,7 +114,8 @@ export class ClusterNetwork implements Carrier {
       const arrival = Math.max(now + this.#delayNs() + extraNs, end.lastArrivalNs);
       end.lastArrivalNs = arrival;
       this.#timers.afterNs(arrival - now, () => {
-        if (end.other.isAlive && this.#ends.has(from)) event();
+        // What is on its way arrives also when its sender has ended.
+        if (end.other.isAlive) event();
       });
     };
     if (link.isHeld) link.held.push(send);

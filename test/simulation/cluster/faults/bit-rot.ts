@@ -2,36 +2,33 @@
  * Bytes at rest that change: in extents on the device, and in the part of the log whose loss the next start must notice. One
  * target of a seed rots, in half of the seeds, and no other one is excluded then: everything has one good copy at least.
  */
-import { DaosError } from "../../../../src/base/errors.ts";
-import { BLOCK_BYTES, KIB } from "../../../../src/base/limits.ts";
+import type { ByteString } from "../../../../src/base/bytes.ts";
+import { EPOCH_MAX } from "../../../../src/base/epoch.ts";
 import { decodeSegmentHeader } from "../../../../src/format/segment-header.ts";
+import { Placement } from "../../../../src/placement/placement.ts";
 import { type LogLayout, planLayout, slotOffset } from "../../../../src/store/log-layout.ts";
-import type { ClusterNode } from "../node.ts";
+import type { ExtentRef } from "../../../../src/store/cell.ts";
+import { containerPrefix } from "../../../../src/vos/cell-key.ts";
+import { type ClusterNode, CONTAINER } from "../node.ts";
 import { restart } from "./crashes.ts";
 import type { FaultKind, FaultParts } from "./fault-kind.ts";
 
 /** Damage to extents comes in so many places at a time, at most. */
-const MAX_PLACES = 200;
-/** What a discarded or fresh block is filled with. */
-const EMPTY = new Set([0, 0xdd]);
+const MAX_PLACES = 20;
 
 export function rotKinds(parts: FaultParts): FaultKind[] {
   const rot = new BitRot(parts);
+  const common = { begin: () => rot.begin(), heal: () => rot.heal(), end: () => rot.end() };
   return [
-    { name: "rot", weight: 2, begin: () => rot.begin(), strike: () => rot.damageExtents() },
-    {
-      name: "rot of log",
-      weight: 0.3,
-      begin: () => rot.begin(),
-      strike: () => rot.damageLog(),
-      heal: () => rot.heal(),
-    },
+    { ...common, name: "rot", weight: 4, strike: () => rot.damageExtents() },
+    { ...common, name: "rot of log", weight: 0.3, strike: () => rot.damageLog() },
   ];
 }
 
 class BitRot {
   readonly #parts: FaultParts;
   #isChosen = false;
+  #isHealed = false;
   #node: ClusterNode | undefined;
 
   constructor(parts: FaultParts) {
@@ -43,29 +40,33 @@ class BitRot {
     this.#isChosen = true;
     const { random, cluster } = this.#parts;
     if (random.next() < 0.5) return;
-    this.#node = cluster.nodes[random.below(cluster.nodes.length)]!;
+    const { oid, dkey } = cluster.subjects[random.below(cluster.subjects.length)]!;
+    const { shards } = new Placement(cluster.control.map).groupOf(oid, dkey);
+    this.#node = cluster.nodes[shards[random.below(shards.length)]!.target]!;
     cluster.control.expendable = this.#node.index;
   }
 
+  /** Of what can be read now: what is older is rarely asked for. */
   damageExtents(): void {
     const node = this.#node;
-    if (node === undefined) return;
+    if (node?.life === undefined) return;
     const { random, note } = this.#parts;
-    const { deviceMedium } = node.machine;
-    const used: number[] = [];
-    for (let block = 0; block < deviceMedium.length; block += BLOCK_BYTES) {
-      if (!EMPTY.has(deviceMedium[block + 9]!)) used.push(block);
-    }
-    if (used.length === 0) return;
+    const extents: ExtentRef[] = [];
+    const [from, to] = [CONTAINER, CONTAINER + 1].map((number) => containerPrefix(number) as ByteString);
+    node.life.store.scan(from!, to!, EPOCH_MAX, (_key, { extent }) => {
+      if (extent !== undefined) extents.push(extent);
+    });
+    if (extents.length === 0) return;
     const count = Math.floor(MAX_PLACES ** random.next());
     note("rot", `${node.name} in ${count} places`);
     node.isRotten = true;
     for (let place = 0; place < count; place += 1) {
-      flip(deviceMedium, used[random.below(used.length)]! + random.below(BLOCK_BYTES), random.below(8));
+      const { offset, length } = extents[random.below(extents.length)]!;
+      flip(node.machine.deviceMedium, offset + random.below(length), random.below(8));
     }
   }
 
-  /** Not in its last segment: of what is there the next start cannot know that it was durable. */
+  /** Before its last segment: of what is in that the next start cannot know that it was durable. Older ones may be settled. */
   damageLog(): void {
     const node = this.#node;
     if (node === undefined) return;
@@ -74,20 +75,31 @@ class BitRot {
     const layout = planLayout(regionMedium.length, granularityBytes, node.segmentBytes);
     const segments = segmentsOf(regionMedium, layout);
     if (segments.length < 2) return;
-    const offset = segments[random.below(segments.length - 1)]! + random.below(layout.segmentBytes);
+    const age = random.next() < 0.7 ? 2 : 2 + random.below(segments.length - 1);
+    const offset = segments.at(-age)! + random.below(layout.segmentBytes);
     note("rot of log", `${node.name} at ${offset}`);
     node.isRotten = true;
     flip(regionMedium, offset, random.below(8));
   }
 
-  /** A target that can write no more is started again, and tells what it has. */
+  /** Has the target started again: nothing that is only in memory hides what its media have. */
   async heal(): Promise<void> {
     const node = this.#node;
-    if (node?.life === undefined || canWrite(node)) return;
-    this.#parts.cluster.log(`${node.name} is read-only`);
-    node.kill(0);
-    await restart(this.#parts, node);
+    if (node?.isRotten !== true || this.#isHealed) return;
+    this.#isHealed = true;
+    if (node.isUp) {
+      node.kill(0);
+      await restart(this.#parts, node);
+    }
     if (node.isLost) this.#parts.cluster.control.exclude(node.index);
+  }
+
+  /** Notes what reads have found. */
+  end(): void {
+    const node = this.#node;
+    if (node === undefined) return;
+    for (let count = 0; count < node.machine.damageReports; count += 1) this.#parts.note("rot found", node.name);
+    node.machine.damageReports = 0;
   }
 }
 
@@ -98,16 +110,6 @@ function segmentsOf(medium: Uint8Array, layout: LogLayout): number[] {
     .filter(({ ordinal }) => ordinal !== undefined)
     .toSorted((left, right) => left.ordinal! - right.ordinal!)
     .map(({ offset }) => offset);
-}
-
-function canWrite({ life }: ClusterNode): boolean {
-  try {
-    void life!.store.admit(KIB, { punch: true });
-    return true;
-  } catch (error) {
-    if (error instanceof DaosError && error.code === "READ_ONLY") return false;
-    throw error;
-  }
 }
 
 function flip(medium: Uint8Array, offset: number, bit: number): void {

@@ -13,6 +13,8 @@ export interface FaultKind {
   strike(node: ClusterNode): void;
   /** Ends it everywhere; resolves when the cluster can be well again. */
   heal?(): void | Promise<void>;
+  /** Everything is checked: counts what has shown of it. */
+  end?(): void;
 }
 
 /** What a kind of fault works with. */
