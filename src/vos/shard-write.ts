@@ -178,14 +178,16 @@ export class ShardWrites {
   #addParts(
     record: ArrayRecord,
     access: ArrayAccess,
-    { recordBytes }: ShardUpdate,
+    { recordBytes, foldedAt }: ShardUpdate,
     { pieces, holes }: ShardPlan,
     extents: readonly ExtentRef[],
     seen: Seen,
   ): ArrayHeader | undefined {
     const target = this.#target;
     const { akey } = access;
-    const header = pieces.length === 0 ? access.header : addHeader(record, access, recordBytes, ALL_CLASSES);
+    // Whoever folds does not know the size of records, and the array stays as it is.
+    const isKept = pieces.length === 0 || foldedAt !== undefined;
+    const header = isKept ? access.header : addHeader(record, access, recordBytes, ALL_CLASSES);
     if (header === undefined) return undefined;
     for (const hole of holes) addHoles(target, record, akey, header, hole, MAX_HOLES, seen);
     for (const piece of pieces) this.#addPiece(record, akey, header, piece, extents);
