@@ -5,6 +5,7 @@
 import { assert } from "../../src/base/assert.ts";
 import { DaosError } from "../../src/base/errors.ts";
 import { EPOCH_NONE, type Epoch } from "../../src/base/epoch.ts";
+import { joinRuns } from "../../src/base/extent-runs.ts";
 import { MAX_ARRAY_BYTES } from "../../src/base/limits.ts";
 import type {
   ArrayContent,
@@ -15,7 +16,7 @@ import type {
   ValueContent,
 } from "../../src/contracts/redundancy.ts";
 import { runAt } from "./epoch-part.ts";
-import { joinNeighbours, joinRuns, newestEpoch, NO_BYTES } from "./extents.ts";
+import { joinNeighbours, newestEpoch, NO_BYTES } from "./extents.ts";
 import { type Steps, single, steppedPlan } from "./plan.ts";
 
 export function copiesScheme(redundancy: string, shardCount: number): RedundancyScheme {
@@ -54,7 +55,7 @@ export function copiesScheme(redundancy: string, shardCount: number): Redundancy
     },
     planValueRead: (epoch, alive) => (alive.length === 0 ? undefined : steppedPlan(readValue(alive[0]!, epoch))),
     extentShards: (alive) => (alive.length === 0 ? undefined : alive.slice(0, 1)),
-    addressSpaces: () => [{ start: 0, end: MAX_ARRAY_BYTES }],
+    addressSpaces: (_shard, from = 0) => [{ start: from, end: MAX_ARRAY_BYTES }],
     arrayExtents: (_shard, extents) => joinRuns(extents),
     stripesToFold: () => [],
     planFold: (_stripe, _epoch, alive) =>

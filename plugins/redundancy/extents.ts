@@ -35,22 +35,6 @@ export function joinNeighbours(extents: readonly DataExtent[]): DataExtent[] {
   return joined;
 }
 
-/** As runs, whatever they overlap and whenever they were written; a run has the epoch of its newest. */
-export function joinRuns(extents: readonly DataExtent[]): DataExtent[] {
-  const runs: DataExtent[] = [];
-  for (const extent of extents.toSorted((left, right) => left.address - right.address)) {
-    const last = runs.at(-1);
-    if (last === undefined || last.address + last.length < extent.address) {
-      runs.push(extent);
-      continue;
-    }
-    const end = Math.max(last.address + last.length, extent.address + extent.length);
-    const epoch = extent.epoch > last.epoch ? extent.epoch : last.epoch;
-    runs[runs.length - 1] = { address: last.address, length: end - last.address, epoch };
-  }
-  return runs;
-}
-
 /** The rest of [start, end), each run with `epoch`. */
 export function gapsBetween(extents: readonly DataExtent[], start: number, end: number, epoch: Epoch): DataExtent[] {
   const gaps: DataExtent[] = [];

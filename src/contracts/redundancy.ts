@@ -149,8 +149,12 @@ export interface RedundancyScheme {
 
   /** The shards to ask for the extents of the array (for sizes, listings, queries); each of them. Undefined: too few. */
   extentShards(alive: readonly number[]): readonly number[] | undefined;
-  /** The local addresses at which a shard keeps array data; a query for the greatest extent asks in each. */
-  addressSpaces(shard: number): readonly AddressSpace[];
+  /**
+   * The local addresses at which a shard keeps array data; a query for the greatest extent asks in each. With `from`: of the
+   * stripe of this array byte, and all after it. Whoever asks in several of the latest asks in this order: what a fold
+   * moves meanwhile is then seen in the one or the other.
+   */
+  addressSpaces(shard: number, from?: number): readonly AddressSpace[];
   /** A shard's extents as extents of the array, ascending, joined where they touch; of several shards, join them again. */
   arrayExtents(shard: number, extents: readonly DataExtent[]): readonly DataExtent[];
 

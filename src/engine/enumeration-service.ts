@@ -81,6 +81,7 @@ export class EnumerationService {
       dkey: required(args.dkey, "list extents", "dkey"),
       akey: required(args.akey, "list extents", "akey"),
       from: args.from,
+      to: args.to,
       limit: args.limit,
       epoch: args.epoch,
     });
@@ -111,6 +112,7 @@ export class EnumerationService {
       direction: args.direction,
       levels: args.levels,
       epoch: args.epoch,
+      within: args.within,
       ...(args.dkey === undefined ? {} : { dkey: byteString(args.dkey) }),
       ...(args.akey === undefined ? {} : { akey: byteString(args.akey) }),
     });

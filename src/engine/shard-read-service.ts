@@ -10,8 +10,9 @@ import type { CellStore } from "../store/cell.ts";
 import { isUndecided } from "../store/stability.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
 
-/** What a shard shows. `bytes` is the reader's own. */
+/** What a shard shows. `bytes` is the reader's own. `error`: see ShardReadOutcome; plans do not mind it. */
 export interface ShardAnswer extends ShardReadReply {
+  readonly error: DaosError | undefined;
   readonly bytes: Uint8Array;
 }
 

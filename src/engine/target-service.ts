@@ -209,8 +209,9 @@ export class TargetService implements RpcHandler {
     if (!isErasureCoded(object.oid)) throw notCoded();
     this.#replication.checkReadable(container, object);
     const answer = await this.#shardReads.read(container, object, kind);
-    const { bytes } = answer;
-    if (bytes.length === 0) reply.send(encodeShardReadReply(answer));
+    const { bytes, error } = answer;
+    if (error !== undefined) this.#failed(error, reply);
+    else if (bytes.length === 0) reply.send(encodeShardReadReply(answer));
     else reply.send(encodeShardReadReply(answer), bytes, () => this.#payloadBuffers.release(bytes));
   }
 

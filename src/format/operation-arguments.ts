@@ -140,7 +140,7 @@ const SCHEMAS: { readonly [Op in keyof OperationArguments]: z.ZodType<OperationA
   [Opcode.detach]: z.object({ handle }),
   [Opcode.dkeyList]: z.object(keyList),
   [Opcode.akeyList]: z.object(keyList),
-  [Opcode.extentList]: z.object({ ...keyList, from: number }),
+  [Opcode.extentList]: z.object({ ...keyList, from: number, to: number.exactOptional() }),
   [Opcode.objectList]: z.object({ handle, after: anchor.exactOptional(), limit, epoch }),
   [Opcode.keyQuery]: z.object({
     handle,
@@ -153,6 +153,7 @@ const SCHEMAS: { readonly [Op in keyof OperationArguments]: z.ZodType<OperationA
     dkey: key.exactOptional(),
     akey: akey.exactOptional(),
     epoch,
+    within: z.object({ start: number, end: number }).exactOptional(),
   }),
   [Opcode.dtxAttach]: z.object({ capability: bytes(MAX_CAPABILITY_BYTES), pool: name, target: number }),
   [Opcode.dtxResync]: z.object({ pool: name }),

@@ -354,8 +354,11 @@ export interface KeyListReply {
   /** Where to go on (`after`), also when `keys` is empty: the scan's time slice ended. */
   readonly anchor?: Uint8Array;
 }
+/** Of erasure-coded objects indices and counts are bytes of the shard's local array. */
 export interface ExtentListArguments extends KeyListArguments {
   readonly from: number;
+  /** Nothing from this index on; to the end without it. */
+  readonly to?: number;
 }
 export interface ExtentListReply {
   /** Visible record extents, ascending, not overlapping. */
@@ -380,7 +383,10 @@ export interface KeyQueryArguments {
   readonly dkey?: Uint8Array;
   readonly akey?: Uint8Array;
   readonly epoch: Epoch;
+  /** Only extents in these bytes of the array, whole MiB; all without it. */
+  readonly within?: { readonly start: number; readonly end: number };
 }
+/** Of erasure-coded objects the extent is in bytes of the shard's local array. */
 export interface KeyQueryReply {
   readonly found: boolean;
   readonly dkey?: Uint8Array;

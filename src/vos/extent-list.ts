@@ -1,10 +1,13 @@
 /**
  * Which records of an array hold data: enumeration of visible extents, and the first and last one for key queries. Works
  * through the array block by block (the largest window), skipping where no window is.
+ *
+ * A shard of an erasure-coded object has pieces of records, so there all is in bytes of its local array.
  */
 import type { ByteString } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { MIB } from "../base/limits.ts";
+import { isErasureCoded, type ObjectId } from "../base/object-id.ts";
 import { VersionKind } from "../store/cell.ts";
 import { joinRuns, overlay } from "./array-overlay.ts";
 import { accessArray, type ArrayAccess, collectPieces, type RecordExtent } from "./array-read.ts";
@@ -24,6 +27,8 @@ const windowCount = (windowClass: number): number => Math.ceil(Number.MAX_SAFE_I
 export interface ExtentListRequest extends AkeyReadRequest {
   /** First record of interest. */
   readonly from: number;
+  /** The first one behind those of interest; undefined: to the end. */
+  readonly to?: number | undefined;
   readonly limit: number;
 }
 
@@ -69,18 +74,20 @@ export class ExtentLists {
       if (header === undefined)
         return { extents, recordBytes: 0, done: true, next: 0, sequence: seen.sequence, error: undefined };
       const { recordBytes } = header;
-      let position: number | undefined = from * recordBytes;
+      const unit = unitBytes(request.oid, recordBytes);
+      const limitBytes = request.to === undefined ? Number.MAX_SAFE_INTEGER : request.to * unit;
+      let position: number | undefined = from * unit;
       for (
         let block = 0;
         block < BLOCKS_PER_TURN && position !== undefined && extents.length <= request.limit;
         block += 1
       ) {
         const start = this.#nextWindow(akey, header, epoch, position);
-        if (start === undefined) position = undefined;
+        if (start === undefined || start >= limitBytes) position = undefined;
         else {
-          const end = (Math.floor(start / MIB) + 1) * MIB;
+          const end = Math.min((Math.floor(start / MIB) + 1) * MIB, limitBytes);
           for (const run of this.#runs(akey, header, epoch, { start, end }, seen))
-            addRun(extents, run, recordBytes, request.from);
+            addRun(extents, run, unit, request.from);
           position = end;
         }
       }
@@ -91,7 +98,7 @@ export class ExtentLists {
         return { ...page, extents: kept, done: false, next: kept.at(-1)!.index + kept.at(-1)!.count };
       }
       if (position === undefined) return { ...page, extents, done: true, next: 0 };
-      from = Math.floor(position / recordBytes);
+      from = Math.floor(position / unit);
       if (extents.length > 1) {
         const last = extents.pop()!;
         return { ...page, extents, done: false, next: last.index };
@@ -123,31 +130,41 @@ export class ExtentLists {
 
   /**
    * The first or last run of visible records of an array, as far as it reaches within one block of 1 MiB; undefined when
-   * there are none.
+   * there are none. `within`: the bytes to regard, whole MiB.
    */
   outermost(
     access: ArrayAccess,
     header: ArrayHeader,
     epoch: Epoch,
     direction: "max" | "min",
+    within: ByteRun | undefined,
     seen: Seen,
   ): RecordExtent | undefined {
-    const edge = this.#edge(access.akey, header, epoch, direction, seen);
+    const { oid } = access.state;
+    const unit = unitBytes(oid, header.recordBytes);
+    const edge = this.#edge(access.akey, header, epoch, direction, within, seen);
     if (edge === undefined) return undefined;
     const start = Math.floor(edge / MIB) * MIB;
     const runs = joinRuns(this.#runs(access.akey, header, epoch, { start, end: start + MIB }, seen));
     const run = direction === "max" ? runs.at(-1) : runs[0];
     if (run === undefined) return undefined;
-    const index = Math.floor(run.start / header.recordBytes);
-    return { index, count: Math.ceil(run.end / header.recordBytes) - index };
+    const index = Math.floor(run.start / unit);
+    return { index, count: Math.ceil(run.end / unit) - index };
   }
 
   /** The first or last byte of data: each class by itself, for what a class shows of its own is data whatever lies over it. */
-  #edge(akey: string, header: ArrayHeader, epoch: Epoch, direction: "max" | "min", seen: Seen): number | undefined {
+  #edge(
+    akey: string,
+    header: ArrayHeader,
+    epoch: Epoch,
+    direction: "max" | "min",
+    within: ByteRun | undefined,
+    seen: Seen,
+  ): number | undefined {
     let edge: number | undefined;
     for (const windowClass of WINDOW_CLASSES) {
       if ((header.classMask & classBit(windowClass)) === 0) continue;
-      const found = this.#classEdge(akey, header, epoch, windowClass, direction, seen);
+      const found = this.#classEdge(akey, header, epoch, windowClass, direction, within, seen);
       if (found === undefined) continue;
       edge = edge === undefined ? found : direction === "max" ? Math.max(edge, found) : Math.min(edge, found);
     }
@@ -160,10 +177,13 @@ export class ExtentLists {
     epoch: Epoch,
     windowClass: number,
     direction: "max" | "min",
+    within: ByteRun | undefined,
     seen: Seen,
   ): number | undefined {
-    let from = windowKey(akey, windowClass, 0);
-    let to = windowKey(akey, windowClass, windowCount(windowClass));
+    const size = windowBytes(windowClass);
+    const last = within === undefined ? windowCount(windowClass) : Math.ceil(within.end / size);
+    let from = windowKey(akey, windowClass, within === undefined ? 0 : Math.floor(within.start / size));
+    let to = windowKey(akey, windowClass, last);
     for (;;) {
       let candidate: ByteString | undefined;
       this.#target.store.scan(
@@ -180,7 +200,7 @@ export class ExtentLists {
       );
       if (candidate === undefined) return undefined;
       const runs = windowData(this.#target, candidate, windowClass, header.since, epoch);
-      const base = windowOf(candidate) * windowBytes(windowClass);
+      const base = windowOf(candidate) * size;
       if (runs.length > 0) return direction === "max" ? base + runs.at(-1)!.end - 1 : base + runs[0]!.start;
       if (direction === "max") to = candidate;
       else from = (candidate + "\x00") as ByteString;
@@ -188,17 +208,22 @@ export class ExtentLists {
   }
 }
 
+/** What extents are counted in. */
+function unitBytes(oid: ObjectId, recordBytes: number): number {
+  return isErasureCoded(oid) ? 1 : recordBytes;
+}
+
 /** Adds a run to the list; one that goes on where the last one ended, from the same write, makes it longer. */
 function addRun(
   extents: { index: number; count: number; epoch: Epoch }[],
   run: DatedRun,
-  recordBytes: number,
+  unit: number,
   from: number,
 ): void {
   const last = extents.at(-1);
   const lastEnd = last === undefined ? from : last.index + last.count;
-  const index = Math.max(Math.floor(run.start / recordBytes), lastEnd);
-  const end = Math.ceil(run.end / recordBytes);
+  const index = Math.max(Math.floor(run.start / unit), lastEnd);
+  const end = Math.ceil(run.end / unit);
   if (last !== undefined && last.epoch === run.epoch && index === lastEnd)
     last.count = Math.max(end, lastEnd) - last.index;
   else if (end > index) extents.push({ index, count: end - index, epoch: run.epoch as Epoch });

@@ -5,9 +5,11 @@
 import type { ByteString } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
+import { MIB } from "../base/limits.ts";
 import type { ObjectId } from "../base/object-id.ts";
 import { accessArray, type RecordExtent } from "./array-read.ts";
 import { akeyPrefixOf, beneathStart, dkeyPrefix, dkeyPrefixOf, nameOfPrefix, prefixEnd } from "./cell-key.ts";
+import type { ByteRun } from "./cell-meta.ts";
 import { anythingVisible } from "./condition.ts";
 import { epochOf } from "./enumeration.ts";
 import type { ExtentLists } from "./extent-list.ts";
@@ -25,6 +27,8 @@ export interface KeyQueryRequest {
   readonly dkey?: ByteString;
   readonly akey?: ByteString;
   readonly epoch: Epoch;
+  /** Only extents in these bytes of the array, whole MiB. */
+  readonly within?: ByteRun | undefined;
 }
 
 export interface KeyQueryOutcome extends Outcome {
@@ -145,7 +149,7 @@ export class KeyQueries {
       return there ? { dkey, akey } : undefined;
     }
     if (access.header === undefined) return undefined;
-    const extent = this.#extents.outermost(access, access.header, epoch, request.direction, seen);
+    const extent = this.#extents.outermost(access, access.header, epoch, request.direction, request.within, seen);
     return extent === undefined ? undefined : { dkey, akey, extent, recordBytes: access.header.recordBytes };
   }
 }
@@ -158,9 +162,18 @@ function checkRequest(request: KeyQueryRequest): void {
     (!levels.includes("dkey") && request.dkey === undefined) ||
     (levels.includes("extent") && !levels.includes("akey") && request.akey === undefined) ||
     (request.direction !== "max" && request.direction !== "min");
+  if (request.within !== undefined && !isWholeBlocks(request.within)) throw noBlocks(request.within);
   if (!bad) return;
   throw new DaosError(
     "INVALID_ARGUMENT",
     `Cannot query keys "${levels.join(", ")}": ask for max or min of at least one level, and give the dkey and akey that are not asked for.`,
   );
+}
+
+function isWholeBlocks({ start, end }: ByteRun): boolean {
+  return start < end && start % MIB === 0 && end % MIB === 0;
+}
+
+function noBlocks({ start, end }: ByteRun): DaosError {
+  return new DaosError("INVALID_ARGUMENT", `Cannot query extents within ${start} to ${end}: these are no whole MiB.`);
 }

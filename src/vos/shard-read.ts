@@ -13,11 +13,11 @@ import { ObjectFlag } from "../format/object-request.ts";
 import { MAX_SHARD_EXTENTS, type ShardExtent } from "../format/shard-read.ts";
 import { gather } from "./array-gather.ts";
 import { type Fill, overlay } from "./array-overlay.ts";
-import { accessArray, byteRange, collectPieces } from "./array-read.ts";
+import { accessArray, byteRange, collectPieces, holdsSingle } from "./array-read.ts";
 import { akeyPrefix, dkeyPrefix, ownCellKey } from "./cell-key.ts";
 import type { ByteRun } from "./cell-meta.ts";
 import { LATEST } from "./condition.ts";
-import { type AkeyReadRequest, NO_BYTES, type Outcome, type SingleValues } from "./single-value.ts";
+import { type AkeyReadRequest, mixed, NO_BYTES, type Outcome, type SingleValues } from "./single-value.ts";
 import { checkKeys, Seen, type TargetObjects } from "./target-objects.ts";
 
 export interface ShardReadOutcome extends Outcome {
@@ -28,6 +28,8 @@ export interface ShardReadOutcome extends Outcome {
   /** 0 without an array. */
   readonly recordBytes: number;
   readonly extents: readonly ShardExtent[];
+  /** INVALID_ARGUMENT when the akey holds the other kind: then there is no data of this one. */
+  readonly error: DaosError | undefined;
   /** All bytes of the range, holes as zeros; empty without data. From `allocate` when the outcome came as a promise. */
   readonly bytes: Uint8Array;
 }
@@ -60,7 +62,12 @@ export class ShardReads {
     const seen = new Seen();
     const { header, version, floor, akey } = accessArray(target, container, request, epoch, seen);
     seen.epoch = Math.max(seen.epoch, floor, version?.epoch ?? 0);
-    if (header === undefined) return outcomeOf(epoch, seen, 0, [], NO_BYTES);
+    if (header === undefined) {
+      const error = holdsSingle(version, floor)
+        ? mixed("read an array", "a single value. Fetch it as a value")
+        : undefined;
+      return { ...outcomeOf(epoch, seen, 0, [], NO_BYTES), error };
+    }
     const { fills } = overlay(collectPieces(target, akey, header, epoch, range, seen), range.start, range.end);
     const extents = extentsOf(fills);
     if (extents.length === 0) return outcomeOf(epoch, seen, header.recordBytes, extents, NO_BYTES);
@@ -90,7 +97,7 @@ export class ShardReads {
     const isOwn = fetching instanceof Promise;
     const fetched = isOwn ? await fetching : fetching;
     seen.add(fetched.sequence);
-    if (!fetched.found || fetched.error !== undefined) return outcomeOf(epoch, seen, 0, [], NO_BYTES);
+    if (!fetched.found) return { ...outcomeOf(epoch, seen, 0, [], NO_BYTES), error: fetched.error };
     const extent = { address: 0, length: fetched.value.length, epoch: fetched.epoch };
     return outcomeOf(epoch, seen, 0, [extent], isOwn ? fetched.value : this.#copy(fetched.value));
   }

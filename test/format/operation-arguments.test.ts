@@ -52,11 +52,20 @@ const FULL: {
   [Opcode.dtxResync]: { args: { pool: "p" }, optional: [] },
   [Opcode.dkeyList]: { args: { ...list, prefix: key, after: key }, optional: ["prefix", "after"] },
   [Opcode.akeyList]: { args: { ...list, dkey: key, after: key }, optional: ["dkey", "after"] },
-  [Opcode.extentList]: { args: { ...list, dkey: key, akey: key, from: 0 }, optional: ["dkey", "akey"] },
+  [Opcode.extentList]: { args: { ...list, dkey: key, akey: key, from: 0, to: 9 }, optional: ["dkey", "akey", "to"] },
   [Opcode.objectList]: { args: { handle: 1, after: key, limit: 1, epoch: 0 }, optional: ["after"] },
   [Opcode.keyQuery]: {
-    args: { handle: 1, oid, direction: "max", levels: ["dkey"], dkey: key, akey: key, epoch: 5 },
-    optional: ["dkey", "akey"],
+    args: {
+      handle: 1,
+      oid,
+      direction: "max",
+      levels: ["dkey"],
+      dkey: key,
+      akey: key,
+      epoch: 5,
+      within: { start: 0, end: 9 },
+    },
+    optional: ["dkey", "akey", "within"],
   },
   [Opcode.changeList]: { args: { handle: 1, fromEpoch: 0, toEpoch: 9, after: key, limit: 1 }, optional: ["after"] },
 };

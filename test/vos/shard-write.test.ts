@@ -1,4 +1,4 @@
-/** What leaders have one shard of an erasure-coded akey store. */
+/** What one shard of an erasure-coded akey stores, and tells of it. */
 import { expect, test } from "bun:test";
 import { EPOCH_NONE } from "../../src/base/epoch.ts";
 import { MIB } from "../../src/base/limits.ts";
@@ -27,4 +27,38 @@ test("ShardWrites.write: a fold, which does not know the size of records, keeps 
     const read = await objects.readShardArray(CONTAINER, { ...AKEY, epoch: EPOCH_NONE }, range);
     expect([Buffer.from(read.bytes).toString(), read.recordBytes]).toEqual([text, 4]);
   }
+});
+
+test("ExtentLists, KeyQueries: of a shard all is in bytes of its local array, within the range asked for", async () => {
+  const { objects } = makeRig();
+  const text = "some data";
+  const part = (address: number) => ({ kind: "write" as const, address, length: text.length, bytes: bytes(text) });
+  const { epoch } = await objects.writeShard(CONTAINER, { ...AKEY, recordBytes: 4 }, [
+    part(10),
+    part(MIB),
+    part(3 * MIB),
+  ]);
+  const list = async (from: number, to?: number) => {
+    const page = await objects.listExtents(CONTAINER, { ...AKEY, from, to, limit: 100, epoch: EPOCH_NONE });
+    expect([page.recordBytes, page.done]).toEqual([4, true]);
+    return page.extents.map(({ index, count }) => [index, count]);
+  };
+  expect(await list(0)).toEqual([
+    [10, 9],
+    [MIB, 9],
+    [3 * MIB, 9],
+  ]);
+  expect(await list(12, MIB + 2)).toEqual([
+    [12, 7],
+    [MIB, 2],
+  ]);
+  const query = async (direction: "max" | "min", within?: { start: number; end: number }) => {
+    const levels = ["extent"] as const;
+    return (await objects.queryKey(CONTAINER, { ...AKEY, direction, levels, within, epoch })).extent;
+  };
+  expect(await query("max")).toEqual({ index: 3 * MIB, count: 9 });
+  expect(await query("max", { start: 0, end: 3 * MIB })).toEqual({ index: MIB, count: 9 });
+  expect(await query("min", { start: MIB, end: 4 * MIB })).toEqual({ index: MIB, count: 9 });
+  expect(await query("max", { start: 4 * MIB, end: 8 * MIB })).toBeUndefined();
+  await expect(query("max", { start: 1, end: MIB })).rejects.toThrow("whole MiB");
 });

@@ -150,11 +150,12 @@ export class Geometry {
     return slices;
   }
 
-  spaces(shard: number): readonly AddressSpace[] {
-    if (shard < this.dataShards) return [{ start: 0, end: this.maxStripes * this.cellBytes }];
+  /** Where a shard keeps the stripes from `from` on. */
+  spaces(shard: number, from: number): readonly AddressSpace[] {
+    if (shard < this.dataShards) return [{ start: from * this.cellBytes, end: this.maxStripes * this.cellBytes }];
     return [
-      { start: 0, end: this.maxStripes * this.replicaStride },
-      { start: PARITY_BASE, end: this.parityAddress(this.maxStripes) },
+      { start: this.replicaAddress(from, 0), end: this.replicaAddress(this.maxStripes, 0) },
+      { start: this.parityAddress(from), end: this.parityAddress(this.maxStripes) },
     ];
   }
 }

@@ -3,6 +3,7 @@
  */
 import { DaosError } from "../../../src/base/errors.ts";
 import type { Epoch } from "../../../src/base/epoch.ts";
+import { joinRuns } from "../../../src/base/extent-runs.ts";
 import type {
   AddressSpace,
   ArrayContent,
@@ -14,7 +15,7 @@ import type {
   ShardPart,
   ValueContent,
 } from "../../../src/contracts/redundancy.ts";
-import { cutExtent, joinRuns } from "../extents.ts";
+import { cutExtent } from "../extents.ts";
 import { steppedPlan } from "../plan.ts";
 import { foldStripe } from "./fold-plan.ts";
 import { PARITY_BASE, PARITY_STRIDE_BYTES } from "./geometry.ts";
@@ -90,8 +91,8 @@ export class ErasureScheme implements RedundancyScheme {
     return isData(this.#group.geometry, leader) ? this.#group.geometry.dataList : [leader];
   }
 
-  addressSpaces(shard: number): readonly AddressSpace[] {
-    return this.#group.geometry.spaces(shard);
+  addressSpaces(shard: number, from = 0): readonly AddressSpace[] {
+    return this.#group.geometry.spaces(shard, Math.floor(from / this.stripeBytes));
   }
 
   arrayExtents(shard: number, extents: readonly DataExtent[]): readonly DataExtent[] {
