@@ -3,6 +3,7 @@
  * models. A composition root, as src/main.ts is for the command line.
  */
 import interfaceKv from "../plugins/interface/kv/index.ts";
+import redundancyErasure from "../plugins/redundancy/erasure/index.ts";
 import { connect as connectIn, type ConnectOptions, type System } from "./client/index.ts";
 import { realWorld } from "./world/index.ts";
 
@@ -28,5 +29,9 @@ export type { KeyValue } from "./contracts/key-value.ts";
 
 /** Connects to a system. See connect in src/client/connect.ts. */
 export function connect(options: ConnectOptions): Promise<System> {
-  return connectIn(realWorld(), { interfaces: [interfaceKv.create({})], ...options });
+  const plugins = {
+    interfaces: [interfaceKv.create({})],
+    redundancy: [redundancyErasure.create({ codec: "auto" })],
+  };
+  return connectIn(realWorld(), { ...plugins, ...options });
 }

@@ -21,6 +21,7 @@ import { type EnginePlan, planEngines } from "./engine/engine-plan.ts";
 import { formatListenAddress } from "./engine/listen-address.ts";
 import { loadPlugins } from "./engine/plugin-loader.ts";
 import type { PluginRegistry } from "./engine/plugin-registry.ts";
+import { redundancyProviders } from "./engine/redundancy-providers.ts";
 import { type ScannedMemory, scanStorage } from "./engine/storage-scan.ts";
 import { type EngineReady, engineArguments, Supervisor } from "./engine/supervisor.ts";
 import { onParentGone, spawnSelf } from "./world/child.ts";
@@ -241,6 +242,7 @@ async function main(): Promise<number> {
   const interfaces = await Promise.all(
     registry.available("interface").map((name) => registry.provider("interface", name)),
   );
+  const redundancy = await redundancyProviders(registry);
   const environment: CommandEnvironment = {
     world,
     version: VERSION,
@@ -251,8 +253,8 @@ async function main(): Promise<number> {
     openStdin: standardInput,
     files: { openSource, openSink },
     server,
-    connect: (own, options) => connect(own, { ...options, interfaces }),
-    runBenchmark: (options) => runBenchmark({ world, usage: processUsage, interfaces }, options),
+    connect: (own, options) => connect(own, { ...options, interfaces, redundancy }),
+    runBenchmark: (options) => runBenchmark({ world, usage: processUsage, interfaces, redundancy }, options),
   };
   return runCommandLine(process.argv.slice(2), environment);
 }

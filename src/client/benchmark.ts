@@ -8,6 +8,7 @@
 import { DaosError, hasCode } from "../base/errors.ts";
 import { MIB, MIN_POOL_BYTES } from "../base/limits.ts";
 import type { InterfaceProvider } from "../contracts/interface.ts";
+import type { RedundancyProvider } from "../contracts/redundancy.ts";
 import type { World } from "../contracts/world.ts";
 import type { EngineMetricsReply } from "../format/operations.ts";
 import { Lane, type LaneRun } from "./benchmark-lane.ts";
@@ -51,6 +52,7 @@ export interface BenchmarkEnvironment {
   /** CPU time of this process since its start, microseconds. */
   readonly usage: () => { readonly cpuUserUs: number; readonly cpuSystemUs: number };
   readonly interfaces: readonly InterfaceProvider[];
+  readonly redundancy: readonly RedundancyProvider[];
 }
 
 /** Stable: docs/cli.md describes it. Megabytes are millions of bytes. */
@@ -98,7 +100,8 @@ export async function runBenchmark(
   const systems: System[] = [];
   const open = async (): Promise<System> => {
     const { system, timeoutMs, signal } = options;
-    const opened = await connect(environment.world, { system, timeoutMs, signal, interfaces: environment.interfaces });
+    const { world, interfaces, redundancy } = environment;
+    const opened = await connect(world, { system, timeoutMs, signal, interfaces, redundancy });
     systems.push(opened);
     return opened;
   };

@@ -4,7 +4,9 @@
 import { HybridLogicalClock } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import type { InterfaceProvider } from "../contracts/interface.ts";
+import type { RedundancyProvider } from "../contracts/redundancy.ts";
 import type { World } from "../contracts/world.ts";
+import { RedundancySchemes } from "../redundancy/redundancy-schemes.ts";
 import { RpcConnection } from "../rpc/connection.ts";
 import { ManagementConnection } from "./management-connection.ts";
 import { ReceiveBuffers } from "./receive-buffers.ts";
@@ -31,6 +33,8 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal | undefined;
   /** Data models that containers may have, such as the plugin interface/kv makes. */
   readonly interfaces?: readonly InterfaceProvider[] | undefined;
+  /** How erasure-coded objects are put together, such as the plugin redundancy/erasure does; without it they are not read. */
+  readonly redundancy?: readonly RedundancyProvider[] | undefined;
 }
 
 /**
@@ -63,11 +67,12 @@ export async function connect(world: World, options: ConnectOptions): Promise<Sy
   const connections = new TargetConnections(dial, connectTimeoutMs);
   const calls = new SystemCalls(management);
   const interfaces = options.interfaces ?? [];
+  const schemes = new RedundancySchemes(options.redundancy ?? []);
   try {
     await management.open(options.signal);
   } catch (error) {
     management.close();
     throw error;
   }
-  return new System({ world, management, calls, connections, buffers, interfaces, timeoutMs, retryWindowMs });
+  return new System({ world, management, calls, connections, buffers, interfaces, schemes, timeoutMs, retryWindowMs });
 }

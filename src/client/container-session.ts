@@ -9,7 +9,9 @@
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError, type ErrorCode, hasCode } from "../base/errors.ts";
+import { DEFAULT_ERASURE_CELL_BYTES } from "../base/limits.ts";
 import { isRedundant, type ObjectId } from "../base/object-id.ts";
+import type { RedundancyScheme } from "../contracts/redundancy.ts";
 import type { World } from "../contracts/world.ts";
 import { encodeCbor } from "../format/cbor.ts";
 import { objectRequestBytes } from "../format/object-request.ts";
@@ -17,6 +19,7 @@ import { type AttachReply, type ContainerDescription, type ContainerOpenReply, O
 import type { PoolMap } from "../format/pool-map.ts";
 import { Placement } from "../placement/placement.ts";
 import { redundancyGroup } from "../redundancy/redundancy-group.ts";
+import type { RedundancySchemes } from "../redundancy/redundancy-schemes.ts";
 import { type CallSender, type ObjectCall, TARGET_OF_DKEY } from "./object-call.ts";
 import type { ReceiveBuffers } from "./receive-buffers.ts";
 import { decodeReply, wrongReply } from "./reply.ts";
@@ -55,6 +58,8 @@ export interface SessionOptions {
   readonly readOnly: boolean;
   readonly timeoutMs: number;
   readonly retryWindowMs: number;
+  /** How erasure-coded objects are put together. */
+  readonly schemes: RedundancySchemes;
   /** Opens the container once more: a new capability and the latest map. */
   readonly reopen: () => Promise<ContainerOpenReply>;
   /** Hears once that the session was closed. */
@@ -102,6 +107,12 @@ export class ContainerSession implements CallSender {
 
   get world(): World {
     return this.#options.world;
+  }
+
+  /** The scheme of a class by what redundancy plugins serve, such as `EC_4P2`. Throws UNSUPPORTED without its plugin. */
+  schemeOf(word: string): RedundancyScheme {
+    const cellBytes = this.#container.properties["ec_cell_sz"];
+    return this.#options.schemes.of(word, typeof cellBytes === "number" ? cellBytes : DEFAULT_ERASURE_CELL_BYTES);
   }
 
   /** Of an operation that may be repeated. */
@@ -216,7 +227,7 @@ export class ContainerSession implements CallSender {
   /** Off the hot way: the call was not sent for want of a link, or it failed. Settles it in the end. */
   #sendAgain(call: ObjectCall<unknown>, failure: DaosError | undefined, reach: AttemptReach): void {
     const { signal, generation } = call;
-    const retry = this.newRetry(signal);
+    const retry = call.firm ? new Retry(this.world, 0, true, signal) : this.newRetry(signal);
     const send: Send<void> = (link, handle, options) =>
       new Promise<void>((resolve, reject) => {
         call.handle = handle;

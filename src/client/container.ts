@@ -116,7 +116,7 @@ export class Container extends ContainerView {
 
   /**
    * An id for a new object: random in its 96 user bits, so that no two clients make the same. The class is the
-   * container's (property `oclass`) unless named. UNSUPPORTED for copies where the container does not accept the preview.
+   * container's (property `oclass`) unless named. UNSUPPORTED for redundancy where the container does not accept the preview.
    */
   newObjectId(type: ObjectType, objectClass?: ObjectClass | string): ObjectId {
     const named = objectClass ?? String(this.description.properties["oclass"] ?? "SX");
@@ -124,7 +124,7 @@ export class Container extends ContainerView {
     this.parts.session.world.random.fill(bytes);
     const chosen = typeof named === "string" ? objectClassByName(named) : named;
     if (chosen.redundancy.toleratedFailures > 0 && this.description.properties["rd_preview"] !== true) {
-      const state = "copies are a preview, which this container does not accept (property rd_preview)";
+      const state = "redundancy is a preview, which this container does not accept (property rd_preview)";
       throw new DaosError(
         "UNSUPPORTED",
         `Cannot make an object of class ${chosen.name}: ${state}. Use a class such as SX.`,

@@ -4,11 +4,11 @@
  */
 import { byteString, bytesOf, type ByteString } from "../base/bytes.ts";
 import { MAX_ENUMERATION_KEYS } from "../base/limits.ts";
-import { isRedundant, type ObjectId } from "../base/object-id.ts";
+import type { ObjectId } from "../base/object-id.ts";
 import type { KeyListReply, Opcode } from "../format/operations.ts";
 import type { DkeyPlace } from "./container-session.ts";
 import type { ListOptions, ObjectOperations } from "./object-operations.ts";
-import { ObjectCover } from "./object-targets.ts";
+import { needsCover, ObjectCover } from "./object-targets.ts";
 import { checkBytesList, decodeReply, wrongReply } from "./reply.ts";
 
 /** What is listed: objects, dkeys of `oid`, or akeys of its `dkey`. */
@@ -32,13 +32,13 @@ export async function* keyPages(
   options: ListOptions,
 ): AsyncGenerator<ByteString[], void, void> {
   const { oid, dkey } = subject;
-  if (oid === undefined || dkey !== undefined || !isRedundant(oid)) {
+  if (oid === undefined || !needsCover({ oid, dkey })) {
     const places = oid === undefined || dkey === undefined ? targetsOf(operations, oid) : [{ oid, dkey }];
     yield* mergedPages(operations, subject, options, places, undefined);
     return;
   }
   let { after } = options;
-  const cover = new ObjectCover(operations.session, oid, options.signal);
+  const cover = new ObjectCover(operations.session, { oid, dkey }, options.signal);
   for (;;) {
     const places = await cover.targets();
     try {

@@ -2,27 +2,14 @@
  * The greatest or least dkey, akey or array record that is visible (DAOS: daos_obj_query_key), over all targets of the
  * object when the dkey is asked for.
  */
-import { byteString, bytesOf, type ByteString } from "../base/bytes.ts";
-import type { ObjectId } from "../base/object-id.ts";
-import { type KeyQueryArguments, type KeyQueryReply, Opcode } from "../format/operations.ts";
-import type { DkeyPlace } from "./container-session.ts";
-import { overObject } from "./object-targets.ts";
+import { DaosError } from "../base/errors.ts";
+import { isErasureCoded, type ObjectId } from "../base/object-id.ts";
+import type { ContainerSession } from "./container-session.ts";
+import { outermostRecords } from "./erasure-extents.ts";
+import type { ExtentTerms } from "./extent-page.ts";
+import { needsCover, overTargets } from "./object-targets.ts";
 import type { ObjectOperations, ReadOptions } from "./object-operations.ts";
-import { checkReply, decodeReply, wrongReply } from "./reply.ts";
-
-export interface KeyQuery {
-  readonly direction: "max" | "min";
-  /** What to find; each level that is not in it must be given. */
-  readonly levels: KeyQueryArguments["levels"];
-  readonly dkey?: ByteString | undefined;
-  readonly akey?: ByteString | undefined;
-}
-
-export interface FoundKey {
-  readonly dkey: ByteString | undefined;
-  readonly akey: ByteString | undefined;
-  readonly extent: { readonly index: number; readonly count: number } | undefined;
-}
+import { type FoundKey, type KeyQuery, queryTarget } from "./target-query.ts";
 
 /** Undefined when there is nothing. */
 export async function queryKey(
@@ -31,13 +18,37 @@ export async function queryKey(
   query: KeyQuery,
   options: ReadOptions,
 ): Promise<FoundKey | undefined> {
+  const { session } = operations;
+  const terms = { epoch: options.epoch ?? operations.epoch, signal: options.signal };
+  if (!isErasureCoded(oid) || !query.levels.includes("extent")) return bestKey(session, oid, query, terms);
+  const isNamed = query.levels.length === 1;
+  const retry = session.newRetry(options.signal);
+  for (;;) {
+    // A shard's extent is in bytes of its own array; that there is one says that it is this akey.
+    const best = isNamed ? query : await bestKey(session, oid, query, terms);
+    if (best?.dkey === undefined || best.akey === undefined) return undefined;
+    const { dkey, akey } = best;
+    const extent = await outermostRecords(session, { oid, dkey, akey }, query.direction, terms);
+    if (extent !== undefined) return { dkey, akey, extent };
+    if (isNamed) return undefined;
+    await retry.afterFailure(punchedMeanwhile(), "refused");
+  }
+}
+
+/** What is best of what the targets find. */
+async function bestKey(
+  session: ContainerSession,
+  oid: ObjectId,
+  query: KeyQuery,
+  terms: ExtentTerms,
+): Promise<FoundKey | undefined> {
   const { dkey } = query;
   const found =
-    dkey === undefined
-      ? await overObject(operations.session, oid, options.signal, (target, firm) =>
-          queryTarget(operations, oid, query, options, target, firm),
+    dkey === undefined || needsCover({ oid, dkey })
+      ? await overTargets(session, { oid, dkey }, terms.signal, (target, firm) =>
+          queryTarget(session, oid, query, terms, target, firm),
         )
-      : [await queryTarget(operations, oid, query, options, { oid, dkey }, false)];
+      : [await queryTarget(session, oid, query, terms, { oid, dkey }, false)];
   let best: FoundKey | undefined;
   for (const candidate of found) {
     if (candidate === undefined) continue;
@@ -46,45 +57,14 @@ export async function queryKey(
   return best;
 }
 
-/** Targets hold different dkeys, so the dkey alone decides. */
+/** By dkey, then, where several targets hold parts of one dkey, by akey. */
 function isBetter(candidate: FoundKey, best: FoundKey, direction: "max" | "min"): boolean {
-  const isGreater = (candidate.dkey ?? "") > (best.dkey ?? "");
+  const level = (candidate.dkey ?? "") === (best.dkey ?? "") ? "akey" : "dkey";
+  const isGreater = (candidate[level] ?? "") > (best[level] ?? "");
   return direction === "max" ? isGreater : !isGreater;
 }
 
-async function queryTarget(
-  operations: ObjectOperations,
-  oid: ObjectId,
-  query: KeyQuery,
-  options: ReadOptions,
-  target: number | DkeyPlace,
-  firm: boolean,
-): Promise<FoundKey | undefined> {
-  const makeArgs = (handle: number): KeyQueryArguments => ({
-    handle,
-    oid: bytesOf(oid),
-    direction: query.direction,
-    levels: query.levels,
-    ...(query.dkey !== undefined && { dkey: bytesOf(query.dkey) }),
-    ...(query.akey !== undefined && { akey: bytesOf(query.akey) }),
-    epoch: options.epoch ?? operations.epoch,
-  });
-  const shape = { found: "boolean", dkey: "bytes?", akey: "bytes?", extent: "map?", recordBytes: "count?" } as const;
-  const reply = await operations.session.read(
-    Opcode.keyQuery,
-    target,
-    makeArgs,
-    (answer) => decodeReply<KeyQueryReply>(answer.args, "key query", shape),
-    options.signal,
-    firm,
-  );
-  if (!reply.found) return undefined;
-  const missing = query.levels.find((level) => reply[level] === undefined);
-  if (missing !== undefined) throw wrongReply("key query", `it has no ${missing}`);
-  if (reply.extent !== undefined) checkReply(reply.extent, "key query", { index: "count", count: "count" });
-  return {
-    dkey: reply.dkey === undefined ? undefined : byteString(reply.dkey),
-    akey: reply.akey === undefined ? undefined : byteString(reply.akey),
-    extent: reply.extent,
-  };
+function punchedMeanwhile(): DaosError {
+  const state = "the keys that are found are punched before their extents are read";
+  return new DaosError("UNAVAILABLE", `Cannot query the object: ${state}. Retry.`);
 }

@@ -40,6 +40,8 @@ export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcComplet
   signal: AbortSignal | undefined = undefined;
   /** Index of the target it goes to, or TARGET_OF_DKEY. */
   target = TARGET_OF_DKEY;
+  /** Not sent again when it fails: the caller knows other targets to ask. */
+  firm = false;
   client = 0;
   /** 0 for reads. */
   sequence = 0;

@@ -7,16 +7,17 @@ import { bytesOf } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { akeyOf, byteStringOfKey, dkeyOf, type Key } from "../base/key.ts";
-import { MAX_ENUMERATION_KEYS } from "../base/limits.ts";
 import type { ObjectClass } from "../base/object-class.ts";
-import { type ObjectId, objectClassOf } from "../base/object-id.ts";
+import { isErasureCoded, type ObjectId, objectClassOf } from "../base/object-id.ts";
 import type { FetchedValue } from "../contracts/interface.ts";
 import { type ExtentListReply, Opcode } from "../format/operations.ts";
+import { erasureExtents } from "./erasure-extents.ts";
+import { extentPage } from "./extent-page.ts";
 import { keyPages, type KeyListSubject } from "./key-pages.ts";
-import { type FoundKey, type KeyQuery, queryKey } from "./key-query.ts";
+import { queryKey } from "./key-query.ts";
 import type { FetchOptions, ListOptions, ObjectOperations, ReadOptions, WriteOptions } from "./object-operations.ts";
 import type { RecordRange } from "./record-range.ts";
-import { checkList, decodeReply, wrongReply } from "./reply.ts";
+import type { FoundKey, KeyQuery } from "./target-query.ts";
 
 export interface KeyListOptions extends ReadOptions {
   /** Only keys that begin with this. */
@@ -127,26 +128,19 @@ export class ObjectHandle {
     akey: Key,
     options: ReadOptions & { readonly from?: number } = {},
   ): AsyncGenerator<RecordExtent, void, void> {
-    const names = { dkey: dkeyOf(dkey), akey: akeyOf(akey) };
+    const place = { oid: this.id, dkey: dkeyOf(dkey), akey: akeyOf(akey) };
     const { session } = this.#operations;
-    const epoch = options.epoch ?? this.#operations.epoch;
+    const terms = { epoch: options.epoch ?? this.#operations.epoch, signal: options.signal };
     let from = options.from ?? 0;
+    if (isErasureCoded(this.id)) {
+      yield* erasureExtents(session, place, from, terms);
+      return;
+    }
     for (;;) {
-      const makeArgs = (handle: number): object => ({
-        handle,
-        oid: bytesOf(this.id),
-        dkey: bytesOf(names.dkey),
-        akey: bytesOf(names.akey),
-        from,
-        limit: MAX_ENUMERATION_KEYS,
-        epoch,
-      });
-      const place = { oid: this.id, dkey: names.dkey };
-      const page = await session.read(Opcode.extentList, place, makeArgs, decodeExtents, options.signal);
+      const page = await extentPage(session, place, place, { from }, terms);
       yield* page.extents;
       if (page.done) return;
-      if (page.next === undefined || page.next <= from) throw wrongReply("extent list", "it does not go on");
-      from = page.next;
+      from = page.next!;
     }
   }
 
@@ -181,13 +175,6 @@ export class ObjectHandle {
       }
     }
   }
-}
-
-function decodeExtents(answer: { readonly args: Uint8Array }): ExtentListReply {
-  const shape = { extents: "list", recordBytes: "count", done: "boolean", next: "count?" } as const;
-  const reply = decodeReply<ExtentListReply>(answer.args, "extent list", shape);
-  checkList(reply.extents, "extent list", { index: "count", count: "count", epoch: "count" });
-  return reply;
 }
 
 function publicForm(found: FoundKey): ObjectKeyFound {

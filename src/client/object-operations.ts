@@ -11,13 +11,14 @@ import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { MAX_ARRAY_IO_BYTES, MAX_SINGLE_VALUE_BYTES } from "../base/limits.ts";
 import { type ObjectClass, objectClassByName } from "../base/object-class.ts";
-import { isRedundant, type ObjectId } from "../base/object-id.ts";
+import { isErasureCoded, isRedundant, type ObjectId } from "../base/object-id.ts";
 import type { Condition, FetchedValue, ObjectAccess } from "../contracts/interface.ts";
 import { decodeObjectReply, type ObjectReply, ReplyFlag } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import type { FrameBody } from "../rpc/frame-body.ts";
 import { AllowedConditions, conditionFlags, type LevelConditions, type PresenceConditions } from "./condition-flags.ts";
 import type { ContainerSession } from "./container-session.ts";
+import { ErasureReads } from "./erasure-reads.ts";
 import { keyPages } from "./key-pages.ts";
 import { type AnswerDecoder, ObjectCall } from "./object-call.ts";
 import { isCount, notAnEpoch, rangeRefusal, type RecordRange } from "./record-range.ts";
@@ -54,6 +55,7 @@ export class ObjectOperations implements ObjectAccess {
   /** EPOCH_NONE: the latest. */
   readonly epoch: Epoch;
   readonly defaultClass: ObjectClass;
+  readonly #erasure = new ErasureReads(this);
 
   constructor(session: ContainerSession, epoch: Epoch) {
     this.session = session;
@@ -72,6 +74,7 @@ export class ObjectOperations implements ObjectAccess {
     akey: ByteString,
     options: FetchOptions = NO_OPTIONS,
   ): Promise<FetchedValue | undefined> {
+    if (isErasureCoded(oid)) return this.#erasure.fetchValue({ oid, dkey, akey }, options);
     return this.#read(new ObjectCall(Opcode.valueFetch, oid, dkey, akey, decodeValue), options);
   }
 
@@ -145,6 +148,7 @@ export class ObjectOperations implements ObjectAccess {
     const refusal = rangeRefusal(range);
     if (refusal !== undefined) return Promise.reject(refusal);
     if (range.recordCount * range.recordBytes > MAX_ARRAY_IO_BYTES) return Promise.reject(transferTooLarge("read"));
+    if (isErasureCoded(oid)) return this.#erasure.readRecords({ oid, dkey, akey }, range, options, place);
     const call = new ObjectCall(Opcode.arrayRead, oid, dkey, akey, decodeRecords);
     call.place = place;
     setRange(call, range);

@@ -14,6 +14,7 @@ import type {
 import type { SignalOptions } from "./array-handle.ts";
 import { Container } from "./container.ts";
 import { ContainerSession } from "./container-session.ts";
+import type { RedundancySchemes } from "../redundancy/redundancy-schemes.ts";
 import type { ReceiveBuffers } from "./receive-buffers.ts";
 import type { SystemCalls } from "./system-calls.ts";
 import type { TargetConnections } from "./target-connection.ts";
@@ -24,6 +25,7 @@ export interface PoolParts {
   readonly connections: TargetConnections;
   readonly buffers: ReceiveBuffers;
   readonly interfaces: readonly InterfaceProvider[];
+  readonly schemes: RedundancySchemes;
   readonly timeoutMs: number;
   readonly retryWindowMs: number;
   /** The containers that are open, so that closing the System closes them. */
@@ -130,7 +132,8 @@ export class Pool {
     label: string,
     options: SignalOptions & { readonly readOnly?: boolean } = {},
   ): Promise<Container> {
-    const { calls, world, connections, buffers, interfaces, sessions, timeoutMs, retryWindowMs } = this.#parts;
+    const { calls, interfaces, sessions } = this.#parts;
+    const { world, connections, buffers, timeoutMs, retryWindowMs, schemes } = this.#parts;
     const readOnly = options.readOnly ?? false;
     const opened = await calls.openContainer({ pool: this.name, container: label, readOnly }, options);
     // By id from here on: a container that takes the label later is another one.
@@ -142,6 +145,7 @@ export class Pool {
       readOnly,
       timeoutMs,
       retryWindowMs,
+      schemes,
       reopen: () => calls.openContainer(again, {}),
       closed: (closed) => sessions.delete(closed),
     });

@@ -11,8 +11,8 @@ import { FaultDomainTree } from "../placement/fault-domain.ts";
 
 /**
  * `rd_fac` and `oclass` for the given properties of a container and its pool's `rd_fac`. Throws INVALID_ARGUMENT when the
- * class survives less than asked for, or needs more fault domains than the pool has; UNSUPPORTED for erasure code, and for
- * copies unless `rd_preview` accepts them.
+ * class survives less than asked for, or needs more fault domains than the pool has; UNSUPPORTED for a class with
+ * redundancy unless `rd_preview` accepts it.
  */
 export function containerRedundancy(
   given: PropertyMap,
@@ -31,7 +31,8 @@ export function containerRedundancy(
 }
 
 function preview({ name }: ObjectClass): DaosError {
-  const state = "copies are a preview: partitions and full devices are not tested, and no engine can be filled again";
+  const state =
+    "redundancy is a preview: partitions and full devices are not tested, and no engine can be filled again";
   return new DaosError(
     "UNSUPPORTED",
     `Cannot use object class ${name}: ${state}. Use SX, or set rd_preview:true for data that you can lose.`,
@@ -39,10 +40,6 @@ function preview({ name }: ObjectClass): DaosError {
 }
 
 function checkClass({ name, redundancy }: ObjectClass, factor: number): void {
-  if (redundancy.kind === "erasure") {
-    const state = "objects with erasure code cannot be written and read yet";
-    throw new DaosError("UNSUPPORTED", `Cannot use object class ${name}: ${state}. Use a replicated class: RP_3GX.`);
-  }
   if (redundancy.toleratedFailures >= factor) return;
   const state = `it survives ${redundancy.toleratedFailures} faults, rd_fac asks for ${factor}`;
   throw new DaosError("INVALID_ARGUMENT", `Cannot use object class ${name}: ${state}. Use RP_${factor + 1}GX.`);

@@ -7,6 +7,7 @@ import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { checksumOfChunks, joinChecksums } from "../base/checksum-join.ts";
 import { BLOCK_BYTES, KIB, MAX_ARRAY_BYTES, MAX_ARRAY_IO_BYTES, MAX_RECORD_BYTES } from "../base/limits.ts";
+import { recordSizeMismatch } from "../base/object-refusals.ts";
 import { type Version, VersionKind } from "../store/cell.ts";
 import { gather } from "./array-gather.ts";
 import { type Fill, overlay, type Overlay } from "./array-overlay.ts";
@@ -104,14 +105,6 @@ export function byteRange(range: RecordRange, recordBytes: number, limitBytes: n
     );
   }
   return { start, end };
-}
-
-/** The error when a caller's record size is not the array's. */
-export function recordSizeMismatch(asked: number, stored: number): DaosError {
-  return new DaosError(
-    "INVALID_ARGUMENT",
-    `Cannot use records of ${asked} bytes: the array has records of ${stored}. Use those.`,
-  );
 }
 
 /** Every piece of an array that overlaps [start, end) at `epoch`; windows with too many parts are added to `crowded`. */

@@ -5,6 +5,7 @@
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { BLOCK_BYTES, MAX_ARRAY_BYTES, MAX_ARRAY_IO_BYTES } from "../base/limits.ts";
+import { recordSizeMismatch } from "../base/object-refusals.ts";
 import { type CellWrite, type ExtentRef, VersionKind } from "../store/cell.ts";
 import {
   accessArray,
@@ -13,7 +14,6 @@ import {
   type CrowdedWindow,
   holdsSingle,
   type RecordRange,
-  recordSizeMismatch,
 } from "./array-read.ts";
 import {
   addHeader,

@@ -4,6 +4,7 @@
 import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { formatObjectId } from "../base/object-id.ts";
+import { missing } from "../base/object-refusals.ts";
 import { ObjectFlag } from "../format/object-request.ts";
 import { beneathStart, ownCellKey, prefixEnd } from "./cell-key.ts";
 import { CellWalk, type WalkUnit } from "./cell-walk.ts";
@@ -93,13 +94,6 @@ function exists(what: string): DaosError {
   return new DaosError(
     "ALREADY_EXISTS",
     `Cannot write: the ${what} exists already. Drop the condition to overwrite it.`,
-  );
-}
-
-function missing(what: string): DaosError {
-  return new DaosError(
-    "DOES_NOT_EXIST",
-    `Cannot go on: the ${what} does not exist. Drop the condition to go on without it.`,
   );
 }
 

@@ -9,10 +9,11 @@ import { assert } from "../base/assert.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { BLOCK_BYTES, MIB } from "../base/limits.ts";
+import { recordSizeMismatch } from "../base/object-refusals.ts";
 import type { PartBytes } from "../format/prepare-request.ts";
 import { type ExtentRef, VersionKind } from "../store/cell.ts";
 import { isUndecided } from "../store/stability.ts";
-import { accessArray, type ArrayAccess, holdsSingle, recordSizeMismatch } from "./array-read.ts";
+import { accessArray, type ArrayAccess, holdsSingle } from "./array-read.ts";
 import {
   addCovered,
   addHeader,

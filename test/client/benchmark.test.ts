@@ -33,7 +33,7 @@ afterAll(async () => {
 });
 
 function run(options: Partial<BenchmarkOptions>): Promise<BenchmarkResult> {
-  const environment = { world: realWorld(), usage: processUsage, interfaces: [kvInterface] };
+  const environment = { world: realWorld(), usage: processUsage, interfaces: [kvInterface], redundancy: [] };
   const defaults = {
     workload: "kv",
     sizeBytes: 100,

@@ -14,6 +14,7 @@ import { encodeCbor } from "../../src/format/cbor.ts";
 import { encodeObjectReply, OBJECT_REPLY_BYTES } from "../../src/format/object-request.ts";
 import { servingTarget } from "../../src/format/pool-map.ts";
 import { bodyOf } from "../rpc/harness.ts";
+import { RedundancySchemes } from "../../src/redundancy/redundancy-schemes.ts";
 import { simulatedWorld } from "../simulation/world.ts";
 
 const REPLY = Buffer.alloc(OBJECT_REPLY_BYTES);
@@ -54,6 +55,7 @@ function sessionOver(outcomes: ("unsent" | "sent")[]): { operations: ObjectOpera
     world: simulatedWorld(1),
     connections: new TargetConnections(() => Promise.resolve(link), 1000),
     buffers: new ReceiveBuffers(),
+    schemes: new RedundancySchemes([]),
     readOnly: false,
     timeoutMs: 1000,
     retryWindowMs: 5000,

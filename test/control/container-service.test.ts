@@ -74,7 +74,7 @@ describe("container create", () => {
     expect(await codeOf(create("box", { status: "healthy" }))).toBe("INVALID_ARGUMENT");
     expect(await codeOf(create("box", { rd_fac: 2 }))).toBe("INVALID_ARGUMENT");
     expect(await codeOf(create("box", { oclass: "S1", rd_fac: 1 }))).toBe("INVALID_ARGUMENT");
-    expect(await codeOf(create("box", { oclass: "EC_2P1GX" }))).toBe("UNSUPPORTED");
+    expect(await codeOf(create("box", { oclass: "EC_2P1GX" }))).toBe("INVALID_ARGUMENT");
     expect((await failureOf(create("box", { chunksize: 1 }))).message).toContain('Did you mean "chunk_size"?');
     await create("box");
     expect(await codeOf(create("box"))).toBe("ALREADY_EXISTS");

@@ -16,6 +16,7 @@ import { idOfValue, idsOfRecords, RECORD_BYTES, recordsOf, valueOf } from "./con
 import type { ControlPlane } from "./control-plane.ts";
 import { type Action, type Operation, type Outcome, RECORD_COUNT, VALUE_COUNT } from "./history.ts";
 import type { ClusterNetwork } from "./network.ts";
+import { SCHEMES } from "./node.ts";
 import { NodeClock } from "./node-clock.ts";
 
 const TIMEOUT_MS = 3_000;
@@ -43,6 +44,34 @@ export interface ClientParts {
   readonly log: (line: string) => void;
 }
 
+/** What a session needs of the cluster. */
+export type SessionParts = Pick<ClientParts, "timers" | "random" | "network" | "control">;
+
+/** A real session of a client of this name. */
+export function openSession(name: string, clock: NodeClock, parts: SessionParts): ContainerSession {
+  const { timers, random } = parts;
+  const network = parts.network.of(name);
+  const epochs = new HybridLogicalClock(() => clock.wallMs());
+  const buffers = new ReceiveBuffers();
+  const world = { clock, timers, random, network, disk: new SimulatedDisk(random, clock, timers) };
+  const connections = new TargetConnections(
+    (host, port, { timeoutMs }) =>
+      RpcConnection.connect(network, host, port, { timers, clock: epochs, timeoutMs, payloadBuffers: buffers }),
+    2_000,
+  );
+  return new ContainerSession(parts.control.openNow(), {
+    world,
+    connections,
+    buffers,
+    schemes: SCHEMES,
+    readOnly: false,
+    timeoutMs: TIMEOUT_MS,
+    retryWindowMs: RETRY_WINDOW_MS,
+    reopen: () => parts.control.open(name),
+    closed: () => {},
+  });
+}
+
 export function akeyOfValue(at: number): ByteString {
   return byteStringOfText(`value ${at}`);
 }
@@ -62,26 +91,7 @@ export class ClusterClient {
     this.#parts = parts;
     this.name = `c${number}`;
     this.clock = new NodeClock(parts.clock);
-    const { timers, random } = parts;
-    const network = parts.network.of(this.name);
-    const epochs = new HybridLogicalClock(() => this.clock.wallMs());
-    const buffers = new ReceiveBuffers();
-    const world = { clock: this.clock, timers, random, network, disk: new SimulatedDisk(random, this.clock, timers) };
-    const connections = new TargetConnections(
-      (host, port, { timeoutMs }) =>
-        RpcConnection.connect(network, host, port, { timers, clock: epochs, timeoutMs, payloadBuffers: buffers }),
-      2_000,
-    );
-    const session = new ContainerSession(parts.control.openNow(), {
-      world,
-      connections,
-      buffers,
-      readOnly: false,
-      timeoutMs: TIMEOUT_MS,
-      retryWindowMs: RETRY_WINDOW_MS,
-      reopen: () => parts.control.open(this.name),
-      closed: () => {},
-    });
+    const session = openSession(this.name, this.clock, parts);
     this.#operations = new ObjectOperations(session, EPOCH_NONE);
   }
 

@@ -155,7 +155,7 @@ export class ControlPlane {
         usedBytes: 0,
         snapshots: 0,
         createdAt: "",
-        properties: { oclass: this.#parts.objectClass },
+        properties: { oclass: this.#parts.objectClass, ec_cell_sz: SERVED.cellBytes },
       },
     };
   }

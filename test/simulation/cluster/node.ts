@@ -40,7 +40,7 @@ import { NodeClock } from "./node-clock.ts";
 
 export const POOL = "tank";
 export const CONTAINER = 1;
-const SCHEMES = new RedundancySchemes([erasureProvider(portableCodec)]);
+export const SCHEMES = new RedundancySchemes([erasureProvider(portableCodec)]);
 export const SERVED = { number: CONTAINER, cellBytes: 4096 };
 export const CAPABILITY_KEY = new Uint8Array(32).fill(7);
 export const FIRST_PORT = 1_000;
