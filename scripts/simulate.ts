@@ -1,7 +1,7 @@
 /**
- * `npm run simulate [-- --seed S] [--seeds N] [--seconds N] [--calm] [--faults NAME,NAME] [--continue] [--verbose]`:
+ * `npm run simulate [-- --seed S] [--seeds N] [--seconds N] [--calm] [--faults NAME,NAME] [--classes C,C] [--continue] [--verbose]`:
  * simulated clusters, one a seed, from seed S on (random unless given), for so many seconds (60) or seeds, with all kinds of
- * faults, those named, or none. Without `--continue` it stops at the first seed that shows something wrong,
+ * faults, those named, or none. `--classes`: of the objects; every third seed has erasure-coded ones otherwise. Without `--continue` it stops at the first seed that shows something wrong,
  * names it, and ends with status 1: the same seed shows it again.
  */
 import { parseArgs } from "node:util";
@@ -15,6 +15,7 @@ const { values } = parseArgs({
     seconds: OPTION,
     calm: { type: "boolean" },
     faults: OPTION,
+    classes: OPTION,
     verbose: { type: "boolean" },
     continue: { type: "boolean" },
   },
@@ -38,6 +39,7 @@ while (seeds < limit && performance.now() - start < seconds * 1000) {
       await runCluster({
         seed,
         faults: values.calm === true ? false : (chosen ?? true),
+        ...(values.classes !== undefined && { classes: values.classes.split(",") }),
         ...(values.verbose === true && { log: (line: string) => console.log(line) }),
       }),
     );

@@ -12,7 +12,7 @@ import type { SimulatedClock } from "../clock.ts";
 import { SimulatedDisk } from "../disk.ts";
 import type { SimulatedRandom } from "../random.ts";
 import type { SimulatedTimers } from "../timers.ts";
-import { idOfValue, idsOfRecords, RECORD_BYTES, recordsOf, valueOf } from "./content.ts";
+import { idOfValue, idsOfRecords, recordsOf, valueOf } from "./content.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import { type Action, type Operation, type Outcome, RECORD_COUNT, VALUE_COUNT } from "./history.ts";
 import type { ClusterNetwork } from "./network.ts";
@@ -28,6 +28,8 @@ export interface Subject {
   readonly name: string;
   readonly oid: ObjectId;
   readonly dkey: ByteString;
+  /** Of its array. */
+  readonly recordBytes: number;
   readonly history: Operation[];
   /** By akey and epoch, what was read at that epoch. */
   readonly past: Map<string, number>;
@@ -158,7 +160,7 @@ export class ClusterClient {
     return operation.outcome;
   }
 
-  async #perform({ oid, dkey, past }: Subject, action: Action): Promise<Outcome> {
+  async #perform({ oid, dkey, recordBytes, past }: Subject, action: Action): Promise<Outcome> {
     const operations = this.#operations;
     switch (action.kind) {
       case "fetch": {
@@ -179,13 +181,13 @@ export class ClusterClient {
       case "punchDkey":
         return { kind: "done", epoch: await operations.punchDkey(oid, dkey) };
       case "read": {
-        const bytes = await operations.readRecords(oid, dkey, ARRAY_AKEY, rangeOf(action));
-        return { kind: "seen", ids: idsOfRecords(bytes, action.to - action.from) };
+        const bytes = await operations.readRecords(oid, dkey, ARRAY_AKEY, rangeOf(action, recordBytes));
+        return { kind: "seen", ids: idsOfRecords(bytes, action.to - action.from, recordBytes) };
       }
       case "write": {
-        const range = rangeOf(action);
+        const range = rangeOf(action, recordBytes);
         const { id } = action;
-        const records = recordsOf(id, range.recordCount);
+        const records = recordsOf(id, range.recordCount, recordBytes);
         const epoch =
           id === 0
             ? await operations.punchRecords(oid, dkey, ARRAY_AKEY, range)
@@ -223,10 +225,13 @@ function notePast(past: Map<string, number>, at: number, epoch: number, id: numb
   past.set(place, id);
 }
 
-function rangeOf({ from, to }: { readonly from: number; readonly to: number }): {
+function rangeOf(
+  { from, to }: { readonly from: number; readonly to: number },
+  recordBytes: number,
+): {
   recordIndex: number;
   recordCount: number;
   recordBytes: number;
 } {
-  return { recordIndex: from, recordCount: to - from, recordBytes: RECORD_BYTES };
+  return { recordIndex: from, recordCount: to - from, recordBytes };
 }

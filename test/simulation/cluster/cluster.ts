@@ -14,14 +14,18 @@ import { SimulatedClock } from "../clock.ts";
 import { SimulatedRandom } from "../random.ts";
 import { SimulatedTimers } from "../timers.ts";
 import { akeyOfValue, ARRAY_AKEY, ClusterClient, type Subject } from "./client.ts";
-import { idOfValue, idsOfRecords, RECORD_BYTES } from "./content.ts";
+import { CODED_RECORD_BYTES, idOfValue, idsOfRecords, RECORD_BYTES } from "./content.ts";
 import { ControlPlane } from "./control-plane.ts";
 import { Faults } from "./faults.ts";
+import { checkShards } from "./erasure-check.ts";
 import { explain, RECORD_COUNT, VALUE_COUNT } from "./history.ts";
 import { ClusterNetwork } from "./network.ts";
 import { ClusterNode, CONTAINER, type NodeLife, type PlantedBug } from "./node.ts";
 
 const CLIENT_COUNT = 4;
+/** Of the objects; every third seed has erasure-coded ones. */
+const COPIED_CLASSES = ["RP_2G1", "RP_3GX", "S1"];
+const CODED_CLASSES = ["EC_2P1G1", "RP_2G1", "S1"];
 /** Length of the first phase, simulated milliseconds. In a long one the longest time-outs pass. */
 const FAULTY_MS = 12_000;
 const LONG_FAULTY_MS = 70_000;
@@ -36,6 +40,8 @@ export interface ClusterOptions {
   readonly faultyMs?: number;
   /** False: nothing goes wrong. A set: only these kinds of faults come, by name. */
   readonly faults?: boolean | ReadonlySet<string>;
+  /** Of the objects; by the seed unless given. */
+  readonly classes?: readonly string[];
   readonly bug?: PlantedBug;
   readonly log?: (line: string) => void;
 }
@@ -102,12 +108,14 @@ export class Cluster {
       tolerance: 1,
       objectClass: "RP_2G1",
     });
-    this.subjects = ["RP_2G1", "RP_3GX", "S1"].flatMap((name, user) => {
+    const classes = options.classes ?? (options.seed % 3 === 0 ? CODED_CLASSES : COPIED_CLASSES);
+    this.subjects = classes.flatMap((name, user) => {
       const oid = objectId("MULTI_HASHED", objectClassByName(name), this.random.nextUint32(), BigInt(user + 1));
       const count = name === "S1" ? 1 : 2;
       return Array.from({ length: count }, (_, index) => {
         const dkey = byteStringOfText(`dkey ${index}`);
-        return { name: `${name} dkey ${index}`, oid, dkey, history: [], past: new Map() };
+        const recordBytes = name.startsWith("EC") ? CODED_RECORD_BYTES : RECORD_BYTES;
+        return { name: `${name} dkey ${index}`, oid, dkey, recordBytes, history: [], past: new Map() };
       });
     });
   }
@@ -259,6 +267,10 @@ export class Cluster {
     const placement = new Placement(this.control.map);
     for (const subject of this.subjects) {
       if (subject.name.startsWith("S1")) continue;
+      if (subject.name.startsWith("EC")) {
+        await this.#orFailure(checkShards(subject, placement, this.nodes));
+        continue;
+      }
       const { readable } = redundancyGroup(placement, subject.oid, subject.dkey);
       const contents: (readonly (string | undefined)[])[] = [];
       for (const index of readable) contents.push(await this.#orFailure(this.#contentOf(index, subject)));
@@ -283,7 +295,7 @@ export class Cluster {
     const readArray = async (): Promise<string> => {
       const range = { recordIndex: 0, recordCount: RECORD_COUNT, recordBytes: RECORD_BYTES };
       const read = await objects.readArray(CONTAINER, { ...common, akey: ARRAY_AKEY, ...range });
-      return idsOfRecords(read.found ? read.bytes : undefined, RECORD_COUNT).join(" ");
+      return idsOfRecords(read.found ? read.bytes : undefined, RECORD_COUNT, RECORD_BYTES).join(" ");
     };
     const parts: (string | undefined)[] = [];
     for (let at = 0; at < VALUE_COUNT; at += 1) parts.push(await orRotten(readValue(at), node));

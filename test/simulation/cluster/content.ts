@@ -1,6 +1,8 @@
 /** Bytes by which what was written is known again: a value or record tells its id, and every byte of it is checked. */
 
+/** Bytes of a record; of erasure-coded arrays larger, so that a few make a stripe. */
 export const RECORD_BYTES = 256;
+export const CODED_RECORD_BYTES = 2048;
 const HEADER_BYTES = 4;
 
 /** Every fifth value is too large for SCM. */
@@ -8,9 +10,9 @@ export function valueOf(id: number): Uint8Array {
   return filledWith(id, id % 5 === 0 ? 4_500 + (id % 7) * 100 : 20 + (id % 11));
 }
 
-export function recordsOf(id: number, count: number): Uint8Array {
-  const bytes = new Uint8Array(count * RECORD_BYTES);
-  for (let record = 0; record < count; record += 1) bytes.set(filledWith(id, RECORD_BYTES), record * RECORD_BYTES);
+export function recordsOf(id: number, count: number, recordBytes: number): Uint8Array {
+  const bytes = new Uint8Array(count * recordBytes);
+  for (let record = 0; record < count; record += 1) bytes.set(filledWith(id, recordBytes), record * recordBytes);
   return bytes;
 }
 
@@ -34,12 +36,12 @@ export function idOfValue(bytes: Uint8Array | undefined): number {
 }
 
 /** Ids of records, 0 for those that read as zeros. Throws WrongBytesError. */
-export function idsOfRecords(bytes: Uint8Array | undefined, count: number): number[] {
+export function idsOfRecords(bytes: Uint8Array | undefined, count: number, recordBytes: number): number[] {
   if (bytes === undefined) return new Array<number>(count).fill(0);
   return Array.from({ length: count }, (_, record) => {
-    const part = Buffer.from(bytes.subarray(record * RECORD_BYTES, (record + 1) * RECORD_BYTES));
+    const part = Buffer.from(bytes.subarray(record * recordBytes, (record + 1) * recordBytes));
     const id = part.readUInt32LE(0);
-    const wanted = id === 0 ? Buffer.alloc(RECORD_BYTES) : filledWith(id, RECORD_BYTES);
+    const wanted = id === 0 ? Buffer.alloc(recordBytes) : filledWith(id, recordBytes);
     if (Buffer.compare(part, wanted) !== 0) throw new WrongBytesError(`a record says it is ${id}, and is not`);
     return id;
   });

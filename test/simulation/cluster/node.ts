@@ -24,7 +24,7 @@ import { Right } from "../../../src/format/capability.ts";
 import { RedundancySchemes } from "../../../src/redundancy/redundancy-schemes.ts";
 import { RpcConnection } from "../../../src/rpc/connection.ts";
 import { RpcServer } from "../../../src/rpc/server.ts";
-import type { CellStore } from "../../../src/store/cell.ts";
+import type { CellStore, GateRule } from "../../../src/store/cell.ts";
 import { openStore } from "../../../src/store/open-store.ts";
 import { InlineSettler } from "../../../src/store/settler.ts";
 import { windowLead } from "../../../src/vos/array-window.ts";
@@ -50,6 +50,8 @@ export interface PlantedBug {
   readonly store?: (store: PreparedStore) => PreparedStore;
   readonly connection?: (connection: PeerConnection) => PeerConnection;
   readonly lease?: (lease: Lease) => Lease | undefined;
+  /** Which cells wait for the epoch gate. */
+  readonly isGated?: GateRule;
 }
 
 export interface NodeParts {
@@ -120,12 +122,13 @@ export class ClusterNode {
     const device = machine.openDevice();
     const index = machine.openIndex();
     const { region, readLog } = await machine.openScm(create);
+    const isGated = this.#parts.bug.isGated ?? isGatedKey;
     const store = await openStore({
       world: machine,
       region,
       device,
       index,
-      settler: new InlineSettler(index, readLog, isGatedKey),
+      settler: new InlineSettler(index, readLog, isGated),
       create,
       destageRule: windowLead,
       segmentBytes: this.segmentBytes,
