@@ -195,9 +195,13 @@ export class GroupLeader {
     peer.start(Opcode.dtxPrepare, argumentsBytes, encoder, payload, options, completion);
   }
 
+  /** Commits what all have, in the order of the dkey: a later one may rest on those before it. */
   #decideIfAll(update: LedUpdate): void {
-    if (update.isDecided || !update.isDurableHere || update.waiting.size > 0) return;
-    this.#decide(update, "commit", undefined);
+    const open = this.#byDkey.get(unitOf(update)) ?? [];
+    for (let first = open[0]; first !== undefined; first = open[0]) {
+      if (!first.isDurableHere || first.waiting.size > 0) return;
+      this.#decide(first, "commit", undefined);
+    }
   }
 
   #decide(update: LedUpdate, decision: Decision, error: DaosError | undefined, closed?: () => void): void {

@@ -2,7 +2,9 @@
 import { expect, test } from "bun:test";
 import type { ByteString } from "../../src/base/bytes.ts";
 import type { Epoch } from "../../src/base/epoch.ts";
+import { DaosError } from "../../src/base/errors.ts";
 import { placedGroups } from "../../src/dtx/group.ts";
+import type { UpdateRequest } from "../../src/dtx/led-update.ts";
 import type { PeerConnection } from "../../src/dtx/peer.ts";
 import type { OpenUpdate, PreparedStore } from "../../src/dtx/prepared-store.ts";
 import type { FoldStore } from "../../src/dtx/folding.ts";
@@ -11,6 +13,7 @@ import { decodeIds, DtxState, encodeResyncReply } from "../../src/format/dtx-mes
 import { NO_REQUEST_ID, type ObjectRequest } from "../../src/format/object-request.ts";
 import { Opcode } from "../../src/format/operations.ts";
 import type { PoolMap } from "../../src/format/pool-map.ts";
+import type { RpcCompletion } from "../../src/rpc/pending-call.ts";
 import { objectOf, poolMap, withStates } from "../placement/pool-maps.ts";
 import { simulatedWorld } from "../simulation/world.ts";
 
@@ -114,6 +117,24 @@ const { leader: LEADER, members: MEMBERS } = placedGroups(MAP).groupOf(OID, DKEY
 const FOLLOWER = MEMBERS.find((member) => member !== LEADER)!;
 const never = (): Promise<PeerConnection> => new Promise(() => {});
 
+function updateRequest(sequence: number): UpdateRequest {
+  const object: ObjectRequest = {
+    ...NO_REQUEST_ID,
+    client: 1,
+    sequence,
+    handle: 0,
+    flags: 0,
+    oid: OID,
+    epoch: 0 as Epoch,
+    recordIndex: 0,
+    recordCount: 0,
+    recordBytes: 0,
+    dkey: DKEY,
+    akey: "a" as ByteString,
+  };
+  return { container: 4, opcode: Opcode.valueUpdate, object, payload: undefined };
+}
+
 test("updates of containers that become known later are taken over, those of other pools are not", () => {
   const { replication, pools, set } = makeRig(LEADER, [openUpdate(1, 4), openUpdate(2, 5)], never);
   set(MAP);
@@ -155,29 +176,45 @@ test("a target that came in place of another one does not say what became of an 
   replication.stop();
 });
 
+test("an update waits for those before it in its dkey, and goes with one that a member refuses", async () => {
+  const completions: RpcCompletion[] = [];
+  const slow: PeerConnection = {
+    ...ignorant,
+    start: (_opcode, _length, _encoder, _payload, _options, completion) => void completions.push(completion),
+  };
+  const { replication, store, pools, set, pass } = makeRig(LEADER, [], async () => slow);
+  pools.set(4, "tank");
+  set(MAP);
+  expect(() => replication.begin(updateRequest(1))).toThrow("cannot be reached");
+  await pass();
+  const told: string[] = [];
+  for (const sequence of [1, 2, 3]) {
+    const update = replication.begin(updateRequest(sequence));
+    update.whenDecided((error) => told.push(`${sequence} ${error?.code}`));
+    update.appended((EPOCH + sequence) as Epoch, sequence);
+  }
+  completions[1]!.answered({} as never);
+  expect(store.said).toEqual([]);
+  completions[0]!.answered({} as never);
+  expect(store.said).toEqual(["commit 1", "commit 2"]);
+  const fourth = replication.begin(updateRequest(4));
+  fourth.appended((EPOCH + 4) as Epoch, 4);
+  completions[3]!.answered({} as never);
+  completions[2]!.failed(new DaosError("NO_SPACE", "Cannot prepare: full."), true);
+  expect(store.said).toEqual(["commit 1", "commit 2", "abort 4", "abort 3"]);
+  expect(told.slice(0, 2)).toEqual(["1 undefined", "2 undefined"]);
+  replication.stop();
+});
+
 test("an update that is appended after the map has changed goes to the group as it is then", async () => {
   const { replication, store, pools, set, pass } = makeRig(LEADER, []);
   pools.set(4, "tank");
   set(MAP);
-  const object: ObjectRequest = {
-    ...NO_REQUEST_ID,
-    client: 1,
-    sequence: 7,
-    handle: 0,
-    flags: 0,
-    oid: OID,
-    epoch: 0 as Epoch,
-    recordIndex: 0,
-    recordCount: 0,
-    recordBytes: 0,
-    dkey: DKEY,
-    akey: "a" as ByteString,
-  };
-  const request = { container: 4, opcode: Opcode.valueUpdate, object, payload: undefined };
+  const request = updateRequest(7);
   expect(() => replication.begin(request)).toThrow("cannot be reached");
   await pass();
   const late = replication.begin(request);
-  const lost = replication.begin({ ...request, object: { ...object, sequence: 8 } });
+  const lost = replication.begin(updateRequest(8));
   const others = MAP.targets.map(({ index }) => index).filter((index) => index !== LEADER);
   set(withStates(MAP, others, "DOWN", 2));
   const told: (string | undefined)[] = [];
