@@ -26,6 +26,7 @@ const limit = Number(values.seeds ?? Number.POSITIVE_INFINITY);
 const seconds = values.seeds === undefined ? Number(values.seconds ?? 60) : Number.POSITIVE_INFINITY;
 const chosen = values.faults === undefined ? undefined : new Set(values.faults.split(","));
 const start = performance.now();
+const transactions = { committed: 0, conflicts: 0, unknown: 0, reads: 0 };
 const totals = { operations: 0, unknown: 0, openHistories: 0, unforgotten: 0 };
 const faults = new Map<string, number>();
 const codes = new Map<string, number>();
@@ -57,6 +58,8 @@ console.log(`${seeds} seeds from ${first}, ${(seeds / minutes).toFixed(0)} a min
 console.log(
   `${totals.operations} operations, ${totals.unknown} of unknown outcome, ${totals.openHistories} open searches`,
 );
+const { committed, conflicts, unknown, reads } = transactions;
+console.log(`${committed} transactions, ${conflicts} conflicts, ${unknown} of unknown outcome, ${reads} reads checked`);
 console.log(`${totals.unforgotten} decisions not forgotten`);
 console.log([...faults].map(([name, count]) => `${name} ${count}`).join(", "));
 console.log([...codes].map(([name, count]) => `${name} ${count}`).join(", "));
@@ -66,6 +69,9 @@ function add(counts: ClusterCounts): void {
   totals.operations += counts.operations;
   totals.unknown += counts.unknown;
   totals.openHistories += counts.openHistories;
+  for (const name of ["committed", "conflicts", "unknown", "reads"] as const) {
+    transactions[name] += counts.transactions[name];
+  }
   totals.unforgotten += counts.unforgotten;
   for (const [name, count] of counts.faults) faults.set(name, (faults.get(name) ?? 0) + count);
   for (const [code, count] of counts.codes) codes.set(code, (codes.get(code) ?? 0) + count);

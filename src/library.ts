@@ -23,6 +23,8 @@ export {
   ObjectHandle,
   Pool,
   System,
+  Transaction,
+  TransactionObject,
 } from "./client/index.ts";
 export type { FetchedValue } from "./contracts/interface.ts";
 export type { KeyValue } from "./contracts/key-value.ts";

@@ -100,6 +100,16 @@ export const PLUGIN_LOAD_TIMEOUT_MS = 10_000;
 export const MAX_OPEN_RECORDS = 65_536;
 /** Share of the log that they may take: it is copied when the log is recycled. */
 export const OPEN_RECORDS_SHARE = 1 / 8;
+/** Dkeys that one transaction reads and writes. */
+export const MAX_TRANSACTION_DKEYS = 64;
+/** Operations on one dkey, and different reads of it, in one transaction. */
+export const MAX_TRANSACTION_OPERATIONS = 256;
+/** Bytes that one transaction writes, keys included. */
+export const MAX_TRANSACTION_BYTES = 4 * MIB;
+/** Bytes of an array that one punch of records in a transaction may span. */
+export const MAX_TRANSACTION_PUNCH_BYTES = 512 * KIB;
+/** A transaction of which nothing is heard for so long after it began to commit is undone, milliseconds. */
+export const TRANSACTION_LIFETIME_MS = 15_000;
 /** Clients whose completed requests a target remembers, so that a request that is sent again is not run again. */
 export const MAX_REQUEST_CLIENTS = 65_536;
 /** Completed requests that it remembers of one client: more than a connection may have in flight. */

@@ -6,7 +6,8 @@ import { byteString, type ByteString } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { MAX_ENUMERATION_KEYS } from "../base/limits.ts";
 import { type ObjectId, objectIdFromBytes } from "../base/object-id.ts";
-import { type ChangeListReply, Opcode } from "../format/operations.ts";
+import type { ChangeListReply } from "../format/history-operations.ts";
+import { Opcode } from "../format/operations.ts";
 import type { ContainerSession } from "./container-session.ts";
 import { checkList, decodeReply, wrongReply } from "./reply.ts";
 

@@ -115,6 +115,11 @@ export class ContainerSession implements CallSender {
     return this.#options.schemes.of(word, typeof cellBytes === "number" ? cellBytes : DEFAULT_ERASURE_CELL_BYTES);
   }
 
+  /** Of this client's updates. */
+  get numbers(): RequestNumbers {
+    return this.#numbers;
+  }
+
   /** Of an operation that may be repeated. */
   newRetry(signal: AbortSignal | undefined): Retry {
     return new Retry(this.#options.world, this.#options.retryWindowMs, true, signal);

@@ -19,6 +19,8 @@ import { keyPages } from "./key-pages.ts";
 import { ObjectHandle } from "./object-handle.ts";
 import { ObjectOperations } from "./object-operations.ts";
 import type { SystemCalls } from "./system-calls.ts";
+import type { Transaction, TransactionOptions } from "./transaction.ts";
+import { type RunTransactionOptions, Transactions } from "./transactions.ts";
 
 /** A snapshot's name, or an epoch. */
 export type Moment = string | Epoch;
@@ -91,8 +93,11 @@ export class ContainerView {
 
 /** An open container. Close it when done. */
 export class Container extends ContainerView {
+  readonly #transactions: Transactions;
+
   constructor(parts: ContainerParts) {
     super(parts, EPOCH_NONE);
+    this.#transactions = new Transactions(parts.session);
   }
 
   /** As it was when the container was last opened; see `query`. */
@@ -159,8 +164,19 @@ export class Container extends ContainerView {
     yield* containerChanges(this.parts.session, fromEpoch, toEpoch, options.signal);
   }
 
+  /** Begins a transaction: see Transaction. It costs nothing until something is read. */
+  transaction(options: TransactionOptions = {}): Transaction {
+    return this.#transactions.begin(options);
+  }
+
+  /** Runs a transaction and commits it, again after conflicts: see Transactions.run. */
+  runTransaction<T>(body: (transaction: Transaction) => Promise<T>, options: RunTransactionOptions = {}): Promise<T> {
+    return this.#transactions.run(body, options);
+  }
+
   /** Lets go of the container. What is under way finishes, or fails with CANCELED. */
   async close(): Promise<void> {
+    await this.#transactions.settled();
     await this.parts.session.close();
   }
 

@@ -9,4 +9,5 @@ export { Container, ContainerView, type Moment } from "./container.ts";
 export type { Change } from "./container-changes.ts";
 export { ObjectHandle } from "./object-handle.ts";
 export { Pool } from "./pool.ts";
+export { Transaction, TransactionObject } from "./transaction.ts";
 export { System } from "./system.ts";

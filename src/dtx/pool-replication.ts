@@ -48,6 +48,8 @@ export interface PoolReplicationOptions extends Pick<GroupFollowerOptions, "run"
   readonly now: () => Epoch;
   /** Proves to other targets that we belong to the system. */
   readonly capability: () => Uint8Array;
+  /** Serves `transactionState`. */
+  readonly serveStates: (request: RpcRequest, reply: RpcReply) => void;
 }
 
 export class PoolReplication {
@@ -258,6 +260,9 @@ export class PoolReplication {
         break;
       case Opcode.dtxRefresh:
         this.#answerDurable(reply, Uint8Array.from(this.leader.statesOf(decodeIds(request.payload))));
+        break;
+      case Opcode.transactionState:
+        this.#options.serveStates(request, reply);
         break;
       default:
         this.#serveResync(index, request, reply);

@@ -7,6 +7,7 @@ import type { ObjectId } from "../base/object-id.ts";
 import type { CellStore, DtxState } from "../store/cell.ts";
 import { undecidedSequence } from "../store/stability.ts";
 import { containerOf, dkeyPrefixOf, nameOfPrefix, OBJECT_PREFIX_BYTES, objectOfPrefix } from "../vos/cell-key.ts";
+import { isTransactionKey, withoutRegion } from "../vos/transaction-cells.ts";
 
 /** A prepared record that is not decided. */
 export interface OpenUpdate {
@@ -73,8 +74,9 @@ export function storeOfContainers(store: PreparedStore, has: (container: number)
   return { ...store, openUpdates: () => store.openUpdates().filter(({ container }) => has(container)) };
 }
 
-/** Objects with redundancy have cells at their dkeys and beneath only. */
-function placeOf(key: ByteString): { container: number; oid: ObjectId; dkey: ByteString } {
+/** Objects with redundancy have cells at their dkeys and beneath only, and transactions have some of theirs. */
+function placeOf(first: ByteString): { container: number; oid: ObjectId; dkey: ByteString } {
+  const key = isTransactionKey(first) ? withoutRegion(first) : first;
   const object = key.slice(0, OBJECT_PREFIX_BYTES);
   return { container: containerOf(key), oid: objectOfPrefix(key), dkey: nameOfPrefix(dkeyPrefixOf(key), object) };
 }

@@ -142,8 +142,7 @@ export class Replication {
 
   /** The update of this name that is under way. */
   openUpdate(container: number, id: { client: number; sequence: number }): LedUpdate | undefined {
-    const known = this.#options.poolOf(container);
-    return known === undefined ? undefined : this.#pools.get(known.pool)?.leader.openUpdate(id);
+    return this.poolOf(container)?.leader.openUpdate(id);
   }
 
   /** Throws STALE when this target has no shard of the dkey, of an object with redundancy, that can be read. */
@@ -192,10 +191,15 @@ export class Replication {
   }
 
   #poolOf(container: number): PoolReplication {
-    const known = this.#options.poolOf(container);
-    const pool = known === undefined ? undefined : this.#pools.get(known.pool);
+    const pool = this.poolOf(container);
     if (pool === undefined) throw noShard();
     return pool;
+  }
+
+  /** The pool of a container that is served here. */
+  poolOf(container: number): PoolReplication | undefined {
+    const known = this.#options.poolOf(container);
+    return known === undefined ? undefined : this.#pools.get(known.pool);
   }
 }
 

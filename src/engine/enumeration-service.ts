@@ -6,9 +6,9 @@ import { byteString, bytesOf, type ByteString } from "../base/bytes.ts";
 import { DaosError } from "../base/errors.ts";
 import { type ObjectId, objectIdFromBytes } from "../base/object-id.ts";
 import { decodeCbor, encodeCbor } from "../format/cbor.ts";
+import type { ChangeListReply, EpochQueryReply } from "../format/history-operations.ts";
 import { checkArguments } from "../format/operation-arguments.ts";
 import {
-  type ChangeListReply,
   type ExtentListReply,
   type KeyListArguments,
   type KeyListReply,
@@ -49,6 +49,11 @@ export class EnumerationService {
         return this.#queryKey(args, containerOf);
       case Opcode.changeList:
         return this.#listChanges(args, containerOf);
+      case Opcode.epochQuery: {
+        containerOf(checkArguments(request.opcode, args).handle);
+        const reply: EpochQueryReply = { epoch: this.#objects.newEpoch() };
+        return { reply, sequence: 0, error: undefined };
+      }
       default:
         throw new DaosError(
           "UNSUPPORTED",

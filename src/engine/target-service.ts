@@ -8,6 +8,7 @@
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
 import { isErasureCoded, isRedundant } from "../base/object-id.ts";
+import { TransactionConflict } from "../base/transaction-conflict.ts";
 import { PeerSession, type Replication } from "../dtx/replication.ts";
 import {
   decodeObjectRequest,
@@ -20,6 +21,7 @@ import { Opcode } from "../format/operations.ts";
 import { encodeShardReadReply } from "../format/shard-read.ts";
 import { OUTPUT_REFERENCE_BYTES } from "../rpc/output-queue.ts";
 import type { PayloadBuffers } from "../rpc/payload-buffers.ts";
+import type { Clock, Timers } from "../contracts/world.ts";
 import type { RpcHandler, RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
 import type { PrepareRequest } from "../format/prepare-request.ts";
 import type { CellStore } from "../store/cell.ts";
@@ -35,6 +37,7 @@ import type { Lease } from "./lease.ts";
 import { checkMapVersion, NewerMap } from "./pool-map-table.ts";
 import type { QuotaTable } from "./quota.ts";
 import type { ShardReadService } from "./shard-read-service.ts";
+import { TransactionService } from "./transaction-service.ts";
 import { UpdateService } from "./update-service.ts";
 
 export interface TargetServiceParts {
@@ -51,6 +54,8 @@ export interface TargetServiceParts {
   readonly learnMap: (newer: NewerMap) => Promise<void>;
   readonly replication: Replication;
   readonly shardReads: ShardReadService;
+  readonly timers: Timers;
+  readonly clock: Clock;
 }
 
 export class TargetService implements RpcHandler {
@@ -65,6 +70,7 @@ export class TargetService implements RpcHandler {
   readonly #updates: UpdateService;
   readonly #replication: Replication;
   readonly #shardReads: ShardReadService;
+  readonly #transactions: TransactionService;
   /** Reply records are copied by `send`, so one serves all. */
   readonly #record = Buffer.alloc(OBJECT_REPLY_BYTES);
   readonly #reply: ObjectReply = { epoch: 0 as Epoch, lengthBytes: 0, recordBytes: 0, flags: 0 };
@@ -82,6 +88,8 @@ export class TargetService implements RpcHandler {
     const writable = (request: RpcRequest, handle: number): Attachment => this.#writable(request, handle);
     const failed = (error: unknown, reply: RpcReply): void => this.#failed(error, reply);
     this.#updates = new UpdateService({ ...parts, writable, failed });
+    const attached = (request: RpcRequest, handle: number): Attachment => this.#attached(request, handle);
+    this.#transactions = new TransactionService({ ...parts, updates: this.#updates, attached });
   }
 
   get counters(): { requests: number; failures: number; fetches: number; updates: number; punches: number } {
@@ -91,6 +99,16 @@ export class TargetService implements RpcHandler {
   /** Runs what the leader of a group has ordered. */
   runPrepared(request: PrepareRequest, payload: Uint8Array, order: WriteOrder): WriteOutcome | Promise<WriteOutcome> {
     return this.#updates.prepared(request, payload, order);
+  }
+
+  /** Serves other targets that ask what became of transactions. */
+  serveStates(request: RpcRequest, reply: RpcReply): void {
+    this.#transactions.serveStates(request, reply);
+  }
+
+  /** Ends what runs in the background. */
+  stop(): void {
+    this.#transactions.stop();
   }
 
   /** Runs one request; every path ends in exactly one `reply.send` or `reply.fail`. */
@@ -141,10 +159,13 @@ export class TargetService implements RpcHandler {
   #failed(error: unknown, reply: RpcReply): void {
     if (!(error instanceof DaosError)) throw error;
     this.#counters.failures += 1;
-    reply.fail(hasCode(error, "CONFLICT") ? undone(error) : error);
+    const isUndone = hasCode(error, "CONFLICT") && !(error instanceof TransactionConflict);
+    reply.fail(isUndone ? undone(error) : error);
   }
 
   #dispatch(request: RpcRequest, reply: RpcReply): Promise<void> | undefined {
+    const wait = this.#transactions.gate(request);
+    if (wait !== undefined) return wait.then(() => this.#dispatch(request, reply));
     switch (request.opcode) {
       case Opcode.valueFetch:
         return this.#valueFetch(request, reply);
@@ -156,6 +177,7 @@ export class TargetService implements RpcHandler {
       case Opcode.objectPunch:
       case Opcode.dkeyPunch:
       case Opcode.akeyPunch:
+      case Opcode.transactionStep:
         return this.#updates.handle(request, reply);
       case Opcode.dtxPrepare:
       case Opcode.dtxDecide:
@@ -164,6 +186,7 @@ export class TargetService implements RpcHandler {
       case Opcode.dtxShardArrayRead:
       case Opcode.dtxShardValueFetch:
       case Opcode.dtxAttach:
+      case Opcode.transactionState:
         return new Promise((resolve) => this.#replication.handle(request, reply, resolve));
       case Opcode.shardArrayRead:
         return this.#shardRead(request, reply, "array");

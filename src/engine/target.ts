@@ -8,9 +8,8 @@ import { CapabilityAuthority, type Hmac } from "../control/capability-authority.
 import type { BlockDevice, MemoryContent } from "../contracts/block-device.ts";
 import type { ScmRegion } from "../contracts/scm.ts";
 import type { World } from "../contracts/world.ts";
-import type { RunUpdate } from "../dtx/group-follower.ts";
 import { preparedStore } from "../dtx/prepared-store.ts";
-import { Replication } from "../dtx/replication.ts";
+import { Replication, type ReplicationOptions } from "../dtx/replication.ts";
 import { Right } from "../format/capability.ts";
 import type { ServedContainer } from "../format/engine-operations.ts";
 import { RedundancySchemes } from "../redundancy/redundancy-schemes.ts";
@@ -117,7 +116,10 @@ export class Target implements TargetCalls {
     const replication: Replication = this.#replication(
       settings,
       { store, objects, clock, maps, payloadBuffers, schemes, shardReads },
-      (...prepared) => service.runPrepared(...prepared),
+      {
+        run: (...prepared) => service.runPrepared(...prepared),
+        serveStates: (...asked) => service.serveStates(...asked),
+      },
     );
     const service = new TargetService({
       store,
@@ -130,6 +132,8 @@ export class Target implements TargetCalls {
       shardReads,
       lease,
       learnMap: (newer) => maps.learn(newer),
+      timers: world.timers,
+      clock: world.clock,
     });
     maps.onChange((changed) => replication.mapChanged(changed));
     const { network, timers } = world;
@@ -201,7 +205,7 @@ export class Target implements TargetCalls {
       readonly schemes: RedundancySchemes;
       readonly shardReads: ShardReadService;
     },
-    run: RunUpdate,
+    served: Pick<ReplicationOptions, "run" | "serveStates">,
   ): Replication {
     const { network, timers, random } = this.#parts.world;
     const { store, objects, clock, maps, payloadBuffers, schemes, shardReads } = parts;
@@ -212,7 +216,7 @@ export class Target implements TargetCalls {
       dial: ({ host, port }) => RpcConnection.connect(network, host, port, { timers, clock, payloadBuffers }),
       capability: () => authority.issueTarget(random),
       checkCapability: (capability) => authority.verifyTarget(capability),
-      run,
+      ...served,
       observe: (epoch) => clock.observe(epoch),
       poolOf: (container) => maps.mapOf(container),
       schemeOf: (container, word) => schemes.of(word, maps.cellBytesOf(container)),
@@ -256,9 +260,10 @@ export class Target implements TargetCalls {
   }
 
   async stop(): Promise<void> {
-    const { server, objects, store, replication, indexMemory } = this.#target;
+    const { server, service, objects, store, replication, indexMemory } = this.#target;
     indexMemory?.stop();
     await server.close(STOP_GRACE_MS);
+    service.stop();
     replication.stop();
     await objects.idle();
     await store.close();

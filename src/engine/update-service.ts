@@ -16,6 +16,7 @@ import {
 } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import type { PrepareRequest } from "../format/prepare-request.ts";
+import { decodeTransactionStep } from "../format/transaction-part.ts";
 import type { RpcReply, RpcRequest } from "../rpc/request.ts";
 import type { CellStore } from "../store/cell.ts";
 import { DtxMap } from "../store/dtx-map.ts";
@@ -74,6 +75,10 @@ export class UpdateService {
     if (isWrite) {
       this.counters.updates += 1;
       this.#parts.quotas.charge(quota, this.#recordBytes(request, object));
+    } else if (request.opcode === Opcode.transactionStep) {
+      // Only what takes space for long is refused for want of it.
+      const { kind } = decodeTransactionStep(request.payload);
+      if (kind === "prepare") this.#parts.quotas.charge(quota, this.#recordBytes(request, object));
     } else this.counters.punches += 1;
     if (this.#erasure?.concerns(object) === true) {
       request.retain();
@@ -211,6 +216,8 @@ export class UpdateService {
         return objects.updateValue(container, object, payload);
       case Opcode.arrayWrite:
         return objects.writeArray(container, object, payload);
+      case Opcode.transactionStep:
+        return objects.transactionStep(container, object, decodeTransactionStep(payload));
       case Opcode.objectPunch:
         return objects.punchObject(container, object);
       case Opcode.dkeyPunch:
@@ -242,6 +249,31 @@ export class UpdateService {
       this.#answer(error ?? outcome.error, outcome.epoch, reply);
     });
     if (!isAnswered && isUndecided(outcome.sequence)) replication?.ask();
+  }
+
+  /** Takes a step of a transaction that no client asks for now, under its number; settles when nothing can undo it. */
+  async takeStep(container: number, object: ObjectRequest, payload: Uint8Array): Promise<void> {
+    const { replication, objects, store } = this.#parts;
+    const isUnderWay = replication?.openUpdate(container, object) !== undefined;
+    if (isUnderWay || this.#running.get(object) !== undefined) return;
+    const others: RpcReply[] = [];
+    this.#running.add(object, others);
+    try {
+      const led = isRedundant(object.oid)
+        ? replication?.begin({ container, opcode: Opcode.transactionStep, object, payload })
+        : undefined;
+      const order: WriteOrder = led ?? { origin: object, isPrepared: false, epoch: undefined };
+      const outcome = await objects.transactionStep(container, { ...object, order }, decodeTransactionStep(payload));
+      if (outcome.error !== undefined) throw outcome.error;
+      await new Promise<void>((resolve, reject) => {
+        const settled = (error: Error | undefined): void => (error === undefined ? resolve() : reject(error));
+        if (led?.isAppended === true) led.whenDecided(settled);
+        else store.whenStable(outcome.sequence, settled);
+      });
+    } finally {
+      this.#running.delete(object);
+      for (const reply of others) reply.fail(sentTwice());
+    }
   }
 
   #answer(error: Error | undefined, epoch: Epoch, reply: RpcReply): void {

@@ -17,6 +17,7 @@ import {
 } from "../base/limits.ts";
 import { OBJECT_ID_BYTES } from "../base/object-id.ts";
 import type { DtxAttachArguments, DtxResyncArguments } from "./dtx-messages.ts";
+import type { ChangeListArguments, EpochQueryArguments } from "./history-operations.ts";
 import type * as operations from "./operations.ts";
 import { Opcode } from "./operations.ts";
 
@@ -102,7 +103,8 @@ export interface OperationArguments {
   [Opcode.extentList]: operations.ExtentListArguments;
   [Opcode.objectList]: operations.ObjectListArguments;
   [Opcode.keyQuery]: operations.KeyQueryArguments;
-  [Opcode.changeList]: operations.ChangeListArguments;
+  [Opcode.changeList]: ChangeListArguments;
+  [Opcode.epochQuery]: EpochQueryArguments;
   [Opcode.dtxAttach]: DtxAttachArguments;
   [Opcode.dtxResync]: DtxResyncArguments;
 }
@@ -155,6 +157,7 @@ const SCHEMAS: { readonly [Op in keyof OperationArguments]: z.ZodType<OperationA
     epoch,
     within: z.object({ start: number, end: number }).exactOptional(),
   }),
+  [Opcode.epochQuery]: z.object({ handle }),
   [Opcode.dtxAttach]: z.object({ capability: bytes(MAX_CAPABILITY_BYTES), pool: name, target: number }),
   [Opcode.dtxResync]: z.object({ pool: name }),
   [Opcode.changeList]: z.object({

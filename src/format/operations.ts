@@ -63,6 +63,8 @@ export const Opcode = {
   /** Hot: one shard's part of an erasure-coded akey; replies with a shard-read record, then payload. */
   shardArrayRead: 120,
   shardValueFetch: 121,
+  /** As those, for one dkey of a transaction: transaction-part.ts. */
+  transactionStep: 122,
   /** CBOR. */
   dkeyList: 128,
   akeyList: 129,
@@ -71,6 +73,8 @@ export const Opcode = {
   keyQuery: 132,
   /** What the two epochs of a container differ in. */
   changeList: 133,
+  /** A new epoch of the target's. */
+  epochQuery: 134,
   /** Target listeners, among targets: dtx-messages.ts, prepare-request.ts. */
   dtxAttach: 160,
   dtxPrepare: 161,
@@ -81,6 +85,8 @@ export const Opcode = {
   dtxShardValueFetch: 166,
   dtxFold: 167,
   dtxFoldedTo: 168,
+  /** What became of transactions at dkeys that the target leads: transaction-part.ts. */
+  transactionState: 169,
 } as const;
 export type Opcode = (typeof Opcode)[keyof typeof Opcode];
 
@@ -393,21 +399,4 @@ export interface KeyQueryReply {
   readonly akey?: Uint8Array;
   readonly extent?: { readonly index: number; readonly count: number };
   readonly recordBytes?: number;
-}
-export interface ChangeListArguments {
-  readonly handle: number;
-  readonly fromEpoch: Epoch;
-  readonly toEpoch: Epoch;
-  readonly after?: Uint8Array;
-  readonly limit: number;
-}
-export interface ChangeListReply {
-  readonly changes: readonly {
-    readonly change: "added" | "removed" | "changed";
-    readonly oid: Uint8Array;
-    readonly dkey: Uint8Array;
-    readonly akey: Uint8Array;
-  }[];
-  readonly done: boolean;
-  readonly anchor?: Uint8Array;
 }

@@ -162,6 +162,7 @@ export class ArrayWrites {
 
   /** The outcome when the write must not happen. */
   #refusal(access: ArrayAccess, request: AkeyRequest & RecordRange, seen: Seen): WriteOutcome | undefined {
+    if (request.order?.gather !== undefined) return undefined;
     const target = this.#target;
     const flags = request.flags ?? 0;
     if (flags !== 0) {

@@ -6,7 +6,7 @@
  *     5 whole window           6 part    u24 offset, u24 length                  7 hole    u24 offset, u24 length
  *     8 segments  u8 count, then (u24 offset, u24 length) each: a whole window with nothing outside the segments
  *     9 bitmap    as segments; the bytes start with one bit a byte of the (4 KiB) window
- *    10 snapshot
+ *    10 snapshot              11 part of a transaction     12 decision     13 writes of a part
  *
  * Bytes of a part or of segments begin, inline, with the first byte stored; in an extent at the block that holds it
  * (first offset mod BLOCK_BYTES). Tombstones have no meta. Meta comes from a disk: damage raises CORRUPT.
@@ -25,6 +25,9 @@ export const MetaType = {
   segments: 8,
   bitmap: 9,
   snapshot: 10,
+  transactionPart: 11,
+  transactionDecision: 12,
+  transactionWrites: 13,
 } as const;
 
 export const NO_META = new Uint8Array(0);
@@ -32,6 +35,9 @@ export const DKEY_PUNCH_META = Uint8Array.of(MetaType.dkeyPunch);
 export const SINGLE_META = Uint8Array.of(MetaType.single);
 export const WHOLE_META = Uint8Array.of(MetaType.whole);
 export const BITMAP_META = Uint8Array.of(MetaType.bitmap);
+export const TRANSACTION_PART_META = Uint8Array.of(MetaType.transactionPart);
+export const TRANSACTION_DECISION_META = Uint8Array.of(MetaType.transactionDecision);
+export const TRANSACTION_WRITES_META = Uint8Array.of(MetaType.transactionWrites);
 export const SNAPSHOT_META = Uint8Array.of(MetaType.snapshot);
 
 /** Most segments that fit VERSION_META. */

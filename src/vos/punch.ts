@@ -69,6 +69,7 @@ export class Punches {
     if (isRedundant(request.oid)) throw dkeyByDkey();
     return appendPunch(this.#target, request.order, () => {
       const state = this.#target.object(container, request.oid);
+      this.#target.locks.checkObject(state.prefix);
       const seen = new Seen();
       seen.add(this.#target.pending(state.sequence));
       return this.#subtree(state, "object", state.prefix, state.punchEpoch, request, seen);

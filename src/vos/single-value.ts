@@ -220,7 +220,8 @@ export class SingleValues {
     const state = target.object(container, request.oid);
     const flags = request.flags ?? 0;
     const plain = flags === 0 && (state.flags & ObjectCellFlag.arrays) === 0;
-    const refusal = plain ? undefined : this.#refusal(container, request, new Seen());
+    const refusal =
+      plain || request.order?.gather !== undefined ? undefined : this.#refusal(container, request, new Seen());
     if (refusal !== undefined) return refusal;
     const key = akeyCellKey(state.prefix, request.dkey, request.akey);
     const { order } = request;

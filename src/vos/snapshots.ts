@@ -10,6 +10,7 @@ import { MAX_SNAPSHOTS } from "../base/limits.ts";
 import { type CellStore, type CellWrite, VersionKind } from "../store/cell.ts";
 import { containerOf, containerPrefix, prefixEnd, snapshotKey, snapshotStart, successor } from "./cell-key.ts";
 import { NO_META, SNAPSHOT_META } from "./cell-meta.ts";
+import { transactionRange } from "./transaction-cells.ts";
 
 /** Snapshot cells that one record ends when a container is destroyed. */
 const DESTROY_BATCH = 256;
@@ -255,7 +256,8 @@ export class Containers {
     await this.#admit(ADMIT_BYTES, true);
     const to = (number === 0xffff_ffff ? prefixEnd("\xff".repeat(20)) : containerPrefix(number + 1)) as ByteString;
     const reclaim = { from: container.prefix as ByteString, to, epoch: this.writeEpoch() };
-    await durable(this.#store, this.#store.append([], [reclaim]));
+    const transactions = { ...transactionRange(number), epoch: reclaim.epoch };
+    await durable(this.#store, this.#store.append([], [reclaim, transactions]));
   }
 
   async #admit(bytes: number, punch: boolean): Promise<void> {

@@ -16,6 +16,7 @@ import { ownCellKey } from "./cell-key.ts";
 import { ObjectCellFlag } from "./cell-meta.ts";
 import { type ObjectState, ObjectStates } from "./object-state.ts";
 import { Containers } from "./snapshots.ts";
+import { TransactionLocks } from "./transaction-locks.ts";
 import type { WriteOrder } from "./write-order.ts";
 
 /** Limits of single steps; smaller ones than the defaults serve tests. */
@@ -64,6 +65,8 @@ export class TargetObjects {
   readonly clock: HybridLogicalClock;
   readonly containers: Containers;
   readonly states: ObjectStates;
+  /** Dkeys that transactions hold. */
+  readonly locks: TransactionLocks;
   readonly allocate: (sizeBytes: number, content?: MemoryContent) => Uint8Array;
   readonly release: (buffer: Uint8Array) => void;
   readonly limits: StepLimits;
@@ -81,7 +84,11 @@ export class TargetObjects {
     this.release = options.release ?? (() => undefined);
     this.containers = new Containers(options.store, options.clock);
     this.states = new ObjectStates(options.store, options.maxObjectStates);
-    options.store.transactions.onAborted(() => this.states.forget());
+    this.locks = new TransactionLocks(options.store);
+    options.store.transactions.onAborted((keys) => {
+      this.states.forget();
+      this.locks.undone(keys);
+    });
   }
 
   /** Up to which size values of the container are to live in SCM, bytes. */
@@ -133,25 +140,35 @@ export class TargetObjects {
     return sequence > this.store.durableSequence ? this.store.pending(sequence) : 0;
   }
 
-  /** The epoch of a write that is appended in this turn. Throws UNAVAILABLE when what its leader gave has been read at. */
-  writeEpoch(order: WriteOrder | undefined): Epoch {
+  /**
+   * The epoch of a write that is appended in this turn. Where a transaction holds the dkey since before the epoch was chosen,
+   * nobody has read at it. Throws UNAVAILABLE when what its leader gave has been read at.
+   */
+  writeEpoch(order: WriteOrder | undefined, holdsLock = false): Epoch {
     if (order?.epoch === undefined) {
       order?.mayAppend?.();
       return this.containers.writeEpoch();
     }
+    if (order.gather !== undefined) return order.epoch;
     const { lastReadEpoch } = this.containers;
-    if (order.epoch <= lastReadEpoch) throw readBefore(order.epoch, lastReadEpoch);
+    if (order.epoch <= lastReadEpoch && !holdsLock) throw readBefore(order.epoch, lastReadEpoch);
     this.containers.noteWrite(order.epoch);
     return order.epoch;
   }
 
-  /** As CellStore.append, in its place among the writes of its group. */
+  /** As CellStore.append, in its place among the writes of its group. `holdsLock`: a transaction's writes to what it holds. */
   append(
     writes: readonly CellWrite[],
     reclaims: readonly ReclaimRange[] | undefined,
     epoch: Epoch,
     order: WriteOrder | undefined,
+    holdsLock = false,
   ): number {
+    if (order?.gather !== undefined) {
+      order.gather(writes, reclaims ?? []);
+      return 0;
+    }
+    if (order?.epoch === undefined && !holdsLock) this.locks.checkWrites(writes);
     if (order === undefined) return this.store.append(writes, reclaims);
     const { origin, isPrepared: prepared } = order;
     const { firstIncomplete } = origin;

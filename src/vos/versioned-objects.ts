@@ -6,8 +6,10 @@
  * epochs. Results come at once when nothing has to be waited for, else as a promise. Each carries `sequence`: nothing of
  * the result, a refusal included, may be told to anybody before `CellStore.whenStable(sequence)`.
  */
+import type { DtxId } from "../base/dtx-id.ts";
 import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import type { PartBytes } from "../format/prepare-request.ts";
+import type { DkeyPlace, TransactionStep } from "../format/transaction-part.ts";
 import type { CellUsage } from "../store/cell.ts";
 import { type ArrayReadOutcome, ArrayReads, type RecordRange } from "./array-read.ts";
 import { ArrayWrites } from "./array-write.ts";
@@ -33,6 +35,8 @@ import {
 import { TargetObjects, type TargetObjectsOptions } from "./target-objects.ts";
 import { type ShardReadOutcome, type ShardRange, ShardReads } from "./shard-read.ts";
 import { type ShardUpdate, ShardWrites } from "./shard-write.ts";
+import type { TransactionLocks } from "./transaction-locks.ts";
+import { type TransactionOutcome, type TransactionRequest, Transactions } from "./transactions.ts";
 import { type MergeCounters, WindowMerges } from "./window-merge.ts";
 
 export class VersionedObjects {
@@ -47,6 +51,7 @@ export class VersionedObjects {
   readonly #extents: ExtentLists;
   readonly #queries: KeyQueries;
   readonly #changes: ChangeLists;
+  readonly #transactions: Transactions;
   readonly #merges: WindowMerges;
 
   /**
@@ -64,6 +69,8 @@ export class VersionedObjects {
     this.#punches = new Punches(target);
     this.#shardReads = new ShardReads(target, this.#values);
     this.#shardWrites = new ShardWrites(target, crowded);
+    const operations = { values: this.#values, arrays: this.#arrayWrites, punches: this.#punches };
+    this.#transactions = new Transactions(target, operations);
     this.#enumerations = new Enumerations(target);
     this.#extents = new ExtentLists(target);
     this.#queries = new KeyQueries(target, this.#extents);
@@ -144,6 +151,26 @@ export class VersionedObjects {
     return this.#punches.punchObject(container, request);
   }
 
+  /** See Transactions.step. */
+  transactionStep(container: number, request: TransactionRequest, step: TransactionStep): Promise<WriteOutcome> {
+    return this.#transactions.step(container, request, step);
+  }
+
+  /** See Transactions.stateOf. */
+  transactionState(container: number, place: DkeyPlace, id: DtxId): TransactionOutcome {
+    return this.#transactions.stateOf(container, place, id);
+  }
+
+  /** What transactions hold here. */
+  get locks(): TransactionLocks {
+    return this.#target.locks;
+  }
+
+  /** Later than every epoch given or observed so far. */
+  newEpoch(): Epoch {
+    return this.#target.clock.next();
+  }
+
   /** See Enumerations. */
   listDkeys(container: number, request: DkeyListRequest): KeyPage | Promise<KeyPage> {
     return this.#enumerations.listDkeys(container, request);
@@ -176,10 +203,12 @@ export class VersionedObjects {
   openContainer(container: number): void {
     this.#target.containers.open(container);
     this.#target.containers.get(container);
+    this.#target.locks.open(container);
   }
 
   /** See Containers.destroyContainer. */
   destroyContainer(container: number): Promise<void> {
+    this.#target.locks.removeContainer(container);
     return this.#target.containers.destroyContainer(container);
   }
 

@@ -5,6 +5,7 @@
  */
 import type { Epoch } from "../base/epoch.ts";
 import type { RequestId } from "../format/object-request.ts";
+import type { CellWrite, ReclaimRange } from "../store/cell.ts";
 
 export interface WriteOrder {
   /** The request that the write serves: kept with it, so that the same request sent again is known. */
@@ -19,6 +20,11 @@ export interface WriteOrder {
   readonly mayAppend?: (() => void) | undefined;
   /** Hears, in the turn of the append, what was appended. Not called for a write that was refused or had nothing to do. */
   readonly appended?: (epoch: Epoch, sequence: number) => void;
+  /**
+   * Of an operation of a transaction, which is decided: takes what would be appended, for one record with all of them. The
+   * operation cannot be refused; whatever the akey holds gives way.
+   */
+  readonly gather?: (writes: readonly CellWrite[], reclaims: readonly ReclaimRange[]) => void;
 }
 
 /** Whether a record has to be there even when there is nothing to do: it proves that the leader's update came by. */

@@ -6,7 +6,16 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ArrayHandle, Container, ContainerView, ObjectHandle, Pool, System } from "../../src/client/index.ts";
+import {
+  ArrayHandle,
+  Container,
+  ContainerView,
+  ObjectHandle,
+  Pool,
+  System,
+  Transaction,
+  TransactionObject,
+} from "../../src/client/index.ts";
 import { EngineProcess } from "../crash/engine-process.ts";
 
 const ROOT = join(import.meta.dir, "../..");
@@ -57,7 +66,8 @@ for (const [, title, code, output] of EXAMPLES) {
 
 test("the reference names every method", () => {
   const reference = TEXT.slice(TEXT.indexOf("## Reference"));
-  for (const type of [System, Pool, Container, ContainerView, ArrayHandle, ObjectHandle]) {
+  const types = [System, Pool, Container, ContainerView, ArrayHandle, ObjectHandle, Transaction, TransactionObject];
+  for (const type of types) {
     const names = Object.getOwnPropertyNames(type.prototype).filter((name) => name !== "constructor");
     const inner = ["attributes", "description", "readOnly", "objectClass"];
     for (const name of names.filter((each) => !inner.includes(each))) expect(reference).toContain(`\`${name}\``);

@@ -95,6 +95,7 @@ function makeRig(own: number, open: OpenUpdate[], dial = async (): Promise<PeerC
     foldStore: {} as FoldStore,
     setGate: () => {},
     now: () => 1 as Epoch,
+    serveStates: () => {},
     poolOf: (container) => {
       const pool = pools.get(container);
       return pool === undefined ? undefined : { pool, map, own, containers: new Map() };

@@ -29,6 +29,7 @@ function rig(learnMap: TargetServiceParts["learnMap"] = () => Promise.resolve())
       whenStable: (_sequence: number, callback: (error?: Error) => void) => callback(),
     },
     objects: {
+      locks: { isEmpty: true, size: 0, changed: () => new Promise(() => {}) },
       inlineBytes: () => 4096,
       updateValue: () => (events.push("update"), written),
       punchAkey: () => (events.push("punch"), written),

@@ -48,6 +48,7 @@ const FULL: {
   [Opcode.snapshotDestroy]: { args: { ...box, name: "s" }, optional: [] },
   [Opcode.attach]: { args: { capability: key }, optional: [] },
   [Opcode.detach]: { args: { handle: 1 }, optional: [] },
+  [Opcode.epochQuery]: { args: { handle: 1 }, optional: [] },
   [Opcode.dtxAttach]: { args: { capability: key, pool: "p", target: 3 }, optional: [] },
   [Opcode.dtxResync]: { args: { pool: "p" }, optional: [] },
   [Opcode.dkeyList]: { args: { ...list, prefix: key, after: key }, optional: ["prefix", "after"] },

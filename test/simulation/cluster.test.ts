@@ -3,6 +3,13 @@ import { expect, test } from "bun:test";
 import { type ClusterOptions, runCluster } from "./cluster/cluster.ts";
 import type { PlantedBug } from "./cluster/node.ts";
 import { Opcode } from "../../src/format/operations.ts";
+import {
+  decodeStateQueries,
+  decodeTransactionStep,
+  encodeStates,
+  UNKNOWN_STATE,
+} from "../../src/format/transaction-part.ts";
+import type { RpcCompletion } from "../../src/rpc/pending-call.ts";
 
 const FAULTY_MS = 6_000;
 const SEEDS = 10;
@@ -28,6 +35,10 @@ test("the seeds that showed exceptions nobody caught on targets whose log had fa
   for (const seed of [7018, 7030, 7033])
     await runCluster({ seed, faults: new Set(["rot of log", "crash"]), classes: COPIES });
 }, 180_000);
+
+test("the seeds that showed updates committed before one of their dkey that was undone", async () => {
+  for (const seed of [137, 145, 171, 215]) await runCluster({ seed });
+}, 60_000);
 
 /** The first seed that shows the bug, and nothing without it. */
 async function foundBy(bug: PlantedBug, options: Partial<ClusterOptions> = {}): Promise<number> {
@@ -82,3 +93,51 @@ test("canary: aggregation that does not wait for the folding of stripes is found
   const classes = ["EC_2P1G1"];
   expect(await foundBy({ isGated: () => false }, { classes })).toBeLessThanOrEqual(200);
 }, 120_000);
+
+test("canary: a dkey that undoes its part of a transaction without asking is found", async () => {
+  const bug: PlantedBug = {
+    connection: (connection) => ({
+      get isClosed() {
+        return connection.isClosed;
+      },
+      start: (...call) => connection.start(...call),
+      onClose: (listener) => connection.onClose(listener),
+      close: () => connection.close(),
+      call: async (opcode, args, payload, options) => {
+        const answer = await connection.call(opcode, args, payload, options);
+        if (opcode !== Opcode.transactionState) return answer;
+        return { args: answer.args, payload: encodeStates(decodeStateQueries(payload!).map(() => UNKNOWN_STATE)) };
+      },
+    }),
+  };
+  expect(await foundBy(bug)).toBeLessThanOrEqual(200);
+}, 120_000);
+
+test("canary: a transaction whose epoch is below that of one of its locks is found", async () => {
+  const bug: PlantedBug = {
+    link: (link) => ({
+      get isClosed() {
+        return link.isClosed;
+      },
+      call: (...call) => link.call(...call),
+      close: () => link.close(),
+      start: (opcode, length, encoder, payload, options, completion) => {
+        const step = opcode === Opcode.transactionStep ? decodeTransactionStep(payload!) : undefined;
+        const isSecond = step?.kind === "prepare" && step.part.primary !== undefined;
+        link.start(opcode, length, encoder, payload, options, isSecond ? withoutEpoch(completion) : completion);
+      },
+    }),
+  };
+  expect(await foundBy(bug)).toBeLessThanOrEqual(200);
+}, 120_000);
+
+/** Hears of the first epoch that there is instead of the one that is answered. */
+function withoutEpoch(completion: RpcCompletion): RpcCompletion {
+  return {
+    answered: (body) => {
+      body.bytes.writeBigUInt64LE(1n, body.argumentsStart);
+      completion.answered(body);
+    },
+    failed: (...failure) => completion.failed(...failure),
+  };
+}

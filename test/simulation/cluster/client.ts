@@ -6,6 +6,7 @@ import type { ObjectId } from "../../../src/base/object-id.ts";
 import { ContainerSession } from "../../../src/client/container-session.ts";
 import { ObjectOperations } from "../../../src/client/object-operations.ts";
 import { ReceiveBuffers } from "../../../src/client/receive-buffers.ts";
+import type { RpcLink } from "../../../src/client/rpc-link.ts";
 import { TargetConnections } from "../../../src/client/target-connection.ts";
 import { RpcConnection } from "../../../src/rpc/connection.ts";
 import type { SimulatedClock } from "../clock.ts";
@@ -44,10 +45,12 @@ export interface ClientParts {
   readonly subjects: readonly Subject[];
   readonly nextId: () => number;
   readonly log: (line: string) => void;
+  /** Stands between the client and its connections. */
+  readonly wrapped?: (link: RpcLink) => RpcLink;
 }
 
 /** What a session needs of the cluster. */
-export type SessionParts = Pick<ClientParts, "timers" | "random" | "network" | "control">;
+export type SessionParts = Pick<ClientParts, "timers" | "random" | "network" | "control" | "wrapped">;
 
 /** A real session of a client of this name. */
 export function openSession(name: string, clock: NodeClock, parts: SessionParts): ContainerSession {
@@ -56,11 +59,11 @@ export function openSession(name: string, clock: NodeClock, parts: SessionParts)
   const epochs = new HybridLogicalClock(() => clock.wallMs());
   const buffers = new ReceiveBuffers();
   const world = { clock, timers, random, network, disk: new SimulatedDisk(random, clock, timers) };
-  const connections = new TargetConnections(
-    (host, port, { timeoutMs }) =>
-      RpcConnection.connect(network, host, port, { timers, clock: epochs, timeoutMs, payloadBuffers: buffers }),
-    2_000,
-  );
+  const connections = new TargetConnections(async (host, port, { timeoutMs }) => {
+    const options = { timers, clock: epochs, timeoutMs, payloadBuffers: buffers };
+    const connection = await RpcConnection.connect(network, host, port, options);
+    return parts.wrapped?.(connection) ?? connection;
+  }, 2_000);
   return new ContainerSession(parts.control.openNow(), {
     world,
     connections,
@@ -95,6 +98,10 @@ export class ClusterClient {
     this.clock = new NodeClock(parts.clock);
     const session = openSession(this.name, this.clock, parts);
     this.#operations = new ObjectOperations(session, EPOCH_NONE);
+  }
+
+  get session(): ContainerSession {
+    return this.#operations.session;
   }
 
   /** One random operation after another, until told to stop. */

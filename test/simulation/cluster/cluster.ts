@@ -20,6 +20,7 @@ import { Faults } from "./faults.ts";
 import { checkShards } from "./erasure-check.ts";
 import { explain, RECORD_COUNT, VALUE_COUNT } from "./history.ts";
 import { ClusterNetwork } from "./network.ts";
+import { type TransactionCounts, TransactionWork } from "./transactions.ts";
 import { ClusterNode, CONTAINER, type NodeLife, type PlantedBug } from "./node.ts";
 
 const CLIENT_COUNT = 4;
@@ -54,6 +55,7 @@ export interface ClusterCounts {
   openHistories: number;
   /** Decisions that members still remember in the end, though everybody has them. */
   unforgotten: number;
+  transactions: TransactionCounts;
   /** Failures that clients were told of, by code. */
   codes: Map<string, number>;
 }
@@ -145,6 +147,7 @@ export class Cluster {
       faults: new Map(),
       openHistories: 0,
       unforgotten: 0,
+      transactions: { committed: 0, conflicts: 0, unknown: 0, reads: 0 },
       codes: new Map(),
     };
     await this.#within(this.#startAll(), 10_000, "the targets do not start");
@@ -154,11 +157,13 @@ export class Cluster {
       const random = this.random.fork();
       this.clients.push(new ClusterClient(number, { clock, timers, random, network, control, subjects, nextId, log }));
     }
+    const transactions = this.#transactions();
     this.#logGroups();
     const { faults: kinds } = this.#options;
     const faults = new Faults(this, this.random.fork(), counts.faults, typeof kinds === "object" ? kinds : undefined);
     if (kinds !== false) faults.start();
-    const working = Promise.all(this.clients.map((client) => client.work(() => this.#isOver)));
+    const isOver = (): boolean => this.#isOver;
+    const working = Promise.all([...this.clients.map((client) => client.work(isOver)), transactions.work(isOver)]);
     working.catch((error: unknown) => this.fail(error));
     const isLong = this.seed % 10 === 0;
     await this.#pass(this.#options.faultyMs ?? (isLong ? LONG_FAULTY_MS : FAULTY_MS));
@@ -168,6 +173,9 @@ export class Cluster {
     this.#isOver = true;
     await this.#within(working, CALM_MS, "operations do not end after everything is healed");
     await this.#checkLiveness();
+    const what = "transactions that were left are not resolved, or none succeeds, after everything is healed";
+    if (!this.#isAnythingLost()) await this.#within(transactions.checkLiveness(this.nodes), CALM_MS, what);
+    counts.transactions = transactions.check();
     await this.#checkQuiet(counts);
     await this.#checkReplicas();
     this.#checkHistories(counts);
@@ -178,6 +186,23 @@ export class Cluster {
       for (const [code, count] of client.codes) counts.codes.set(code, (counts.codes.get(code) ?? 0) + count);
     }
     return counts;
+  }
+
+  #transactions(): TransactionWork {
+    const { clock, timers, network, control, subjects, log } = this;
+    const link = this.#options.bug?.link;
+    const nextId = (): number => (this.#lastId += 1);
+    return new TransactionWork((number, spy) => {
+      const random = this.random.fork();
+      const wrapped = (plain: Parameters<typeof spy>[0]) => spy(link?.(plain) ?? plain);
+      const parts = { clock, timers, random, network, control, subjects, nextId, log, wrapped };
+      return { client: new ClusterClient(CLIENT_COUNT + number, parts), parts };
+    });
+  }
+
+  /** A target was excluded that had the only copy of something. */
+  #isAnythingLost(): boolean {
+    return this.control.excluded.size > 0;
   }
 
   async #startAll(): Promise<void> {

@@ -7,6 +7,7 @@ import { DaosError } from "../../../src/base/errors.ts";
 import { KIB } from "../../../src/base/limits.ts";
 import { portableCodec } from "../../../native/isal/portable-codec.ts";
 import { erasureProvider } from "../../../plugins/redundancy/erasure/index.ts";
+import type { RpcLink } from "../../../src/client/rpc-link.ts";
 import { CapabilityAuthority } from "../../../src/control/capability-authority.ts";
 import type { PeerConnection } from "../../../src/dtx/peer.ts";
 import { preparedStore, type PreparedStore } from "../../../src/dtx/prepared-store.ts";
@@ -52,6 +53,8 @@ export interface PlantedBug {
   readonly lease?: (lease: Lease) => Lease | undefined;
   /** Which cells wait for the epoch gate. */
   readonly isGated?: GateRule;
+  /** Of clients of transactions. */
+  readonly link?: (link: RpcLink) => RpcLink;
 }
 
 export interface NodeParts {
@@ -173,6 +176,7 @@ export class ClusterNode {
       foldStore: new TargetFoldStore(store, objects),
       setGate: (container, epoch) => objects.setGate(container, epoch),
       now: () => clock.latest,
+      serveStates: (...asked) => service.serveStates(...asked),
     });
     const usedLease = bug.lease === undefined ? lease : bug.lease(lease);
     const service: TargetService = new TargetService({
@@ -186,6 +190,8 @@ export class ClusterNode {
       shardReads,
       ...(usedLease !== undefined && { lease: usedLease }),
       learnMap: (newer) => maps.learn(newer),
+      timers,
+      clock: wall,
     });
     maps.onChange((changed) => replication.mapChanged(changed));
     const common = { network, timers, clock, host: this.name, port: this.port, software: "simulated" };

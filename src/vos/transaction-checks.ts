@@ -1,0 +1,146 @@
+/**
+ * Whether a transaction may take a dkey: nothing of what it has read there has changed since, and nothing of what it is
+ * to write can be refused later. All in one turn, with the lock taken in the same one.
+ */
+import type { Epoch } from "../base/epoch.ts";
+import { DaosError } from "../base/errors.ts";
+import { MAX_ARRAY_IO_BYTES, MAX_SINGLE_VALUE_BYTES, MAX_TRANSACTION_PUNCH_BYTES } from "../base/limits.ts";
+import { TransactionConflict } from "../base/transaction-conflict.ts";
+import type { DkeyPlace, PartRead, PartWrite } from "../format/transaction-part.ts";
+import { accessArray, byteRange, holdsSingle, recordSizeMismatch } from "./array-read.ts";
+import { classBit, WINDOW_CLASSES, windowBytes } from "./array-window.ts";
+import { beneathStart, dkeyPrefix, prefixEnd, windowKey } from "./cell-key.ts";
+import { MetaType } from "./cell-meta.ts";
+import { anythingVisible, LATEST, MAX_DECISION_CELLS } from "./condition.ts";
+import { mixed } from "./single-value.ts";
+import { checkKeys, isLive, type Seen, type TargetObjects } from "./target-objects.ts";
+
+/** Where a transaction looks: `epoch` is its snapshot. */
+export interface TransactionView extends DkeyPlace {
+  readonly container: number;
+  readonly epoch: Epoch;
+}
+
+/** The error when something of the reads is not as it was. */
+export function changedSince(
+  target: TargetObjects,
+  view: TransactionView,
+  reads: readonly PartRead[],
+  seen: Seen,
+): DaosError | undefined {
+  return reads.some((read) => hasChanged(target, view, read, seen)) ? changed() : undefined;
+}
+
+function hasChanged(target: TargetObjects, view: TransactionView, read: PartRead, seen: Seen): boolean {
+  if (read.kind === "value") {
+    checkKeys(view.dkey, read.akey);
+    const { version, floor } = accessArray(target, view.container, { ...view, akey: read.akey }, LATEST, seen);
+    return (isLive(version, floor) ? version.epoch : 0) !== read.epoch;
+  }
+  // A punch after the snapshot may have gone without a trace.
+  if (view.epoch < target.store.aggregatedTo(view.container)) return true;
+  return read.kind === "akeys" ? akeysChanged(target, view, seen) : recordsChanged(target, view, read, seen);
+}
+
+function recordsChanged(
+  target: TargetObjects,
+  view: TransactionView,
+  read: PartRead & { kind: "records" },
+  seen: Seen,
+): boolean {
+  checkKeys(view.dkey, read.akey);
+  const access = accessArray(target, view.container, { ...view, akey: read.akey }, LATEST, seen);
+  if (access.floor > view.epoch || (access.version !== undefined && access.version.epoch > view.epoch)) return true;
+  const { header } = access;
+  if (header === undefined) return false;
+  const { start, end } = byteRange(read, read.recordBytes, MAX_ARRAY_IO_BYTES);
+  return WINDOW_CLASSES.some((windowClass) => {
+    if ((header.classMask & classBit(windowClass)) === 0) return false;
+    const size = windowBytes(windowClass);
+    const from = windowKey(access.akey, windowClass, Math.floor(start / size));
+    const to = windowKey(access.akey, windowClass, Math.floor((end - 1) / size) + 1);
+    return isNewer(target, from, to, view.epoch, seen);
+  });
+}
+
+function akeysChanged(target: TargetObjects, view: TransactionView, seen: Seen): boolean {
+  const state = target.object(view.container, view.oid);
+  const dkey = dkeyPrefix(state.prefix, view.dkey);
+  if (target.floor(state, dkey, LATEST, seen) > view.epoch) return true;
+  return isNewer(target, beneathStart(dkey), prefixEnd(dkey), view.epoch, seen);
+}
+
+/** Whether a cell of the range has changed since, or there are too many to say. */
+function isNewer(
+  target: TargetObjects,
+  from: ReturnType<typeof prefixEnd>,
+  to: ReturnType<typeof prefixEnd>,
+  epoch: Epoch,
+  seen: Seen,
+): boolean {
+  let left = MAX_DECISION_CELLS;
+  let found = false;
+  target.store.scan(from, to, LATEST, (_key, version) => {
+    seen.add(version.sequence);
+    left -= 1;
+    found = version.epoch > epoch || left === 0;
+    return !found;
+  });
+  return found;
+}
+
+/** The error when a write cannot be done, as the same operation by itself would answer. */
+export function writeRefusal(
+  target: TargetObjects,
+  view: TransactionView,
+  writes: readonly PartWrite[],
+  seen: Seen,
+): DaosError | undefined {
+  const akeys = new Set<string>();
+  for (const write of writes) {
+    const akey = write.kind === "punchDkey" ? "" : write.akey;
+    checkKeys(view.dkey, akey);
+    if (akeys.has(akey) || (write.kind === "punchDkey" && writes.length > 1)) return twice();
+    akeys.add(akey);
+    const error = refusalOf(target, view, write, seen);
+    if (error !== undefined) return error;
+  }
+  return undefined;
+}
+
+function refusalOf(target: TargetObjects, view: TransactionView, write: PartWrite, seen: Seen): DaosError | undefined {
+  if (write.kind === "punchDkey" || write.kind === "punchAkey") return undefined;
+  const access = accessArray(target, view.container, { ...view, akey: write.akey }, LATEST, seen);
+  const { version, floor, header, state, akey } = access;
+  if (write.kind === "update") {
+    if (write.value.length > MAX_SINGLE_VALUE_BYTES) return tooLarge();
+    if (write.replaces || !isLive(version, floor) || version.metaType !== MetaType.array) return undefined;
+    const isThere = anythingVisible(target, state, akey, "akey", floor, LATEST, seen);
+    return isThere ? mixed("update a value", "an array. Punch the akey first") : undefined;
+  }
+  const limit = write.kind === "write" ? MAX_ARRAY_IO_BYTES : MAX_TRANSACTION_PUNCH_BYTES;
+  const { start, end } = byteRange(write, write.recordBytes, limit);
+  if (write.kind === "write" && write.value.length !== end - start) return tooLarge();
+  if (holdsSingle(version, floor)) return mixed("write an array", "a single value. Punch the akey first");
+  if (header === undefined || header.recordBytes === write.recordBytes) return undefined;
+  const isThere = anythingVisible(target, state, akey, "akey", floor, LATEST, seen);
+  return isThere ? recordSizeMismatch(write.recordBytes, header.recordBytes) : undefined;
+}
+
+function changed(): DaosError {
+  return new TransactionConflict("what it has read has changed since");
+}
+
+function twice(): DaosError {
+  return new DaosError(
+    "INVALID_ARGUMENT",
+    "Cannot prepare the transaction: it writes an akey twice. Join what is written to one akey.",
+  );
+}
+
+function tooLarge(): DaosError {
+  return new DaosError(
+    "INVALID_ARGUMENT",
+    "Cannot prepare the transaction: the bytes of a write are not as many as it says, or too many. Correct it.",
+  );
+}

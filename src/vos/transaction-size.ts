@@ -1,0 +1,59 @@
+/** What the record that resolves a transaction's part takes of the log: at most, before it is prepared; and about, then. */
+import { KIB, MAX_AKEY_BYTES } from "../base/limits.ts";
+import type { PartWrite } from "../format/transaction-part.ts";
+import type { CellWrite, ReclaimRange } from "../store/cell.ts";
+import { RECORD_OVERHEAD_BYTES } from "./single-value.ts";
+
+/** Pieces of one array write, smaller than the windows beside them, that may be inline. */
+const MAX_EDGE_PIECES = 32;
+/** Windows that a write or punch touches besides the whole ones in its middle. */
+const EDGE_WINDOWS = 6;
+/** Akeys that a punch of their dkey punches one by one. */
+const PUNCHED_AKEYS = 16;
+
+/** Of one record, from several operations. */
+export interface Gathered {
+  readonly writes: CellWrite[];
+  readonly reclaims: ReclaimRange[];
+}
+
+/** `inlineBytes`: values up to this size are in the record. */
+export function resolvedBytes(writes: readonly PartWrite[], dkeyBytes: number, inlineBytes: number): number {
+  let bytes = 8 * RECORD_OVERHEAD_BYTES + 4 * dkeyBytes;
+  for (const write of writes) bytes += writeBytes(write, dkeyBytes, inlineBytes);
+  return bytes;
+}
+
+function writeBytes(write: PartWrite, dkeyBytes: number, inlineBytes: number): number {
+  const akeyBytes = write.kind === "punchDkey" ? MAX_AKEY_BYTES / 4 : write.akey.length;
+  // A key takes up to twice its length.
+  const cellBytes = RECORD_OVERHEAD_BYTES + 2 * (dkeyBytes + akeyBytes);
+  switch (write.kind) {
+    case "update":
+      return 3 * cellBytes + (write.value.length <= inlineBytes ? write.value.length : write.value.length / KIB);
+    case "punchAkey":
+      return 3 * cellBytes;
+    case "punchDkey":
+      return 3 * PUNCHED_AKEYS * cellBytes;
+    case "write":
+    case "punchRecords": {
+      const spanBytes = write.recordCount * write.recordBytes;
+      const smallWindows = Math.min(spanBytes / (4 * KIB), write.kind === "write" ? MAX_EDGE_PIECES : spanBytes);
+      const inline = Math.min(write.value.length, MAX_EDGE_PIECES * inlineBytes);
+      const windows = EDGE_WINDOWS + smallWindows + spanBytes / (64 * KIB);
+      return (2 + 2 * windows) * cellBytes + inline + spanBytes / KIB;
+    }
+    default:
+      return write satisfies never;
+  }
+}
+
+export function gatheredBytes({ writes, reclaims }: Gathered): number {
+  let bytes = 4 * RECORD_OVERHEAD_BYTES;
+  for (const { key, meta, inline, extent } of writes) {
+    bytes += RECORD_OVERHEAD_BYTES + key.length + meta.length + (inline?.length ?? 0);
+    bytes += 4 * (extent?.checksums.length ?? 0);
+  }
+  for (const { from, to } of reclaims) bytes += RECORD_OVERHEAD_BYTES + from.length + to.length;
+  return bytes;
+}

@@ -1,0 +1,397 @@
+/**
+ * A dkey's part in transactions over several dkeys (after Percolator: Peng and Dabek, 2010). Each step is one atomic
+ * record of the dkey, ordered and replicated as its updates are:
+ *
+ *   prepare   checks what was read, keeps what is to be written, and locks the dkey: from here on nobody writes it, and
+ *             nobody reads it at this epoch or later, until it is resolved
+ *   commit    at the primary dkey alone: writes at the epoch of the transaction, unlocks, and keeps the decision
+ *   resolve   the same at the others, or, without an epoch, unlocks and writes nothing
+ *   forget    drops the decision
+ *
+ * The epoch of the transaction is not below that of any of its locks. A transaction of which the primary has neither a
+ * lock nor a decision did not happen and never will, for a commit needs the lock.
+ */
+import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
+import type { DtxId } from "../base/dtx-id.ts";
+import { DaosError } from "../base/errors.ts";
+import { isRedundant, objectClassOf } from "../base/object-id.ts";
+import { TransactionConflict } from "../base/transaction-conflict.ts";
+import {
+  type DkeyPlace,
+  decodePartWrites,
+  decodeTransactionDecision,
+  encodePartWrites,
+  encodeTransactionDecision,
+  encodeTransactionPart,
+  type PartWrite,
+  PREPARED_STATE,
+  type TransactionDecision,
+  type TransactionStep,
+  UNKNOWN_STATE,
+} from "../format/transaction-part.ts";
+import { type CellWrite, type ExtentRef, type ReclaimRange, VersionKind } from "../store/cell.ts";
+import type { ArrayWrites } from "./array-write.ts";
+import { dkeyPrefix, ownCellKey } from "./cell-key.ts";
+import {
+  encodeObjectMeta,
+  NO_META,
+  ObjectCellFlag,
+  TRANSACTION_DECISION_META,
+  TRANSACTION_PART_META,
+  TRANSACTION_WRITES_META,
+} from "./cell-meta.ts";
+import { LATEST } from "./condition.ts";
+import type { Punches } from "./punch.ts";
+import { RECORD_OVERHEAD_BYTES, refusedWrite, type SingleValues, type WriteOutcome } from "./single-value.ts";
+import { Seen, type TargetObjects } from "./target-objects.ts";
+import { changedSince, writeRefusal } from "./transaction-checks.ts";
+import { decisionKey, partKey, writesKey } from "./transaction-cells.ts";
+import { type Gathered, gatheredBytes, resolvedBytes } from "./transaction-size.ts";
+import type { WriteOrder } from "./write-order.ts";
+
+/** A step of a transaction on a dkey. */
+export interface TransactionRequest extends DkeyPlace {
+  /** See transaction-part.ts. */
+  readonly epoch: Epoch;
+  readonly order?: WriteOrder | undefined;
+}
+
+/** What became of a transaction, as far as a dkey knows; the state as transaction-part.ts has it. */
+export interface TransactionOutcome {
+  readonly state: number;
+  readonly sequence: number;
+}
+
+/** The operations that a transaction's writes are. */
+export interface TransactionOperations {
+  readonly values: SingleValues;
+  readonly arrays: ArrayWrites;
+  readonly punches: Punches;
+}
+
+export class Transactions {
+  readonly #target: TargetObjects;
+  readonly #operations: TransactionOperations;
+
+  constructor(target: TargetObjects, operations: TransactionOperations) {
+    this.#target = target;
+    this.#operations = operations;
+  }
+
+  /**
+   * Runs a step; its bytes are not needed once this returns. Rejects as the operations that it is made of, and with
+   * CONFLICT (TransactionConflict). The epoch of the outcome is that of the lock (prepare), or of the transaction.
+   */
+  async step(container: number, request: TransactionRequest, step: TransactionStep): Promise<WriteOutcome> {
+    if (request.order === undefined) throw unnamed();
+    switch (step.kind) {
+      case "prepare":
+        return this.#prepare(container, request, step);
+      case "commit":
+        return this.#resolve(container, request, step.decision.id, step.decision);
+      case "resolve":
+        return this.#resolve(container, request, step.id, undefined);
+      case "forget":
+        return this.#forget(container, request, step.id);
+      default:
+        return step satisfies never;
+    }
+  }
+
+  #prefixOf(container: number, { oid, dkey }: DkeyPlace): string {
+    return dkeyPrefix(this.#target.object(container, oid).prefix, dkey);
+  }
+
+  async #prepare(
+    container: number,
+    request: TransactionRequest,
+    step: TransactionStep & { kind: "prepare" },
+  ): Promise<WriteOutcome> {
+    const target = this.#target;
+    const { order } = request;
+    if (objectClassOf(request.oid).redundancy.kind === "erasure") throw erasureCoded();
+    const early = this.#refusal(container, request, step, new Seen());
+    if (early !== undefined) return early;
+    const bytes = encodePartWrites(step.writes);
+    const isInline = bytes.length <= target.inlineBytes(container);
+    // It is to be certain now that the record that resolves it can be written.
+    const recordBytes = resolvedBytes(step.writes, request.dkey.length, target.inlineBytes(container));
+    let extent: ExtentRef | undefined;
+    if (!isInline) {
+      await target.admit(recordBytes, false);
+      extent = await target.store.writeExtent(bytes);
+    }
+    let isAppended = false;
+    try {
+      await target.admitInTurn(recordBytes, order);
+      const refusal = this.#refusal(container, request, step, new Seen());
+      if (refusal !== undefined) return refusal;
+      const outcome = this.#lock(container, request, step, isInline ? { inline: bytes } : { extent: extent! });
+      isAppended = true;
+      return outcome;
+    } finally {
+      if (!isAppended && extent !== undefined) target.store.abandonExtent(extent);
+    }
+  }
+
+  /** The outcome when the dkey is not to be locked, or is already. What follows a leader looks at nothing. */
+  #refusal(
+    container: number,
+    request: TransactionRequest,
+    { part, reads, writes }: TransactionStep & { kind: "prepare" },
+    seen: Seen,
+  ): WriteOutcome | undefined {
+    if (request.order?.epoch !== undefined) return undefined;
+    const target = this.#target;
+    const prefix = this.#prefixOf(container, request);
+    const lock = target.locks.of(prefix);
+    const version = target.store.get(partKey(prefix), LATEST);
+    if (version !== undefined) seen.add(version.sequence);
+    if (lock !== undefined && isSame(lock.part.id, part.id)) {
+      return { epoch: lock.epoch, sequence: seen.sequence, error: undefined };
+    }
+    if (lock !== undefined) return refusedWrite(lockedByOther(), 0);
+    const view = { container, oid: request.oid, dkey: request.dkey, epoch: request.epoch };
+    const error = changedSince(target, view, reads, seen) ?? writeRefusal(target, view, writes, seen);
+    return error === undefined ? undefined : refusedWrite(error, seen.sequence);
+  }
+
+  #lock(
+    container: number,
+    request: TransactionRequest,
+    { part, writes }: TransactionStep & { kind: "prepare" },
+    data: Pick<CellWrite, "inline" | "extent">,
+  ): WriteOutcome {
+    const target = this.#target;
+    const { order } = request;
+    const prefix = this.#prefixOf(container, request);
+    const epoch = target.writeEpoch(order);
+    const kind = VersionKind.value;
+    const cells: CellWrite[] = [
+      { key: partKey(prefix), epoch, kind, meta: TRANSACTION_PART_META, inline: encodeTransactionPart(part) },
+      { key: writesKey(prefix), epoch, kind, meta: TRANSACTION_WRITES_META, ...data },
+    ];
+    const marked = this.#marked(container, request, writes, epoch);
+    if (marked !== undefined) cells.push(marked);
+    const sequence = target.append(cells, undefined, epoch, order);
+    if (marked !== undefined) target.states.forget();
+    target.locks.setLock(prefix, epoch, part);
+    return { epoch, sequence, error: undefined };
+  }
+
+  /**
+   * The object's cell, when it does not say yet what the transaction will make of the object: later its epoch may be
+   * behind that of the cell, which all dkeys here share.
+   */
+  #marked(container: number, { oid }: DkeyPlace, writes: readonly PartWrite[], epoch: Epoch): CellWrite | undefined {
+    if (isRedundant(oid)) return undefined;
+    const state = this.#target.object(container, oid);
+    let flags = state.flags;
+    for (const { kind } of writes) {
+      if (kind === "write" || kind === "punchRecords") flags |= ObjectCellFlag.arrays;
+      if (kind === "punchDkey") flags |= ObjectCellFlag.dkeyPunches;
+    }
+    if (flags === state.flags) return undefined;
+    const meta = encodeObjectMeta(flags, state.punchEpoch);
+    return { key: ownCellKey(state.prefix), epoch, kind: VersionKind.value, meta };
+  }
+
+  /** Ends the dkey's part: with the writes at the request's epoch, or without them. */
+  async #resolve(
+    container: number,
+    request: TransactionRequest,
+    id: DtxId,
+    decision: TransactionDecision | undefined,
+  ): Promise<WriteOutcome> {
+    const target = this.#target;
+    const { order } = request;
+    if (order?.turn !== undefined) await order.turn;
+    const prefix = this.#prefixOf(container, request);
+    const lock = target.locks.of(prefix);
+    if (lock === undefined || !isSame(lock.part.id, id)) return this.#ended(prefix, id, decision, order);
+    const { epoch } = request;
+    if (decision !== undefined && (epoch < lock.epoch || decision.epoch !== epoch)) throw wrongEpoch(epoch);
+    // It comes from a target with a faster clock, not too fast for the one that committed: ours will be there soon.
+    if (order?.epoch === undefined && !target.clock.observe(epoch)) throw clockBehind(epoch);
+    const gathered: Gathered = { writes: [], reclaims: [] };
+    let isAppended = false;
+    try {
+      if (epoch !== 0) await this.#gather(container, request, await this.#writesOf(prefix), gathered);
+      await target.admit(gatheredBytes(gathered), true);
+      if (!isSame(target.locks.of(prefix)?.part.id, id)) return this.#ended(prefix, id, decision, order);
+      const outcome = this.#unlock(prefix, request, gathered, decision);
+      isAppended = true;
+      return outcome;
+    } finally {
+      if (!isAppended) for (const { extent } of gathered.writes) if (extent) target.store.abandonExtent(extent);
+    }
+  }
+
+  #unlock(
+    prefix: string,
+    { epoch: at, order }: TransactionRequest,
+    { writes, reclaims }: Gathered,
+    decision: TransactionDecision | undefined,
+  ): WriteOutcome {
+    const target = this.#target;
+    // What is written here from now on is later than the transaction, also after a crash: this record is.
+    target.clock.restore(at);
+    const epoch = target.writeEpoch(order, true);
+    const gone = { epoch, kind: VersionKind.tombstone, meta: NO_META };
+    const cells: CellWrite[] = [
+      { key: partKey(prefix), ...gone },
+      { key: writesKey(prefix), ...gone },
+    ];
+    const isKept = decision !== undefined && decision.participants.length > 0;
+    if (isKept) {
+      const inline = encodeTransactionDecision(decision);
+      const key = decisionKey(prefix, decision.id);
+      cells.push({ key, epoch, kind: VersionKind.value, meta: TRANSACTION_DECISION_META, inline });
+    }
+    const sequence = target.append([...cells, ...writes], reclaims, epoch, order, true);
+    target.locks.unlock(prefix);
+    if (isKept) target.locks.setDecision(decisionKey(prefix, decision.id), decision);
+    return { epoch: at, sequence, error: undefined };
+  }
+
+  /** The dkey has no lock of the transaction any more: what that means for who asked to resolve it. */
+  #ended(
+    prefix: string,
+    id: DtxId,
+    decision: TransactionDecision | undefined,
+    order: WriteOrder | undefined,
+  ): WriteOutcome {
+    // What its leader has, it has too; else it must not say that it followed.
+    if (order?.epoch !== undefined) throw notPrepared();
+    const { state, sequence } = this.#stateAt(prefix, id);
+    if (decision === undefined) return { epoch: EPOCH_NONE, sequence, error: undefined };
+    if (state === UNKNOWN_STATE) return refusedWrite(undone(), sequence);
+    return { epoch: state as Epoch, sequence, error: undefined };
+  }
+
+  async #writesOf(prefix: string): Promise<PartWrite[]> {
+    const { store } = this.#target;
+    const version = store.get(writesKey(prefix), LATEST);
+    if (version?.extent === undefined) return decodePartWrites(version?.inline ?? new Uint8Array(0));
+    const { extent } = version;
+    const bytes = new Uint8Array(extent.length);
+    await store.readExtent(extent, 0, extent.length, bytes);
+    return decodePartWrites(bytes);
+  }
+
+  /** Has the operations say what they would append at the request's epoch. */
+  async #gather(
+    container: number,
+    { oid, dkey, epoch, order }: TransactionRequest,
+    writes: readonly PartWrite[],
+    into: Gathered,
+  ): Promise<void> {
+    const gather = (cells: readonly CellWrite[], reclaims: readonly ReclaimRange[]): void => {
+      into.writes.push(...cells);
+      into.reclaims.push(...reclaims);
+    };
+    const gathering: WriteOrder = { origin: order!.origin, isPrepared: false, epoch, gather };
+    for (const write of writes) await this.#perform(container, { oid, dkey, order: gathering }, write);
+  }
+
+  #perform(
+    container: number,
+    at: DkeyPlace & { readonly order: WriteOrder },
+    write: PartWrite,
+  ): WriteOutcome | Promise<WriteOutcome> {
+    const { values, arrays, punches } = this.#operations;
+    switch (write.kind) {
+      case "update":
+        return values.update(container, { ...at, akey: write.akey }, write.value);
+      case "write":
+        return arrays.write(container, { ...at, ...write }, write.value);
+      case "punchRecords":
+        return arrays.punch(container, { ...at, ...write });
+      case "punchAkey":
+        return punches.punchAkey(container, { ...at, akey: write.akey });
+      case "punchDkey":
+        return punches.punchDkey(container, at);
+      default:
+        return write satisfies never;
+    }
+  }
+
+  async #forget(container: number, request: TransactionRequest, id: DtxId): Promise<WriteOutcome> {
+    const target = this.#target;
+    const { order } = request;
+    if (order?.turn !== undefined) await order.turn;
+    await target.admit(RECORD_OVERHEAD_BYTES, true);
+    const prefix = this.#prefixOf(container, request);
+    const key = decisionKey(prefix, id);
+    if (!isKept(target.store.get(key, LATEST)?.kind) && order?.epoch === undefined) {
+      return this.#ended(prefix, id, undefined, order);
+    }
+    const epoch = target.writeEpoch(order);
+    const cells = [{ key, epoch, kind: VersionKind.tombstone, meta: NO_META }];
+    const sequence = target.append(cells, undefined, epoch, order);
+    target.locks.forget(key);
+    return { epoch, sequence, error: undefined };
+  }
+
+  /** What the dkey knows of a transaction. Nothing of it may be told before `sequence` is stable. */
+  stateOf(container: number, place: DkeyPlace, id: DtxId): TransactionOutcome {
+    return this.#stateAt(this.#prefixOf(container, place), id);
+  }
+
+  #stateAt(prefix: string, id: DtxId): TransactionOutcome {
+    const { store, locks } = this.#target;
+    const seen = new Seen();
+    const part = store.get(partKey(prefix), LATEST);
+    if (part !== undefined) seen.add(part.sequence);
+    if (isSame(locks.of(prefix)?.part.id, id)) return { state: PREPARED_STATE, sequence: seen.sequence };
+    const decision = store.get(decisionKey(prefix, id), LATEST);
+    if (decision !== undefined) seen.add(decision.sequence);
+    if (!isKept(decision?.kind)) return { state: UNKNOWN_STATE, sequence: seen.sequence };
+    const { epoch } = decodeTransactionDecision(decision?.inline ?? new Uint8Array(0));
+    return { state: epoch, sequence: seen.sequence };
+  }
+}
+
+function isKept(kind: VersionKind | undefined): boolean {
+  return kind !== undefined && kind !== VersionKind.tombstone;
+}
+
+function isSame(left: DtxId | undefined, right: DtxId): boolean {
+  return left?.client === right.client && left.sequence === right.sequence;
+}
+
+function unnamed(): DaosError {
+  return new DaosError(
+    "INVALID_ARGUMENT",
+    "Cannot take a step of a transaction: it has no number. Number the requests.",
+  );
+}
+
+function erasureCoded(): DaosError {
+  return new DaosError(
+    "UNSUPPORTED",
+    "Cannot prepare the transaction: an object of it has erasure code. Use replicas.",
+  );
+}
+
+function lockedByOther(): DaosError {
+  return new TransactionConflict("another one is committing at one of its dkeys");
+}
+
+function undone(): DaosError {
+  return new TransactionConflict("it was undone, for it took too long");
+}
+
+function notPrepared(): DaosError {
+  return new DaosError("UNAVAILABLE", "Cannot resolve the transaction's part: it is not there. Retry.");
+}
+
+function clockBehind(epoch: Epoch): DaosError {
+  const state = `epoch ${epoch} is too far ahead of this target's clock`;
+  return new DaosError("UNAVAILABLE", `Cannot resolve the transaction's part: ${state}. Retry.`);
+}
+
+function wrongEpoch(epoch: Epoch): DaosError {
+  const state = `its epoch ${epoch} is not one of its own`;
+  return new DaosError("INVALID_ARGUMENT", `Cannot commit the transaction: ${state}. Take the latest of its locks'.`);
+}

@@ -1,0 +1,249 @@
+/**
+ * Clients of a simulated cluster that run transactions over a few dkeys of plain and replicated objects, and single
+ * operations on the same between them.
+ */
+import { byteStringOfText } from "../../../src/base/bytes.ts";
+import { EPOCH_NONE } from "../../../src/base/epoch.ts";
+import { DaosError } from "../../../src/base/errors.ts";
+import { objectClassByName } from "../../../src/base/object-class.ts";
+import { objectId } from "../../../src/base/object-id.ts";
+import type { RpcLink } from "../../../src/client/rpc-link.ts";
+import { ObjectOperations } from "../../../src/client/object-operations.ts";
+import type { ObjectCall } from "../../../src/client/object-call.ts";
+import type { Transaction } from "../../../src/client/transaction.ts";
+import { isConflict } from "../../../src/client/transaction.ts";
+import { Transactions } from "../../../src/client/transactions.ts";
+import { Opcode } from "../../../src/format/operations.ts";
+import { decodeTransactionStep } from "../../../src/format/transaction-part.ts";
+import type { ClientParts, ClusterClient } from "./client.ts";
+import { idOfValue, idsOfRecords, RECORD_BYTES, recordsOf, valueOf } from "./content.ts";
+import type { ClusterNode } from "./node.ts";
+import { type KnownTransaction, type SnapshotRead, TransactionHistory } from "./transaction-history.ts";
+
+const CLIENT_COUNT = 3;
+const RECORD_COUNT = 4;
+const ARRAY = "array";
+
+export interface TransactionCounts {
+  committed: number;
+  conflicts: number;
+  unknown: number;
+  reads: number;
+}
+
+/** A single value, or the records of an array. */
+interface Account {
+  readonly name: string;
+  readonly oid: ReturnType<typeof objectId>;
+  readonly dkey: string;
+  readonly akey: string;
+}
+
+const ACCOUNTS: readonly Account[] = ["RP_2G1", "RP_3GX", "S1", "S2"].flatMap((name, user) => {
+  const oid = objectId("MULTI_HASHED", objectClassByName(name), 77, BigInt(user + 1));
+  return [`dkey 0`, `dkey 1`].flatMap((dkey) =>
+    ["a", "b", ARRAY].map((akey) => ({ name: `${name} ${dkey} ${akey}`, oid, dkey, akey })),
+  );
+});
+
+interface Worker {
+  readonly client: ClusterClient;
+  readonly parts: ClientParts;
+  readonly transactions: Transactions;
+  readonly operations: ObjectOperations;
+}
+
+export class TransactionWork {
+  readonly counts: TransactionCounts = { committed: 0, conflicts: 0, unknown: 0, reads: 0 };
+  readonly #workers: Worker[] = [];
+  readonly #history = new TransactionHistory();
+  /** What commits asked for, by the id of the transaction. */
+  readonly #commits = new Map<string, number>();
+
+  constructor(join: (number: number, spy: (link: RpcLink) => RpcLink) => Pick<Worker, "client" | "parts">) {
+    for (let number = 0; number < CLIENT_COUNT; number += 1) {
+      const { client, parts } = join(number, (link) => this.#spied(link));
+      const transactions = new Transactions(client.session);
+      const operations = new ObjectOperations(client.session, EPOCH_NONE);
+      this.#workers.push({ client, parts, transactions, operations });
+    }
+  }
+
+  /** The link, which tells at which epoch a commit is asked for: who asks may never hear whether it happened. */
+  #spied(link: RpcLink): RpcLink {
+    return {
+      get isClosed() {
+        return link.isClosed;
+      },
+      call: (...call) => link.call(...call),
+      close: () => link.close(),
+      start: (opcode, length, encoder, payload, options, completion) => {
+        if (opcode === Opcode.transactionStep && payload !== undefined) {
+          const step = decodeTransactionStep(payload);
+          const { client, epoch } = encoder as ObjectCall<unknown>;
+          if (step.kind === "commit") this.#commits.set(`${client}/${step.decision.id.sequence}`, epoch);
+        }
+        link.start(opcode, length, encoder, payload, options, completion);
+      },
+    };
+  }
+
+  async work(isOver: () => boolean): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => this.#workAs(worker, isOver)));
+  }
+
+  async #workAs(worker: Worker, isOver: () => boolean): Promise<void> {
+    const { random, timers } = worker.parts;
+    while (!isOver()) {
+      const draw = random.next();
+      if (draw < 0.2) await this.#fetch(worker);
+      else if (draw < 0.3) await this.#update(worker);
+      else await this.#transact(worker);
+      await timers.advance(random.next() < 0.7 ? random.next() * 5 : random.next() * 150);
+    }
+  }
+
+  #account(worker: Worker): Account {
+    return ACCOUNTS[worker.parts.random.below(ACCOUNTS.length)]!;
+  }
+
+  async #fetch(worker: Worker): Promise<void> {
+    const { name: key, oid, dkey, akey } = this.#account(worker);
+    if (akey === ARRAY) return;
+    const startNs = worker.parts.clock.monotonicNs();
+    try {
+      const found = await worker.operations.fetchValue(oid, byteStringOfText(dkey), byteStringOfText(akey));
+      const id = idOfValue(found?.value);
+      worker.parts.log(`${worker.client.name} fetches ${key}: ${id} of ${found?.epoch}`);
+      if (found !== undefined) this.#history.noteVersion(key, found.epoch, id);
+      this.#history.latestReads.push({ key, epoch: found?.epoch ?? 0, id, startNs });
+    } catch (error) {
+      if (!(error instanceof DaosError)) throw error;
+    }
+  }
+
+  async #update(worker: Worker): Promise<void> {
+    const { name: key, oid, dkey, akey } = this.#account(worker);
+    if (akey === ARRAY) return;
+    const id = worker.parts.nextId();
+    const { operations } = worker;
+    try {
+      const epoch = await operations.updateValue(oid, byteStringOfText(dkey), byteStringOfText(akey), valueOf(id));
+      worker.parts.log(`${worker.client.name} updates ${key}: ${id} of ${epoch}`);
+      this.#history.noteVersion(key, epoch, id, worker.parts.clock.monotonicNs());
+    } catch (error) {
+      if (!(error instanceof DaosError)) throw error;
+      worker.parts.log(`${worker.client.name} updates ${key}: ${id} ${error.code} ${error.message}`);
+    }
+  }
+
+  /** A transaction of a few random reads and writes. Whether it was committed. */
+  async #transact(worker: Worker): Promise<boolean> {
+    const { random, nextId } = worker.parts;
+    const reads: SnapshotRead[] = [];
+    const writes = new Map<string, number>();
+    const first = worker.client.session.numbers;
+    const transaction = worker.transactions.begin();
+    const known: KnownTransaction = {
+      name: `${worker.client.name} ${nextId()}`,
+      epoch: undefined,
+      isCommitted: false,
+      writes,
+      reads,
+      endNs: Number.POSITIVE_INFINITY,
+    };
+    const wanted = new Set(Array.from({ length: 1 + random.below(5) }, () => this.#account(worker)));
+    const mark = this.#commits.size;
+    let error: DaosError | undefined;
+    try {
+      for (const account of wanted) {
+        if (random.next() < 0.7) reads.push(...(await this.#read(transaction, account)));
+        if (random.next() < 0.6) await this.#write(worker, transaction, account, writes);
+      }
+      const epoch = await transaction.commit();
+      known.isCommitted = true;
+      known.epoch = epoch === EPOCH_NONE ? undefined : epoch;
+      known.endNs = worker.parts.clock.monotonicNs();
+      this.counts.committed += 1;
+    } catch (caught) {
+      if (!(caught instanceof DaosError)) throw caught;
+      error = caught;
+      transaction.abort();
+      if (isConflict(error)) this.counts.conflicts += 1;
+      else this.counts.unknown += 1;
+    }
+    // The client runs one transaction at a time: what it asked for last is this one's.
+    const asked = [...this.#commits].slice(mark).filter(([id]) => id.startsWith(`${first.client}/`));
+    const attempt = asked.at(-1)?.[1];
+    if (!known.isCommitted && attempt !== undefined && (error === undefined || !isConflict(error)))
+      known.epoch = attempt;
+    const at = transaction.snapshot ?? 0;
+    const seen = reads.map((read) => ({ ...read, at }));
+    this.#history.snapshotReads.push(...seen);
+    this.counts.reads += seen.length;
+    this.#history.transactions.push(known);
+    const outcome = error === undefined ? `at ${known.epoch}` : `${error.code}: ${error.message}, asked ${attempt}`;
+    worker.parts.log(
+      `${known.name} at ${at} reads ${JSON.stringify(reads.map(({ key, id, epoch }) => [key, id, epoch]))}, writes ${JSON.stringify([...writes])}: ${outcome}`,
+    );
+    return known.isCommitted;
+  }
+
+  async #read(transaction: Transaction, { name, oid, dkey, akey }: Account): Promise<SnapshotRead[]> {
+    const object = transaction.object(oid);
+    if (akey !== ARRAY) {
+      const found = await object.fetch(dkey, akey);
+      const id = idOfValue(found?.value);
+      if (found !== undefined) this.#history.noteVersion(name, found.epoch, id);
+      return [{ key: name, epoch: found?.epoch, id, at: 0 }];
+    }
+    const range = { recordIndex: 0, recordCount: RECORD_COUNT, recordBytes: RECORD_BYTES };
+    const ids = idsOfRecords(await object.readArray(dkey, akey, range), RECORD_COUNT);
+    return ids.map((id, record) => ({ key: `${name} ${record}`, epoch: undefined, id, at: 0 }));
+  }
+
+  async #write(
+    worker: Worker,
+    transaction: Transaction,
+    { name, oid, dkey, akey }: Account,
+    writes: Map<string, number>,
+  ): Promise<void> {
+    const { random, nextId } = worker.parts;
+    const object = transaction.object(oid);
+    const id = random.next() < 0.1 ? 0 : nextId();
+    if (akey !== ARRAY) {
+      if (id === 0) await object.punchAkey(dkey, akey);
+      else await object.update(dkey, akey, valueOf(id));
+      writes.set(name, id);
+      return;
+    }
+    const from = random.below(RECORD_COUNT);
+    const count = 1 + random.below(RECORD_COUNT - from);
+    const at = { recordIndex: from, recordBytes: RECORD_BYTES };
+    if (id === 0) await object.punchArray(dkey, akey, { ...at, recordCount: count });
+    else await object.writeArray(dkey, akey, at, recordsOf(id, count));
+    for (let record = from; record < from + count; record += 1) writes.set(`${name} ${record}`, id);
+  }
+
+  /** Each client can commit, and nothing is left of any transaction. */
+  async checkLiveness(nodes: readonly ClusterNode[]): Promise<void> {
+    for (const worker of this.#workers) {
+      for (let committed = 0; committed < 3;) if (await this.#transact(worker)) committed += 1;
+      await worker.transactions.settled();
+      for (const account of ACCOUNTS) {
+        await worker.transactions.run(async (transaction) => {
+          const at = await this.#read(transaction, account);
+          this.#history.snapshotReads.push(...at.map((read) => ({ ...read, at: transaction.snapshot ?? 0 })));
+        });
+      }
+    }
+    const { timers } = this.#workers[0]!.parts;
+    while (nodes.some(({ life }) => (life?.objects.locks.size ?? 0) > 0)) await timers.advance(100);
+  }
+
+  /** Throws what cannot be. */
+  check(): TransactionCounts {
+    this.#history.check();
+    return this.counts;
+  }
+}

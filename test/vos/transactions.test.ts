@@ -1,0 +1,196 @@
+/** Steps of transactions on the dkeys of one target, on a store that checks its caller. */
+import { expect, test } from "bun:test";
+import type { Epoch } from "../../src/base/epoch.ts";
+import type { DaosError } from "../../src/base/errors.ts";
+import type { PartRead, PartWrite, TransactionStep } from "../../src/format/transaction-part.ts";
+import type { WriteOutcome } from "../../src/vos/single-value.ts";
+import { bytes, CONTAINER, key, makeRig, oid, type Rig, refusal, settled } from "./rig.ts";
+
+const ID = { client: 5, sequence: 1 };
+const OTHER = { client: 6, sequence: 1 };
+const AT = { oid: oid(1), dkey: key("d") };
+const LATEST = 0 as Epoch;
+let sequence = 100;
+
+function step(rig: Rig, what: TransactionStep, epoch = LATEST, at = AT): Promise<WriteOutcome> {
+  sequence += 1;
+  const origin = { client: 9, sequence, firstIncomplete: 0 };
+  const order = { origin, isPrepared: false, epoch: undefined };
+  return rig.objects.transactionStep(CONTAINER, { ...at, epoch, order }, what);
+}
+
+function prepare(rig: Rig, writes: PartWrite[], options: { id?: typeof ID; reads?: PartRead[]; epoch?: Epoch } = {}) {
+  const part = { id: options.id ?? ID, primary: undefined, resolveSequence: 2 };
+  return step(rig, { kind: "prepare", part, writes, reads: options.reads ?? [] }, options.epoch);
+}
+
+function update(akey: string, value: string, replaces = false): PartWrite {
+  return { kind: "update", akey: key(akey), value: bytes(value), replaces };
+}
+
+async function value(rig: Rig, akey: string, epoch = LATEST): Promise<string | undefined> {
+  const found = await settled(rig.objects.fetchValue(CONTAINER, { ...AT, akey: key(akey), epoch }));
+  return found.found ? Buffer.from(found.value).toString() : undefined;
+}
+
+function put(rig: Rig, akey: string, text: string, at = AT): Promise<WriteOutcome> {
+  return settled(rig.objects.updateValue(CONTAINER, { ...at, akey: key(akey) }, bytes(text)));
+}
+
+const codeOf = ({ error }: { error: DaosError | undefined }): string | undefined => error?.code;
+
+test("what is prepared is not there, and keeps others out, until it is resolved: then all is, at its epoch", async () => {
+  const rig = makeRig();
+  await put(rig, "a", "old");
+  const { epoch } = await prepare(rig, [
+    update("a", "new"),
+    update("b", "big".repeat(3000)),
+    { kind: "punchAkey", akey: key("c") },
+  ]);
+  expect(await value(rig, "a", (epoch - 1) as Epoch)).toBe("old");
+  expect(await refusal(() => put(rig, "a", "x"))).toBe("UNAVAILABLE");
+  expect(await refusal(() => settled(rig.objects.punchObject(CONTAINER, AT)))).toBe("UNAVAILABLE");
+  expect(rig.objects.locks.blocking([...rig.objects.locks.locks][0]!.prefix, epoch)).toBeDefined();
+  // Others go on, and get later epochs.
+  await put(rig, "a", "elsewhere", { ...AT, dkey: key("e") });
+  await step(rig, { kind: "resolve", id: ID }, epoch);
+  expect(await value(rig, "a")).toBe("new");
+  expect(await value(rig, "b")).toBe("big".repeat(3000));
+  expect(await value(rig, "a", (epoch - 1) as Epoch)).toBe("old");
+  expect(rig.objects.locks.size).toBe(0);
+  await put(rig, "a", "newer");
+  expect(await value(rig, "a", epoch)).toBe("new");
+});
+
+test("what is undone leaves nothing", async () => {
+  const rig = makeRig();
+  await prepare(rig, [update("a", "new")]);
+  await step(rig, { kind: "resolve", id: ID });
+  expect(await value(rig, "a")).toBeUndefined();
+  expect(rig.objects.locks.size).toBe(0);
+  // And can be told so again.
+  expect(codeOf(await step(rig, { kind: "resolve", id: ID }))).toBeUndefined();
+});
+
+test("a commit of what was undone is a conflict; a decision is kept until it is forgotten", async () => {
+  const rig = makeRig();
+  const { epoch } = await prepare(rig, [update("a", "new")]);
+  const decision = { id: ID, epoch, forgetSequence: 3, participants: [{ ...AT, dkey: key("e") }] };
+  const other = { ...decision, id: OTHER };
+  expect(codeOf(await step(rig, { kind: "commit", decision: other }, epoch))).toBe("CONFLICT");
+  expect(rig.objects.transactionState(CONTAINER, AT, ID).state).toBe(1);
+  await step(rig, { kind: "commit", decision }, epoch);
+  expect(await value(rig, "a")).toBe("new");
+  expect(rig.objects.transactionState(CONTAINER, AT, ID).state).toBe(epoch);
+  rig.reopen();
+  expect([...rig.objects.locks.decisions].map((held) => held.decision)).toEqual([decision]);
+  expect((await step(rig, { kind: "commit", decision }, epoch)).epoch).toBe(epoch);
+  await step(rig, { kind: "forget", id: ID });
+  expect(rig.objects.transactionState(CONTAINER, AT, ID).state).toBe(0);
+  expect(rig.objects.locks.size).toBe(0);
+});
+
+test("a commit below its lock's epoch is refused", async () => {
+  const rig = makeRig();
+  const { epoch } = await prepare(rig, [update("a", "new")]);
+  const early = (epoch - 1) as Epoch;
+  const decision = { id: ID, epoch: early, forgetSequence: 3, participants: [] };
+  expect(await refusal(() => step(rig, { kind: "commit", decision }, early))).toBe("INVALID_ARGUMENT");
+});
+
+test("locks are there again after a restart, and let nobody else in", async () => {
+  const rig = makeRig();
+  const { epoch } = await prepare(rig, [update("a", "new")]);
+  rig.reopen();
+  expect([...rig.objects.locks.locks].map(({ part, dkey }) => [part.id, String(dkey)])).toEqual([[ID, "d"]]);
+  expect(codeOf(await prepare(rig, [update("a", "x")], { id: OTHER }))).toBe("CONFLICT");
+  expect((await prepare(rig, [update("a", "new")])).epoch).toBe(epoch);
+  await step(rig, { kind: "resolve", id: ID }, epoch);
+  expect(await value(rig, "a")).toBe("new");
+});
+
+test("what was read and has changed since is a conflict", async () => {
+  const rig = makeRig();
+  const { epoch: written } = await put(rig, "a", "1");
+  const snapshot = rig.objects.newEpoch();
+  const reads: PartRead[] = [
+    { kind: "value", akey: key("a"), epoch: written },
+    { kind: "value", akey: key("b"), epoch: LATEST },
+  ];
+  const akeys: PartRead[] = [{ kind: "akeys" }];
+  const undo = (): Promise<WriteOutcome> => step(rig, { kind: "resolve", id: ID });
+  expect(codeOf(await prepare(rig, [], { reads, epoch: snapshot }))).toBeUndefined();
+  await undo();
+  expect(codeOf(await prepare(rig, [], { reads: akeys, epoch: snapshot }))).toBeUndefined();
+  await undo();
+  await put(rig, "b", "2");
+  expect(codeOf(await prepare(rig, [], { reads, epoch: snapshot }))).toBe("CONFLICT");
+  expect(codeOf(await prepare(rig, [], { reads: akeys, epoch: snapshot }))).toBe("CONFLICT");
+});
+
+test("records that were read conflict with writes of their window, and with punches", async () => {
+  const rig = makeRig();
+  const range = { recordIndex: 0, recordCount: 4, recordBytes: 1 };
+  const read: PartRead = { kind: "records", akey: key("r"), ...range };
+  const far = { recordIndex: 1 << 21, recordCount: 4, recordBytes: 1 };
+  const write = (at: typeof range) =>
+    settled(rig.objects.writeArray(CONTAINER, { ...AT, akey: key("r"), ...at }, bytes("abcd")));
+  await write(range);
+  let snapshot = rig.objects.newEpoch();
+  await write(far);
+  expect(codeOf(await prepare(rig, [], { reads: [read], epoch: snapshot }))).toBeUndefined();
+  await step(rig, { kind: "resolve", id: ID });
+  await write(range);
+  expect(codeOf(await prepare(rig, [], { reads: [read], epoch: snapshot }))).toBe("CONFLICT");
+  snapshot = rig.objects.newEpoch();
+  await settled(rig.objects.punchDkey(CONTAINER, AT));
+  expect(codeOf(await prepare(rig, [], { reads: [read], epoch: snapshot }))).toBe("CONFLICT");
+});
+
+test("arrays, and a punch of the dkey, at the epoch of the transaction", async () => {
+  const rig = makeRig();
+  const records = { akey: key("r"), recordIndex: 2, recordCount: 2, recordBytes: 2 };
+  const first = await prepare(rig, [{ kind: "write", ...records, value: bytes("abcd") }]);
+  // The object's cell, which all dkeys share, is written meanwhile.
+  await settled(rig.objects.punchDkey(CONTAINER, { ...AT, dkey: key("e") }));
+  await step(rig, { kind: "resolve", id: ID }, first.epoch);
+  const range = { ...AT, akey: key("r"), recordIndex: 1, recordCount: 4, recordBytes: 2, epoch: LATEST };
+  const read = async (): Promise<string> =>
+    Buffer.from((await settled(rig.objects.readArray(CONTAINER, range))).bytes).toString();
+  expect(await read()).toBe("\0\0abcd\0\0");
+  const hole = await prepare(rig, [
+    { kind: "punchRecords", ...records, recordIndex: 3, recordCount: 1, value: bytes("") },
+  ]);
+  await step(rig, { kind: "resolve", id: ID }, hole.epoch);
+  expect(await read()).toBe("\0\0ab\0\0\0\0");
+  const punch = await prepare(rig, [{ kind: "punchDkey" }]);
+  await step(rig, { kind: "resolve", id: ID }, punch.epoch);
+  expect((await settled(rig.objects.listAkeys(CONTAINER, { ...AT, limit: 10, epoch: LATEST }))).keys).toEqual([]);
+});
+
+test("a value may replace an array that the transaction has punched, and no other", async () => {
+  const rig = makeRig();
+  const range = { ...AT, akey: key("r"), recordIndex: 0, recordCount: 4, recordBytes: 1 };
+  await settled(rig.objects.writeArray(CONTAINER, range, bytes("abcd")));
+  expect(codeOf(await prepare(rig, [update("r", "value")]))).toBe("INVALID_ARGUMENT");
+  const { epoch } = await prepare(rig, [update("r", "value", true)]);
+  await step(rig, { kind: "resolve", id: ID }, epoch);
+  expect(await value(rig, "r")).toBe("value");
+  const write: PartWrite = {
+    kind: "write",
+    akey: key("r"),
+    recordIndex: 0,
+    recordCount: 1,
+    recordBytes: 1,
+    value: bytes("x"),
+  };
+  expect(codeOf(await prepare(rig, [write]))).toBe("INVALID_ARGUMENT");
+  expect(codeOf(await prepare(rig, [update("a", "1"), update("a", "2")]))).toBe("INVALID_ARGUMENT");
+});
+
+test("a container that is destroyed has no locks, also after a restart", async () => {
+  const rig = makeRig();
+  await prepare(rig, [update("a", "new")]);
+  await rig.objects.destroyContainer(CONTAINER);
+  expect(rig.objects.locks.size).toBe(0);
+});
