@@ -6,6 +6,7 @@ import type { Epoch } from "../base/epoch.ts";
 import type { Key } from "../base/key.ts";
 import type { ObjectClass } from "../base/object-class.ts";
 import type { ObjectId, ObjectType } from "../base/object-id.ts";
+import type { Condition } from "../contracts/interface.ts";
 import type { KeyValue } from "../contracts/key-value.ts";
 import type {
   ContainerDescription,
@@ -107,6 +108,36 @@ export interface ContainerAccess extends ContainerViewAccess {
   destroySnapshot(name: string, options: SignalOption): Promise<void>;
   at(moment: string | Epoch, options: SignalOption): Promise<ContainerViewAccess>;
   changes(from: string | Epoch, to: string | Epoch | undefined, options: SignalOption): AsyncIterable<Change>;
+  /** Runs it again after conflicts. */
+  runTransaction<T>(body: (transaction: TransactionAccess) => Promise<T>, options: SignalOption): Promise<T>;
+}
+
+export interface TransactionAccess {
+  object(oid: ObjectId): TransactionObjectAccess;
+}
+
+/** Records of an array. */
+export interface RecordsAccess {
+  readonly recordIndex: number;
+  readonly recordCount: number;
+  readonly recordBytes: number;
+}
+
+/** One object in a transaction. */
+export interface TransactionObjectAccess {
+  fetch(dkey: Key, akey: Key): Promise<{ readonly value: Uint8Array } | undefined>;
+  update(
+    dkey: Key,
+    akey: Key,
+    value: Uint8Array,
+    options: { readonly condition?: Condition | undefined },
+  ): Promise<void>;
+  punchAkey(dkey: Key, akey: Key): Promise<void>;
+  punchDkey(dkey: Key): Promise<void>;
+  readArray(dkey: Key, akey: Key, range: RecordsAccess): Promise<Uint8Array>;
+  writeArray(dkey: Key, akey: Key, at: Omit<RecordsAccess, "recordCount">, bytes: Uint8Array): Promise<void>;
+  punchArray(dkey: Key, akey: Key, range: RecordsAccess): Promise<void>;
+  listAkeys(dkey: Key): Promise<readonly Uint8Array[]>;
 }
 
 export interface ObjectAccess {

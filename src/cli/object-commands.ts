@@ -17,6 +17,7 @@ import {
   OBJECT_ARGUMENT,
   TYPE_WIDTH,
 } from "./object-identity.ts";
+import { runTransaction } from "./object-transaction-command.ts";
 import { formatRecord } from "./table.ts";
 
 const list = command({
@@ -143,6 +144,7 @@ export const OBJECT_COMMANDS = commandGroup("Objects: whole files, and the keys 
   punch,
   dkeys,
   akeys,
+  tx: runTransaction,
 });
 
 function keyObject(level: "dkey" | "akey", { text, encoding }: KeyText): object {

@@ -1,12 +1,25 @@
 /** What the examples of docs/cli.md run against, and how a console block of it is run. */
+import { objectClassByName } from "../../src/base/object-class.ts";
+import { formatObjectId, objectId } from "../../src/base/object-id.ts";
 import type { BenchmarkResult } from "../../src/client/benchmark.ts";
 import { Harness } from "./harness.ts";
+
+const OBJECT = formatObjectId(objectId("MULTI_HASHED", objectClassByName("S1"), 0, 7n));
+const TRANSFER = JSON.stringify({
+  steps: [
+    { do: "update", object: OBJECT, dkey: "alice", akey: "balance", text: "90" },
+    { do: "update", object: OBJECT, dkey: "bob", akey: "balance", text: "10" },
+    { do: "fetch", object: OBJECT, dkey: "alice", akey: "balance" },
+    { do: "fetch", object: OBJECT, dkey: "bob", akey: "balance" },
+  ],
+});
 
 /** The files, plugins and figures that the examples speak of. */
 export function documentedHarness(): Harness {
   const harness = new Harness();
   const { contents } = harness.files;
   contents.set("logo.png", Uint8Array.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]));
+  contents.set("transfer.json", Buffer.from(TRANSFER));
   contents.set("movie.mp4", new Uint8Array(5000));
   contents.set("server.yml", Buffer.from("name: daos_server\n"));
   contents.set("wrong.yml", Buffer.from("taregts: 4\n"));

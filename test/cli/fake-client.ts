@@ -18,6 +18,8 @@ import type {
   PoolAccess,
   SystemAccess,
   TargetSelection,
+  TransactionAccess,
+  TransactionObjectAccess,
 } from "../../src/cli/client-access.ts";
 import { type PoolMap, servingTarget, type TargetState } from "../../src/format/pool-map.ts";
 import { Placement } from "../../src/placement/placement.ts";
@@ -420,6 +422,8 @@ export class FakeContainer extends FakeView implements ContainerAccess {
   readonly #type: ContainerType;
   readonly #pool: string;
   #nextObject = 2n;
+  /** What transactions wrote, by object, dkey and akey. */
+  values = new Map<string, Uint8Array>();
 
   constructor(label: string, type: ContainerType, pool: string, properties: Properties) {
     super();
@@ -445,6 +449,13 @@ export class FakeContainer extends FakeView implements ContainerAccess {
       createdAt: CREATED_AT,
       properties: this.properties,
     };
+  }
+
+  async runTransaction<T>(body: (transaction: TransactionAccess) => Promise<T>): Promise<T> {
+    const values = new Map(this.values);
+    const result = await body({ object: (oid) => fakeTransactionObject(values, oid) });
+    this.values = values;
+    return result;
   }
 
   newObjectId(type: ObjectType, objectClass?: ObjectClass): ObjectId {
@@ -501,6 +512,31 @@ function flatten(contents: Contents): Map<string, [ObjectId, string, string, Uin
     }
   }
   return flat;
+}
+
+/** Values and, as values of one run, arrays. */
+function fakeTransactionObject(values: Map<string, Uint8Array>, oid: ObjectId): TransactionObjectAccess {
+  const text = (key: Key): string => (typeof key === "string" ? key : Buffer.from(key).toString("latin1"));
+  const name = (dkey: Key, akey: Key): string => [oid, text(dkey), text(akey)].join("/");
+  const beneath = (dkey: Key): string[] => [...values.keys()].filter((key) => key.startsWith(name(dkey, "")));
+  const unsupported = (): Promise<never> => Promise.reject(new DaosError("UNSUPPORTED", "Cannot do this in a fake."));
+  return {
+    fetch: async (dkey, akey) => {
+      const value = values.get(name(dkey, akey));
+      return value === undefined ? undefined : { value };
+    },
+    update: async (dkey, akey, value, { condition }) => {
+      if (condition === "ifAbsent" && values.has(name(dkey, akey))) throw alreadyThere("akey", text(akey));
+      values.set(name(dkey, akey), value);
+    },
+    punchAkey: async (dkey, akey) => void values.delete(name(dkey, akey)),
+    punchDkey: async (dkey) => beneath(dkey).forEach((key) => values.delete(key)),
+    readArray: async (dkey, akey, { recordCount, recordBytes }) =>
+      values.get(name(dkey, akey)) ?? new Uint8Array(recordCount * recordBytes),
+    writeArray: async (dkey, akey, _at, bytes) => void values.set(name(dkey, akey), bytes),
+    punchArray: unsupported,
+    listAkeys: async (dkey) => beneath(dkey).map((key) => Buffer.from(key.slice(name(dkey, "").length), "latin1")),
+  };
 }
 
 class FakeObject implements ObjectAccess {
