@@ -109,7 +109,7 @@ export const MAX_TRANSACTION_BYTES = 4 * MIB;
 /** Bytes of an array that one punch of records in a transaction may span. */
 export const MAX_TRANSACTION_PUNCH_BYTES = 512 * KIB;
 /** A transaction of which nothing is heard for so long after it began to commit is undone, milliseconds. */
-export const TRANSACTION_LIFETIME_MS = 15_000;
+export const TRANSACTION_LIFETIME_MS = 5_000;
 /** Clients whose completed requests a target remembers, so that a request that is sent again is not run again. */
 export const MAX_REQUEST_CLIENTS = 65_536;
 /** Completed requests that it remembers of one client: more than a connection may have in flight. */

@@ -1,6 +1,6 @@
 /**
- * Commits what a transaction has read and is to write: each dkey is prepared at its leader, the least one first, the
- * others then at once; when all are, the first one commits, at the latest epoch of all. From then on it has happened, and
+ * Commits what a transaction has read and is to write: each dkey is prepared at its leader, the one that is
+ * protected best first, the others then at once; when all are, the first one commits, at the latest epoch of all. From then on it has happened, and
  * the others are told. If the client ends in the middle, or cannot reach somebody, the targets do the rest by themselves.
  */
 import type { ByteString } from "../base/bytes.ts";
@@ -8,6 +8,7 @@ import type { DtxId } from "../base/dtx-id.ts";
 import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError, type ErrorCode, hasCode } from "../base/errors.ts";
 import { MAX_TRANSACTION_BYTES, MAX_TRANSACTION_DKEYS } from "../base/limits.ts";
+import { objectClassOf } from "../base/object-id.ts";
 import { TransactionConflict } from "../base/transaction-conflict.ts";
 import { decodeObjectReply } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
@@ -67,7 +68,7 @@ export class TransactionCommit {
     this.#snapshot = snapshot;
     this.#signal = signal;
     const { numbers } = session;
-    // All clients in the same order: those that meet do so at the first dkey that they have in common.
+    // Decided where most failures are borne. All clients in the same order: those that meet do so at their first common dkey.
     this.#parts = parts.toSorted(compareParts).map((part) => ({
       ...part,
       prepareSequence: numbers.begin(),
@@ -171,9 +172,15 @@ export class TransactionCommit {
 }
 
 function compareParts(left: DkeyPlace, right: DkeyPlace): number {
+  const borne = toleratedFailures(right) - toleratedFailures(left);
+  if (borne !== 0) return borne;
   if (left.oid !== right.oid) return left.oid < right.oid ? -1 : 1;
   if (left.dkey === right.dkey) return 0;
   return left.dkey < right.dkey ? -1 : 1;
+}
+
+function toleratedFailures({ oid }: DkeyPlace): number {
+  return objectClassOf(oid).redundancy.toleratedFailures;
 }
 
 function checkSize(parts: readonly CommitPart[]): void {

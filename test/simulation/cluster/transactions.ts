@@ -23,6 +23,8 @@ import { type KnownTransaction, type SnapshotRead, TransactionHistory } from "./
 const CLIENT_COUNT = 3;
 const RECORD_COUNT = 4;
 const ARRAY = "array";
+/** Of transactions whose client ends in the middle: they hold up others for a while. */
+const END_PROBABILITY = 0.02;
 
 export interface TransactionCounts {
   committed: number;
@@ -56,21 +58,26 @@ interface Worker {
 export class TransactionWork {
   readonly counts: TransactionCounts = { committed: 0, conflicts: 0, unknown: 0, reads: 0 };
   readonly #workers: Worker[] = [];
+  /** Steps that each client takes before it ends, until its next transaction. */
+  readonly #stepsLeft: number[] = [];
   readonly #history = new TransactionHistory();
   /** What commits asked for, by the id of the transaction. */
   readonly #commits = new Map<string, number>();
 
   constructor(join: (number: number, spy: (link: RpcLink) => RpcLink) => Pick<Worker, "client" | "parts">) {
     for (let number = 0; number < CLIENT_COUNT; number += 1) {
-      const { client, parts } = join(number, (link) => this.#spied(link));
+      const { client, parts } = join(number, (link) => this.#spied(link, number));
       const transactions = new Transactions(client.session);
       const operations = new ObjectOperations(client.session, EPOCH_NONE);
       this.#workers.push({ client, parts, transactions, operations });
     }
   }
 
-  /** The link, which tells at which epoch a commit is asked for: who asks may never hear whether it happened. */
-  #spied(link: RpcLink): RpcLink {
+  /**
+   * The link, which tells at which epoch a commit is asked for: who asks may never hear whether it happened. After so many
+   * steps a client takes no more: it has ended in the middle, as far as the targets can tell.
+   */
+  #spied(link: RpcLink, number: number): RpcLink {
     return {
       get isClosed() {
         return link.isClosed;
@@ -81,6 +88,13 @@ export class TransactionWork {
         if (opcode === Opcode.transactionStep && payload !== undefined) {
           const step = decodeTransactionStep(payload);
           const { client, epoch } = encoder as ObjectCall<unknown>;
+          const left = this.#stepsLeft[number]!;
+          this.#stepsLeft[number] = left - 1;
+          if (left <= 0) {
+            const gone = new DaosError("CANCELED", "Cannot go on: the client has ended.");
+            this.#workers[number]!.parts.timers.soon(() => completion.failed(gone, false));
+            return;
+          }
           if (step.kind === "commit") this.#commits.set(`${client}/${step.decision.id.sequence}`, epoch);
         }
         link.start(opcode, length, encoder, payload, options, completion);
@@ -138,7 +152,7 @@ export class TransactionWork {
   }
 
   /** A transaction of a few random reads and writes. Whether it was committed. */
-  async #transact(worker: Worker): Promise<boolean> {
+  async #transact(worker: Worker, mayEnd = true): Promise<boolean> {
     const { random, nextId } = worker.parts;
     const reads: SnapshotRead[] = [];
     const writes = new Map<string, number>();
@@ -154,6 +168,8 @@ export class TransactionWork {
     };
     const wanted = new Set(Array.from({ length: 1 + random.below(5) }, () => this.#account(worker)));
     const mark = this.#commits.size;
+    const endsInside = mayEnd && random.next() < END_PROBABILITY;
+    this.#stepsLeft[this.#workers.indexOf(worker)] = endsInside ? random.below(8) : Number.POSITIVE_INFINITY;
     let error: DaosError | undefined;
     try {
       for (const account of wanted) {
@@ -227,8 +243,9 @@ export class TransactionWork {
 
   /** Each client can commit, and nothing is left of any transaction. */
   async checkLiveness(nodes: readonly ClusterNode[]): Promise<void> {
+    await this.#untilResolved(nodes);
     for (const worker of this.#workers) {
-      for (let committed = 0; committed < 3;) if (await this.#transact(worker)) committed += 1;
+      for (let committed = 0; committed < 3;) if (await this.#transact(worker, false)) committed += 1;
       await worker.transactions.settled();
       for (const account of ACCOUNTS) {
         await worker.transactions.run(async (transaction) => {
@@ -237,6 +254,10 @@ export class TransactionWork {
         });
       }
     }
+    await this.#untilResolved(nodes);
+  }
+
+  async #untilResolved(nodes: readonly ClusterNode[]): Promise<void> {
     const { timers } = this.#workers[0]!.parts;
     while (nodes.some(({ life }) => (life?.objects.locks.size ?? 0) > 0)) await timers.advance(100);
   }
