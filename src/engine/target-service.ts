@@ -165,7 +165,12 @@ export class TargetService implements RpcHandler {
 
   #dispatch(request: RpcRequest, reply: RpcReply): Promise<void> | undefined {
     const wait = this.#transactions.gate(request);
-    if (wait !== undefined) return wait.then(() => this.#dispatch(request, reply));
+    if (wait !== undefined) {
+      return wait.then(() => {
+        this.#lease?.check();
+        return this.#dispatch(request, reply);
+      });
+    }
     switch (request.opcode) {
       case Opcode.valueFetch:
         return this.#valueFetch(request, reply);

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { ByteString } from "../../src/base/bytes.ts";
 import { byteString } from "../../src/base/bytes.ts";
-import type { DaosError } from "../../src/base/errors.ts";
+import { DaosError } from "../../src/base/errors.ts";
 import { EPOCH_NONE, type Epoch } from "../../src/base/epoch.ts";
 import { objectClassByName } from "../../src/base/object-class.ts";
 import { objectId } from "../../src/base/object-id.ts";
@@ -17,8 +17,25 @@ import type { RpcReply, RpcRequest } from "../../src/rpc/request.ts";
 
 const MAP_VERSION = 3;
 
+/** A dkey that a transaction has, until it is freed. */
+class HeldDkey {
+  isFree = false;
+  isLeaseOver = false;
+  free!: () => void;
+  readonly freed = new Promise<void>((resolve) => {
+    this.free = () => {
+      this.isFree = true;
+      resolve();
+    };
+  });
+
+  checkLease(): void {
+    if (this.isLeaseOver) throw new DaosError("UNAVAILABLE", "Cannot serve: the lease is over.");
+  }
+}
+
 /** A service whose parts note what was done, in order. */
-function rig(learnMap: TargetServiceParts["learnMap"] = () => Promise.resolve()) {
+function rig(learnMap: TargetServiceParts["learnMap"] = () => Promise.resolve(), held?: HeldDkey) {
   const pool = { pool: "tank", map: { version: MAP_VERSION, targets: [] }, own: 0, containers: new Set([1]) };
   const events: string[] = [];
   const written = { epoch: 7 as Epoch, sequence: 0, error: undefined };
@@ -29,7 +46,14 @@ function rig(learnMap: TargetServiceParts["learnMap"] = () => Promise.resolve())
       whenStable: (_sequence: number, callback: (error?: Error) => void) => callback(),
     },
     objects: {
-      locks: { isEmpty: true, size: 0, changed: () => new Promise(() => {}) },
+      locks: {
+        size: 0,
+        get isEmpty() {
+          return held?.isFree ?? true;
+        },
+        blocking: () => (held?.isFree === false ? {} : undefined),
+        changed: () => (held?.isFree === false ? held.freed : new Promise(() => {})),
+      },
       inlineBytes: () => 4096,
       updateValue: () => (events.push("update"), written),
       punchAkey: () => (events.push("punch"), written),
@@ -40,6 +64,8 @@ function rig(learnMap: TargetServiceParts["learnMap"] = () => Promise.resolve())
     payloadBuffers: { allocate: () => undefined, release: () => {} },
     learnMap,
     replication: {},
+    timers: { after: () => () => {} },
+    lease: { check: () => held?.checkLease() },
   } as unknown as TargetServiceParts;
   const reply = {
     block: Buffer.alloc(OBJECT_REPLY_BYTES),
@@ -94,4 +120,18 @@ test("a request placed by a newer map waits for that map; UNAVAILABLE when it ca
   deaf.service.handle(request(Opcode.valueUpdate, MAP_VERSION + 1), deaf.reply);
   await nextTurn();
   expect(deaf.events).toEqual(["UNAVAILABLE"]);
+});
+
+test("a request waits for the transaction that has its dkey, and is not served when the lease has ended meanwhile", async () => {
+  for (const isLeaseOver of [false, true]) {
+    const held = new HeldDkey();
+    const { service, reply, events } = rig(undefined, held);
+    service.handle(request(Opcode.valueUpdate, MAP_VERSION), reply);
+    await nextTurn();
+    expect(events).toEqual([]);
+    held.isLeaseOver = isLeaseOver;
+    held.free();
+    await nextTurn();
+    expect(events).toEqual(isLeaseOver ? ["UNAVAILABLE"] : ["update", "answered"]);
+  }
 });
