@@ -71,14 +71,16 @@ export class TransactionHistory {
 
   /** Those of which something was seen were committed, and all that they wrote is there. */
   #findOutcomes(): void {
+    const seen = new Set(this.snapshotReads.map(({ key, id }) => `${key} ${id}`));
+    for (const [key, versions] of this.#versions) for (const { id } of versions.values()) seen.add(`${key} ${id}`);
     for (const transaction of this.transactions) {
-      const { epoch, writes } = transaction;
-      if (epoch === undefined) continue;
-      if (!transaction.isCommitted) {
-        transaction.isCommitted = [...writes].some(
-          ([key, id]) => id !== 0 && this.#versions.get(key)?.get(epoch)?.id === id,
-        );
+      const { name, epoch, writes } = transaction;
+      const wasSeen = [...writes].some(([key, id]) => id !== 0 && seen.has(`${key} ${id}`));
+      if (epoch === undefined) {
+        if (wasSeen) throw new Error(`something of ${name} was seen, which was never committed`);
+        continue;
       }
+      transaction.isCommitted ||= wasSeen;
       for (const [key, id] of writes) {
         if (transaction.isCommitted) this.noteVersion(key, epoch, id, transaction.endNs);
         else if (id === 0) this.#doubtful.set(key, [...(this.#doubtful.get(key) ?? []), epoch]);
