@@ -73,7 +73,6 @@ export const Opcode = {
   keyQuery: 132,
   /** What the two epochs of a container differ in. */
   changeList: 133,
-  /** A new epoch of the target's. */
   epochQuery: 134,
   /** Target listeners, among targets: dtx-messages.ts, prepare-request.ts. */
   dtxAttach: 160,
@@ -85,7 +84,6 @@ export const Opcode = {
   dtxShardValueFetch: 166,
   dtxFold: 167,
   dtxFoldedTo: 168,
-  /** What became of transactions at dkeys that the target leads: transaction-part.ts. */
   transactionState: 169,
 } as const;
 export type Opcode = (typeof Opcode)[keyof typeof Opcode];

@@ -5,9 +5,10 @@
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { MAX_ARRAY_IO_BYTES, MAX_SINGLE_VALUE_BYTES, MAX_TRANSACTION_PUNCH_BYTES } from "../base/limits.ts";
+import { recordSizeMismatch } from "../base/object-refusals.ts";
 import { TransactionConflict } from "../base/transaction-conflict.ts";
 import type { DkeyPlace, PartRead, PartWrite } from "../format/transaction-part.ts";
-import { accessArray, byteRange, holdsSingle, recordSizeMismatch } from "./array-read.ts";
+import { accessArray, byteRange, holdsSingle } from "./array-read.ts";
 import { classBit, WINDOW_CLASSES, windowBytes } from "./array-window.ts";
 import { beneathStart, dkeyPrefix, prefixEnd, windowKey } from "./cell-key.ts";
 import { MetaType } from "./cell-meta.ts";
