@@ -214,7 +214,7 @@ export class TransactionWork {
       return [{ key: name, epoch: found?.epoch, id, at: 0 }];
     }
     const range = { recordIndex: 0, recordCount: RECORD_COUNT, recordBytes: RECORD_BYTES };
-    const ids = idsOfRecords(await object.readArray(dkey, akey, range), RECORD_COUNT);
+    const ids = idsOfRecords(await object.readArray(dkey, akey, range), RECORD_COUNT, RECORD_BYTES);
     return ids.map((id, record) => ({ key: `${name} ${record}`, epoch: undefined, id, at: 0 }));
   }
 
@@ -237,7 +237,7 @@ export class TransactionWork {
     const count = 1 + random.below(RECORD_COUNT - from);
     const at = { recordIndex: from, recordBytes: RECORD_BYTES };
     if (id === 0) await object.punchArray(dkey, akey, { ...at, recordCount: count });
-    else await object.writeArray(dkey, akey, at, recordsOf(id, count));
+    else await object.writeArray(dkey, akey, at, recordsOf(id, count, RECORD_BYTES));
     for (let record = from; record < from + count; record += 1) writes.set(`${name} ${record}`, id);
   }
 
