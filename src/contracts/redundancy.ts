@@ -66,8 +66,8 @@ export interface ShardReadResult {
 }
 
 /**
- * Work that needs reads. While `next` gives reads, all of them are done, in any order, and their results given to `take` in
- * the order of the reads. Then `result` is there. When a read fails because its shard is gone, the plan is thrown away and
+ * Work that needs reads. While `next` gives reads, all of them are done, those of one shard in their order, and their results
+ * given to `take` in the order of the reads. Then `result` is there. When a read fails because its shard is gone, the plan is thrown away and
  * made again with the shards that are left. `take` throws CONFLICT when shards changed between two rounds (make the plan
  * again) and CORRUPT when what they hold does not fit together.
  */

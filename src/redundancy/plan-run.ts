@@ -1,7 +1,7 @@
 /** Carries out a plan of the redundancy contract: its reads, round by round. */
 import type { Plan, ShardRead, ShardReadResult } from "../contracts/redundancy.ts";
 
-/** Does one read of a plan. Rejects when the shard does not answer, or cannot show what is asked for. */
+/** Does one read of a plan, after those of the same shard that were begun before. Rejects when the shard does not answer, or cannot show what is asked for. */
 export type ReadShard = (read: ShardRead) => Promise<ShardReadResult>;
 
 /** The plan's result. Rejects as `readShard` and Plan.take do; no read is still on its way then. */

@@ -65,6 +65,9 @@ export function isData(geometry: Geometry, shard: number): boolean {
  * Reads the state of a slice, and the cells of the shards `outputs` and of those they are decoded from. `outputs` are not
  * alive, or data shards that are. Needs a parity shard alive, and as many shards as there are data shards. Cells that replicas
  * cover altogether are left out, unless what lies beneath is needed.
+ *
+ * A fold may come at any moment, also for a past epoch. A shard does its reads in the order of the list, so replicas come
+ * before the parity of the same shard: what a fold moves between them is seen twice, which does no harm, and never missed.
  */
 export function* readStripeSlice(
   group: Group,
@@ -78,21 +81,27 @@ export function* readStripeSlice(
   const data = alive.filter((shard) => isData(geometry, shard));
   const missing = geometry.dataShards - data.length;
   const used = alive.filter((shard) => !isData(geometry, shard)).slice(0, Math.max(1, missing));
-  const slots = used.map((shard) => parityRead(geometry, shard, range, epoch));
-  const results = yield [...slots, ...replicaReads(geometry, used[0]!, range, epoch)];
-  const epochs = used.map((_, index) => parityEpoch(results[index]!, range));
-  const parityAt = epochs.reduce((least, other) => (other < least ? other : least));
-  const oldest = epochs.indexOf(parityAt);
-  let replicas = replicasOf(geometry, range, results.slice(used.length));
+  const besides = replicaReads(geometry, used[0]!, range, epoch);
+  const results = yield [...besides, ...used.map((shard) => parityRead(geometry, shard, range, epoch))];
+  let replicas = replicasOf(geometry, range, results.slice(0, besides.length));
+  const slots = results.slice(besides.length);
+  const epochs = slots.map((slot) => parityEpoch(slot, range));
+  const oldest = epochs.indexOf(epochs.reduce((least, other) => (other < least ? other : least)));
   if (oldest > 0) {
-    replicas = replicasOf(geometry, range, yield replicaReads(geometry, used[oldest]!, range, epoch));
+    // The fold is yet to come there: that shard's state is what all can show.
+    const shard = used[oldest]!;
+    const again = yield [...replicaReads(geometry, shard, range, epoch), parityRead(geometry, shard, range, epoch)];
+    replicas = replicasOf(geometry, range, again.slice(0, -1));
+    slots[oldest] = again.at(-1)!;
+    epochs[oldest] = parityEpoch(slots[oldest], range);
   }
+  const parityAt = epochs[oldest]!;
   if (parityAt === EPOCH_NONE || (beneath === "if shown" && replacesAll(geometry, range, replicas))) {
     return { parityEpoch: parityAt, cells: new Map(), replicas };
   }
   const cells = new Map<number, Uint8Array>();
   used.forEach((shard, index) => {
-    if (epochs[index] === parityAt && index < missing) cells.set(shard, results[index]!.bytes);
+    if (epochs[index] === parityAt && index < missing) cells.set(shard, slots[index]!.bytes);
   });
   yield* alignParity(geometry, range, used.slice(0, missing), parityAt, cells);
   yield* readCells(geometry, range, data, used[0]!, parityAt, cells);
@@ -145,7 +154,7 @@ function replacesAll(geometry: Geometry, range: CellRange, replicas: readonly Re
   return bytes === geometry.dataShards * (range.high - range.low);
 }
 
-/** Reads the parity again, as of `parityAt`, from those shards that have newer. Throws CONFLICT. */
+/** Reads the parity again, as of `parityAt`, from those shards that have shown another. Throws CONFLICT. */
 function* alignParity(
   geometry: Geometry,
   range: CellRange,
@@ -153,10 +162,10 @@ function* alignParity(
   parityAt: Epoch,
   cells: Map<number, Uint8Array>,
 ): Steps<void> {
-  const ahead = parity.filter((shard) => !cells.has(shard));
-  if (ahead.length === 0) return;
-  const results = yield ahead.map((shard) => parityRead(geometry, shard, range, parityAt, true));
-  ahead.forEach((shard, index) => {
+  const others = parity.filter((shard) => !cells.has(shard));
+  if (others.length === 0) return;
+  const results = yield others.map((shard) => parityRead(geometry, shard, range, parityAt, true));
+  others.forEach((shard, index) => {
     if (parityEpoch(results[index]!, range) !== parityAt) throw conflict(range);
     cells.set(shard, results[index]!.bytes);
   });

@@ -6,7 +6,13 @@ import { portableCodec } from "../../../native/isal/portable-codec.ts";
 import redundancyErasure, { erasureProvider } from "../../../plugins/redundancy/erasure/index.ts";
 import { EPOCH_NONE, type Epoch } from "../../../src/base/epoch.ts";
 import { KIB, MIB } from "../../../src/base/limits.ts";
-import type { Plan, RedundancyScheme } from "../../../src/contracts/redundancy.ts";
+import type {
+  Plan,
+  RedundancyScheme,
+  ShardPart,
+  ShardRead,
+  ShardReadResult,
+} from "../../../src/contracts/redundancy.ts";
 import { ModelShard, runPlan } from "../../conformance/redundancy-model.ts";
 import { runRedundancyHistory } from "../../conformance/redundancy-history.ts";
 import { redundancyConformance } from "../../conformance/redundancy.ts";
@@ -100,7 +106,7 @@ describe("rounds", () => {
     ]);
   });
 
-  test("a degraded read asks parity, then the others as of the parity's epoch", () => {
+  test("a degraded read asks for replicas and parity, then the others as of the parity's epoch", () => {
     const { scheme, shards } = group();
     const plan = scheme.planRead(0, 200, at(30), [1, 2])!;
     const rounds: unknown[] = [];
@@ -110,9 +116,9 @@ describe("rounds", () => {
     }
     expect(rounds).toEqual([
       [
-        [2, PARITY_BASE, 30],
         [2, 0, 30],
         [2, 4096, 30],
+        [2, PARITY_BASE, 30],
       ],
       [
         [1, 0, 10],
@@ -243,5 +249,40 @@ describe("planted bugs are found", () => {
         return plan.result === undefined ? undefined : change(plan.result);
       },
     };
+  }
+});
+
+test("a degraded read shows the same whichever of its reads the folds of the shards come between", () => {
+  const scheme = schemeOf("EC_2P2");
+  const all = [0, 1, 2, 3];
+  const cuts = Array.from({ length: 14 }, (_, cut) => cut);
+  for (const alive of [
+    [2, 3],
+    [1, 2],
+    [1, 2, 3],
+  ]) {
+    for (const [first, second] of cuts.flatMap((cut) => cuts.map((other) => [cut, other] as const))) {
+      const shards = all.map(() => new ModelShard());
+      const commit = (parts: readonly ShardPart[], epoch: Epoch): void => {
+        for (const part of parts) shards[part.shard]!.apply(part, epoch);
+      };
+      const stripe = Buffer.alloc(8192, 1);
+      commit(scheme.planWrite(0, 8192, stripe), at(1));
+      commit(scheme.planWrite(2000, 3000, Buffer.alloc(3000, 2)), at(2));
+      stripe.fill(2, 2000, 5000);
+      const fold = runPlan(scheme.planFold(0, EPOCH_NONE, all)!, shards, all, []);
+      let count = 0;
+      const read = (one: ShardRead): ShardReadResult => {
+        commit(
+          fold.parts.filter(({ shard }) => (shard === 2 && count === first) || (shard === 3 && count === second)),
+          fold.epoch,
+        );
+        count += 1;
+        return shards[one.shard]!.read(one, []);
+      };
+      const plan = scheme.planRead(0, 8192, EPOCH_NONE, alive)!;
+      while (plan.next().length > 0) plan.take(plan.next().map(read));
+      expect(Buffer.from(plan.result!.bytes).equals(stripe)).toBe(true);
+    }
   }
 });
