@@ -5,6 +5,10 @@
  * Viewers are "now" and the container's snapshots, of a gated cell also the gate and every epoch above it; what no viewer
  * sees is dropped. A tombstone with nothing kept beneath hides nothing and is dropped too, unless a reclaim of its epoch
  * is still under way: then it belongs to a punch that hides other cells. Above the gate tombstones stay.
+ *
+ * What hides the versions of a reclaim may be a write to another cell, which can go by itself: a later punch of that one finds
+ * nothing to do in a cell that ends in a tombstone. So of those versions the newest stays when it is a tombstone and something
+ * beneath it does.
  */
 import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
 import { VersionKind } from "./cell.ts";
@@ -40,8 +44,14 @@ export function versionsToKeep(versions: readonly MergeVersion[], rule: MergeRul
     if (first < 0) break;
     markSeen(versions, first, keep);
   }
+  if (punchedTo > 0) keepHole(versions, punchedTo, keep);
   dropIdleTombstones(versions, keep, rule);
   return keep;
+}
+
+function keepHole(versions: readonly MergeVersion[], punchedTo: Epoch, keep: boolean[]): void {
+  const newest = versions.findIndex(({ epoch }) => epoch <= punchedTo);
+  if (newest >= 0 && versions[newest]!.kind === VersionKind.tombstone) keep[newest] = keep.includes(true, newest);
 }
 
 function markSeen(versions: readonly MergeVersion[], from: number, keep: boolean[]): void {

@@ -157,6 +157,18 @@ test("versionsToKeep: every viewer sees the same before and after, and nothing i
   );
 });
 
+test("versionsToKeep: what is punched still ends in its hole while something beneath the hole stays", () => {
+  const cell: [number, VersionKind][] = [
+    [7, tombstone],
+    [4, value],
+  ];
+  const punched = { punchedTo: 9 as Epoch };
+  expect(keep(cell, { ...punched, snapshots: epochs(5) })).toEqual([7, 4]);
+  expect(keep([[12, value], ...cell], { ...punched, snapshots: epochs(5) })).toEqual([12, 7, 4]);
+  expect(keep([[8, value], ...cell], { ...punched, snapshots: epochs(5) })).toEqual([4]);
+  expect(keep(cell, punched)).toEqual([]);
+});
+
 test("versionsToKeep: above the gate everything stays, and what is visible at it", () => {
   const versions: [number, VersionKind][] = [
     [9, value],

@@ -253,3 +253,16 @@ describe("WindowMerges", () => {
     expect((await read(rig, 0, 80)).bytes[75]).toBe(8);
   });
 });
+
+test("a hole stays a hole when a large write over it is punched, though a snapshot keeps what was there before", async () => {
+  const rig = makeRig();
+  await write(rig, 0, Buffer.alloc(BLOCK_BYTES, 1));
+  const snapshot = await rig.objects.createSnapshot(CONTAINER);
+  const range = { recordIndex: 0, recordCount: BLOCK_BYTES, recordBytes: 1 };
+  await settled(rig.objects.punchArray(CONTAINER, { ...KEYS, ...range }));
+  await write(rig, 0, Buffer.alloc(MIB, 2));
+  await settled(rig.objects.punchArray(CONTAINER, { ...KEYS, ...range, recordCount: MIB }));
+  rig.store.settle();
+  expect((await read(rig, 0, BLOCK_BYTES)).found).toBe(false);
+  expect((await read(rig, 0, BLOCK_BYTES, snapshot)).bytes[0]).toBe(1);
+});

@@ -401,6 +401,8 @@ export class ModelStore implements CellStore {
       const viewers = [...(this.#snapshots.get(containerOf(key)) ?? []), ...this.#gateViewers(key, versions)];
       const older = viewers.filter((epoch) => epoch < range.epoch);
       const needed = this.#needed(versions, older);
+      const newest = versions.find((version) => version.epoch <= range.epoch);
+      if (newest?.kind === VersionKind.tombstone && needed.size > 0) needed.add(newest);
       this.#keep(
         key,
         versions,
