@@ -190,6 +190,8 @@ export class TargetService implements RpcHandler {
       case Opcode.dtxResync:
       case Opcode.dtxShardArrayRead:
       case Opcode.dtxShardValueFetch:
+      case Opcode.dtxFold:
+      case Opcode.dtxFoldedTo:
       case Opcode.dtxAttach:
       case Opcode.transactionState:
         return new Promise((resolve) => this.#replication.handle(request, reply, resolve));
