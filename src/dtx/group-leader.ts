@@ -9,26 +9,24 @@
  */
 import type { Decision, DtxId } from "../base/dtx-id.ts";
 import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
-import { DaosError, type ErrorCode } from "../base/errors.ts";
+import { DaosError } from "../base/errors.ts";
 import type { Timers } from "../contracts/world.ts";
 import { DtxState, type OpenDtx } from "../format/dtx-messages.ts";
-import type { ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import { NO_TARGET } from "../placement/layout.ts";
 import type { RpcCompletion } from "../rpc/pending-call.ts";
 import { DtxMap } from "../store/dtx-map.ts";
 import type { Groups, RedundancyGroup } from "./group.ts";
 import { DkeyLocks } from "./dkey-locks.ts";
+import { unitOf } from "./dkey-unit.ts";
+import { ANSWERS_NOTHING, notLeader, notServed, undone } from "./leader-errors.ts";
 import { LedUpdate, type UpdateRequest } from "./led-update.ts";
 import { Outbox } from "./outbox.ts";
 import type { Peer } from "./peer.ts";
-import type { PreparedStore } from "./prepared-store.ts";
+import { dtxStateOf, type PreparedStore } from "./prepared-store.ts";
 
 /** Time for a member to prepare an update before the connection to it is looked at anew, milliseconds. */
 const PREPARE_TIMEOUT_MS = 30_000;
-
-/** Errors after which a member may have prepared the update, or may yet. */
-const ANSWERS_NOTHING: ReadonlySet<ErrorCode> = new Set(["UNAVAILABLE", "STALE", "CANCELED", "TIMEOUT", "PERMISSION"]);
 
 /** Of an update that another leader, or this one before it started anew, left undecided. */
 interface Inherited extends DtxId {
@@ -38,8 +36,6 @@ interface Inherited extends DtxId {
   readonly waiting: Set<number>;
   readonly members: readonly number[];
 }
-
-export type Dkey = Pick<ObjectRequest, "oid" | "dkey">;
 
 export interface GroupLeaderOptions {
   readonly self: number;
@@ -246,7 +242,7 @@ export class GroupLeader {
 
   /** What this target knows of transactions that others ask it for as their leader. */
   statesOf(ids: readonly DtxId[]): DtxState[] {
-    return ids.map((id) => stateOf(this.#options.store, id));
+    return ids.map((id) => dtxStateOf(this.#options.store, id));
   }
 
   /**
@@ -319,7 +315,7 @@ export class GroupLeader {
     for (const dtx of open) {
       if (this.#inherited.get(dtx) !== undefined || this.#open.get(dtx) !== undefined) continue;
       // What is not known here was never prepared here, for what is decided is not forgotten before all have it.
-      const isCommitted = stateOf(store, dtx) === DtxState.committed;
+      const isCommitted = dtxStateOf(store, dtx) === DtxState.committed;
       this.#outbox.addMember(dtx, isCommitted ? "commit" : "abort", member);
     }
     this.#outbox.resend(member);
@@ -400,31 +396,4 @@ export class GroupLeader {
     this.#outbox.stop();
     for (const update of this.#inOrder()) this.#handOver(update);
   }
-}
-
-function stateOf(store: PreparedStore, id: DtxId): DtxState {
-  const state = store.stateOf(id);
-  return state === undefined ? DtxState.unknown : DtxState[state];
-}
-
-/** What is ordered: the updates of one dkey. */
-export function unitOf(update: Pick<UpdateRequest, "container"> & { object: Dkey }): string {
-  return `${update.container}/${update.object.oid}${update.object.dkey}`;
-}
-
-function notLeader(leader: number): DaosError {
-  const where = leader < 0 ? "another target" : `target ${leader}`;
-  return new DaosError(
-    "STALE",
-    `Cannot update the object here: ${where} orders its updates. Open the container again.`,
-  );
-}
-
-function notServed(): DaosError {
-  return new DaosError("NOT_FOUND", "Cannot finish the update: its container is being destroyed.");
-}
-
-function undone(): DaosError {
-  const state = "it was undone when a target of its group was lost";
-  return new DaosError("UNAVAILABLE", `Cannot finish the update: ${state}. Retry.`);
 }

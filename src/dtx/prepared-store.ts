@@ -4,6 +4,7 @@ import type { Decision, DtxId } from "../base/dtx-id.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import type { ObjectId } from "../base/object-id.ts";
+import { DtxState as AnsweredState } from "../format/dtx-messages.ts";
 import type { CellStore, DtxState } from "../store/cell.ts";
 import { undecidedSequence } from "../store/stability.ts";
 import { containerOf, dkeyPrefixOf, nameOfPrefix, OBJECT_PREFIX_BYTES, objectOfPrefix } from "../vos/cell-key.ts";
@@ -79,4 +80,10 @@ function placeOf(first: ByteString): { container: number; oid: ObjectId; dkey: B
   const key = isTransactionKey(first) ? withoutRegion(first) : first;
   const object = key.slice(0, OBJECT_PREFIX_BYTES);
   return { container: containerOf(key), oid: objectOfPrefix(key), dkey: nameOfPrefix(dkeyPrefixOf(key), object) };
+}
+
+/** The state of a transaction as others are told of it. */
+export function dtxStateOf(store: Pick<PreparedStore, "stateOf">, id: DtxId): AnsweredState {
+  const state = store.stateOf(id);
+  return state === undefined ? AnsweredState.unknown : AnsweredState[state];
 }

@@ -13,7 +13,7 @@ import type { RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
 import { Closing } from "./closing.ts";
 import type { Unlock } from "./dkey-locks.ts";
 import type { UpdateRange } from "./folding.ts";
-import { type Dkey, unitOf } from "./group-leader.ts";
+import { type Dkey, unitOf } from "./dkey-unit.ts";
 import type { LedUpdate, UpdateRequest } from "./led-update.ts";
 import { PoolReplication, type PoolReplicationOptions } from "./pool-replication.ts";
 import { type PreparedStore, storeOfContainers } from "./prepared-store.ts";

@@ -15,7 +15,7 @@ import type { ServedContainer } from "../format/engine-operations.ts";
 import { RedundancySchemes } from "../redundancy/redundancy-schemes.ts";
 import { RpcConnection } from "../rpc/connection.ts";
 import type { PayloadBuffers } from "../rpc/payload-buffers.ts";
-import { RpcServer } from "../rpc/server.ts";
+import { RpcServer, type RpcServerOptions } from "../rpc/server.ts";
 import type { CellStore } from "../store/cell.ts";
 import { checkIndexContent } from "../store/index-content-check.ts";
 import { openLmdbIndex } from "../store/lmdb-index.ts";
@@ -136,19 +136,7 @@ export class Target implements TargetCalls {
       clock: world.clock,
     });
     maps.onChange((changed) => replication.mapChanged(changed));
-    const { network, timers } = world;
-    const { host, port, software } = settings;
-    const server = new RpcServer({
-      network,
-      timers,
-      clock,
-      host,
-      port,
-      software,
-      role: "target",
-      handler: service,
-      payloadBuffers,
-    });
+    const server = this.#listen(settings, { clock, handler: service, payloadBuffers });
     const indexMemory = this.#boundIndexMemory(folder);
     this.#open = {
       device,
@@ -164,6 +152,14 @@ export class Target implements TargetCalls {
       indexMemory,
     };
     return { host: server.host, port: server.port, notices, ...(speed !== undefined && { speed }) };
+  }
+
+  #listen(
+    { host, port, software }: TargetSettings,
+    parts: Pick<RpcServerOptions, "clock" | "handler" | "payloadBuffers">,
+  ): RpcServer {
+    const { network, timers } = this.#parts.world;
+    return new RpcServer({ network, timers, host, port, software, role: "target", ...parts });
   }
 
   async #openMedia(

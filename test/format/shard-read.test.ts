@@ -13,6 +13,23 @@ const REPLY = {
   ],
 };
 
+const GOLDEN =
+  "0700000000000000" +
+  "0000000000000400" +
+  "0900000000000000" +
+  "00100000" +
+  "02000000" +
+  "0000000000000000" +
+  "0500000000000000" +
+  "0300000000000000" +
+  "0000000000001000" +
+  "0010000000000000" +
+  "0400000000000000";
+
+test("a shard read reply has golden bytes", () => {
+  expect(encodeShardReadReply(REPLY).toString("hex")).toBe(GOLDEN);
+});
+
 test("a shard read reply is read back as it was written, also without extents", () => {
   for (const reply of [REPLY, { ...REPLY, extents: [] }]) {
     expect(decodeShardReadReply(encodeShardReadReply(reply))).toEqual(reply);
