@@ -3,12 +3,15 @@
  * One page of each target is in memory.
  */
 import { byteString, type ByteString } from "../base/bytes.ts";
-import type { Epoch } from "../base/epoch.ts";
+import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import { MAX_ENUMERATION_KEYS } from "../base/limits.ts";
-import { type ObjectId, objectIdFromBytes } from "../base/object-id.ts";
+import { isErasureCoded, objectClassOf, type ObjectId, objectIdFromBytes } from "../base/object-id.ts";
 import type { ChangeListReply } from "../format/history-operations.ts";
 import { Opcode } from "../format/operations.ts";
+import { redundancyGroup } from "../redundancy/redundancy-group.ts";
 import type { ContainerSession } from "./container-session.ts";
+import { holdsAkey } from "./key-presence.ts";
+import { ObjectOperations } from "./object-operations.ts";
 import { checkList, decodeReply, wrongReply } from "./reply.ts";
 
 export interface Change {
@@ -18,10 +21,11 @@ export interface Change {
   readonly akey: Uint8Array;
 }
 
-/** A change and what orders it. */
-interface OrderedChange {
+/** What a target tells, and what orders it. */
+interface TargetChange {
   readonly change: Change;
-  readonly path: readonly [oid: ByteString, dkey: ByteString, akey: ByteString];
+  readonly path: readonly [oid: ObjectId, dkey: ByteString, akey: ByteString];
+  readonly target: number;
 }
 
 /** Changes, ascending. `toEpoch` EPOCH_NONE: the latest. */
@@ -34,24 +38,51 @@ export async function* containerChanges(
   const { targets } = session.placement;
   const sources = targets.map((target) => targetChanges(session, target, fromEpoch, toEpoch, signal));
   const heads = await Promise.all(sources.map((source) => source.next()));
-  let last: OrderedChange | undefined;
   for (;;) {
-    let first = -1;
-    for (const [index, head] of heads.entries()) {
-      if (head.done === true) continue;
-      const best = first === -1 ? undefined : heads[first]!.value;
-      if (best === undefined || isBefore(head.value, best as OrderedChange)) first = index;
+    let first: TargetChange | undefined;
+    for (const { done, value } of heads) {
+      if (done !== true && (first === undefined || isBefore(value, first))) first = value;
     }
-    if (first === -1) return;
-    const next = heads[first]!.value as OrderedChange;
+    if (first === undefined) return;
     // With redundancy several targets tell of the same change.
-    if (last === undefined || isBefore(last, next)) yield next.change;
-    last = next;
-    heads[first] = await sources[first]!.next();
+    const told: TargetChange[] = [];
+    for (const [index, { done, value }] of heads.entries()) {
+      if (done === true || isBefore(first, value)) continue;
+      told.push(value);
+      heads[index] = await sources[index]!.next();
+    }
+    const change = isErasureCoded(first.path[0])
+      ? await shardsChange(session, told, fromEpoch, toEpoch, signal)
+      : first.change;
+    if (change !== undefined) yield change;
   }
 }
 
-function isBefore(left: OrderedChange, right: OrderedChange): boolean {
+/**
+ * What shards of an erasure-coded akey tell of it. A parity shard knows all of it; a data shard does not know what others had
+ * or have. Undefined: nothing has changed.
+ */
+async function shardsChange(
+  session: ContainerSession,
+  told: readonly TargetChange[],
+  fromEpoch: Epoch,
+  toEpoch: Epoch,
+  signal: AbortSignal | undefined,
+): Promise<Change | undefined> {
+  const { path, change } = told[0]!;
+  const [oid, dkey, akey] = path;
+  const { alive, numberOf } = redundancyGroup(session.placement, oid, dkey).shards!;
+  const { dataShards } = objectClassOf(oid).redundancy;
+  const parity = alive.filter((shard) => shard >= dataShards);
+  if (parity.length > 0) return told.find(({ target }) => parity.includes(numberOf.get(target) ?? -1))?.change;
+  const operations = new ObjectOperations(session, EPOCH_NONE);
+  const isThere = (epoch: Epoch): Promise<boolean> => holdsAkey(operations, { oid, dkey, akey }, { epoch, signal });
+  const [before, after] = await Promise.all([isThere(fromEpoch), isThere(toEpoch)]);
+  if (!before && !after) return undefined;
+  return { ...change, change: before && after ? "changed" : before ? "removed" : "added" };
+}
+
+function isBefore(left: TargetChange, right: TargetChange): boolean {
   for (const [level, key] of left.path.entries()) {
     if (key !== right.path[level]) return key < right.path[level]!;
   }
@@ -64,7 +95,7 @@ async function* targetChanges(
   fromEpoch: Epoch,
   toEpoch: Epoch,
   signal: AbortSignal | undefined,
-): AsyncGenerator<OrderedChange, void, void> {
+): AsyncGenerator<TargetChange, void, void> {
   let after: Uint8Array | undefined;
   for (;;) {
     const anchor = after;
@@ -78,7 +109,7 @@ async function* targetChanges(
     const page = await session.read(Opcode.changeList, target, makeArgs, decodeChanges, signal);
     for (const { change, oid, dkey, akey } of page.changes) {
       const id = objectIdFromBytes(oid);
-      yield { change: { change, oid: id, dkey, akey }, path: [id, byteString(dkey), byteString(akey)] };
+      yield { change: { change, oid: id, dkey, akey }, path: [id, byteString(dkey), byteString(akey)], target };
     }
     if (page.done) return;
     const { anchor: next } = page;

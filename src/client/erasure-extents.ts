@@ -9,7 +9,7 @@ import type { RedundancyScheme } from "../contracts/redundancy.ts";
 import type { ExtentListReply } from "../format/operations.ts";
 import { redundancyGroup } from "../redundancy/redundancy-group.ts";
 import type { ContainerSession } from "./container-session.ts";
-import { extentPage, type ExtentTerms } from "./extent-page.ts";
+import { extentPage, type ReadMoment } from "./extent-page.ts";
 import { ObjectCover, overTargets } from "./object-targets.ts";
 import type { AkeyPlace } from "./shard-round.ts";
 import { queryTarget } from "./target-query.ts";
@@ -52,7 +52,7 @@ export async function outermostRecords(
   session: ContainerSession,
   place: AkeyPlace,
   direction: "max" | "min",
-  terms: ExtentTerms,
+  terms: ReadMoment,
 ): Promise<RecordRun | undefined> {
   const { oid, dkey } = place;
   const found = await overTargets(session, { oid, dkey }, terms.signal, (target) =>
@@ -71,7 +71,7 @@ async function outermostOfShard(
   session: ContainerSession,
   { oid, dkey, akey }: AkeyPlace,
   direction: "max" | "min",
-  terms: ExtentTerms,
+  terms: ReadMoment,
   { target, number, scheme }: PlacedShard,
 ): Promise<{ readonly extents: readonly ExtentRun[]; readonly recordBytes: number }> {
   const spaces = scheme.addressSpaces(number);
@@ -98,7 +98,7 @@ export async function* erasureExtents(
   session: ContainerSession,
   place: AkeyPlace,
   from: number,
-  terms: ExtentTerms,
+  terms: ReadMoment,
 ): AsyncGenerator<DatedRecords, void, void> {
   const { oid, dkey } = place;
   const cover = new ObjectCover(session, { oid, dkey }, terms.signal);
@@ -133,7 +133,7 @@ async function windowOfShard(
   session: ContainerSession,
   place: AkeyPlace,
   position: number,
-  terms: ExtentTerms,
+  terms: ReadMoment,
   { target, number, scheme }: PlacedShard,
 ): Promise<ExtentWindow> {
   const extents: ExtentRun[] = [];

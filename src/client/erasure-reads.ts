@@ -2,23 +2,21 @@
  * Values and records of erasure-coded objects, put together from their shards: the same results and errors as of other
  * objects, while any of the shards that the class may lose are away.
  */
-import type { Epoch } from "../base/epoch.ts";
 import { missing, recordSizeMismatch } from "../base/object-refusals.ts";
 import type { FetchedValue } from "../contracts/interface.ts";
 import { ObjectFlag } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import { AllowedConditions, conditionFlags } from "./condition-flags.ts";
 import { ErasureAkey } from "./erasure-akey.ts";
-import { keyPages, type KeyListSubject } from "./key-pages.ts";
-import type { FetchOptions, ListOptions, ObjectOperations } from "./object-operations.ts";
+import type { ReadMoment } from "./extent-page.ts";
+import { holdsAkey, holdsAny } from "./key-presence.ts";
+import type { FetchOptions, ObjectOperations } from "./object-operations.ts";
 import { isCount, notAnEpoch, type RecordRange } from "./record-range.ts";
 import type { AkeyPlace } from "./shard-round.ts";
 
 /** How to read: checked, with the conditions as flags. */
-interface ReadTerms {
-  readonly epoch: Epoch;
+interface ReadTerms extends ReadMoment {
   readonly flags: number;
-  readonly signal: AbortSignal | undefined;
 }
 
 export class ErasureReads {
@@ -58,7 +56,8 @@ export class ErasureReads {
     if (!isFound) await this.#checkConditions(place, terms);
     if (round.recordBytes !== 0 && round.recordBytes !== recordBytes) {
       // An array of which nothing is left may be begun anew, with other records.
-      if (isFound || (await this.#holdsAkey(place, terms))) throw recordSizeMismatch(recordBytes, round.recordBytes);
+      if (isFound || (await holdsAkey(this.#operations, place, terms)))
+        throw recordSizeMismatch(recordBytes, round.recordBytes);
     }
     round.recycle(bytes);
     if (!isFound || into?.length !== length) return isFound ? bytes : undefined;
@@ -79,30 +78,10 @@ export class ErasureReads {
     const { oid, dkey } = place;
     const { flags } = terms;
     if (flags === 0) return;
-    if (await this.#holdsAkey(place, terms)) return;
+    if (await holdsAkey(this.#operations, place, terms)) return;
     if ((flags & ObjectFlag.ifAkeyExists) !== 0) throw missing("akey");
-    if (await this.#holdsAny({ opcode: Opcode.akeyList, oid, dkey }, terms)) return;
+    if (await holdsAny(this.#operations, { opcode: Opcode.akeyList, oid, dkey }, terms)) return;
     if ((flags & ObjectFlag.ifDkeyExists) !== 0) throw missing("dkey");
-    if (!(await this.#holdsAny({ opcode: Opcode.dkeyList, oid }, terms))) throw missing("object");
-  }
-
-  async #holdsAkey({ oid, dkey, akey }: AkeyPlace, terms: ReadTerms): Promise<boolean> {
-    // Of all keys that begin with it, it is the first.
-    return (await this.#firstKey({ opcode: Opcode.akeyList, oid, dkey }, terms, { prefix: akey })) === akey;
-  }
-
-  async #holdsAny(subject: KeyListSubject, terms: ReadTerms): Promise<boolean> {
-    return (await this.#firstKey(subject, terms, {})) !== undefined;
-  }
-
-  async #firstKey(
-    subject: KeyListSubject,
-    { epoch, signal }: ReadTerms,
-    options: ListOptions,
-  ): Promise<string | undefined> {
-    for await (const [first] of keyPages(this.#operations, subject, { ...options, epoch, signal, limit: 1 })) {
-      return first;
-    }
-    return undefined;
+    if (!(await holdsAny(this.#operations, { opcode: Opcode.dkeyList, oid }, terms))) throw missing("object");
   }
 }

@@ -8,7 +8,7 @@ import { checkList, decodeReply, wrongReply } from "./reply.ts";
 import type { AkeyPlace } from "./shard-round.ts";
 
 /** When to look, and until when to wait. */
-export interface ExtentTerms {
+export interface ReadMoment {
   readonly epoch: Epoch;
   readonly signal: AbortSignal | undefined;
 }
@@ -27,7 +27,7 @@ export async function extentPage(
   place: AkeyPlace,
   where: number | DkeyPlace,
   range: ExtentRange,
-  { epoch, signal }: ExtentTerms,
+  { epoch, signal }: ReadMoment,
 ): Promise<ExtentListReply> {
   const { from, to, limit = MAX_ENUMERATION_KEYS } = range;
   const makeArgs = (handle: number): ExtentListArguments => ({

@@ -6,7 +6,7 @@ import { DaosError } from "../base/errors.ts";
 import { isErasureCoded, type ObjectId } from "../base/object-id.ts";
 import type { ContainerSession } from "./container-session.ts";
 import { outermostRecords } from "./erasure-extents.ts";
-import type { ExtentTerms } from "./extent-page.ts";
+import type { ReadMoment } from "./extent-page.ts";
 import { needsCover, overTargets } from "./object-targets.ts";
 import type { ObjectOperations, ReadOptions } from "./object-operations.ts";
 import { type FoundKey, type KeyQuery, queryTarget } from "./target-query.ts";
@@ -40,7 +40,7 @@ async function bestKey(
   session: ContainerSession,
   oid: ObjectId,
   query: KeyQuery,
-  terms: ExtentTerms,
+  terms: ReadMoment,
 ): Promise<FoundKey | undefined> {
   const { dkey } = query;
   const found =

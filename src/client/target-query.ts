@@ -3,7 +3,7 @@ import { byteString, bytesOf, type ByteString } from "../base/bytes.ts";
 import type { ObjectId } from "../base/object-id.ts";
 import { type KeyQueryArguments, type KeyQueryReply, Opcode } from "../format/operations.ts";
 import type { ContainerSession, DkeyPlace } from "./container-session.ts";
-import type { ExtentTerms } from "./extent-page.ts";
+import type { ReadMoment } from "./extent-page.ts";
 import { checkReply, decodeReply, wrongReply } from "./reply.ts";
 
 export interface KeyQuery {
@@ -27,7 +27,7 @@ export async function queryTarget(
   session: ContainerSession,
   oid: ObjectId,
   query: KeyQuery,
-  terms: ExtentTerms,
+  terms: ReadMoment,
   where: number | DkeyPlace,
   firm: boolean,
 ): Promise<(FoundKey & { readonly recordBytes: number }) | undefined> {

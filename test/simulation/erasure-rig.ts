@@ -8,14 +8,18 @@ import { objectId } from "../../src/base/object-id.ts";
 import type { ContainerSession } from "../../src/client/container-session.ts";
 import { ObjectHandle } from "../../src/client/object-handle.ts";
 import { ObjectOperations } from "../../src/client/object-operations.ts";
+import { agreeOnEpoch } from "../../src/control/snapshot-epoch.ts";
 import { SimulatedClock } from "./clock.ts";
 import { openSession } from "./cluster/client.ts";
 import { ControlPlane } from "./cluster/control-plane.ts";
 import { ClusterNetwork } from "./cluster/network.ts";
 import { NodeClock } from "./cluster/node-clock.ts";
-import { ClusterNode } from "./cluster/node.ts";
+import { ClusterNode, CONTAINER } from "./cluster/node.ts";
 import { SimulatedRandom } from "./random.ts";
 import { SimulatedTimers } from "./timers.ts";
+
+/** How far ahead of now a snapshot's epoch is, so that all nodes can still make it. */
+const SNAPSHOT_LEAD_US = 10_000;
 
 export class ErasureRig {
   readonly clock = new SimulatedClock();
@@ -76,6 +80,14 @@ export class ErasureRig {
     this.#objects += 1;
     const id = objectId("MULTI_HASHED", objectClassByName(className), this.random.nextUint32(), BigInt(this.#objects));
     return new ObjectHandle(this.operations, id);
+  }
+
+  /** Keeps the container as it is now; the epoch to see it at. All nodes are up. */
+  async snapshot(): Promise<Epoch> {
+    const create = async (at: Epoch): Promise<void> => {
+      await Promise.all(this.nodes.map(({ life }) => life!.objects.createSnapshot(CONTAINER, at)));
+    };
+    return agreeOnEpoch(this.clock, SNAPSHOT_LEAD_US, create);
   }
 
   /** Stops a node as a power cut does; its connections break at once. */
