@@ -168,7 +168,8 @@ export class TargetObjects {
       order.gather(writes, reclaims ?? []);
       return 0;
     }
-    if (order?.epoch === undefined && !holdsLock) this.locks.checkWrites(writes);
+    // Also of what a leader has ordered: a target that has refused to resolve what it has locked must not go on.
+    if (!holdsLock) this.locks.checkWrites(writes);
     if (order === undefined) return this.store.append(writes, reclaims);
     const { origin, isPrepared: prepared } = order;
     const { firstIncomplete } = origin;

@@ -13,9 +13,7 @@
  */
 import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import type { DtxId } from "../base/dtx-id.ts";
-import { DaosError } from "../base/errors.ts";
 import { isRedundant, objectClassOf } from "../base/object-id.ts";
-import { TransactionConflict } from "../base/transaction-conflict.ts";
 import {
   type DkeyPlace,
   decodePartWrites,
@@ -46,6 +44,16 @@ import { RECORD_OVERHEAD_BYTES, refusedWrite, type SingleValues, type WriteOutco
 import { Seen, type TargetObjects } from "./target-objects.ts";
 import { changedSince, writeRefusal } from "./transaction-checks.ts";
 import { decisionKey, partKey, writesKey } from "./transaction-cells.ts";
+import {
+  clockBehind,
+  erasureCoded,
+  lockedByOther,
+  notPrepared,
+  notResolved,
+  undone,
+  unnamed,
+  wrongEpoch,
+} from "./transaction-refusals.ts";
 import { type Gathered, gatheredBytes, resolvedBytes } from "./transaction-size.ts";
 import type { WriteOrder } from "./write-order.ts";
 
@@ -134,17 +142,21 @@ export class Transactions {
     }
   }
 
-  /** The outcome when the dkey is not to be locked, or is already. What follows a leader looks at nothing. */
+  /** The outcome when the dkey is not to be locked, or is already. What follows a leader looks at no reads. */
   #refusal(
     container: number,
     request: TransactionRequest,
     { part, reads, writes }: TransactionStep & { kind: "prepare" },
     seen: Seen,
   ): WriteOutcome | undefined {
-    if (request.order?.epoch !== undefined) return undefined;
     const target = this.#target;
     const prefix = this.#prefixOf(container, request);
     const lock = target.locks.of(prefix);
+    if (request.order?.epoch !== undefined) {
+      // The leader has resolved what is still locked here: this target has refused that.
+      if (lock !== undefined && !isSame(lock.part.id, part.id)) throw notResolved();
+      return undefined;
+    }
     const version = target.store.get(partKey(prefix), LATEST);
     if (version !== undefined) seen.add(version.sequence);
     if (lock !== undefined && isSame(lock.part.id, part.id)) {
@@ -358,40 +370,4 @@ function isKept(kind: VersionKind | undefined): boolean {
 
 function isSame(left: DtxId | undefined, right: DtxId): boolean {
   return left?.client === right.client && left.sequence === right.sequence;
-}
-
-function unnamed(): DaosError {
-  return new DaosError(
-    "INVALID_ARGUMENT",
-    "Cannot take a step of a transaction: it has no number. Number the requests.",
-  );
-}
-
-function erasureCoded(): DaosError {
-  return new DaosError(
-    "UNSUPPORTED",
-    "Cannot prepare the transaction: an object of it has erasure code. Use replicas.",
-  );
-}
-
-function lockedByOther(): DaosError {
-  return new TransactionConflict("another one is committing at one of its dkeys");
-}
-
-function undone(): DaosError {
-  return new TransactionConflict("it was undone, for it took too long");
-}
-
-function notPrepared(): DaosError {
-  return new DaosError("UNAVAILABLE", "Cannot resolve the transaction's part: it is not there. Retry.");
-}
-
-function clockBehind(epoch: Epoch): DaosError {
-  const state = `epoch ${epoch} is too far ahead of this target's clock`;
-  return new DaosError("UNAVAILABLE", `Cannot resolve the transaction's part: ${state}. Retry.`);
-}
-
-function wrongEpoch(epoch: Epoch): DaosError {
-  const state = `its epoch ${epoch} is not one of its own`;
-  return new DaosError("INVALID_ARGUMENT", `Cannot commit the transaction: ${state}. Take the latest of its locks'.`);
 }

@@ -4,6 +4,7 @@ import type { Epoch } from "../../src/base/epoch.ts";
 import type { DaosError } from "../../src/base/errors.ts";
 import type { PartRead, PartWrite, TransactionStep } from "../../src/format/transaction-part.ts";
 import type { WriteOutcome } from "../../src/vos/single-value.ts";
+import type { WriteOrder } from "../../src/vos/write-order.ts";
 import { bytes, CONTAINER, key, makeRig, oid, type Rig, refusal, settled } from "./rig.ts";
 
 const ID = { client: 5, sequence: 1 };
@@ -193,4 +194,20 @@ test("a container that is destroyed has no locks, also after a restart", async (
   await prepare(rig, [update("a", "new")]);
   await rig.objects.destroyContainer(CONTAINER);
   expect(rig.objects.locks.size).toBe(0);
+});
+
+test("what follows a leader does not go on where it has refused to resolve", async () => {
+  const rig = makeRig();
+  await prepare(rig, [update("a", "new")]);
+  const after = (): WriteOrder => {
+    sequence += 1;
+    const epoch = rig.objects.newEpoch();
+    return { origin: { client: 9, sequence, firstIncomplete: 0 }, isPrepared: true, epoch };
+  };
+  const part = { id: OTHER, primary: undefined, resolveSequence: 2 };
+  const next: TransactionStep = { kind: "prepare", part, writes: [], reads: [] };
+  const request = { ...AT, epoch: LATEST, order: after() };
+  expect(await refusal(() => rig.objects.transactionStep(CONTAINER, request, next))).toBe("UNAVAILABLE");
+  const write = { ...AT, akey: key("a"), order: after() };
+  expect(await refusal(() => settled(rig.objects.updateValue(CONTAINER, write, bytes("x"))))).toBe("UNAVAILABLE");
 });

@@ -1,0 +1,44 @@
+/** Why a step of a transaction is not taken. */
+import type { Epoch } from "../base/epoch.ts";
+import { DaosError } from "../base/errors.ts";
+import { TransactionConflict } from "../base/transaction-conflict.ts";
+
+export function unnamed(): DaosError {
+  return new DaosError(
+    "INVALID_ARGUMENT",
+    "Cannot take a step of a transaction: it has no number. Number the requests.",
+  );
+}
+
+export function erasureCoded(): DaosError {
+  return new DaosError(
+    "UNSUPPORTED",
+    "Cannot prepare the transaction: an object of it has erasure code. Use replicas.",
+  );
+}
+
+export function lockedByOther(): DaosError {
+  return new TransactionConflict("another one is committing at one of its dkeys");
+}
+
+export function undone(): DaosError {
+  return new TransactionConflict("it was undone, for it took too long");
+}
+
+export function notPrepared(): DaosError {
+  return new DaosError("UNAVAILABLE", "Cannot resolve the transaction's part: it is not there. Retry.");
+}
+
+export function notResolved(): DaosError {
+  return new DaosError("UNAVAILABLE", "Cannot prepare the transaction's part: one before it is not resolved. Retry.");
+}
+
+export function clockBehind(epoch: Epoch): DaosError {
+  const state = `epoch ${epoch} is too far ahead of this target's clock`;
+  return new DaosError("UNAVAILABLE", `Cannot resolve the transaction's part: ${state}. Retry.`);
+}
+
+export function wrongEpoch(epoch: Epoch): DaosError {
+  const state = `its epoch ${epoch} is not one of its own`;
+  return new DaosError("INVALID_ARGUMENT", `Cannot commit the transaction: ${state}. Take the latest of its locks'.`);
+}
