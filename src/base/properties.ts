@@ -163,7 +163,7 @@ export const PROPERTIES: readonly PropertyDefinition[] = [
     defaultValue: false,
     values: "true or false",
     description:
-      "Accepts that redundancy is a preview: no partitions or full devices were tested, no engine can be filled again.",
+      "Accepts that redundancy is a preview: it is young, and no engine can be filled again.",
     check: checkPreview,
   },
   {

@@ -32,7 +32,7 @@ export function containerRedundancy(
 
 function preview({ name }: ObjectClass): DaosError {
   const state =
-    "redundancy is a preview: partitions and full devices are not tested, and no engine can be filled again";
+    "redundancy is a preview: it is young, and no engine can be filled again";
   return new DaosError(
     "UNSUPPORTED",
     `Cannot use object class ${name}: ${state}. Use SX, or set rd_preview:true for data that you can lose.`,
