@@ -6,11 +6,12 @@ import { DaosError, hasCode } from "../base/errors.ts";
 import type { Replication } from "../dtx/replication.ts";
 import type { ObjectRequest } from "../format/object-request.ts";
 import type { ShardReadReply } from "../format/shard-read.ts";
+import type { PayloadBuffers } from "../rpc/payload-buffers.ts";
 import type { CellStore } from "../store/cell.ts";
 import { isUndecided } from "../store/stability.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
 
-/** What a shard shows. `bytes` is the reader's own. `error`: see ShardReadOutcome; plans do not mind it. */
+/** What a shard shows. `bytes` is from the payload buffers, to be given back there. `error`: see ShardReadOutcome; plans do not mind it. */
 export interface ShardAnswer extends ShardReadReply {
   readonly error: DaosError | undefined;
   readonly bytes: Uint8Array;
@@ -19,6 +20,7 @@ export interface ShardAnswer extends ShardReadReply {
 export interface ShardReadParts {
   readonly store: CellStore;
   readonly objects: VersionedObjects;
+  readonly payloadBuffers: PayloadBuffers;
   readonly replication: () => Replication;
 }
 
@@ -42,8 +44,25 @@ export class ShardReadService {
       kind === "array"
         ? await objects.readShardArray(container, object, { address, length })
         : await objects.readShardValue(container, object);
-    await this.#stable(outcome.sequence);
+    try {
+      await this.#stable(outcome.sequence);
+    } catch (error) {
+      this.#release(outcome.bytes);
+      throw error;
+    }
     return { ...outcome, completeTo };
+  }
+
+  /** The same with the bytes in ordinary memory: for the leader, who keeps them until what it plans is done. */
+  async readForLeader(container: number, object: ObjectRequest, kind: "array" | "value"): Promise<ShardAnswer> {
+    const answer = await this.read(container, object, kind);
+    const bytes = Uint8Array.from(answer.bytes);
+    this.#release(answer.bytes);
+    return { ...answer, bytes };
+  }
+
+  #release(bytes: Uint8Array): void {
+    if (bytes.length > 0) this.#parts.payloadBuffers.release(bytes);
   }
 
   #stable(sequence: number): Promise<void> {

@@ -280,11 +280,15 @@ export class TargetService implements RpcHandler {
     recordBytes: number,
     reply: RpcReply,
   ): undefined {
-    this.#whenStable(outcome, reply, () => {
+    const release = (): void => {
+      if (bytes.length > 0) this.#payloadBuffers.release(bytes);
+    };
+    const answer = (): void => {
       this.#fill(outcome.epoch, bytes.length, recordBytes, outcome.found);
       if (bytes.length === 0) reply.send(this.#encoded());
-      else reply.send(this.#encoded(), bytes, () => this.#payloadBuffers.release(bytes), outcome.checksum);
-    });
+      else reply.send(this.#encoded(), bytes, release, outcome.checksum);
+    };
+    this.#whenStable(outcome, reply, answer, release);
   }
 
   async #enumerate(request: RpcRequest, reply: RpcReply): Promise<void> {
@@ -294,15 +298,18 @@ export class TargetService implements RpcHandler {
     this.#whenStable(enumerated, reply, () => reply.send(encodeEnumerated(enumerated)));
   }
 
-  /** Answers with the outcome's error or by `answer`, once all the outcome rests on is stable. */
-  #whenStable(outcome: Outcome, reply: RpcReply, answer: () => void): void {
+  /** Answers with the outcome's error, after `refused`, or by `answer`, once all the outcome rests on is stable. */
+  #whenStable(outcome: Outcome, reply: RpcReply, answer: () => void, refused = (): void => {}): void {
     if (outcome.error === undefined && outcome.sequence <= this.#store.durableSequence) return answer();
     let isAnswered = false;
     this.#store.whenStable(outcome.sequence, (failure) => {
       isAnswered = true;
       const error = failure ?? outcome.error;
       if (error === undefined) answer();
-      else this.#failed(error, reply);
+      else {
+        refused();
+        this.#failed(error, reply);
+      }
     });
     if (!isAnswered && isUndecided(outcome.sequence)) this.#replication.ask();
   }

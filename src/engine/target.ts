@@ -14,7 +14,6 @@ import { Right } from "../format/capability.ts";
 import type { ServedContainer } from "../format/engine-operations.ts";
 import { RedundancySchemes } from "../redundancy/redundancy-schemes.ts";
 import { RpcConnection } from "../rpc/connection.ts";
-import type { PayloadBuffers } from "../rpc/payload-buffers.ts";
 import { RpcServer, type RpcServerOptions } from "../rpc/server.ts";
 import type { CellStore } from "../store/cell.ts";
 import { checkIndexContent } from "../store/index-content-check.ts";
@@ -110,12 +109,12 @@ export class Target implements TargetCalls {
     );
     const maps = new PoolMapTable(world.timers);
     const lease = new Lease(world.clock);
-    const shardReads = new ShardReadService({ store, objects, replication: () => replication });
+    const shardReads = new ShardReadService({ store, objects, payloadBuffers, replication: () => replication });
     const attachments = new AttachmentTable(this.#grant(settings, quotas, maps), () => world.clock.wallMs());
     const enumeration = new EnumerationService(objects);
     const replication: Replication = this.#replication(
       settings,
-      { store, objects, clock, maps, payloadBuffers, schemes, shardReads },
+      { store, objects, clock, maps, schemes, shardReads },
       {
         run: (...prepared) => service.runPrepared(...prepared),
         serveStates: (...asked) => service.serveStates(...asked),
@@ -197,26 +196,26 @@ export class Target implements TargetCalls {
       readonly objects: VersionedObjects;
       readonly clock: HybridLogicalClock;
       readonly maps: PoolMapTable;
-      readonly payloadBuffers: PayloadBuffers;
       readonly schemes: RedundancySchemes;
       readonly shardReads: ShardReadService;
     },
     served: Pick<ReplicationOptions, "run" | "serveStates">,
   ): Replication {
     const { network, timers, random } = this.#parts.world;
-    const { store, objects, clock, maps, payloadBuffers, schemes, shardReads } = parts;
+    const { store, objects, clock, maps, schemes, shardReads } = parts;
     const authority = this.#authority(settings);
     return new Replication({
       store: preparedStore(store),
       timers,
-      dial: ({ host, port }) => RpcConnection.connect(network, host, port, { timers, clock, payloadBuffers }),
+      // What other targets answer goes nowhere near the device: it is received in ordinary memory.
+      dial: ({ host, port }) => RpcConnection.connect(network, host, port, { timers, clock }),
       capability: () => authority.issueTarget(random),
       checkCapability: (capability) => authority.verifyTarget(capability),
       ...served,
       observe: (epoch) => clock.observe(epoch),
       poolOf: (container) => maps.mapOf(container),
       schemeOf: (container, word) => schemes.of(word, maps.cellBytesOf(container)),
-      readShard: (...request) => shardReads.read(...request),
+      readShard: (...request) => shardReads.readForLeader(...request),
       foldStore: new TargetFoldStore(store, objects),
       setGate: (container, epoch) => objects.setGate(container, epoch),
       now: () => clock.latest,

@@ -282,6 +282,8 @@ export class Cluster {
       const undecided = life.store.transactions.undecided().length;
       const open = life.replication.openCount;
       if (undecided + open > 0) throw new Error(`${name} has ${undecided} undecided updates, ${open} open ones`);
+      const { lent } = life.device;
+      if (lent !== 0) throw new Error(`${name} has ${lent} buffers of its device that nobody uses`);
       // Known: a member that misses the word that it may forget a decision remembers it for good.
       counts.unforgotten += life.store.transactions.decided().length;
     }

@@ -156,14 +156,14 @@ export class ClusterNode {
     const authority = new CapabilityAuthority({ key: CAPABILITY_KEY, hmac: hmacSha256, wallMs: () => wall.wallMs() });
     const attachments = new AttachmentTable(grant(authority, quotas, maps), () => wall.wallMs());
     const { bug } = this.#parts;
-    const shardReads = new ShardReadService({ store, objects, replication: () => replication });
+    const shardReads = new ShardReadService({ store, objects, payloadBuffers, replication: () => replication });
     const replication: Replication = new Replication({
       store: traced(bug.store?.(preparedStore(store)) ?? preparedStore(store), (line) =>
         this.#parts.log(`${this.name} ${line}`),
       ),
       timers,
       dial: async ({ host, port }) => {
-        const connection = await RpcConnection.connect(network, host, port, { timers, clock, payloadBuffers });
+        const connection = await RpcConnection.connect(network, host, port, { timers, clock });
         return bug.connection?.(connection) ?? connection;
       },
       capability: () => authority.issueTarget(machine.random),
@@ -172,7 +172,7 @@ export class ClusterNode {
       observe: (epoch) => clock.observe(epoch),
       poolOf: (container) => maps.mapOf(container),
       schemeOf: (container, word) => SCHEMES.of(word, maps.cellBytesOf(container)),
-      readShard: (...request) => shardReads.read(...request),
+      readShard: (...request) => shardReads.readForLeader(...request),
       foldStore: new TargetFoldStore(store, objects),
       setGate: (container, epoch) => objects.setGate(container, epoch),
       now: () => clock.latest,
