@@ -16,12 +16,13 @@ import { NO_REQUEST_ID, type ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import { encodePrepareRequest, type PartBytes, prepareRequestBytes } from "../format/prepare-request.ts";
 import { NO_TARGET } from "../placement/layout.ts";
+import type { FoldMoment } from "../vos/shard-write.ts";
 import type { Groups } from "./group.ts";
 import { unitOf } from "./dkey-unit.ts";
 import type { GroupLeader } from "./group-leader.ts";
 import type { LedUpdate } from "./led-update.ts";
 import { NO_PARTS, payloadOf, type ShardParts, shardParts } from "./shard-parts.ts";
-import type { ShardedAkey, ShardedAkeyParts } from "./sharded-akey.ts";
+import type { ShardedAkey } from "./sharded-akey.ts";
 
 /** Pause between looks at what is to be folded, and how long a stripe is left alone after a write, milliseconds. */
 const LOOK_MS = 250;
@@ -42,7 +43,7 @@ export interface AkeyPlace {
 /** What folding needs of this target's objects. */
 export interface FoldStore {
   /** Does one shard's share of a fold. Resolves when it is durable. */
-  apply(container: number, object: ObjectRequest, parts: readonly PartBytes[], epoch: Epoch): Promise<void>;
+  apply(container: number, object: ObjectRequest, parts: readonly PartBytes[], fold: FoldMoment): Promise<void>;
   /** The erasure-coded akeys that this target has something of. */
   akeys(container: number): AsyncGenerator<AkeyPlace, void, void>;
   akeysOf(container: number, dkey: Pick<AkeyPlace, "oid" | "dkey">): AsyncGenerator<AkeyPlace, void, void>;
@@ -59,16 +60,13 @@ export interface FoldingOptions {
   readonly now: () => Epoch;
   /** The akey as its leader works on it; throws STALE when this target does not lead it. */
   readonly shardedAkey: (container: number, object: ObjectRequest) => ShardedAkey;
-  /** Asks another target of the pool. Rejects with UNAVAILABLE when it cannot be reached. */
-  readonly call: ShardedAkeyParts["call"];
   /** Hears that this target has something erasure-coded in the container. */
   readonly found: (container: number) => void;
 }
 
 interface Unfolded {
-  /** Of the first and the last write that is not folded. */
+  /** Of the first write that is not folded. */
   readonly first: Epoch;
-  last: Epoch;
   /** When it may be folded, by the epochs' clock. */
   notBefore: Epoch;
   isFolding: boolean;
@@ -89,7 +87,10 @@ export interface UpdateRange {
   readonly bytes: { readonly start: number; readonly length: number } | undefined;
 }
 
-type Scan = "wanted" | "running" | "done";
+/** One look for what is to be folded in a container; another one counts when it is looked at anew. */
+interface Scan {
+  state: "wanted" | "running" | "done";
+}
 
 export class Folding {
   readonly #options: FoldingOptions;
@@ -135,7 +136,7 @@ export class Folding {
    * (src/base/epoch-gate.ts). EPOCH_NONE while that is not known.
    */
   foldedTo(container: number): Epoch {
-    if (this.#scans.get(container) !== "done") {
+    if (this.#scans.get(container)?.state !== "done") {
       this.want(container);
       return EPOCH_NONE;
     }
@@ -149,7 +150,7 @@ export class Folding {
 
   /** Looks for what is to be folded in a container, unless that is known. */
   want(container: number): void {
-    if (!this.#scans.has(container)) this.#scans.set(container, "wanted");
+    if (!this.#scans.has(container)) this.#scans.set(container, { state: "wanted" });
   }
 
   /** An update that this target leads was appended: its stripes are to be folded. */
@@ -178,12 +179,10 @@ export class Folding {
   #noteStripe({ container, stripes }: UnfoldedAkey, stripe: number, epoch: Epoch): void {
     const notBefore = this.#later();
     const known = stripes.get(stripe);
-    if (known !== undefined) {
-      known.last = Math.max(known.last, epoch) as Epoch;
-      known.notBefore = notBefore;
-    } else if (this.#unfoldedCount >= MAX_UNFOLDED_STRIPES) this.#scans.set(container, "wanted");
+    if (known !== undefined) known.notBefore = notBefore;
+    else if (this.#unfoldedCount >= MAX_UNFOLDED_STRIPES) this.#scans.set(container, { state: "wanted" });
     else {
-      stripes.set(stripe, { first: epoch, last: epoch, notBefore, isFolding: false });
+      stripes.set(stripe, { first: epoch, notBefore, isFolding: false });
       this.#unfoldedCount += 1;
     }
   }
@@ -192,13 +191,13 @@ export class Folding {
     return (this.#options.now() + SETTLE_MS * 1_000) as Epoch;
   }
 
-  /** The stripe is folded, or nobody needs it to be. */
+  /** The stripe is folded, or nobody needs it to be. What was noted under an earlier map is not counted any more. */
   #forget(akey: UnfoldedAkey, stripe: number): void {
-    if (akey.stripes.delete(stripe)) this.#unfoldedCount -= 1;
-    if (akey.stripes.size > 0) return;
     const unit = unitOf({ container: akey.container, object: akey.place });
     const akeys = this.#unfolded.get(unit);
     if (akeys?.get(akey.place.akey) !== akey) return;
+    if (akey.stripes.delete(stripe)) this.#unfoldedCount -= 1;
+    if (akey.stripes.size > 0) return;
     akeys.delete(akey.place.akey);
     if (akeys.size === 0) this.#unfolded.delete(unit);
   }
@@ -214,7 +213,7 @@ export class Folding {
     snapshot: Epoch,
   ): Promise<void> {
     const unit = unitOf({ container, object: { oid, dkey } });
-    if (this.#scans.get(container) !== "done") await this.#scanDkey(container, { oid, dkey });
+    if (this.#scans.get(container)?.state !== "done") await this.#scanDkey(container, { oid, dkey });
     for (const akey of this.#unfolded.get(unit)?.values() ?? []) {
       if (range.akey !== undefined && range.akey !== akey.place.akey) continue;
       for (const [stripe, { first }] of akey.stripes) {
@@ -233,10 +232,17 @@ export class Folding {
   #look(): void {
     if (this.#isStopped) return;
     this.#foldRipe();
-    const isFree = this.#unfoldedCount < MAX_UNFOLDED_STRIPES / 2 && ![...this.#scans.values()].includes("running");
-    const next = isFree ? [...this.#scans].find(([, scan]) => scan === "wanted") : undefined;
-    if (next !== undefined) void this.#scan(next[0]);
+    this.#scanNext();
     this.#cancel = this.#options.timers.after(LOOK_MS, () => this.#look());
+  }
+
+  /** One container at a time, while there is room for what is found. */
+  #scanNext(): void {
+    if (this.#unfoldedCount >= MAX_UNFOLDED_STRIPES / 2) return;
+    const scans = [...this.#scans];
+    if (scans.some(([, { state }]) => state === "running")) return;
+    const next = scans.find(([, { state }]) => state === "wanted");
+    if (next !== undefined) void this.#scan(...next);
   }
 
   #foldRipe(): void {
@@ -287,7 +293,7 @@ export class Folding {
     parts: ShardParts,
     epoch: Epoch,
   ): Promise<void> {
-    const { self, store, call } = this.#options;
+    const { self, store } = this.#options;
     const header = { ...NO_REQUEST_ID, epoch, container, opcode: Opcode.arrayWrite, object };
     const others = [...parts].flatMap(([shard, share]) => {
       const target = akey.targetOf(shard);
@@ -295,28 +301,29 @@ export class Folding {
       const request = { ...header, parts: share };
       const args = Buffer.alloc(prepareRequestBytes(request));
       encodePrepareRequest(args, 0, request);
-      return [call(target, Opcode.dtxFold, args, payloadOf(share) ?? NO_BYTES)];
+      return [akey.call(target, Opcode.dtxFold, args, payloadOf(share) ?? NO_BYTES)];
     });
     const outcomes = await Promise.allSettled(others);
     for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
     const own = parts.get(akey.own);
-    if (own !== undefined) await store.apply(container, object, own, epoch);
+    const mayAppend = (): void => akey.checkMap();
+    if (own !== undefined) await store.apply(container, object, own, { epoch, mayAppend });
   }
 
-  /** Notes what was there before. */
-  async #scan(container: number): Promise<void> {
-    this.#scans.set(container, "running");
-    const isOver = (): boolean => this.#isStopped || this.#scans.get(container) !== "running";
+  /** Notes what was there before. Counts for nothing when the container is looked at anew meanwhile. */
+  async #scan(container: number, scan: Scan): Promise<void> {
+    scan.state = "running";
+    const isOver = (): boolean => this.#isStopped || this.#scans.get(container) !== scan;
     try {
       for await (const place of this.#options.store.akeys(container)) {
         if (isOver()) return;
         this.#options.found(container);
         await this.#scanAkey(container, place);
       }
-      if (!isOver()) this.#scans.set(container, "done");
+      scan.state = "done";
     } catch (error) {
       if (!(error instanceof DaosError)) throw error;
-      if (!isOver()) this.#scans.set(container, "wanted");
+      scan.state = "wanted";
     }
   }
 

@@ -18,6 +18,7 @@ import type { RpcAnswer } from "../rpc/pending-call.ts";
 import type { RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
 import { EpochGates } from "./epoch-gates.ts";
 import { Folding, type FoldStore } from "./folding.ts";
+import { notLeader } from "./leader-errors.ts";
 import { type Groups, placedGroups } from "./group.ts";
 import type { LedUpdate } from "./led-update.ts";
 import { receivedParts } from "./shard-parts.ts";
@@ -77,7 +78,6 @@ export class PoolReplication {
     const noteUpdate = (update: LedUpdate): void => this.#noteUpdate(update);
     this.follower = new GroupFollower({ self, store, timers, peer, run, observe }, this.#groups);
     this.leader = new GroupLeader({ self, store, timers, peer, noteUpdate }, this.#groups);
-    const call: ShardedAkeyParts["call"] = (...request) => this.call(...request);
     this.folding = new Folding({
       self,
       store: options.foldStore,
@@ -86,7 +86,6 @@ export class PoolReplication {
       groupOf: (oid, dkey) => this.#groups.groupOf(oid, dkey),
       now,
       shardedAkey: (container, object) => this.shardedAkey(container, object),
-      call,
       found: (container) => void this.#coded.add(container),
     });
     this.#gates = new EpochGates({
@@ -94,7 +93,7 @@ export class PoolReplication {
       containers: () => [...this.#coded],
       others: () => this.others,
       foldedTo: (container) => this.folding.foldedTo(container),
-      call,
+      call: (...request) => this.call(...request),
       mapVersion: () => this.#map.version,
       setGate,
     });
@@ -133,20 +132,36 @@ export class PoolReplication {
   }
 
   /** Asks another target. Rejects with UNAVAILABLE when it cannot be reached. */
-  async call(target: number, opcode: number, args: Uint8Array, payload: Uint8Array): Promise<RpcAnswer> {
+  call(target: number, opcode: number, args: Uint8Array, payload: Uint8Array): Promise<RpcAnswer> {
+    return this.#callUnder(this.#map.version, target, opcode, args, payload);
+  }
+
+  async #callUnder(
+    mapVersion: number,
+    target: number,
+    opcode: number,
+    args: Uint8Array,
+    payload: Uint8Array,
+  ): Promise<RpcAnswer> {
     const peer = this.#peer(target);
     if (peer === undefined) throw new DaosError("UNAVAILABLE", `Cannot ask target ${target}: it takes no part.`);
-    return peer.call(opcode, args, payload, { mapVersion: this.#map.version });
+    return peer.call(opcode, args, payload, { mapVersion });
+  }
+
+  #checkVersion(version: number): void {
+    if (version !== this.#map.version) throw new DaosError("STALE", "Cannot go on: the pool map has changed. Retry.");
   }
 
   /** An erasure-coded akey that this target leads. Throws STALE, UNSUPPORTED. */
   shardedAkey(container: number, object: ObjectRequest): ShardedAkey {
     const { self, schemeOf, readShard } = this.#options;
     const { shards, leader } = this.#groups.groupOf(object.oid, object.dkey);
-    if (leader !== self || shards === undefined) throw notLed();
+    if (leader !== self || shards === undefined) throw notLeader(leader);
     const scheme = schemeOf(container, shards.word);
-    const call: ShardedAkeyParts["call"] = (...request) => this.call(...request);
-    return new ShardedAkey({ scheme, shards, self, readOwn: readShard, call }, container, object);
+    const { version } = this.#map;
+    const call: ShardedAkeyParts["call"] = (...request) => this.#callUnder(version, ...request);
+    const checkMap = (): void => this.#checkVersion(version);
+    return new ShardedAkey({ scheme, shards, self, readOwn: readShard, call, checkMap }, container, object);
   }
 
   /**
@@ -218,7 +233,7 @@ export class PoolReplication {
     const { version } = this.#map;
     const args = encodeCbor({ pool: this.#options.pool });
     const answer = await peer.call(Opcode.dtxResync, args, encodeIds(ids), { mapVersion: version });
-    if (version !== this.#map.version) throw new DaosError("STALE", "Cannot go on: the pool map has changed. Retry.");
+    this.#checkVersion(version);
     const { states, open } = decodeResyncReply(answer.payload, ids.length);
     this.leader.resynced(peer.index, ids, states, open);
   }
@@ -278,12 +293,15 @@ export class PoolReplication {
       request.argumentsStart,
       request.argumentsLength,
     );
+    if (parts === undefined) throw new DaosError("PROTOCOL", "Cannot fold: the request has no parts.");
     const { foldStore } = this.#options;
+    const { version } = this.#map;
+    const fold = { epoch, mayAppend: (): void => this.#checkVersion(version) };
     this.#coded.add(container);
     // What the leader decided before has to be decided here, too.
     this.follower
       .settled(leader)
-      .then(() => foldStore.apply(container, object, receivedParts(parts ?? [], request.payload), epoch))
+      .then(() => foldStore.apply(container, object, receivedParts(parts, request.payload), fold))
       .then(
         () => reply.send(NO_ARGUMENTS),
         (error: unknown) => {
@@ -332,10 +350,6 @@ export class PoolReplication {
       this.#sweep();
     });
   }
-}
-
-function notLed(): DaosError {
-  return new DaosError("STALE", "Cannot update the object here: another target orders it. Open the container again.");
 }
 
 /** Whether a target has to have updates. */

@@ -1,6 +1,7 @@
 /**
  * An erasure-coded akey as the leader of its dkey works on it: its scheme, its shards, and the reads that plans ask for.
  */
+import { asBuffer } from "../base/bytes.ts";
 import { EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import type { Plan, RedundancyScheme, ShardRead, ShardReadResult } from "../contracts/redundancy.ts";
@@ -25,7 +26,10 @@ export interface ShardedAkeyParts {
   readonly shards: ErasureShards;
   readonly self: number;
   readonly readOwn: ReadOwnShard;
+  /** Asks another target of the pool, which refuses when it goes by another map than the one of `shards`. */
   readonly call: (target: number, opcode: number, args: Uint8Array, payload: Uint8Array) => Promise<RpcAnswer>;
+  /** Throws STALE when the map of `shards` is not the present one: the dkey may have another leader. */
+  readonly checkMap: () => void;
 }
 
 export class ShardedAkey {
@@ -54,6 +58,16 @@ export class ShardedAkey {
     return this.#parts.shards.targets[shard]!;
   }
 
+  /** See ShardedAkeyParts. */
+  get call(): ShardedAkeyParts["call"] {
+    return this.#parts.call;
+  }
+
+  /** See ShardedAkeyParts. */
+  checkMap(): void {
+    this.#parts.checkMap();
+  }
+
   /** Carries out a plan; undefined: too few shards are there for it. Rejects with UNAVAILABLE, CORRUPT, CONFLICT, IO. */
   async run<Result>(plan: Plan<Result> | undefined): Promise<Result> {
     if (plan !== undefined) return runPlan(plan, (read) => this.#read(read));
@@ -70,7 +84,7 @@ export class ShardedAkey {
     encodeObjectRequest(args, 0, request);
     const opcode = read.kind === "array" ? Opcode.dtxShardArrayRead : Opcode.dtxShardValueFetch;
     const answer = await this.#parts.call(target, opcode, args, NO_BYTES);
-    return { ...decodeShardReadReply(Buffer.from(answer.args)), bytes: answer.payload };
+    return { ...decodeShardReadReply(asBuffer(answer.args)), bytes: answer.payload };
   }
 
   /** Nothing of the dkey is under way, so that no epoch of it needs a guard. */

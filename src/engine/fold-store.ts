@@ -9,6 +9,7 @@ import type { AkeyPlace, FoldStore } from "../dtx/folding.ts";
 import type { ObjectRequest } from "../format/object-request.ts";
 import type { PartBytes } from "../format/prepare-request.ts";
 import type { CellStore } from "../store/cell.ts";
+import type { FoldMoment } from "../vos/shard-write.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
 
 export class TargetFoldStore implements FoldStore {
@@ -24,9 +25,9 @@ export class TargetFoldStore implements FoldStore {
     container: number,
     { oid, dkey, akey, recordBytes }: ObjectRequest,
     parts: readonly PartBytes[],
-    epoch: Epoch,
+    fold: FoldMoment,
   ): Promise<void> {
-    const update = { oid, dkey, akey, recordBytes, foldedAt: epoch };
+    const update = { oid, dkey, akey, recordBytes, fold };
     const { sequence } = await this.#objects.writeShard(container, update, parts);
     await new Promise<void>((resolve, reject) => {
       this.#store.whenStable(sequence, (error) => (error === undefined ? resolve() : reject(error)));

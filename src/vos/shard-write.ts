@@ -43,8 +43,16 @@ const BLOCK_CLASS = 20;
 export interface ShardUpdate extends AkeyRequest {
   /** Bytes of a record of the array that the object's users see. */
   readonly recordBytes: number;
-  /** Of a fold: the past epoch to write at. Undefined: the order's, or a new one. */
-  readonly foldedAt?: Epoch | undefined;
+  /** Of a fold, which has no order and no epoch of its own. */
+  readonly fold?: FoldMoment | undefined;
+}
+
+/** When a fold writes. */
+export interface FoldMoment {
+  /** Past: that of the newest replica of the stripe. */
+  readonly epoch: Epoch;
+  /** Asked in the turn of the append: throws when the dkey may have another leader now, whose updates it must not meet. */
+  readonly mayAppend: () => void;
 }
 
 /** A piece of data for one window, and where its bytes are. */
@@ -156,17 +164,19 @@ export class ShardWrites {
 
   #append(container: number, update: ShardUpdate, plan: ShardPlan, extents: readonly ExtentRef[]): WriteOutcome {
     const target = this.#target;
-    const { order, foldedAt } = update;
+    const { order, fold } = update;
     const seen = new Seen();
     const access = accessArray(target, container, update, LATEST, seen);
     const refusal = order?.epoch === undefined ? refusalOf(target, access, update, seen) : undefined;
     if (refusal !== undefined) return refusal;
-    // What is folded away has been punched meanwhile.
-    if (foldedAt !== undefined && access.header === undefined)
-      return { epoch: foldedAt, sequence: 0, error: undefined };
-    const record: ArrayRecord = { epoch: foldedAt ?? target.writeEpoch(order), writes: [], reclaims: [] };
+    fold?.mayAppend();
+    const record: ArrayRecord = { epoch: fold?.epoch ?? target.writeEpoch(order), writes: [], reclaims: [] };
     const header = this.#addParts(record, access, update, plan, extents, seen);
-    if (foldedAt !== undefined && isUndecided(seen.sequence)) throw undecided();
+    if (fold !== undefined) {
+      if (isUndecided(seen.sequence)) throw undecided();
+      // What is folded away has been punched meanwhile.
+      if (record.writes.length === 0) return { epoch: fold.epoch, sequence: 0, error: undefined };
+    }
     if (record.writes.length === 0) addMarker(record, access);
     const { epoch, writes, reclaims } = record;
     const sequence = target.append(writes, reclaims.length === 0 ? undefined : reclaims, epoch, order);
@@ -179,7 +189,7 @@ export class ShardWrites {
   #addParts(
     record: ArrayRecord,
     access: ArrayAccess,
-    { recordBytes, foldedAt }: ShardUpdate,
+    { recordBytes, fold }: ShardUpdate,
     { pieces, holes }: ShardPlan,
     extents: readonly ExtentRef[],
     seen: Seen,
@@ -187,7 +197,7 @@ export class ShardWrites {
     const target = this.#target;
     const { akey } = access;
     // Whoever folds does not know the size of records, and the array stays as it is.
-    const isKept = pieces.length === 0 || foldedAt !== undefined;
+    const isKept = pieces.length === 0 || fold !== undefined;
     const header = isKept ? access.header : addHeader(record, access, recordBytes, ALL_CLASSES);
     if (header === undefined) return undefined;
     for (const hole of holes) addHoles(target, record, akey, header, hole, MAX_HOLES, seen);
@@ -227,10 +237,10 @@ export class ShardWrites {
 function refusalOf(
   target: TargetObjects,
   { state, dkey, akey, version, floor, header }: ArrayAccess,
-  { flags = 0, recordBytes, foldedAt }: ShardUpdate,
+  { flags = 0, recordBytes, fold }: ShardUpdate,
   seen: Seen,
 ): WriteOutcome | undefined {
-  if (foldedAt !== undefined) return undefined;
+  if (fold !== undefined) return undefined;
   if (flags !== 0) {
     const error = checkConditions(target, state, flags, LATEST, seen, dkey, akey);
     if (error !== undefined) return refusedWrite(error, seen.sequence);

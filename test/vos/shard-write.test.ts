@@ -18,7 +18,9 @@ test("ShardWrites.write: a fold, which does not know the size of records, keeps 
   });
   const { epoch } = await objects.writeShard(CONTAINER, { ...AKEY, recordBytes: 4 }, [part(0, "data")]);
   await objects.writeShard(CONTAINER, { ...AKEY, recordBytes: 4 }, [part(4, "more")]);
-  await objects.writeShard(CONTAINER, { ...AKEY, recordBytes: 1, foldedAt: epoch }, [part(MIB, "fold")]);
+  await objects.writeShard(CONTAINER, { ...AKEY, recordBytes: 1, fold: { epoch, mayAppend: () => {} } }, [
+    part(MIB, "fold"),
+  ]);
   for (const [address, text] of [
     [0, "datamore"],
     [MIB, "fold"],
