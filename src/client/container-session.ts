@@ -6,6 +6,7 @@
  *
  * The way of a hot request that succeeds is plain calls without `await`: everything else is off that way.
  */
+import type { DkeyPlace } from "../base/key-place.ts";
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError, type ErrorCode, hasCode } from "../base/errors.ts";
@@ -41,12 +42,6 @@ interface AttachedTarget {
 
 /** What decides where a call goes. */
 type CallPlace = Pick<ObjectCall<unknown>, "target" | "oid" | "dkey" | "sequence" | "epoch">;
-
-/** A dkey, wherever it lies. */
-export interface DkeyPlace {
-  readonly oid: ObjectId;
-  readonly dkey: ByteString;
-}
 
 /** Sends to an attached target, under the session's or the caller's options. */
 type Send<T> = (link: RpcLink, handle: number, options: RpcCallOptions) => Promise<T>;

@@ -2,6 +2,7 @@
  * Plans of reads of one erasure-coded akey, carried out until one succeeds: without the shards that do not answer or are
  * damaged, again when shards changed meanwhile, and, while too few are left, until the session's retry window is over.
  */
+import type { AkeyPlace } from "../base/key-place.ts";
 import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
 import type { Plan, RedundancyScheme } from "../contracts/redundancy.ts";
@@ -10,7 +11,7 @@ import { redundancyGroup } from "../redundancy/redundancy-group.ts";
 import type { ContainerSession } from "./container-session.ts";
 import { placementChanged } from "./object-targets.ts";
 import type { Retry } from "./retry.ts";
-import { type AkeyPlace, ShardRound } from "./shard-round.ts";
+import { ShardRound } from "./shard-round.ts";
 
 /** Makes the plan for these shards; undefined: they are too few. */
 export type PlanMaker<Result> = (

@@ -2,6 +2,7 @@
  * Which records of an erasure-coded array hold data: from one parity shard of its dkey, which knows all stripes, or, when none
  * answers, from all data shards. These tell of their local arrays in bytes; the scheme says where that is in the object's.
  */
+import type { AkeyPlace } from "../base/key-place.ts";
 import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import { type ExtentRun, joinRuns } from "../base/extent-runs.ts";
 import { MIB } from "../base/limits.ts";
@@ -11,7 +12,6 @@ import { redundancyGroup } from "../redundancy/redundancy-group.ts";
 import type { ContainerSession } from "./container-session.ts";
 import { extentPage, type ReadMoment } from "./extent-page.ts";
 import { ObjectCover, overTargets } from "./object-targets.ts";
-import type { AkeyPlace } from "./shard-round.ts";
 import { queryTarget } from "./target-query.ts";
 
 export interface RecordRun {

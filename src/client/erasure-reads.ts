@@ -2,6 +2,7 @@
  * Values and records of erasure-coded objects, put together from their shards: the same results and errors as of other
  * objects, while any of the shards that the class may lose are away.
  */
+import type { AkeyPlace } from "../base/key-place.ts";
 import { missing, recordSizeMismatch } from "../base/object-refusals.ts";
 import type { FetchedValue } from "../contracts/interface.ts";
 import { ObjectFlag } from "../format/object-request.ts";
@@ -12,7 +13,6 @@ import type { ReadMoment } from "./extent-page.ts";
 import { holdsAkey, holdsAny } from "./key-presence.ts";
 import type { FetchOptions, ObjectOperations } from "./object-operations.ts";
 import { isCount, notAnEpoch, type RecordRange } from "./record-range.ts";
-import type { AkeyPlace } from "./shard-round.ts";
 
 /** How to read: checked, with the conditions as flags. */
 interface ReadTerms extends ReadMoment {

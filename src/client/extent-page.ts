@@ -1,11 +1,11 @@
 /** Pages of the extents of an array akey, as one target lists them. */
+import type { AkeyPlace, DkeyPlace } from "../base/key-place.ts";
 import { bytesOf } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { MAX_ENUMERATION_KEYS } from "../base/limits.ts";
 import { type ExtentListArguments, type ExtentListReply, Opcode } from "../format/operations.ts";
-import type { ContainerSession, DkeyPlace } from "./container-session.ts";
+import type { ContainerSession } from "./container-session.ts";
 import { checkList, decodeReply, wrongReply } from "./reply.ts";
-import type { AkeyPlace } from "./shard-round.ts";
 
 /** When to look, and until when to wait. */
 export interface ReadMoment {

@@ -2,11 +2,11 @@
  * Keys in byte order, page by page: objects of a container, dkeys of an object, akeys of a dkey. What lies on several
  * targets is merged, with one page of each in memory.
  */
+import type { DkeyPlace } from "../base/key-place.ts";
 import { byteString, bytesOf, type ByteString } from "../base/bytes.ts";
 import { MAX_ENUMERATION_KEYS } from "../base/limits.ts";
 import type { ObjectId } from "../base/object-id.ts";
 import type { KeyListReply, Opcode } from "../format/operations.ts";
-import type { DkeyPlace } from "./container-session.ts";
 import type { ListOptions, ObjectOperations } from "./object-operations.ts";
 import { needsCover, ObjectCover } from "./object-targets.ts";
 import { checkBytesList, decodeReply, wrongReply } from "./reply.ts";

@@ -1,10 +1,10 @@
 /** Whether keys of an object hold something visible, by listings of at most one key. */
+import type { AkeyPlace } from "../base/key-place.ts";
 import type { ByteString } from "../base/bytes.ts";
 import type { ReadMoment } from "./extent-page.ts";
 import { keyPages, type KeyListSubject } from "./key-pages.ts";
 import { Opcode } from "../format/operations.ts";
 import type { ListOptions, ObjectOperations } from "./object-operations.ts";
-import type { AkeyPlace } from "./shard-round.ts";
 
 export async function holdsAkey(operations: ObjectOperations, place: AkeyPlace, terms: ReadMoment): Promise<boolean> {
   const { oid, dkey, akey } = place;

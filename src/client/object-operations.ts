@@ -272,7 +272,7 @@ function notWritable(epoch: Epoch): DaosError {
   return new DaosError("PERMISSION", `Cannot write to the container: ${state}. Open the container for writing.`);
 }
 
-function valueTooLarge(sizeBytes: number): DaosError {
+export function valueTooLarge(sizeBytes: number): DaosError {
   const state = `it has ${sizeBytes} bytes, ${MAX_SINGLE_VALUE_BYTES} are allowed`;
   return new DaosError("TOO_LARGE", `Cannot update the value: ${state}. Store it as an array.`);
 }

@@ -7,10 +7,9 @@
  * was dropped long ago. Else the caller reads again at `newest`: a shard has shown that epoch, so the leader has sent each
  * shard every update of the dkey up to it.
  */
-import type { ByteString } from "../base/bytes.ts";
+import type { AkeyPlace } from "../base/key-place.ts";
 import { EPOCH_MAX, EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import type { DaosError } from "../base/errors.ts";
-import type { ObjectId } from "../base/object-id.ts";
 import type { Plan, ShardRead } from "../contracts/redundancy.ts";
 import { ObjectFlag } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
@@ -27,12 +26,6 @@ import { wrongReply } from "./reply.ts";
  * container's gate, which no leader lets pass what is younger than 2 s: so all that such a round rests on is still there.
  */
 const MAX_ROUND_MS = 1_000;
-
-export interface AkeyPlace {
-  readonly oid: ObjectId;
-  readonly dkey: ByteString;
-  readonly akey: ByteString;
-}
 
 export interface ShardRoundParts {
   readonly session: ContainerSession;

@@ -1,8 +1,9 @@
 /** A key query as one target answers it. */
+import type { DkeyPlace } from "../base/key-place.ts";
 import { byteString, bytesOf, type ByteString } from "../base/bytes.ts";
 import type { ObjectId } from "../base/object-id.ts";
 import { type KeyQueryArguments, type KeyQueryReply, Opcode } from "../format/operations.ts";
-import type { ContainerSession, DkeyPlace } from "./container-session.ts";
+import type { ContainerSession } from "./container-session.ts";
 import type { ReadMoment } from "./extent-page.ts";
 import { checkReply, decodeReply, wrongReply } from "./reply.ts";
 

@@ -3,6 +3,7 @@
  * protected best first, the others then at once; when all are, the first one commits, at the latest epoch of all. From then on it has happened, and
  * the others are told. If the client ends in the middle, or cannot reach somebody, the targets do the rest by themselves.
  */
+import type { DkeyPlace } from "../base/key-place.ts";
 import type { ByteString } from "../base/bytes.ts";
 import type { DtxId } from "../base/dtx-id.ts";
 import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
@@ -13,7 +14,6 @@ import { TransactionConflict } from "../base/transaction-conflict.ts";
 import { decodeObjectReply } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import {
-  type DkeyPlace,
   encodeTransactionStep,
   type PartRead,
   type PartWrite,

@@ -3,6 +3,7 @@
  * not at all (docs/transactions.md). Optimistic: nothing is locked until `commit`, which fails with CONFLICT when something
  * that was read has changed meanwhile. runTransaction does it again then.
  */
+import type { DkeyPlace } from "../base/key-place.ts";
 import { notBytes } from "../base/bytes-argument.ts";
 import { bytesOf, type ByteString } from "../base/bytes.ts";
 import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
@@ -13,10 +14,9 @@ import { objectClassOf, type ObjectId } from "../base/object-id.ts";
 import type { Condition, FetchedValue } from "../contracts/interface.ts";
 import type { EpochQueryReply } from "../format/history-operations.ts";
 import { Opcode } from "../format/operations.ts";
-import type { DkeyPlace } from "../format/transaction-part.ts";
 import type { ContainerSession } from "./container-session.ts";
 import { keyPages } from "./key-pages.ts";
-import { ObjectOperations } from "./object-operations.ts";
+import { ObjectOperations, valueTooLarge } from "./object-operations.ts";
 import { rangeRefusal, type RecordRange } from "./record-range.ts";
 import { decodeReply } from "./reply.ts";
 import { canceled } from "./retry.ts";
@@ -261,11 +261,6 @@ function readOnly(): DaosError {
 function tooManyDkeys(): DaosError {
   const state = `it has ${MAX_TRANSACTION_DKEYS} dkeys`;
   return new DaosError("TOO_LARGE", `Cannot go on with the transaction: ${state}. Use several.`);
-}
-
-function valueTooLarge(sizeBytes: number): DaosError {
-  const state = `it has ${sizeBytes} bytes, ${MAX_SINGLE_VALUE_BYTES} are allowed`;
-  return new DaosError("TOO_LARGE", `Cannot update the value: ${state}. Store it as an array.`);
 }
 
 function holdsArray(): DaosError {

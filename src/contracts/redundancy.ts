@@ -15,13 +15,10 @@
  * Bytes passed in are not kept beyond the plan; results may be views of them or of what `take` was given.
  */
 import type { Epoch } from "../base/epoch.ts";
+import type { ExtentRun } from "../base/extent-runs.ts";
 
 /** A run of bytes that hold data, and the epoch they were written at. */
-export interface DataExtent {
-  readonly address: number;
-  readonly length: number;
-  readonly epoch: Epoch;
-}
+export type DataExtent = ExtentRun;
 
 /** What one shard has to do in an update. */
 export interface ShardPart {

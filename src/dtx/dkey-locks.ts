@@ -30,11 +30,6 @@ export class DkeyLocks {
     return this.#acquire(unit, true);
   }
 
-  /** Whether somebody has it or waits for it. */
-  isHeld(unit: string): boolean {
-    return this.#locks.has(unit);
-  }
-
   async #acquire(unit: string, isExclusive: boolean): Promise<Unlock> {
     let lock = this.#locks.get(unit);
     if (lock === undefined) {

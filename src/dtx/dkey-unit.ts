@@ -1,10 +1,8 @@
 /** What is ordered: the updates of one dkey of a container. */
-import type { ObjectRequest } from "../format/object-request.ts";
+import type { DkeyPlace } from "../base/key-place.ts";
 import type { UpdateRequest } from "./led-update.ts";
 
-export type Dkey = Pick<ObjectRequest, "oid" | "dkey">;
-
 /** Names the dkey. */
-export function unitOf(update: Pick<UpdateRequest, "container"> & { object: Dkey }): string {
+export function unitOf(update: Pick<UpdateRequest, "container"> & { object: DkeyPlace }): string {
   return `${update.container}/${update.object.oid}${update.object.dkey}`;
 }

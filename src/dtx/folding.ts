@@ -6,10 +6,10 @@
  *
  * DAOS: EC aggregation on the leader's parity shard (src/object/srv_ec_aggregate.c).
  */
+import type { AkeyPlace, DkeyPlace } from "../base/key-place.ts";
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import type { ObjectId } from "../base/object-id.ts";
 import type { DataExtent } from "../contracts/redundancy.ts";
 import type { Timers } from "../contracts/world.ts";
 import { NO_REQUEST_ID, type ObjectRequest } from "../format/object-request.ts";
@@ -34,19 +34,13 @@ export const MAX_UNFOLDED_STRIPES = 65_536;
 /** What is younger counts as not folded: readers may be at it (docs/redundancy.md), microseconds. */
 const GATE_LAG_US = 2_000_000;
 
-export interface AkeyPlace {
-  readonly oid: ObjectId;
-  readonly dkey: ByteString;
-  readonly akey: ByteString;
-}
-
 /** What folding needs of this target's objects. */
 export interface FoldStore {
   /** Does one shard's share of a fold. Resolves when it is durable. */
   apply(container: number, object: ObjectRequest, parts: readonly PartBytes[], fold: FoldMoment): Promise<void>;
   /** The erasure-coded akeys that this target has something of. */
   akeys(container: number): AsyncGenerator<AkeyPlace, void, void>;
-  akeysOf(container: number, dkey: Pick<AkeyPlace, "oid" | "dkey">): AsyncGenerator<AkeyPlace, void, void>;
+  akeysOf(container: number, dkey: DkeyPlace): AsyncGenerator<AkeyPlace, void, void>;
   /** Extents of one of them here, ascending, page by page. */
   extents(container: number, akey: AkeyPlace): AsyncGenerator<readonly DataExtent[], void, void>;
 }
@@ -84,7 +78,7 @@ export interface UpdateRange {
   /** Undefined: all akeys. */
   readonly akey: ByteString | undefined;
   /** Bytes of the array; undefined: all. */
-  readonly bytes: { readonly start: number; readonly length: number } | undefined;
+  readonly bytes: { readonly start: number; readonly end: number } | undefined;
 }
 
 /** One look for what is to be folded in a container; another one counts when it is looked at anew. */
@@ -206,12 +200,7 @@ export class Folding {
    * Before an update of a dkey: folds what of it a snapshot shows with replicas. Later replicas must not be folded with those,
    * for parity can only be made of the latest state. Rejects with UNAVAILABLE when that cannot be done now.
    */
-  async beforeUpdate(
-    container: number,
-    { oid, dkey }: Pick<AkeyPlace, "oid" | "dkey">,
-    range: UpdateRange,
-    snapshot: Epoch,
-  ): Promise<void> {
+  async beforeUpdate(container: number, { oid, dkey }: DkeyPlace, range: UpdateRange, snapshot: Epoch): Promise<void> {
     const unit = unitOf({ container, object: { oid, dkey } });
     if (this.#scans.get(container)?.state !== "done") await this.#scanDkey(container, { oid, dkey });
     for (const akey of this.#unfolded.get(unit)?.values() ?? []) {
@@ -226,7 +215,7 @@ export class Folding {
   #touches({ container, place }: UnfoldedAkey, stripe: number, { bytes }: UpdateRange): boolean {
     if (bytes === undefined) return true;
     const { stripeBytes } = this.#options.shardedAkey(container, requestOf(place)).scheme;
-    return bytes.start < (stripe + 1) * stripeBytes && bytes.start + bytes.length > stripe * stripeBytes;
+    return bytes.start < (stripe + 1) * stripeBytes && bytes.end > stripe * stripeBytes;
   }
 
   #look(): void {
@@ -327,7 +316,7 @@ export class Folding {
     }
   }
 
-  async #scanDkey(container: number, dkey: Pick<AkeyPlace, "oid" | "dkey">): Promise<void> {
+  async #scanDkey(container: number, dkey: DkeyPlace): Promise<void> {
     for await (const place of this.#options.store.akeysOf(container, dkey)) await this.#scanAkey(container, place);
   }
 

@@ -2,6 +2,7 @@
  * Replication in one pool, as one of its targets does it: leader of some groups (group-leader.ts), member of others
  * (group-follower.ts), connected to the targets that it shares groups with. Follows the pool map.
  */
+import type { DkeyPlace } from "../base/key-place.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import type { RedundancyScheme } from "../contracts/redundancy.ts";
@@ -23,7 +24,7 @@ import { type Groups, placedGroups } from "./group.ts";
 import type { LedUpdate } from "./led-update.ts";
 import { receivedParts } from "./shard-parts.ts";
 import { GroupFollower, type GroupFollowerOptions } from "./group-follower.ts";
-import { type Dkey, unitOf } from "./dkey-unit.ts";
+import { unitOf } from "./dkey-unit.ts";
 import { GroupLeader } from "./group-leader.ts";
 import { Peer, type PeerAddress, type PeerConnection } from "./peer.ts";
 import type { PreparedStore } from "./prepared-store.ts";
@@ -168,7 +169,7 @@ export class PoolReplication {
    * Up to which epoch this target has every update of the dkey that was ever acknowledged, or will be; 0 when it does not know.
    * Its leader gives epochs in the order in which it sends.
    */
-  completeTo(container: number, { oid, dkey }: Dkey): Epoch {
+  completeTo(container: number, { oid, dkey }: DkeyPlace): Epoch {
     const { self, now } = this.#options;
     const { leader } = this.#groups.groupOf(oid, dkey);
     if (leader === self) return this.leader.decidedTo(unitOf({ container, object: { oid, dkey } }), now());

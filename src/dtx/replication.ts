@@ -2,6 +2,7 @@
  * Replication as one target does it: a PoolReplication for each pool that the target is in, following the pool maps, and
  * the connections of other targets to this one.
  */
+import type { DkeyPlace } from "../base/key-place.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { decodeCbor } from "../format/cbor.ts";
@@ -13,7 +14,7 @@ import type { RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
 import { Closing } from "./closing.ts";
 import type { Unlock } from "./dkey-locks.ts";
 import type { UpdateRange } from "./folding.ts";
-import { type Dkey, unitOf } from "./dkey-unit.ts";
+import { unitOf } from "./dkey-unit.ts";
 import type { LedUpdate, UpdateRequest } from "./led-update.ts";
 import { PoolReplication, type PoolReplicationOptions } from "./pool-replication.ts";
 import { type PreparedStore, storeOfContainers } from "./prepared-store.ts";
@@ -119,7 +120,7 @@ export class Replication {
    * Keeps a dkey for updates, or alone for one that reads first. Only erasure code needs it: the leader's, before `begin`,
    * until the update is decided.
    */
-  async lock(container: number, { oid, dkey }: Dkey, how: "shared" | "alone"): Promise<Unlock> {
+  async lock(container: number, { oid, dkey }: DkeyPlace, how: "shared" | "alone"): Promise<Unlock> {
     const { locks } = this.#poolOf(container).leader;
     const unit = unitOf({ container, object: { oid, dkey } });
     return how === "alone" ? locks.exclusive(unit) : locks.shared(unit);
@@ -131,12 +132,12 @@ export class Replication {
   }
 
   /** Before an update of an erasure-coded dkey: see Folding.beforeUpdate. */
-  foldBefore(container: number, dkey: Dkey, range: UpdateRange, snapshot: Epoch): Promise<void> {
+  foldBefore(container: number, dkey: DkeyPlace, range: UpdateRange, snapshot: Epoch): Promise<void> {
     return this.#poolOf(container).folding.beforeUpdate(container, dkey, range, snapshot);
   }
 
   /** See PoolReplication.completeTo. */
-  completeTo(container: number, dkey: Dkey): Epoch {
+  completeTo(container: number, dkey: DkeyPlace): Epoch {
     return this.#poolOf(container).completeTo(container, dkey);
   }
 

@@ -2,10 +2,9 @@
  * Updates of erasure-coded objects, as the leader of a dkey makes them: the plan says what each shard has to do, and all of
  * them do it as one update. A punch of array bytes may have to read first, so it runs alone on its dkey.
  */
-import { isErasureCoded } from "../base/object-id.ts";
 import { EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import { MAX_ARRAY_IO_BYTES, MAX_RECORD_BYTES } from "../base/limits.ts";
+import { MAX_ARRAY_BYTES } from "../base/limits.ts";
 import type { ShardPart } from "../contracts/redundancy.ts";
 import type { Unlock } from "../dtx/dkey-locks.ts";
 import type { LedUpdate } from "../dtx/led-update.ts";
@@ -15,6 +14,7 @@ import type { ShardedAkey } from "../dtx/sharded-akey.ts";
 import type { ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import type { PartBytes } from "../format/prepare-request.ts";
+import { byteRange, writtenRange } from "../vos/array-read.ts";
 import type { WriteOutcome } from "../vos/single-value.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
 import type { WriteOrder } from "../vos/write-order.ts";
@@ -35,11 +35,6 @@ export class ErasureUpdates {
 
   constructor(parts: ErasureUpdatesParts) {
     this.#parts = parts;
-  }
-
-  /** Whether an operation on the object has parts: punches of whole keys are the same on every shard. */
-  concerns({ oid }: ObjectRequest): boolean {
-    return isErasureCoded(oid);
   }
 
   /** Plans the update and takes it into order. Rejects as Replication.begin, and with TOO_LARGE, INVALID_ARGUMENT, CORRUPT. */
@@ -72,7 +67,8 @@ export class ErasureUpdates {
     const snapshot = objects.newestSnapshot(container);
     if (snapshot !== EPOCH_NONE) {
       const isArray = opcode === Opcode.arrayWrite || opcode === Opcode.arrayPunch;
-      const bytes = isArray && object.recordBytes > 0 ? bytesOf(object) : undefined;
+      const isBounded = isArray && object.recordBytes > 0;
+      const bytes = isBounded ? byteRange(object, object.recordBytes, MAX_ARRAY_BYTES) : undefined;
       const akey = opcode === Opcode.dkeyPunch ? undefined : object.akey;
       await replication.foldBefore(container, object, { akey, bytes }, snapshot);
     }
@@ -81,7 +77,7 @@ export class ErasureUpdates {
     };
   }
 
-  /** Undefined: every shard does the same. */
+  /** Undefined: every shard does the same, as in punches of whole keys. */
   async #plan(
     opcode: number,
     container: number,
@@ -95,15 +91,13 @@ export class ErasureUpdates {
       case Opcode.valueUpdate:
         return scheme.planValue(bytes.length, bytes);
       case Opcode.arrayWrite: {
-        const { start, length } = bytesOf(object);
-        if (length !== bytes.length) throw notWhole(object, bytes.length);
-        if (length > MAX_ARRAY_IO_BYTES) throw tooLarge(length);
-        return scheme.planWrite(start, length, bytes);
+        const { start, end } = writtenRange(object, bytes);
+        return scheme.planWrite(start, end - start, bytes);
       }
       case Opcode.arrayPunch: {
         if (object.recordBytes === 0) object.recordBytes = await this.#recordBytes(container, object);
-        const { start, length } = bytesOf(object);
-        return akey.run(scheme.planPunch(start, length, alive));
+        const { start, end } = byteRange(object, object.recordBytes, MAX_ARRAY_BYTES);
+        return akey.run(scheme.planPunch(start, end - start, alive));
       }
       default:
         return undefined;
@@ -112,7 +106,7 @@ export class ErasureUpdates {
 
   /** Bytes of a record of the array that is there; 1 when there is none. */
   async #recordBytes(container: number, { oid, dkey, akey }: ObjectRequest): Promise<number> {
-    const request = { oid, dkey, akey, epoch: 0 as ObjectRequest["epoch"] };
+    const request = { oid, dkey, akey, epoch: EPOCH_NONE };
     const { recordBytes } = await this.#parts.objects.readShardArray(container, request, { address: 0, length: 0 });
     return recordBytes === 0 ? 1 : recordBytes;
   }
@@ -132,34 +126,8 @@ export class ErasureUpdates {
 
 const NO_BYTES = new Uint8Array(0);
 
-/** The range of an operation in bytes of the array. Throws INVALID_ARGUMENT. */
-function bytesOf({ recordIndex, recordCount, recordBytes }: ObjectRequest): { start: number; length: number } {
-  const start = recordIndex * recordBytes;
-  const length = recordCount * recordBytes;
-  const isRange = recordBytes >= 1 && recordBytes <= MAX_RECORD_BYTES && Number.isSafeInteger(start + length);
-  if (isRange) return { start, length };
-  throw new DaosError(
-    "INVALID_ARGUMENT",
-    `Cannot use ${recordCount} records of ${recordBytes} bytes from ${recordIndex} on: no range of an array.`,
-  );
-}
-
 function newerSnapshot(): DaosError {
   return new DaosError("UNAVAILABLE", "Cannot update the object now: a snapshot has just been taken. Retry.");
-}
-
-function notWhole({ recordCount, recordBytes }: ObjectRequest, sizeBytes: number): DaosError {
-  return new DaosError(
-    "INVALID_ARGUMENT",
-    `Cannot write ${sizeBytes} bytes as ${recordCount} records of ${recordBytes}: they do not add up.`,
-  );
-}
-
-function tooLarge(sizeBytes: number): DaosError {
-  return new DaosError(
-    "TOO_LARGE",
-    `Cannot move ${sizeBytes} bytes at once: ${MAX_ARRAY_IO_BYTES} are allowed. Split the range.`,
-  );
 }
 
 function blind(): DaosError {

@@ -1,11 +1,12 @@
 /** A target's objects as folding needs them: erasure-coded akeys and their extents, and the share of a fold. */
+import type { AkeyPlace } from "../base/key-place.ts";
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import { MAX_ENUMERATION_KEYS } from "../base/limits.ts";
 import { FIRST_ERASURE_NUMBER } from "../base/object-class.ts";
 import { isErasureCoded, OBJECT_ID_BYTES } from "../base/object-id.ts";
 import type { DataExtent } from "../contracts/redundancy.ts";
-import type { AkeyPlace, FoldStore } from "../dtx/folding.ts";
+import type { FoldStore } from "../dtx/folding.ts";
 import type { ObjectRequest } from "../format/object-request.ts";
 import type { PartBytes } from "../format/prepare-request.ts";
 import type { CellStore } from "../store/cell.ts";

@@ -4,6 +4,7 @@
  * told to everybody is forgotten. Each is a step as a client would take it, under the number that the client gave it, so
  * that it does not matter who takes it, or whether both do.
  */
+import type { DkeyPlace } from "../base/key-place.ts";
 import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import type { DtxId } from "../base/dtx-id.ts";
 import { DaosError } from "../base/errors.ts";
@@ -14,7 +15,6 @@ import type { Replication } from "../dtx/replication.ts";
 import type { ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import {
-  type DkeyPlace,
   decodeStates,
   encodeStateQueries,
   encodeTransactionStep,

@@ -4,7 +4,7 @@
  */
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import { isRedundant } from "../base/object-id.ts";
+import { isErasureCoded, isRedundant } from "../base/object-id.ts";
 import type { LedUpdate } from "../dtx/led-update.ts";
 import type { Replication } from "../dtx/replication.ts";
 import { receivedParts } from "../dtx/shard-parts.ts";
@@ -80,7 +80,7 @@ export class UpdateService {
       const { kind } = decodeTransactionStep(request.payload);
       if (kind === "prepare") this.#parts.quotas.charge(quota, this.#recordBytes(request, object));
     } else this.counters.punches += 1;
-    if (this.#erasure?.concerns(object) === true) {
+    if (this.#erasure !== undefined && isErasureCoded(object.oid)) {
       request.retain();
       const update: Update = { request, object, container, led: undefined, reply };
       return this.#track(update, this.#runPlanned(update));
@@ -133,7 +133,7 @@ export class UpdateService {
   }
 
   /** While an update runs on behind this turn, the same one sent again waits for it. */
-  async #track({ object }: Update, running: Promise<void>): Promise<void> {
+  async #track({ object }: Pick<Update, "object">, running: Promise<void>): Promise<void> {
     if (object.sequence === 0) return running;
     const others: RpcReply[] = [];
     this.#running.add(object, others);
@@ -253,27 +253,24 @@ export class UpdateService {
 
   /** Takes a step of a transaction that no client asks for now, under its number; settles when nothing can undo it. */
   async takeStep(container: number, object: ObjectRequest, payload: Uint8Array): Promise<void> {
-    const { replication, objects, store } = this.#parts;
-    const isUnderWay = replication?.openUpdate(container, object) !== undefined;
+    const isUnderWay = this.#parts.replication?.openUpdate(container, object) !== undefined;
     if (isUnderWay || this.#running.get(object) !== undefined) return;
-    const others: RpcReply[] = [];
-    this.#running.add(object, others);
-    try {
-      const led = isRedundant(object.oid)
-        ? replication?.begin({ container, opcode: Opcode.transactionStep, object, payload })
-        : undefined;
-      const order: WriteOrder = led ?? { origin: object, isPrepared: false, epoch: undefined };
-      const outcome = await objects.transactionStep(container, { ...object, order }, decodeTransactionStep(payload));
-      if (outcome.error !== undefined) throw outcome.error;
-      await new Promise<void>((resolve, reject) => {
-        const settled = (error: Error | undefined): void => (error === undefined ? resolve() : reject(error));
-        if (led?.isAppended === true) led.whenDecided(settled);
-        else store.whenStable(outcome.sequence, settled);
-      });
-    } finally {
-      this.#running.delete(object);
-      for (const reply of others) reply.fail(sentTwice());
-    }
+    await this.#track({ object }, this.#runStep(container, object, payload));
+  }
+
+  async #runStep(container: number, object: ObjectRequest, payload: Uint8Array): Promise<void> {
+    const { replication, objects, store } = this.#parts;
+    const led = isRedundant(object.oid)
+      ? replication?.begin({ container, opcode: Opcode.transactionStep, object, payload })
+      : undefined;
+    const order: WriteOrder = led ?? { origin: object, isPrepared: false, epoch: undefined };
+    const outcome = await objects.transactionStep(container, { ...object, order }, decodeTransactionStep(payload));
+    if (outcome.error !== undefined) throw outcome.error;
+    await new Promise<void>((resolve, reject) => {
+      const settled = (error: Error | undefined): void => (error === undefined ? resolve() : reject(error));
+      if (led?.isAppended === true) led.whenDecided(settled);
+      else store.whenStable(outcome.sequence, settled);
+    });
   }
 
   #answer(error: Error | undefined, epoch: Epoch, reply: RpcReply): void {

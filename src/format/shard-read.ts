@@ -8,6 +8,7 @@
  */
 import { DaosError } from "../base/errors.ts";
 import type { Epoch } from "../base/epoch.ts";
+import type { ExtentRun } from "../base/extent-runs.ts";
 import { readUint64, writeUint64 } from "./uint64.ts";
 
 const HEADER_BYTES = 32;
@@ -15,19 +16,13 @@ const EXTENT_BYTES = 24;
 /** Extents that one reply names; neighbours are joined when there are more. */
 export const MAX_SHARD_EXTENTS = 2048;
 
-/** A run of bytes that hold data: local address, length, epoch of the write. */
-export interface ShardExtent {
-  readonly address: number;
-  readonly length: number;
-  readonly epoch: Epoch;
-}
-
 export interface ShardReadReply {
   readonly shownAt: Epoch;
   readonly newest: Epoch;
   readonly completeTo: Epoch;
   readonly recordBytes: number;
-  readonly extents: readonly ShardExtent[];
+  /** Local addresses, ascending, apart. */
+  readonly extents: readonly ExtentRun[];
 }
 
 export function encodeShardReadReply(reply: ShardReadReply): Buffer {
@@ -50,7 +45,7 @@ export function encodeShardReadReply(reply: ShardReadReply): Buffer {
 export function decodeShardReadReply(view: Buffer, start = 0, length = view.length): ShardReadReply {
   const count = length < HEADER_BYTES ? 0 : view.readUInt32LE(start + 28);
   if (length !== HEADER_BYTES + EXTENT_BYTES * count) throw malformed("its lengths do not add up");
-  const extents: ShardExtent[] = [];
+  const extents: ExtentRun[] = [];
   let end = 0;
   for (let at = start + HEADER_BYTES; extents.length < count; at += EXTENT_BYTES) {
     const extent = { address: uint64(view, at), length: uint64(view, at + 8), epoch: uint64(view, at + 16) as Epoch };

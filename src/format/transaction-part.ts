@@ -9,6 +9,7 @@
  *   query     payload of `transactionState` among targets; its reply has a number for each: 0 for nothing known, 1 for
  *             prepared, else the epoch at which the transaction was committed
  */
+import type { DkeyPlace } from "../base/key-place.ts";
 import { z } from "zod";
 import { byteString, bytesOf, type ByteString } from "../base/bytes.ts";
 import type { DtxId } from "../base/dtx-id.ts";
@@ -25,11 +26,6 @@ export const MAX_STATE_QUERIES = 256;
 /** Answers of `transactionState` that are no epochs. */
 export const UNKNOWN_STATE = 0;
 export const PREPARED_STATE = 1;
-
-export interface DkeyPlace {
-  readonly oid: ObjectId;
-  readonly dkey: ByteString;
-}
 
 /** What the transaction saw of a dkey at its snapshot, and must still be so. `epoch` 0: there was no value. */
 export type PartRead =

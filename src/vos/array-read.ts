@@ -107,6 +107,17 @@ export function byteRange(range: RecordRange, recordBytes: number, limitBytes: n
   return { start, end };
 }
 
+/** Byte range of a write of these bytes. Throws INVALID_ARGUMENT, also when they are not its records, and TOO_LARGE. */
+export function writtenRange(range: RecordRange, bytes: Uint8Array): ByteRun {
+  const { recordCount, recordBytes } = range;
+  const run = byteRange(range, recordBytes, MAX_ARRAY_IO_BYTES);
+  if (bytes.length === run.end - run.start) return run;
+  throw new DaosError(
+    "INVALID_ARGUMENT",
+    `Cannot write ${bytes.length} bytes as ${recordCount} records of ${recordBytes}: they do not add up.`,
+  );
+}
+
 /** Every piece of an array that overlaps [start, end) at `epoch`; windows with too many parts are added to `crowded`. */
 export function collectPieces(
   target: TargetObjects,

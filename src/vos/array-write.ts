@@ -3,8 +3,7 @@
  * to one contiguous extent that the windows share in slices. All windows of a write appear in one atomic record.
  */
 import type { Epoch } from "../base/epoch.ts";
-import { DaosError } from "../base/errors.ts";
-import { BLOCK_BYTES, MAX_ARRAY_BYTES, MAX_ARRAY_IO_BYTES } from "../base/limits.ts";
+import { BLOCK_BYTES, MAX_ARRAY_BYTES } from "../base/limits.ts";
 import { recordSizeMismatch } from "../base/object-refusals.ts";
 import { type CellWrite, type ExtentRef, VersionKind } from "../store/cell.ts";
 import {
@@ -14,6 +13,7 @@ import {
   type CrowdedWindow,
   holdsSingle,
   type RecordRange,
+  writtenRange,
 } from "./array-read.ts";
 import {
   addHeader,
@@ -54,13 +54,7 @@ interface WritePlan {
 }
 
 function planWrite(request: AkeyRequest & RecordRange, bytes: Uint8Array, inlineBytes: number): WritePlan {
-  const range = byteRange(request, request.recordBytes, MAX_ARRAY_IO_BYTES);
-  if (bytes.length !== range.end - range.start) {
-    throw new DaosError(
-      "INVALID_ARGUMENT",
-      `Cannot write ${bytes.length} bytes as ${request.recordCount} records of ${request.recordBytes}: they do not add up.`,
-    );
-  }
+  const range = writtenRange(request, bytes);
   const pieces = cutIntoWindows(range.start, range.end);
   const bulk = { start: range.end, end: range.start };
   // A key takes up to twice its length; object and akey cell may be part of the record.

@@ -8,13 +8,13 @@
 import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import { readableEpoch } from "../base/epoch-gate.ts";
 import { DaosError } from "../base/errors.ts";
+import type { ExtentRun } from "../base/extent-runs.ts";
 import { MAX_ARRAY_IO_BYTES } from "../base/limits.ts";
 import { ObjectFlag } from "../format/object-request.ts";
-import { MAX_SHARD_EXTENTS, type ShardExtent } from "../format/shard-read.ts";
+import { MAX_SHARD_EXTENTS } from "../format/shard-read.ts";
 import { gather } from "./array-gather.ts";
 import { type Fill, overlay } from "./array-overlay.ts";
 import { accessArray, byteRange, collectPieces, holdsSingle } from "./array-read.ts";
-import { akeyPrefix, dkeyPrefix, ownCellKey } from "./cell-key.ts";
 import type { ByteRun } from "./cell-meta.ts";
 import { LATEST } from "./condition.ts";
 import { type AkeyReadRequest, mixed, NO_BYTES, type Outcome, type SingleValues } from "./single-value.ts";
@@ -27,7 +27,7 @@ export interface ShardReadOutcome extends Outcome {
   readonly newest: Epoch;
   /** 0 without an array. */
   readonly recordBytes: number;
-  readonly extents: readonly ShardExtent[];
+  readonly extents: readonly ExtentRun[];
   /** INVALID_ARGUMENT when the akey holds the other kind: then there is no data of this one. */
   readonly error: DaosError | undefined;
   /** All bytes of the range, holes as zeros; empty without data. From `allocate` when the outcome came as a promise. */
@@ -86,14 +86,9 @@ export class ShardReads {
 
   /** The single value, whole. Errors as readArray. */
   async readValue(container: number, request: AkeyReadRequest): Promise<ShardReadOutcome> {
-    const target = this.#target;
     const epoch = this.#epoch(container, request);
     const seen = new Seen();
-    const state = target.object(container, request.oid);
-    const dkey = dkeyPrefix(state.prefix, request.dkey);
-    const version = target.store.get(ownCellKey(akeyPrefix(dkey, request.akey)), epoch);
-    seen.epoch = Math.max(target.floor(state, dkey, epoch, seen), version?.epoch ?? 0);
-    const fetching = this.#values.fetchAt(container, request, epoch);
+    const fetching = this.#values.fetchAt(container, request, epoch, seen);
     const isOwn = fetching instanceof Promise;
     const fetched = isOwn ? await fetching : fetching;
     seen.add(fetched.sequence);
@@ -129,7 +124,7 @@ function outcomeOf(
   epoch: Epoch,
   seen: Seen,
   recordBytes: number,
-  extents: readonly ShardExtent[],
+  extents: readonly ExtentRun[],
   bytes: Uint8Array,
 ): ShardReadOutcome {
   const newest = seen.epoch as Epoch;
@@ -138,7 +133,7 @@ function outcomeOf(
 }
 
 /** Neighbours of one epoch as one; when there are too many all neighbours, under the newer epoch. */
-function extentsOf(fills: readonly Fill[]): ShardExtent[] {
+function extentsOf(fills: readonly Fill[]): ExtentRun[] {
   const dated = fills.map(({ start, end, piece }) => ({ start, end, epoch: piece.epoch as Epoch }));
   const exact = joined(dated, (left, right) => left === right);
   const extents = exact.length <= MAX_SHARD_EXTENTS ? exact : joined(dated, () => true);
@@ -150,7 +145,7 @@ function extentsOf(fills: readonly Fill[]): ShardExtent[] {
 function joined(
   runs: readonly (ByteRun & { readonly epoch: Epoch })[],
   mayJoin: (left: Epoch, right: Epoch) => boolean,
-): ShardExtent[] {
+): ExtentRun[] {
   const extents: { address: number; length: number; epoch: Epoch }[] = [];
   for (const { start, end, epoch } of runs) {
     const last = extents.at(-1);

@@ -99,15 +99,17 @@ export class SingleValues {
     return this.#outcome(target.store.get(ownCellKey(akey), epoch), floor, seen.sequence);
   }
 
-  /** The same at an epoch that may be read, or LATEST, without conditions. */
-  fetchAt(container: number, request: AkeyRequest, epoch: Epoch): FetchOutcome | Promise<FetchOutcome> {
+  /** The same at an epoch that may be read, or LATEST, without conditions. `seen` hears what it rests on. */
+  fetchAt(container: number, request: AkeyRequest, epoch: Epoch, seen: Seen): FetchOutcome | Promise<FetchOutcome> {
     checkKeys(request.dkey, request.akey);
     const target = this.#target;
     const state = target.object(container, request.oid);
-    const seen = new Seen();
     const dkey = dkeyPrefix(state.prefix, request.dkey);
     const floor = target.floor(state, dkey, epoch, seen);
-    return this.#outcome(target.store.get(ownCellKey(akeyPrefix(dkey, request.akey)), epoch), floor, seen.sequence);
+    const version = target.store.get(ownCellKey(akeyPrefix(dkey, request.akey)), epoch);
+    if (version !== undefined) seen.see(version);
+    seen.epoch = Math.max(seen.epoch, floor);
+    return this.#outcome(version, floor, seen.sequence);
   }
 
   #outcome(version: Version | undefined, floor: number, seen: number): FetchOutcome | Promise<FetchOutcome> {

@@ -2,12 +2,13 @@
  * Whether a transaction may take a dkey: nothing of what it has read there has changed since, and nothing of what it is
  * to write can be refused later. All in one turn, with the lock taken in the same one.
  */
+import type { DkeyPlace } from "../base/key-place.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { MAX_ARRAY_IO_BYTES, MAX_SINGLE_VALUE_BYTES, MAX_TRANSACTION_PUNCH_BYTES } from "../base/limits.ts";
 import { recordSizeMismatch } from "../base/object-refusals.ts";
 import { TransactionConflict } from "../base/transaction-conflict.ts";
-import type { DkeyPlace, PartRead, PartWrite } from "../format/transaction-part.ts";
+import type { PartRead, PartWrite } from "../format/transaction-part.ts";
 import { accessArray, byteRange, holdsSingle } from "./array-read.ts";
 import { classBit, WINDOW_CLASSES, windowBytes } from "./array-window.ts";
 import { beneathStart, dkeyPrefix, prefixEnd, windowKey } from "./cell-key.ts";

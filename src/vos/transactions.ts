@@ -11,11 +11,11 @@
  * The epoch of the transaction is not below that of any of its locks. A transaction of which the primary has neither a
  * lock nor a decision did not happen and never will, for a commit needs the lock.
  */
+import type { DkeyPlace } from "../base/key-place.ts";
 import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import type { DtxId } from "../base/dtx-id.ts";
 import { isRedundant, objectClassOf } from "../base/object-id.ts";
 import {
-  type DkeyPlace,
   decodePartWrites,
   decodeTransactionDecision,
   encodePartWrites,

@@ -6,10 +6,11 @@
  * epochs. Results come at once when nothing has to be waited for, else as a promise. Each carries `sequence`: nothing of
  * the result, a refusal included, may be told to anybody before `CellStore.whenStable(sequence)`.
  */
+import type { DkeyPlace } from "../base/key-place.ts";
 import type { DtxId } from "../base/dtx-id.ts";
 import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import type { PartBytes } from "../format/prepare-request.ts";
-import type { DkeyPlace, TransactionStep } from "../format/transaction-part.ts";
+import type { TransactionStep } from "../format/transaction-part.ts";
 import type { CellUsage } from "../store/cell.ts";
 import { type ArrayReadOutcome, ArrayReads, type RecordRange } from "./array-read.ts";
 import { ArrayWrites } from "./array-write.ts";
