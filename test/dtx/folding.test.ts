@@ -1,0 +1,121 @@
+/** What folding says of how far it is, over a store that lists what the test gives it, when it gives it. */
+import { expect, test } from "bun:test";
+import { byteStringOfText } from "../../src/base/bytes.ts";
+import type { Epoch } from "../../src/base/epoch.ts";
+import type { AkeyPlace } from "../../src/base/key-place.ts";
+import type { DataExtent } from "../../src/contracts/redundancy.ts";
+import { DkeyLocks } from "../../src/dtx/dkey-locks.ts";
+import { Folding, type FoldStore } from "../../src/dtx/folding.ts";
+import type { GroupLeader } from "../../src/dtx/group-leader.ts";
+import type { ShardedAkey } from "../../src/dtx/sharded-akey.ts";
+import { objectOf } from "../placement/pool-maps.ts";
+import { simulatedWorld } from "../simulation/world.ts";
+
+const CONTAINER = 7;
+const SELF = 0;
+const NOW = 1_000_000_000 as Epoch;
+/** As much of the last time as is never said to be folded. */
+const LAG_US = 2_000_000;
+const PLACE: AkeyPlace = {
+  oid: objectOf("EC_2P1G1", 1),
+  dkey: byteStringOfText("dkey"),
+  akey: byteStringOfText("akey"),
+};
+
+interface Rig {
+  readonly folding: Folding;
+  /** Lets the listing that was begun as number `index` end. */
+  readonly finish: (index: number) => void;
+  readonly listings: () => number;
+  readonly pass: (ms: number) => Promise<void>;
+}
+
+/** Every listing finds one akey with replicas in stripe 0. Folds succeed unless `folds` is false. */
+function makeRig(folds: boolean): Rig {
+  const { timers } = simulatedWorld(1);
+  const finishes: (() => void)[] = [];
+  const store: FoldStore = {
+    apply: () => Promise.resolve(),
+    async *akeys(): AsyncGenerator<AkeyPlace, void, void> {
+      await new Promise<void>((resolve) => finishes.push(resolve));
+      yield PLACE;
+    },
+    async *akeysOf(): AsyncGenerator<AkeyPlace, void, void> {
+      yield PLACE;
+    },
+    async *extents(): AsyncGenerator<readonly DataExtent[], void, void> {
+      yield [{ address: 0, length: 1, epoch: 5 as Epoch }];
+    },
+  };
+  const akey = {
+    own: 2,
+    alive: [0, 1, 2],
+    scheme: { stripesToFold: () => [0], planFold: () => undefined },
+    run: () => (folds ? Promise.resolve({ epoch: 5, parts: [] }) : new Promise(() => {})),
+  } as unknown as ShardedAkey;
+  const leader = { locks: new DkeyLocks(), isSettling: () => false, flushDecisions: () => {} };
+  const folding = new Folding({
+    self: SELF,
+    store,
+    timers,
+    leader: leader as unknown as GroupLeader,
+    groupOf: () => ({ leader: SELF, members: [0, 1, 2], readable: [0, 1, 2], shards: undefined }),
+    now: () => NOW,
+    shardedAkey: () => akey,
+    found: () => {},
+  });
+  return {
+    folding,
+    finish: (index) => finishes[index]!(),
+    listings: () => finishes.length,
+    pass: (ms) => timers.advance(ms),
+  };
+}
+
+test("nothing is said to be folded before it is known what there is, and then nothing that is not", async () => {
+  const { folding, finish, pass } = makeRig(false);
+  folding.want(CONTAINER);
+  await pass(1_000);
+  expect(folding.foldedTo(CONTAINER)).toBe(0 as Epoch);
+  finish(0);
+  await pass(1_000);
+  // A stripe of unknown age waits to be folded.
+  expect(folding.foldedTo(CONTAINER)).toBe(0 as Epoch);
+  folding.stop();
+});
+
+test("what was looked for under an earlier map does not count, though it ends later", async () => {
+  const { folding, finish, listings, pass } = makeRig(true);
+  folding.want(CONTAINER);
+  await pass(1_000);
+  folding.mapChanged();
+  folding.want(CONTAINER);
+  await pass(1_000);
+  expect(listings()).toBe(2);
+  finish(0);
+  await pass(1_000);
+  expect(folding.foldedTo(CONTAINER)).toBe(0 as Epoch);
+  finish(1);
+  // The clock of epochs stands still here, so nothing becomes ripe: a snapshot has the stripe folded.
+  await pass(1_000);
+  await folding.beforeUpdate(CONTAINER, PLACE, { akey: undefined, bytes: undefined }, NOW);
+  expect(folding.foldedTo(CONTAINER)).toBe((NOW - LAG_US) as Epoch);
+  folding.stop();
+});
+
+test("a fold that a change of the map overtook takes nothing from what is counted", async () => {
+  const { folding, finish, pass } = makeRig(true);
+  folding.want(CONTAINER);
+  await pass(1_000);
+  finish(0);
+  await pass(1_000);
+  const folded = folding.beforeUpdate(CONTAINER, PLACE, { akey: undefined, bytes: undefined }, NOW);
+  folding.mapChanged();
+  folding.want(CONTAINER);
+  await folded;
+  await pass(1_000);
+  finish(1);
+  await pass(1_000);
+  expect(folding.foldedTo(CONTAINER)).toBe(0 as Epoch);
+  folding.stop();
+});
