@@ -27,18 +27,22 @@ interface Rig {
   /** Lets the listing that was begun as number `index` end. */
   readonly finish: (index: number) => void;
   readonly listings: () => number;
+  /** Lets the folds that wait go on. */
+  readonly letFold: () => void;
   readonly pass: (ms: number) => Promise<void>;
 }
 
-/** Every listing finds one akey with replicas in stripe 0. Folds succeed unless `folds` is false. */
-function makeRig(folds: boolean): Rig {
+/** Listings find one akey with replicas in stripe 0, or nothing where `finds` says so. Folds wait for `letFold`. */
+function makeRig(finds: (listing: number) => boolean = () => true): Rig {
   const { timers } = simulatedWorld(1);
   const finishes: (() => void)[] = [];
+  const mayFold = Promise.withResolvers<void>();
   const store: FoldStore = {
     apply: () => Promise.resolve(),
     async *akeys(): AsyncGenerator<AkeyPlace, void, void> {
+      const listing = finishes.length;
       await new Promise<void>((resolve) => finishes.push(resolve));
-      yield PLACE;
+      if (finds(listing)) yield PLACE;
     },
     async *akeysOf(): AsyncGenerator<AkeyPlace, void, void> {
       yield PLACE;
@@ -51,7 +55,7 @@ function makeRig(folds: boolean): Rig {
     own: 2,
     alive: [0, 1, 2],
     scheme: { stripesToFold: () => [0], planFold: () => undefined },
-    run: () => (folds ? Promise.resolve({ epoch: 5, parts: [] }) : new Promise(() => {})),
+    run: () => mayFold.promise.then(() => ({ epoch: 5, parts: [] })),
   } as unknown as ShardedAkey;
   const leader = { locks: new DkeyLocks(), isSettling: () => false, flushDecisions: () => {} };
   const folding = new Folding({
@@ -68,12 +72,13 @@ function makeRig(folds: boolean): Rig {
     folding,
     finish: (index) => finishes[index]!(),
     listings: () => finishes.length,
+    letFold: () => mayFold.resolve(),
     pass: (ms) => timers.advance(ms),
   };
 }
 
 test("nothing is said to be folded before it is known what there is, and then nothing that is not", async () => {
-  const { folding, finish, pass } = makeRig(false);
+  const { folding, finish, pass } = makeRig();
   folding.want(CONTAINER);
   await pass(1_000);
   expect(folding.foldedTo(CONTAINER)).toBe(0 as Epoch);
@@ -85,7 +90,8 @@ test("nothing is said to be folded before it is known what there is, and then no
 });
 
 test("what was looked for under an earlier map does not count, though it ends later", async () => {
-  const { folding, finish, listings, pass } = makeRig(true);
+  const { folding, finish, listings, letFold, pass } = makeRig((listing) => listing > 0);
+  letFold();
   folding.want(CONTAINER);
   await pass(1_000);
   folding.mapChanged();
@@ -104,7 +110,7 @@ test("what was looked for under an earlier map does not count, though it ends la
 });
 
 test("a fold that a change of the map overtook takes nothing from what is counted", async () => {
-  const { folding, finish, pass } = makeRig(true);
+  const { folding, finish, letFold, pass } = makeRig();
   folding.want(CONTAINER);
   await pass(1_000);
   finish(0);
@@ -112,10 +118,11 @@ test("a fold that a change of the map overtook takes nothing from what is counte
   const folded = folding.beforeUpdate(CONTAINER, PLACE, { akey: undefined, bytes: undefined }, NOW);
   folding.mapChanged();
   folding.want(CONTAINER);
-  await folded;
   await pass(1_000);
   finish(1);
   await pass(1_000);
+  letFold();
+  await folded;
   expect(folding.foldedTo(CONTAINER)).toBe(0 as Epoch);
   folding.stop();
 });
