@@ -194,6 +194,12 @@ export class CellRewriter {
     this.dropLogged(content.extent);
   }
 
+  /** Removes the cell, of which these are all versions. */
+  purge(key: ByteString, versions: readonly OriginVersion[]): void {
+    for (const version of versions) this.drop(key, version);
+    this.#transaction.remove("cells", key);
+  }
+
   #count(key: ByteString, content: SettledContent, sign: 1 | -1): void {
     this.#add(key, settledVersionBytes(content), content.extent, sign);
   }

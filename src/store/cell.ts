@@ -80,6 +80,12 @@ export interface ReclaimRange {
   readonly epoch: Epoch;
 }
 
+/** Keys in [from, to). */
+export interface KeyRange {
+  readonly from: ByteString;
+  readonly to: ByteString;
+}
+
 /** What a record is besides its changes. */
 export interface AppendOptions {
   /** The request that the record comes from; remembered, so that the request is not run again when it is sent again. */
@@ -108,6 +114,11 @@ export interface CompletedRequest {
   readonly epoch: Epoch;
   /** Its record: may be told of when this is stable; 0 when it is. */
   readonly sequence: number;
+}
+
+export interface RememberedRequest extends DtxId {
+  readonly firstIncomplete: number;
+  readonly epoch: Epoch;
 }
 
 /** Space a container takes in each tier, bytes, and its versions. */
@@ -166,6 +177,8 @@ export interface Requests {
    * the request says, the client's requests below it are answered and acknowledged.
    */
   completed(request: DtxId, firstIncomplete?: number): CompletedRequest | "old" | undefined;
+  /** All that are remembered and can no longer be undone, in no order. */
+  remembered(): Generator<RememberedRequest, void, void>;
 }
 
 /**
@@ -278,6 +291,13 @@ export interface CellStore {
   gate(container: number): Epoch;
   /** Asks for a full aggregation pass of the container; resolves when done. */
   aggregate(container: number): Promise<void>;
+
+  /**
+   * Removes all versions of all cells in the ranges (ascending, apart), whatever snapshots, gates and readers at past epochs
+   * need. What was punched there counts as punched. Until it resolves nothing may be read or written there, and nothing of it
+   * may be undecided. A crash in the middle leaves some of it. Rejects with NO_SPACE, UNAVAILABLE (closing), READ_ONLY.
+   */
+  purge(ranges: readonly KeyRange[]): Promise<void>;
 
   /** SCM is over its watermark: what can go to the NVMe tier should. */
   readonly isScmCrowded: boolean;

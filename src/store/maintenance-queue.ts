@@ -1,10 +1,11 @@
 /**
- * What maintenance there is to do, in its order: parked reclaims to wake, reclaims to work off, aggregation passes. Passes
+ * What maintenance there is to do, in its order: parked reclaims to wake, reclaims to work off, purges, aggregation passes. Passes
  * are asked for, or come by themselves when a container's epoch gate has passed what was kept for it.
  */
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
 import type { Timers } from "../contracts/world.ts";
+import type { KeyRange } from "./cell.ts";
 import type { GateTable } from "./gate-table.ts";
 import { type MaintenanceResult, type MaintenanceTask, reclaimTask } from "./maintenance.ts";
 import { hasParked, type ParkedReclaims } from "./reclaim-table.ts";
@@ -20,11 +21,21 @@ interface Aggregation {
   reject(error: Error): void;
 }
 
+interface Purge {
+  ranges: readonly KeyRange[];
+  /** It begins when all records up to this sequence are settled. */
+  readonly sequence: number;
+  resolve(): void;
+  reject(error: Error): void;
+}
+
 export interface MaintenanceQueueOptions {
   readonly timers: Timers;
   /** The target's thread's. */
   readonly index: IndexReader;
   readonly gates: GateTable;
+  /** The last record of those that are settled without a gap. */
+  readonly settledTo: () => number;
   /** Something was added. */
   readonly added: () => void;
 }
@@ -35,6 +46,7 @@ export class MaintenanceQueue {
   /** By container. All at first, for what parked them may be gone since. */
   readonly #wakes = new Map<number | undefined, ParkedReclaims>();
   readonly #aggregations: Aggregation[] = [];
+  readonly #purges: Purge[] = [];
   #passTimer: (() => void) | undefined;
   #isStopped = false;
 
@@ -68,6 +80,19 @@ export class MaintenanceQueue {
     });
   }
 
+  /** See CellStore.purge. `sequence`: of the last record that may have something in the ranges. */
+  purge(ranges: readonly KeyRange[], sequence: number): Promise<void> {
+    if (ranges.length === 0) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.#purges.push({ ranges, sequence, resolve, reject });
+    });
+  }
+
+  get #isPurgeDue(): boolean {
+    const purge = this.#purges[0];
+    return purge !== undefined && this.#options.settledTo() >= purge.sequence;
+  }
+
   /** While nothing is being settled or maintained: takes in what raised gates have come to. */
   lookAtGates(): void {
     const { gates, index } = this.#options;
@@ -97,7 +122,8 @@ export class MaintenanceQueue {
   }
 
   get isDue(): boolean {
-    return this.#wakes.size > 0 || this.#reclaimsPending || this.#aggregations.length > 0;
+    if (this.#wakes.size > 0 || this.#reclaimsPending || this.#aggregations.length > 0) return true;
+    return this.#isPurgeDue;
   }
 
   next(): MaintenanceTask | undefined {
@@ -105,6 +131,7 @@ export class MaintenanceQueue {
     const reclaim = this.#reclaimsPending ? reclaimTask(this.#options.index) : undefined;
     if (reclaim !== undefined) return reclaim;
     this.#reclaimsPending = false;
+    if (this.#isPurgeDue) return { kind: "purge", ranges: this.#purges[0]!.ranges };
     const aggregation = this.#aggregations[0];
     if (aggregation === undefined) return undefined;
     return { kind: "aggregate", container: aggregation.container, cursor: aggregation.cursor };
@@ -121,16 +148,25 @@ export class MaintenanceQueue {
       const aggregation = this.#aggregations[0]!;
       if (cursor !== undefined) aggregation.cursor = cursor;
       else this.#aggregations.shift()?.resolve();
+    } else if (task.kind === "purge") {
+      if (cursor === undefined) this.#purges.shift()?.resolve();
+      else this.#purges[0]!.ranges = rangesFrom(task.ranges, cursor);
     }
   }
 
-  rejectAggregations(error: Error): void {
-    for (const aggregation of this.#aggregations.splice(0)) aggregation.reject(error);
+  /** Rejects aggregations and purges. */
+  rejectAll(error: Error): void {
+    for (const waiting of [...this.#aggregations.splice(0), ...this.#purges.splice(0)]) waiting.reject(error);
   }
 
   stop(error: Error): void {
     this.#isStopped = true;
     this.#passTimer?.();
-    this.rejectAggregations(error);
+    this.rejectAll(error);
   }
+}
+
+/** What of the ranges, ascending, is not below the key. */
+function rangesFrom(ranges: readonly KeyRange[], key: ByteString): KeyRange[] {
+  return ranges.filter(({ to }) => to > key).map(({ from, to }) => ({ from: from < key ? key : from, to }));
 }

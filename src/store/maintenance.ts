@@ -1,6 +1,6 @@
 /**
- * What is done to settled cells in the background, one bounded slice a transaction: working off reclaim ranges, and
- * aggregation passes over a container. Like settling it runs inline or in a thread.
+ * What is done to settled cells in the background, one bounded slice a transaction: working off reclaim ranges, aggregation
+ * passes over a container, and purges. Like settling it runs inline or in a thread.
  *
  * A reclaim that had to leave something for a snapshot or the gate, or that covers what is still to come from the log, is parked when
  * its pass ends, and starts over when that may have changed; until it is gone, tombstones of its epoch stay.
@@ -9,7 +9,7 @@ import type { ByteString } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { uint32Key } from "../format/settled-row.ts";
 import { decodeSettledVersion, type SettledVersion } from "../format/settled-version.ts";
-import { type GateRule, type ReclaimRange, VersionKind } from "./cell.ts";
+import { type GateRule, type KeyRange, type ReclaimRange, VersionKind } from "./cell.ts";
 import { type CellChanges, CellRewriter, settledOrigins } from "./cell-rewriter.ts";
 import { type KeptViews, waitsForGate } from "./kept-views.ts";
 import {
@@ -35,7 +35,9 @@ export type MaintenanceTask =
   /** Wakes parked reclaims, but those that wait for the gate. */
   | { readonly kind: "wake"; readonly parked: ParkedReclaims }
   /** Cells of the container from `cursor` on. */
-  | { readonly kind: "aggregate"; readonly container: number; readonly cursor: ByteString };
+  | { readonly kind: "aggregate"; readonly container: number; readonly cursor: ByteString }
+  /** Removes what is in the ranges, at least one, ascending. */
+  | { readonly kind: "purge"; readonly ranges: readonly KeyRange[] };
 
 export interface MaintenanceRequest {
   readonly task: MaintenanceTask;
@@ -75,6 +77,7 @@ export function reclaimTask(index: IndexReader): MaintenanceTask | undefined {
 /** The containers whose cells the task may change, if any. */
 export function changedContainers(task: MaintenanceTask): ContainerRange | undefined {
   if (task.kind === "reclaim") return task.containers;
+  if (task.kind === "purge") return containersOf(task.ranges[0]!.from, task.ranges.at(-1)!.to);
   return task.kind === "aggregate" ? { first: task.container, last: task.container } : undefined;
 }
 
@@ -89,6 +92,7 @@ function runTask(
     const more = wakeReclaims(transaction, task.parked, waits, SLICE_WAKES);
     return more ? uint32Key(task.parked.container ?? 0) : undefined;
   }
+  if (task.kind === "purge") return purgeSlice(transaction, rewriter, task.ranges);
   return aggregateSlice(transaction, rewriter, task.container, task.cursor);
 }
 
@@ -167,4 +171,21 @@ function aggregateSlice(
     rewriter.rewrite(key, settledOrigins(transaction, key, newest), true, 0 as Epoch);
   }
   return next;
+}
+
+/** Returns the first key that is not looked at; undefined when all is done. */
+function purgeSlice(
+  transaction: IndexTransaction,
+  rewriter: CellRewriter,
+  ranges: readonly KeyRange[],
+): ByteString | undefined {
+  let count = 0;
+  for (const { from, to } of ranges) {
+    if (count >= SLICE_CELLS) return from;
+    const { found, next } = collect(transaction, from, to, () => true);
+    for (const { key, newest } of found) rewriter.purge(key, settledOrigins(transaction, key, newest));
+    if (next !== undefined) return next;
+    count += found.length;
+  }
+  return undefined;
 }

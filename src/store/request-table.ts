@@ -12,7 +12,7 @@ import type { Epoch } from "../base/epoch.ts";
 import { FORGET_CLIENT_MS, MAX_CLIENT_REQUESTS, MAX_REQUEST_CLIENTS, MAX_REQUESTS } from "../base/limits.ts";
 import type { Timers } from "../contracts/world.ts";
 import type { RequestRow } from "../format/settled-row.ts";
-import type { CompletedRequest, Requests } from "./cell.ts";
+import type { CompletedRequest, RememberedRequest, Requests } from "./cell.ts";
 
 interface Client {
   /** Requests below it are acknowledged. */
@@ -114,6 +114,16 @@ export class RequestTable implements Requests {
     if (sequence < client.firstIncomplete) return "old";
     const found = client.entries.get(sequence);
     return found === undefined ? undefined : { epoch: found.epoch, sequence: this.pending(found.sequence) };
+  }
+
+  /** See Requests. */
+  *remembered(): Generator<RememberedRequest, void, void> {
+    for (const [client, { firstIncomplete, entries }] of [...this.#young, ...this.#old]) {
+      for (const [sequence, entry] of entries) {
+        if (this.pending(entry.sequence) !== 0) continue;
+        yield { client, sequence, firstIncomplete, epoch: entry.epoch };
+      }
+    }
   }
 
   /** A record of this origin was appended: `sequence` is what rests on it, 0 when it is settled. */

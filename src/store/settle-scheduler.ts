@@ -8,6 +8,7 @@ import type { ByteString } from "../base/bytes.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
 import type { Timers } from "../contracts/world.ts";
 import type { CellChanges } from "./cell-rewriter.ts";
+import type { KeyRange } from "./cell.ts";
 import type { Destager } from "./destager.ts";
 import type { GateTable } from "./gate-table.ts";
 import type { Generations } from "./generations.ts";
@@ -100,7 +101,8 @@ export class SettleScheduler {
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
-    this.#maintenance = new MaintenanceQueue({ ...options, added: () => this.#schedule() });
+    const settledTo = (): number => (options.log.spans[0]?.firstSequence ?? options.log.lastSequence + 1) - 1;
+    this.#maintenance = new MaintenanceQueue({ ...options, settledTo, added: () => this.#schedule() });
     this.#hold = new SettleHold(options.timers, options.prepared, () => this.#schedule());
   }
 
@@ -174,6 +176,14 @@ export class SettleScheduler {
     const passed = this.#maintenance.aggregate(container);
     this.settleNow();
     return passed;
+  }
+
+  /** See CellStore.purge. */
+  purge(ranges: readonly KeyRange[]): Promise<void> {
+    if (this.#stopped !== undefined) return Promise.reject(this.#stopped);
+    const purged = this.#maintenance.purge(ranges, this.#options.log.lastSequence);
+    this.settleNow();
+    return purged;
   }
 
   /** Why the index takes nothing now. */
@@ -323,7 +333,7 @@ export class SettleScheduler {
       // Rewriting needs some room too. It goes on after the next settle, which may have brought punches.
       if (!hasCode(error, "NO_SPACE")) throw error;
       this.#maintenancePostponed = true;
-      this.#maintenance.rejectAggregations(error);
+      this.#maintenance.rejectAll(error);
     } finally {
       hooks.maintenanceEnded();
     }
@@ -333,8 +343,8 @@ export class SettleScheduler {
   async drain(): Promise<void> {
     if (this.#stopped !== undefined) return;
     this.#draining = true;
-    const closing = new DaosError("UNAVAILABLE", "Cannot aggregate: the store closes. Open it again.");
-    this.#maintenance.rejectAggregations(closing);
+    const closing = new DaosError("UNAVAILABLE", "Cannot go through the index: the store closes. Open it again.");
+    this.#maintenance.rejectAll(closing);
     this.settleNow();
     await new Promise<void>((resolve) => this.#drainWaiters.push(resolve));
   }

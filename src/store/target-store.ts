@@ -19,6 +19,7 @@ import type {
   CellUsage,
   CellWrite,
   ExtentRef,
+  KeyRange,
   ReclaimRange,
   StoreSpace,
   Transactions,
@@ -288,6 +289,10 @@ export class TargetStore implements CellStore {
     return this.#scheduler.aggregate(container);
   }
 
+  purge(ranges: readonly KeyRange[]): Promise<void> {
+    return this.#scheduler.purge(ranges);
+  }
+
   get destagedBytes(): number {
     return this.#scheduler.destagedBytes;
   }
@@ -315,15 +320,13 @@ export class TargetStore implements CellStore {
   #settled(result: SettleResult): void {
     // A generation that is settled in part goes on to show what it has, so its segments stay.
     const lastOrdinal = this.#generations.dropUpTo(result.lastOrdinal);
-    if (lastOrdinal !== undefined) this.#release(lastOrdinal);
+    if (lastOrdinal !== undefined) {
+      const { lastSequence } = this.#log.spans.findLast(({ ordinal }) => ordinal <= lastOrdinal)!;
+      for (const { key } of this.#parts.prepared.dropped(lastOrdinal, lastSequence))
+        this.#scheduler.wakeReclaims(uint32OfKey(key));
+      this.#log.release(lastOrdinal);
+    }
     this.#indexChanged(result);
-  }
-
-  #release(lastOrdinal: number): void {
-    const { lastSequence } = this.#log.spans.findLast(({ ordinal }) => ordinal <= lastOrdinal)!;
-    for (const { key } of this.#parts.prepared.dropped(lastOrdinal, lastSequence))
-      this.#scheduler.wakeReclaims(uint32OfKey(key));
-    this.#log.release(lastOrdinal);
   }
 
   #maintenanceEnded(): void {

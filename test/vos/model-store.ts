@@ -16,6 +16,7 @@ import {
   type CellWrite,
   type DestageRule,
   type ExtentRef,
+  type KeyRange,
   MAX_VERSION_META_BYTES,
   type ReclaimRange,
   type StoreSpace,
@@ -178,7 +179,7 @@ export class ModelStore implements CellStore {
     decided: () => [],
     onAborted: () => {},
   };
-  readonly requests = { completed: () => undefined };
+  readonly requests = { completed: () => undefined, remembered: function* () {} };
 
   #lend(version: StoredVersion): Version {
     const sequence = version.sequence > this.durableSequence ? version.sequence : 0;
@@ -327,6 +328,15 @@ export class ModelStore implements CellStore {
 
   gate(container: number): Epoch {
     return this.#gates.get(container) ?? (0 as Epoch);
+  }
+
+  async purge(ranges: readonly KeyRange[]): Promise<void> {
+    const purged = this.#sortedKeys().filter((key) => ranges.some(({ from, to }) => key >= from && key < to));
+    for (const key of purged) {
+      for (const version of this.#cells.get(key)!) this.#release(version);
+      this.#cells.delete(key);
+    }
+    this.#keys = this.#keys.filter((key) => this.#cells.has(key));
   }
 
   async aggregate(_container: number): Promise<void> {
