@@ -16,7 +16,7 @@ import { crc32 } from "../base/checksum.ts";
 import { DaosError } from "../base/errors.ts";
 import { GROUPS_MAX, type ObjectClass } from "../base/object-class.ts";
 import { type ObjectId, objectClassOf } from "../base/object-id.ts";
-import type { PoolMap } from "../format/pool-map.ts";
+import type { PoolMap, TargetState } from "../format/pool-map.ts";
 import { FaultDomainTree } from "./fault-domain.ts";
 import { EMPTY_CELL, GroupTable } from "./group-table.ts";
 import { jumpHashOf32, mix32 } from "./jump-hash.ts";
@@ -106,14 +106,17 @@ export class Layouts {
         ? this.#singleTargets(moment, objectClass.groupCount, seed).map((position) => [position])
         : this.#rows(moment, objectClass, seed);
     const view = this.#view(moment, objectClass.redundancy.kind !== "none");
-    const groups = homes.map((home, group) => this.#shards(view, home, crc32(groupStep(group, 0xffff_ffff), seed)));
+    const isGone = moment === "current" ? isGoneNow : isGoneNext;
+    const groups = homes.map((home, group) =>
+      this.#shards(view, home, crc32(groupStep(group, 0xffff_ffff), seed), isGone),
+    );
     const firstTargets = groups.map((group) => (group.find(({ state }) => state === "serving") ?? group[0]!).target);
     for (const [group, target] of firstTargets.entries())
       if (target === NO_TARGET) firstTargets[group] = groups[group]![0]!.home;
     return { objectClass, seed, groups, firstTargets, targets: targetsOf(groups, firstTargets), next: undefined };
   }
 
-  #shards(view: TargetView, home: readonly number[], key: number): ShardGroup {
+  #shards(view: TargetView, home: readonly number[], key: number, isGone: (state: TargetState) => boolean): ShardGroup {
     const { states, indices } = this.tree;
     const group = [...home];
     const rebuilding = new Set<number>();
@@ -122,16 +125,16 @@ export class Layouts {
     });
     return group.map((position, place): Shard => {
       const common = { home: home[place] === EMPTY_CELL ? NO_TARGET : indices[home[place]!]!, alsoWrite: NOWHERE };
-      // Without redundancy a target that is DOWN is not replaced: it may come back, and no other has the data.
-      if (position === NO_POSITION || states[position] === "DOWN")
+      // Without redundancy a target that is gone is not replaced: it may come back, and no other has the data.
+      if (position === NO_POSITION || isGone(states[position]!))
         return { target: NO_TARGET, state: "missing", ...common };
       return { target: indices[position]!, state: rebuilding.has(place) ? "rebuilding" : "serving", ...common };
     });
   }
 
-  #view(moment: Moment, replacesDown: boolean): TargetView {
-    const name = `${moment} ${replacesDown}`;
-    const view = this.#views.get(name) ?? targetView(this.tree, moment, replacesDown);
+  #view(moment: Moment, replaces: boolean): TargetView {
+    const name = `${moment} ${replaces}`;
+    const view = this.#views.get(name) ?? targetView(this.tree, moment, replaces);
     this.#views.set(name, view);
     return view;
   }
@@ -216,6 +219,14 @@ function groupStep(group: number, attempt: number): Buffer {
   step.writeUInt32LE(group, 0);
   step.writeUInt32LE(attempt, 4);
   return step;
+}
+
+function isGoneNow(state: TargetState): boolean {
+  return isGoneNext(state) || state === "UP";
+}
+
+function isGoneNext(state: TargetState): boolean {
+  return state === "DOWN" || state === "DOWNOUT";
 }
 
 function sameTargets(left: Layout, right: Layout): boolean {

@@ -27,14 +27,14 @@ const GONE: Readonly<Record<"current" | "next", readonly TargetState[]>> = {
   next: ["DOWN", "DOWNOUT", "DRAIN"],
 };
 
-/** `replacesDown`: false for objects without redundancy, for nothing can fill the spare of a target that is DOWN. */
-export function targetView(tree: FaultDomainTree, moment: "current" | "next", replacesDown: boolean): TargetView {
+/** `replaces`: false for objects without redundancy, for nothing can fill the spare of a target that is gone. */
+export function targetView(tree: FaultDomainTree, moment: "current" | "next", replaces: boolean): TargetView {
   const failedAt = new Float64Array(tree.targetCount).fill(Number.POSITIVE_INFINITY);
   const closedAt = new Float64Array(tree.targetCount).fill(Number.POSITIVE_INFINITY);
   for (const [position, state] of tree.states.entries()) {
     const since = tree.since[position]!;
     const gone = GONE[moment].includes(state);
-    if (gone && (state !== "DOWN" || replacesDown)) failedAt[position] = since;
+    if (gone && (replaces || state === "DRAIN")) failedAt[position] = since;
     if (gone || state === "DRAIN") closedAt[position] = since;
     if (state === "NEW" && moment === "current") closedAt[position] = Number.NEGATIVE_INFINITY;
   }

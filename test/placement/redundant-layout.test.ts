@@ -217,26 +217,29 @@ describe("states", () => {
     }
   });
 
-  test("without redundancy nothing stands in for a DOWN target, for no other has its data", () => {
-    const placement = new Placement(withStates(map, [5], "DOWN", 2));
-    const { groups, firstTargets: first } = placement.layout(objectOf("SX", 1));
-    expect(groups[5]).toEqual([{ target: NO_TARGET, state: "missing", home: 5, alsoWrite: [] }]);
-    expect(first[5]).toBe(5);
-    expect(placement.targetsOf(objectOf("SX", 1))).toContain(5);
+  test("without redundancy nothing stands in for a target that is gone, or not whole again: no other has its data", () => {
+    for (const state of ["DOWN", "DOWNOUT", "UP"] as const) {
+      const placement = new Placement(withStates(map, [5], state, 2));
+      const { groups, firstTargets: first } = placement.layout(objectOf("SX", 1));
+      expect(groups[5]).toEqual([{ target: NO_TARGET, state: "missing", home: 5, alsoWrite: [] }]);
+      expect(first[5]).toBe(5);
+      expect(placement.targetsOf(objectOf("SX", 1))).toContain(5);
+    }
   });
 
   test("what drains, comes back or is new is written in both places, and read in one", () => {
     const dkeys = Array.from({ length: 200 }, (_, index) => byteStringOfText(`dkey ${index}`));
     const larger = poolMap([7], 2);
-    for (const [during, after] of [
-      [withStates(map, [3], "DRAIN", 2), withStates(map, [3], "DOWNOUT", 2)],
-      [withStates(map, [3], "UP", 2), map],
-      [withStates(larger, [12, 13], "NEW", 2), larger],
-    ]) {
+    const redundant = ["RP_3GX", "EC_4P1G4", "RP_2G1"];
+    for (const [during, after, classNames] of [
+      [withStates(map, [3], "DRAIN", 2), withStates(map, [3], "DOWNOUT", 2), redundant],
+      [withStates(map, [3], "UP", 2), map, redundant],
+      [withStates(larger, [12, 13], "NEW", 2), larger, [...redundant, "S4", "SX"]],
+    ] as const) {
       let moving = 0;
-      for (const className of ["RP_3GX", "EC_4P1G4", "RP_2G1", "S4", "SX"]) {
+      for (const className of classNames) {
         const oid = objectOf(className, 3);
-        const [now, then] = [new Placement(during!), new Placement(after!)];
+        const [now, then] = [new Placement(during), new Placement(after)];
         for (const dkey of dkeys) {
           const { shards } = now.groupOf(oid, dkey);
           for (const [shard, { target }] of then.groupOf(oid, dkey).shards.entries()) {
