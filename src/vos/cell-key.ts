@@ -4,7 +4,7 @@
  *
  *     C O 00                          object cell        C O 01 e(dkey) T 00                 dkey cell
  *     C O 01 e(dkey) T 01 e(akey) T 00    akey cell      C O 01 e(dkey) T 01 e(akey) T 01 class window   window cell
- *     C FF*17 epoch                   snapshot cell, after every object
+ *     C FF*17 epoch                   snapshot cell, after every object; behind those, fill marks (fill-marks.ts)
  *
  * A *prefix* names an object (C O), a dkey (up to its T) or an akey (up to its T); what lies beneath it is in
  * [prefix, prefix + 02). Keys are byte strings, built by concatenation.

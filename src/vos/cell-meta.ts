@@ -7,6 +7,7 @@
  *     8 segments  u8 count, then (u24 offset, u24 length) each: a whole window with nothing outside the segments
  *     9 bitmap    as segments; the bytes start with one bit a byte of the (4 KiB) window
  *    10 snapshot              11 part of a transaction     12 decision     13 writes of a part
+ *    14 fill mark  u32 map version
  *
  * Bytes of a part or of segments begin, inline, with the first byte stored; in an extent at the block that holds it
  * (first offset mod BLOCK_BYTES). Tombstones have no meta. Meta comes from a disk: damage raises CORRUPT.
@@ -28,6 +29,7 @@ export const MetaType = {
   transactionPart: 11,
   transactionDecision: 12,
   transactionWrites: 13,
+  fillMark: 14,
 } as const;
 
 export const NO_META = new Uint8Array(0);

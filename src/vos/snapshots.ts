@@ -10,11 +10,14 @@ import { MAX_SNAPSHOTS } from "../base/limits.ts";
 import { type CellStore, type CellWrite, VersionKind } from "../store/cell.ts";
 import { containerOf, containerPrefix, prefixEnd, snapshotKey, snapshotStart, successor } from "./cell-key.ts";
 import { NO_META, SNAPSHOT_META } from "./cell-meta.ts";
+import { filledAt } from "./fill-marks.ts";
 import { transactionRange } from "./transaction-cells.ts";
 
 /** Snapshot cells that one record ends when a container is destroyed. */
 const DESTROY_BATCH = 256;
 const ADMIT_BYTES = 128;
+/** Of a snapshot cell's key. */
+const EPOCH_BYTES = 8;
 
 /** A container as this target knows it. */
 export interface ContainerState {
@@ -22,6 +25,8 @@ export interface ContainerState {
   readonly prefix: string;
   /** Ascending. Every one may be read at. */
   snapshots: SnapshotEntry[];
+  /** Reads at older epochs are for snapshots only: something was filled then, without what came before. */
+  filledAt: Epoch;
   /** No operation is served any more. */
   destroyed: boolean;
 }
@@ -72,7 +77,8 @@ export class Containers {
     const start = snapshotStart(containerPrefix(container));
     const entries: SnapshotEntry[] = [];
     this.#store.scan(start, successor(start) as ByteString, EPOCH_MAX, (key, version) => {
-      if (version.kind === VersionKind.tombstone) return;
+      // Fill marks lie behind.
+      if (version.kind === VersionKind.tombstone || key.length !== start.length + EPOCH_BYTES) return;
       const bytes = bytesOf(byteString(bytesOf(key), start.length));
       const epoch = Buffer.from(bytes).readUInt32BE(0) * 0x1_0000_0000 + Buffer.from(bytes).readUInt32BE(4);
       entries.push({ epoch: epoch as Epoch, state: "ready" });
@@ -88,6 +94,7 @@ export class Containers {
       number: container,
       prefix: containerPrefix(container),
       snapshots: this.#loadSnapshots(container),
+      filledAt: filledAt(this.#store, containerPrefix(container)),
       destroyed: false,
     };
     this.#byNumber.set(container, opened);
@@ -120,7 +127,7 @@ export class Containers {
     if (epoch === 0) return EPOCH_MAX;
     this.checkReadEpoch(epoch);
     this.guardReadEpoch(epoch);
-    if (epoch >= this.#store.aggregatedTo(container.number)) return epoch;
+    if (epoch >= this.#store.aggregatedTo(container.number) && epoch >= container.filledAt) return epoch;
     if (container.snapshots.some((entry) => entry.epoch === epoch)) return epoch;
     throw new DaosError(
       "EPOCH_AGGREGATED",
@@ -161,6 +168,23 @@ export class Containers {
     if (epoch > this.lastWriteEpoch) this.lastWriteEpoch = epoch;
   }
 
+  /** Something of the container was filled, with what the latest state and snapshots show. */
+  noteFilled(container: number, epoch: Epoch): void {
+    const opened = this.get(container);
+    if (epoch > opened.filledAt) opened.filledAt = epoch;
+  }
+
+  /** Takes over snapshots that were made while this target was away. Durable when resolved. */
+  async adoptSnapshots(number: number, epochs: readonly Epoch[]): Promise<void> {
+    for (const epoch of epochs) {
+      await this.#admit(ADMIT_BYTES + 8 * epochs.length, false);
+      const container = this.get(number);
+      if (container.snapshots.some((entry) => entry.epoch === epoch)) continue;
+      this.#clock.restore(epoch);
+      await this.#keep(container, epoch);
+    }
+  }
+
   /** Ascending; only those whose creation is durable. */
   listSnapshots(container: number): Epoch[] {
     return this.get(container)
@@ -181,7 +205,11 @@ export class Containers {
         `Cannot create snapshot of container ${number}: it has ${MAX_SNAPSHOTS}. Destroy one first.`,
       );
     }
-    const epoch = at === undefined ? this.#clock.next() : this.#snapshotEpoch(number, at);
+    return this.#keep(container, at === undefined ? this.#clock.next() : this.#snapshotEpoch(number, at));
+  }
+
+  /** In the turn in which it was admitted. */
+  async #keep(container: ContainerState, epoch: Epoch): Promise<Epoch> {
     const entry: SnapshotEntry = { epoch, state: "creating" };
     container.snapshots.push(entry);
     container.snapshots.sort((left, right) => left.epoch - right.epoch);

@@ -87,7 +87,7 @@ export class TargetObjects {
     this.locks = new TransactionLocks(options.store);
     options.store.transactions.onAborted((keys) => {
       this.states.forget();
-      this.locks.undone(keys);
+      this.locks.changedCells(keys);
     });
   }
 

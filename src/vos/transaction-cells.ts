@@ -33,9 +33,29 @@ export function isTransactionKey(key: string): boolean {
   return key.startsWith(REGION) && key.length > REGION.length + OBJECT_PREFIX_BYTES;
 }
 
+/** Where the transactions of what lies at `key` are, or behind it. */
+export function regionKey(key: ByteString): ByteString {
+  return (REGION + key) as ByteString;
+}
+
 /** The key as it would be beneath the dkey: what names container, object and dkey of a cell can name those of this one. */
 export function withoutRegion(key: string): ByteString {
   return key.slice(REGION.length) as ByteString;
+}
+
+/** Where the cells of a dkey's transactions are. */
+export function dkeyTransactions(dkey: string): { from: ByteString; to: ByteString } {
+  return { from: `${REGION}${dkey}\x00` as ByteString, to: `${REGION}${dkey}\x03` as ByteString };
+}
+
+/** The key under which the cell would lie beneath its dkey, behind all others there; and back. */
+export function keyInDkey(key: ByteString, dkey: string): ByteString {
+  return isTransactionKey(key) ? (`${dkey}\x03${key.slice(REGION.length + dkey.length)}` as ByteString) : key;
+}
+
+export function keyFromDkey(key: ByteString, dkey: string): ByteString {
+  const isTransaction = key.charCodeAt(dkey.length) === 3;
+  return isTransaction ? (`${REGION}${dkey}${key.slice(dkey.length + 1)}` as ByteString) : key;
 }
 
 /** Where the cells of a container's transactions are. */

@@ -120,8 +120,16 @@ export class TransactionLocks {
     this.#tell();
   }
 
-  /** Records that wrote these cells were undone. */
-  undone(keys: readonly ByteString[]): void {
+  /** The cells of these dkeys are gone. */
+  removeDkeys(prefixes: readonly string[]): void {
+    const gone = new Set(prefixes);
+    for (const prefix of gone) this.#locks.delete(prefix);
+    for (const [key, held] of this.#decisions) if (gone.has(held.prefix)) this.#decisions.delete(key);
+    this.#tell();
+  }
+
+  /** These cells are others now: records that wrote them were undone, or they were filled. */
+  changedCells(keys: readonly ByteString[]): void {
     for (const key of keys) if (isTransactionKey(key)) this.#refresh(key);
   }
 

@@ -15,6 +15,7 @@ import type { CellUsage } from "../store/cell.ts";
 import { type ArrayReadOutcome, ArrayReads, type RecordRange } from "./array-read.ts";
 import { ArrayWrites } from "./array-write.ts";
 import { type ChangeListRequest, ChangeLists, type ChangePage } from "./change-list.ts";
+import { DkeyCopies } from "./dkey-copy.ts";
 import {
   type AkeyListRequest,
   type DkeyListRequest,
@@ -24,6 +25,7 @@ import {
   type PageRequest,
 } from "./enumeration.ts";
 import { type ExtentListRequest, ExtentLists, type ExtentPage } from "./extent-list.ts";
+import { FillMarks } from "./fill-marks.ts";
 import { KeyQueries, type KeyQueryOutcome, type KeyQueryRequest } from "./key-query.ts";
 import { type DkeyRequest, type ObjectRequestKeys, Punches } from "./punch.ts";
 import {
@@ -41,6 +43,9 @@ import { type TransactionOutcome, type TransactionRequest, Transactions } from "
 import { type MergeCounters, WindowMerges } from "./window-merge.ts";
 
 export class VersionedObjects {
+  /** For those who fill targets. */
+  readonly copies: DkeyCopies;
+  readonly fillMarks: FillMarks;
   readonly #target: TargetObjects;
   readonly #values: SingleValues;
   readonly #arrayReads: ArrayReads;
@@ -76,6 +81,8 @@ export class VersionedObjects {
     this.#extents = new ExtentLists(target);
     this.#queries = new KeyQueries(target, this.#extents);
     this.#changes = new ChangeLists(target);
+    this.copies = new DkeyCopies(target);
+    this.fillMarks = new FillMarks(target);
   }
 
   /** Values of the container up to this size are to live in SCM from now on, bytes. */
@@ -226,6 +233,11 @@ export class VersionedObjects {
   /** Epochs of the snapshots, ascending. */
   listSnapshots(container: number): Epoch[] {
     return this.#target.containers.listSnapshots(container);
+  }
+
+  /** See Containers.adoptSnapshots. */
+  adoptSnapshots(container: number, epochs: readonly Epoch[]): Promise<void> {
+    return this.#target.containers.adoptSnapshots(container, epochs);
   }
 
   /** Epoch of the newest snapshot, also of one that is being made; EPOCH_NONE without one. */

@@ -1,0 +1,211 @@
+/**
+ * What a leader sends to a target that it fills: versions of the cells of a dkey as they are stored, with their original
+ * epochs. Little-endian.
+ *
+ *   arguments   0  u8 kind (FillKind)   1  u8 flags (FillFlag)   2  u16 zero   4  u32 container   8  u32 count
+ *              12  cells: the dkey's prefix;  open: `count` u64 epochs of snapshots;  close: nothing
+ *   payload     cells: `count` versions: u64 epoch, u8 kind, u8 1 when it has bytes, u16 key length, u8 meta length, 3 zeros,
+ *               u32 length of the bytes, then what the key has behind the prefix, meta, bytes
+ *               close: `count` requests: u64 client, u64 sequence, u64 first incomplete, u64 epoch
+ *   reply       open: one byte, 1 when the leader has closed it before under this map
+ */
+import { byteString, type ByteString, bytesOf } from "../base/bytes.ts";
+import { DaosError } from "../base/errors.ts";
+import type { Epoch } from "../base/epoch.ts";
+import { readUint64, writeUint64 } from "./uint64.ts";
+
+const HEADER_BYTES = 12;
+const VERSION_BYTES = 20;
+const REQUEST_BYTES = 32;
+
+/**
+ * `open`: a leader begins, or begins again, with a container. `cells`: a dkey, in one message or several. `close`: it has
+ * brought all dkeys of the container that it leads.
+ */
+export const FillKind = { open: 1, cells: 2, close: 3 } as const;
+export const FillFlag = {
+  /** The first message of a dkey: what is there goes. */
+  first: 1,
+  /** The last one of a dkey, or of the requests. */
+  last: 2,
+} as const;
+
+/** A version of a cell as it travels: bytes in the form that they have in a record. */
+export interface CopiedVersion {
+  readonly key: ByteString;
+  readonly epoch: Epoch;
+  readonly kind: 1 | 2 | 3;
+  readonly meta: Uint8Array;
+  readonly bytes: Uint8Array | undefined;
+}
+
+/** A request that was completed where it came from. */
+export interface CompletedElsewhere {
+  readonly client: number;
+  readonly sequence: number;
+  readonly firstIncomplete: number;
+  readonly epoch: Epoch;
+}
+
+export interface FillMessage {
+  readonly args: Uint8Array;
+  readonly payload: Uint8Array;
+}
+
+export type FillRequest =
+  | { readonly kind: "open"; readonly container: number; readonly snapshots: readonly Epoch[] }
+  | {
+      readonly kind: "cells";
+      readonly container: number;
+      readonly flags: number;
+      /** Of the dkey. */
+      readonly prefix: string;
+      /** Of each cell from the oldest on. */
+      readonly versions: readonly CopiedVersion[];
+    }
+  | {
+      readonly kind: "close";
+      readonly container: number;
+      readonly flags: number;
+      readonly requests: readonly CompletedElsewhere[];
+    };
+
+export function encodeFillRequest(request: FillRequest): FillMessage {
+  switch (request.kind) {
+    case "open": {
+      const args = header(FillKind.open, 0, request.container, request.snapshots.length, 8 * request.snapshots.length);
+      request.snapshots.forEach((epoch, index) => writeUint64(args, epoch, HEADER_BYTES + 8 * index));
+      return { args, payload: new Uint8Array(0) };
+    }
+    case "cells": {
+      const { container, flags, prefix, versions } = request;
+      const args = header(FillKind.cells, flags, container, versions.length, prefix.length);
+      args.latin1Write(prefix, HEADER_BYTES);
+      return { args, payload: encodeVersions(prefix, versions) };
+    }
+    case "close": {
+      const { requests } = request;
+      const payload = Buffer.alloc(REQUEST_BYTES * requests.length);
+      requests.forEach(({ client, sequence, firstIncomplete, epoch }, index) => {
+        [client, sequence, firstIncomplete, epoch].forEach((number, place) =>
+          writeUint64(payload, number, REQUEST_BYTES * index + 8 * place),
+        );
+      });
+      return { args: header(FillKind.close, request.flags, request.container, requests.length, 0), payload };
+    }
+    default:
+      return request satisfies never;
+  }
+}
+
+/** Throws INVALID_ARGUMENT. The bytes of versions are views of the payload. */
+export function decodeFillRequest(args: Uint8Array, payload: Uint8Array): FillRequest {
+  const view = Buffer.from(args.buffer, args.byteOffset, args.length);
+  if (view.length < HEADER_BYTES || view.readUInt16LE(2) !== 0) throw malformed("its header is none");
+  const flags = view[1]!;
+  const container = view.readUInt32LE(4);
+  const count = view.readUInt32LE(8);
+  switch (view[0]) {
+    case FillKind.open: {
+      if (view.length !== HEADER_BYTES + 8 * count) throw malformed("its lengths do not add up");
+      const snapshots = Array.from({ length: count }, (_, index) => number(view, HEADER_BYTES + 8 * index) as Epoch);
+      return { kind: "open", container, snapshots };
+    }
+    case FillKind.cells: {
+      const prefix = byteString(view, HEADER_BYTES);
+      return { kind: "cells", container, flags, prefix, versions: decodeVersions(prefix, payload, count) };
+    }
+    case FillKind.close:
+      return { kind: "close", container, flags, requests: decodeRequests(payload, count) };
+    default:
+      throw malformed("its kind is none");
+  }
+}
+
+function header(kind: number, flags: number, container: number, count: number, moreBytes: number): Buffer {
+  const bytes = Buffer.alloc(HEADER_BYTES + moreBytes);
+  bytes[0] = kind;
+  bytes[1] = flags;
+  bytes.writeUInt32LE(container, 4);
+  bytes.writeUInt32LE(count, 8);
+  return bytes;
+}
+
+/** Bytes of a version in a message to fill the dkey with this prefix. */
+export function copiedVersionBytes(prefix: string, { key, meta, bytes }: CopiedVersion): number {
+  return VERSION_BYTES + key.length - prefix.length + meta.length + (bytes?.length ?? 0);
+}
+
+function encodeVersions(prefix: string, versions: readonly CopiedVersion[]): Buffer {
+  const length = versions.reduce((sum, version) => sum + copiedVersionBytes(prefix, version), 0);
+  const into = Buffer.allocUnsafeSlow(length);
+  let at = 0;
+  for (const { key, epoch, kind, meta, bytes } of versions) {
+    const name = bytesOf(key.slice(prefix.length) as ByteString);
+    into.fill(0, at, at + VERSION_BYTES);
+    writeUint64(into, epoch, at);
+    into[at + 8] = kind;
+    into[at + 9] = bytes === undefined ? 0 : 1;
+    into.writeUInt16LE(name.length, at + 10);
+    into[at + 12] = meta.length;
+    into.writeUInt32LE(bytes?.length ?? 0, at + 16);
+    at += VERSION_BYTES;
+    for (const part of [name, meta, bytes]) {
+      if (part === undefined) continue;
+      into.set(part, at);
+      at += part.length;
+    }
+  }
+  return into;
+}
+
+function decodeVersions(prefix: string, payload: Uint8Array, count: number): CopiedVersion[] {
+  const view = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
+  const versions: CopiedVersion[] = [];
+  let at = 0;
+  while (versions.length < count) {
+    if (at + VERSION_BYTES > view.length) throw malformed("it is cut off");
+    const kind = view[at + 8]!;
+    const epoch = number(view, at) as Epoch;
+    if (kind < 1 || kind > 3 || epoch === 0) throw malformed("a version of it is none");
+    const hasBytes = view[at + 9] === 1;
+    const nameEnd = at + VERSION_BYTES + view.readUInt16LE(at + 10);
+    const metaEnd = nameEnd + view[at + 12]!;
+    const end = metaEnd + view.readUInt32LE(at + 16);
+    if (end > view.length) throw malformed("it is cut off");
+    versions.push({
+      key: (prefix + byteString(view.subarray(at + VERSION_BYTES, nameEnd))) as ByteString,
+      epoch,
+      kind: kind as CopiedVersion["kind"],
+      meta: Uint8Array.from(view.subarray(nameEnd, metaEnd)),
+      bytes: hasBytes ? view.subarray(metaEnd, end) : undefined,
+    });
+    at = end;
+  }
+  if (at !== view.length) throw malformed("its lengths do not add up");
+  return versions;
+}
+
+function decodeRequests(payload: Uint8Array, count: number): CompletedElsewhere[] {
+  const view = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
+  if (view.length !== REQUEST_BYTES * count) throw malformed("its lengths do not add up");
+  return Array.from({ length: count }, (_, index) => {
+    const at = REQUEST_BYTES * index;
+    return {
+      client: number(view, at),
+      sequence: number(view, at + 8),
+      firstIncomplete: number(view, at + 16),
+      epoch: number(view, at + 24) as Epoch,
+    };
+  });
+}
+
+function number(view: Buffer, at: number): number {
+  const value = readUint64(view, at);
+  if (Number.isSafeInteger(value)) return value;
+  throw malformed("a number is out of range");
+}
+
+function malformed(what: string): DaosError {
+  return new DaosError("INVALID_ARGUMENT", `Cannot read fill message: ${what}.`);
+}

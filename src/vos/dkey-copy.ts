@@ -1,0 +1,377 @@
+/**
+ * Dkeys of objects with redundancy as they are stored, to be copied from one target to another: what any reader of the latest
+ * state or of a snapshot sees of them, cell by cell, with original epochs. What nobody sees is left behind, so a copy is
+ * complete for these readers only: reads at other epochs before it was made are refused (fill-marks.ts). What transactions
+ * keep of the dkey goes with it.
+ *
+ * A dkey is written where nothing of it is: epochs of a cell ascend as ever.
+ */
+import type { ByteString } from "../base/bytes.ts";
+import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
+import { BLOCK_BYTES, KIB, MIB } from "../base/limits.ts";
+import { isRedundant, type ObjectId } from "../base/object-id.ts";
+import { type CopiedVersion, copiedVersionBytes } from "../format/fill-message.ts";
+import { type CellWrite, type KeyRange, type ReclaimRange, type Version, VersionKind } from "../store/cell.ts";
+import { isUndecided } from "../store/stability.ts";
+import { windowLead } from "./array-window.ts";
+import {
+  akeyPrefixOf,
+  beneathStart,
+  containerPrefix,
+  dkeyPrefix,
+  dkeyPrefixOf,
+  nameOfPrefix,
+  OBJECT_PREFIX_BYTES,
+  objectOfPrefix,
+  ownCellKey,
+  prefixEnd,
+  snapshotStart,
+} from "./cell-key.ts";
+import { decodeArrayMeta, MetaType } from "./cell-meta.ts";
+import { LATEST } from "./condition.ts";
+import { RECORD_OVERHEAD_BYTES } from "./single-value.ts";
+import { Seen, type TargetObjects } from "./target-objects.ts";
+import {
+  dkeyTransactions,
+  isTransactionKey,
+  keyFromDkey,
+  keyInDkey,
+  regionKey,
+  transactionRange,
+  withoutRegion,
+} from "./transaction-cells.ts";
+
+/** Bytes of a page, but one version at least. */
+const PAGE_BYTES = 1 * MIB;
+/** Cells of a page. */
+const PAGE_CELLS = 512;
+/** Bytes of versions that one record holds, but one version at least. */
+const RECORD_BYTES = 32 * KIB;
+
+export interface DkeyPlace {
+  readonly oid: ObjectId;
+  readonly dkey: ByteString;
+  /** Of its cells. */
+  readonly prefix: string;
+}
+
+export interface DkeyList {
+  readonly places: readonly DkeyPlace[];
+  /** The prefix after which the next list begins; undefined: there is no more. */
+  readonly after: string | undefined;
+}
+
+export interface CopyPage {
+  /** Of each cell from the oldest on. */
+  readonly versions: readonly CopiedVersion[];
+  /** Where the next page begins; undefined: this is the last one. */
+  readonly next: ByteString | undefined;
+  /** What the page rests on: see CellStore.whenStable. */
+  readonly sequence: number;
+  /** Something in it is not decided. */
+  readonly isUndecided: boolean;
+}
+
+/** A reader of the dkey: at a snapshot, or of the latest state. */
+interface Viewer {
+  readonly epoch: Epoch;
+  /** What is at or before it is punched with the dkey. */
+  readonly floor: number;
+}
+
+interface FoundVersion extends Omit<CopiedVersion, "bytes"> {
+  bytes: Uint8Array | undefined;
+}
+
+export class DkeyCopies {
+  readonly #target: TargetObjects;
+
+  constructor(target: TargetObjects) {
+    this.#target = target;
+  }
+
+  /** Dkeys of objects with redundancy that have cells here, whether anything of them is visible or not, in order. */
+  list(container: number, after: string | undefined, limit: number): DkeyList {
+    const prefix = containerPrefix(container);
+    const end = snapshotStart(prefix);
+    const places: DkeyPlace[] = [];
+    const transactions = transactionRange(container);
+    let from = after === undefined ? (prefix as ByteString) : behind(after);
+    let last = after;
+    while (places.length < limit) {
+      const plain = this.#first(from, end);
+      const held = this.#first(regionKey(from), transactions.to);
+      const inDkey = held === undefined ? undefined : withoutRegion(held);
+      const found = plain === undefined || (inDkey !== undefined && inDkey < plain) ? inDkey : plain;
+      if (found === undefined) return { places, after: undefined };
+      const object = found.slice(0, OBJECT_PREFIX_BYTES);
+      const oid = objectOfPrefix(object);
+      if (!isRedundant(oid)) from = prefixEnd(object);
+      else if (found.length === OBJECT_PREFIX_BYTES + 1) from = beneathStart(object);
+      else {
+        last = dkeyPrefixOf(found);
+        places.push({ oid, dkey: nameOfPrefix(last, object), prefix: last });
+        from = behind(last);
+      }
+    }
+    return { places, after: last };
+  }
+
+  #first(from: ByteString, to: ByteString): ByteString | undefined {
+    let first: ByteString | undefined;
+    this.#target.store.scan(from, to, EPOCH_MAX, (key) => {
+      first = key;
+      return false;
+    });
+    return first;
+  }
+
+  prefixOf(container: number, oid: ObjectId, dkey: ByteString): string {
+    return dkeyPrefix(containerPrefix(container) + oid, dkey);
+  }
+
+  /** The dkey of a prefix; undefined when it is none. */
+  placeOf(prefix: string): DkeyPlace | undefined {
+    const object = prefix.slice(0, OBJECT_PREFIX_BYTES);
+    if (prefix.length <= OBJECT_PREFIX_BYTES || dkeyPrefixOf(`${prefix}\x00`) !== prefix) return undefined;
+    return { oid: objectOfPrefix(object), dkey: nameOfPrefix(prefix, object), prefix };
+  }
+
+  /** Whether any cell of the dkey is here. */
+  has(prefix: string): boolean {
+    const { from, to } = dkeyTransactions(prefix);
+    return this.#first(ownCellKey(prefix), prefixEnd(prefix)) !== undefined || this.#first(from, to) !== undefined;
+  }
+
+  /** Removes all of these dkeys (ascending): see CellStore.purge. */
+  async purge(prefixes: readonly string[]): Promise<void> {
+    const { store, locks } = this.#target;
+    const ranges: KeyRange[] = prefixes.map((prefix) => ({ from: ownCellKey(prefix), to: prefixEnd(prefix) }));
+    await store.purge(ranges);
+    const held = prefixes.map(dkeyTransactions).filter(({ from, to }) => this.#first(from, to) !== undefined);
+    await store.purge(held);
+    if (held.length > 0) locks.removeDkeys(prefixes);
+  }
+
+  /** The part of a dkey from a cell on. Rejects with NOT_FOUND (container), CORRUPT, IO. */
+  async read(container: number, prefix: string, from: ByteString = ownCellKey(prefix)): Promise<CopyPage> {
+    const reading = new CopyReading(this.#target, prefix, this.#viewers(container, prefix));
+    const held = dkeyTransactions(prefix);
+    const keys: ByteString[] = [];
+    const add = (key: ByteString): boolean => keys.push(key) <= PAGE_CELLS;
+    if (!isTransactionKey(from)) this.#target.store.scan(from, prefixEnd(prefix), EPOCH_MAX, add);
+    const heldFrom = isTransactionKey(from) ? from : held.from;
+    if (keys.length <= PAGE_CELLS) this.#target.store.scan(heldFrom, held.to, EPOCH_MAX, add);
+    let next: ByteString | undefined;
+    for (const [place, key] of keys.entries()) {
+      if (place === PAGE_CELLS || reading.sizeBytes >= PAGE_BYTES) {
+        next = key;
+        break;
+      }
+      if (isTransactionKey(key)) reading.addLatest(key);
+      else reading.add(key);
+    }
+    const versions = await reading.finish();
+    const { sequence } = reading.seen;
+    return { versions, next, sequence, isUndecided: isUndecided(sequence) };
+  }
+
+  #viewers(container: number, prefix: string): Viewer[] {
+    const { containers, store } = this.#target;
+    const epochs = [...containers.keptSnapshots(containers.get(container)), LATEST];
+    return epochs.map((epoch) => {
+      const own = store.get(ownCellKey(prefix), epoch);
+      return { epoch, floor: own === undefined || own.kind === VersionKind.tombstone ? 0 : own.epoch };
+    });
+  }
+
+  /**
+   * Writes versions of a dkey; `mayWrite` is asked in the turn of each append, and throws when it must not happen any more.
+   * Returns the sequence of the last record. Rejects with NO_SPACE, READ_ONLY, IO.
+   */
+  async write(
+    container: number,
+    prefix: string,
+    versions: readonly CopiedVersion[],
+    mayWrite: () => void,
+  ): Promise<number> {
+    const target = this.#target;
+    const inlineBytes = target.inlineBytes(container);
+    let sequence = 0;
+    for (let at = 0; at < versions.length;) {
+      const writes: CellWrite[] = [];
+      const keys = new Set<ByteString>();
+      let bytes = RECORD_OVERHEAD_BYTES;
+      try {
+        for (; at < versions.length; at += 1) {
+          const version = versions[at]!;
+          const size = recordedBytes(version, inlineBytes);
+          if (keys.has(version.key) || (writes.length > 0 && bytes + size > RECORD_BYTES)) break;
+          keys.add(version.key);
+          bytes += size;
+          writes.push(await this.#stored({ ...version, key: keyFromDkey(version.key, prefix) }, inlineBytes));
+        }
+        await target.admit(bytes, false);
+        mayWrite();
+      } catch (error) {
+        for (const { extent } of writes) if (extent !== undefined) target.store.abandonExtent(extent);
+        throw error;
+      }
+      for (const { epoch } of writes) target.containers.noteWrite(epoch);
+      sequence = target.store.append(writes);
+      target.locks.changedCells(writes.map(({ key }) => key));
+    }
+    return sequence;
+  }
+
+  async #stored({ key, epoch, kind, meta, bytes }: CopiedVersion, inlineBytes: number): Promise<CellWrite> {
+    const write = { key, epoch, kind, meta };
+    if (bytes === undefined) return write;
+    const lead = leadOf(meta);
+    if (bytes.length <= inlineBytes || lead === undefined) return { ...write, inline: bytes };
+    const { store, allocate, release } = this.#target;
+    const staged = allocate(lead + bytes.length);
+    try {
+      staged.fill(0, 0, lead);
+      staged.set(bytes, lead);
+      return { ...write, extent: await store.writeExtent(staged) };
+    } finally {
+      release(staged);
+    }
+  }
+
+  /** After all of a dkey is written: what punches hide of it goes once no snapshot shows it. Returns the record's sequence. */
+  async finish(prefix: string, mayWrite: () => void): Promise<number> {
+    const target = this.#target;
+    const reclaims: ReclaimRange[] = [];
+    const add = (owner: string, epoch: Epoch): void =>
+      void reclaims.push({ from: beneathStart(owner), to: prefixEnd(owner), epoch });
+    target.store.versions(ownCellKey(prefix), LATEST, ({ epoch, kind }) => {
+      if (kind !== VersionKind.tombstone) add(prefix, epoch);
+      return false;
+    });
+    target.store.scan(beneathStart(prefix), prefixEnd(prefix), LATEST, (key, { epoch, kind }) => {
+      const akey = akeyPrefixOf(key, prefix);
+      if (kind === VersionKind.tombstone && key.length === akey.length + 1) add(akey, epoch);
+      return reclaims.length < MAX_RECLAIMS;
+    });
+    if (reclaims.length === 0) return 0;
+    await target.admit(
+      reclaims.reduce((sum, { from, to }) => sum + RECORD_OVERHEAD_BYTES + from.length + to.length, 0),
+      true,
+    );
+    mayWrite();
+    return target.store.append([], reclaims);
+  }
+}
+
+/** First key after everything of the dkey with this prefix, transactions included. */
+function behind(prefix: string): ByteString {
+  return `${prefix}\x03` as ByteString;
+}
+
+/** Where in their first block the bytes begin in an extent; undefined when they must stay in the record. */
+function leadOf(meta: Uint8Array): number | undefined {
+  const metaType = meta[0] ?? 0;
+  const isPlain = metaType === MetaType.single || metaType === MetaType.transactionWrites;
+  return isPlain ? 0 : windowLead({ metaType, meta });
+}
+
+/** Of the version in a record, at most. */
+function recordedBytes({ key, meta, bytes }: CopiedVersion, inlineBytes: number): number {
+  const length = bytes?.length ?? 0;
+  const isInline = length <= inlineBytes || leadOf(meta) === undefined;
+  return RECORD_OVERHEAD_BYTES + key.length + meta.length + (isInline ? length : length / 512);
+}
+
+/** Punches of one dkey that leave reclaims. Others keep what they hide until they are punched again. */
+const MAX_RECLAIMS = 256;
+
+/** Collects what the viewers see, cell by cell; the bytes come later. */
+class CopyReading {
+  readonly seen = new Seen();
+  sizeBytes = 0;
+  readonly #target: TargetObjects;
+  readonly #prefix: string;
+  readonly #viewers: readonly Viewer[];
+  readonly #found: FoundVersion[] = [];
+  readonly #reads: Promise<void>[] = [];
+  #akey = "";
+  /** By viewer: of the akey's windows those before this epoch belong to an array that is gone. */
+  #since: readonly number[] = [];
+
+  constructor(target: TargetObjects, prefix: string, viewers: readonly Viewer[]) {
+    this.#target = target;
+    this.#prefix = prefix;
+    this.#viewers = viewers;
+  }
+
+  /** Adds what is seen of a cell. */
+  add(key: ByteString): void {
+    const isOwn = key.length === this.#prefix.length + 1;
+    const akey = isOwn ? "" : akeyPrefixOf(key, this.#prefix);
+    const isWindow = !isOwn && key.length > akey.length + 1;
+    if (isWindow && akey !== this.#akey) this.#enter(akey);
+    const versions = new Map<Epoch, FoundVersion>();
+    this.#viewers.forEach(({ epoch, floor }, index) => {
+      const hidden = isOwn ? 0 : Math.max(floor, isWindow ? this.#since[index]! - 1 : 0);
+      this.#target.store.versions(key, epoch, (version) => {
+        this.seen.add(version.sequence);
+        if (version.epoch <= hidden) return false;
+        if (!versions.has(version.epoch)) versions.set(version.epoch, this.#copy(key, version));
+        return true;
+      });
+    });
+    const ascending = [...versions.values()].toSorted((left, right) => left.epoch - right.epoch);
+    // A tombstone with nothing beneath hides nothing.
+    const first = ascending.findIndex(({ kind }) => kind !== VersionKind.tombstone);
+    if (first >= 0) this.#found.push(...ascending.slice(first));
+  }
+
+  /** Adds the newest version of a cell that no snapshot has anything to do with. */
+  addLatest(key: ByteString): void {
+    const version = this.#target.store.get(key, LATEST);
+    if (version === undefined) return;
+    this.seen.add(version.sequence);
+    if (version.kind !== VersionKind.tombstone) {
+      this.#found.push({ ...this.#copy(key, version), key: keyInDkey(key, this.#prefix) });
+    }
+  }
+
+  #enter(akey: string): void {
+    this.#akey = akey;
+    this.#since = this.#viewers.map(({ epoch, floor }) => {
+      const version = this.#target.store.get(ownCellKey(akey), epoch);
+      if (version !== undefined) this.seen.add(version.sequence);
+      const isArray = version?.kind === VersionKind.value && version.metaType === MetaType.array;
+      return isArray && version.epoch > floor ? decodeArrayMeta(version).since : Number.POSITIVE_INFINITY;
+    });
+  }
+
+  #copy(key: ByteString, version: Version): FoundVersion {
+    const { epoch, kind, inline, extent } = version;
+    const copy: FoundVersion = {
+      key,
+      epoch,
+      kind,
+      meta: Uint8Array.from(version.meta),
+      bytes: inline === undefined ? undefined : Uint8Array.from(inline),
+    };
+    if (extent !== undefined) {
+      const lead = windowLead(version) ?? 0;
+      const bytes = new Uint8Array(extent.length);
+      copy.bytes = bytes.subarray(lead % BLOCK_BYTES);
+      const reading = this.#target.store.readExtent(extent, 0, extent.length, bytes);
+      if (reading !== undefined) this.#reads.push(reading);
+    }
+    this.sizeBytes += copiedVersionBytes(this.#prefix, copy);
+    return copy;
+  }
+
+  /** All that was added, with its bytes. */
+  async finish(): Promise<readonly CopiedVersion[]> {
+    const outcomes = await Promise.allSettled(this.#reads);
+    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+    return this.#found;
+  }
+}

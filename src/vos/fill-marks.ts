@@ -1,0 +1,128 @@
+/**
+ * What a target remembers of filling and being filled, in cells of the container's own, behind its snapshots: who has brought
+ * all there was under which map, and which requests were completed elsewhere. M = FF 17 times, FF after it: no epoch of a
+ * snapshot begins so.
+ *
+ *     C M "f" leader (u32)                   value, meta: type, u32 map version: it has brought all it had
+ *     C M "d"                                the same: this target has brought all it leads
+ *     C M "r" client (u64) sequence (u64)    tombstone: it counts by its origin only
+ */
+import type { ByteString } from "../base/bytes.ts";
+import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
+import type { CompletedElsewhere } from "../format/fill-message.ts";
+import { type CellStore, type CellWrite, VersionKind } from "../store/cell.ts";
+import { containerPrefix, snapshotStart, successor } from "./cell-key.ts";
+import { expectMeta, MetaType, NO_META } from "./cell-meta.ts";
+import type { TargetObjects } from "./target-objects.ts";
+
+const META_BYTES = 5;
+/** Of a record with one of these cells, more than enough. */
+const RECORD_BYTES = 256;
+const LEADER = "f";
+const DONE = "d";
+const REQUEST = "r";
+
+function markStart(container: string, tag: string): string {
+  return `${snapshotStart(container)}\xff${tag}`;
+}
+
+function doneKey(container: number): ByteString {
+  return markStart(containerPrefix(container), DONE) as ByteString;
+}
+
+function leaderKey(container: number, leader: number): ByteString {
+  return (markStart(containerPrefix(container), LEADER) + numberText(leader, 4)) as ByteString;
+}
+
+/** Big-endian. */
+function numberText(value: number, length: number): string {
+  let text = "";
+  let rest = value;
+  for (let index = 0; index < length; index += 1) {
+    text = String.fromCharCode(rest % 256) + text;
+    rest = Math.floor(rest / 256);
+  }
+  return text;
+}
+
+/** The newest epoch at which something of the container was filled: older ones show snapshots only. 0: never. */
+export function filledAt(store: CellStore, container: string): Epoch {
+  const from = markStart(container, LEADER);
+  let newest = 0 as Epoch;
+  store.scan(from as ByteString, successor(from) as ByteString, EPOCH_MAX, (_key, { epoch }) => {
+    if (epoch > newest) newest = epoch;
+    return true;
+  });
+  return newest;
+}
+
+export class FillMarks {
+  readonly #target: TargetObjects;
+
+  constructor(target: TargetObjects) {
+    this.#target = target;
+  }
+
+  /** Map version under which the leader has brought all it had; 0: none. */
+  broughtBy(container: number, leader: number): number {
+    return this.#version(leaderKey(container, leader));
+  }
+
+  /** Map version under which this target has brought all it leads; 0: none. */
+  doneUnder(container: number): number {
+    return this.#version(doneKey(container));
+  }
+
+  #version(key: ByteString): number {
+    const version = this.#target.store.get(key, EPOCH_MAX);
+    if (version === undefined) return 0;
+    expectMeta(version, MetaType.fillMark, META_BYTES);
+    return Buffer.from(version.meta).readUInt32LE(1);
+  }
+
+  /** The leader has brought all it had under this map. From now on reads at older epochs are for snapshots only. */
+  async noteBrought(container: number, leader: number, mapVersion: number): Promise<void> {
+    const epoch = await this.#put(leaderKey(container, leader), mapVersion);
+    this.#target.containers.noteFilled(container, epoch);
+  }
+
+  /** This target has brought all it leads. */
+  async noteDone(container: number, mapVersion: number): Promise<void> {
+    await this.#put(doneKey(container), mapVersion);
+  }
+
+  async #put(key: ByteString, mapVersion: number): Promise<Epoch> {
+    const target = this.#target;
+    await target.admit(RECORD_BYTES, false);
+    const epoch = target.containers.writeEpoch();
+    const meta = Buffer.alloc(META_BYTES);
+    meta[0] = MetaType.fillMark;
+    meta.writeUInt32LE(mapVersion, 1);
+    const sequence = target.store.append([{ key, epoch, kind: VersionKind.value, meta, inline: new Uint8Array(0) }]);
+    await this.#durable(sequence);
+    return epoch;
+  }
+
+  /** Remembers requests that this target took no part in, so that they are not run again when they are sent again. */
+  async noteRequests(container: number, requests: readonly CompletedElsewhere[]): Promise<void> {
+    const target = this.#target;
+    const { store } = target;
+    let sequence = 0;
+    for (const origin of requests) {
+      await target.admit(RECORD_BYTES, false);
+      if (store.requests.completed(origin) !== undefined || store.transactions.stateOf(origin) !== undefined) continue;
+      const name = numberText(origin.client, 8) + numberText(origin.sequence, 8);
+      const key = (markStart(containerPrefix(container), REQUEST) + name) as ByteString;
+      const write: CellWrite = { key, epoch: origin.epoch, kind: VersionKind.tombstone, meta: NO_META };
+      const { client, sequence: number, firstIncomplete } = origin;
+      sequence = store.append([write], undefined, { origin: { client, sequence: number }, firstIncomplete });
+    }
+    if (sequence > 0) await this.#durable(sequence);
+  }
+
+  #durable(sequence: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#target.store.whenDurable(sequence, (error) => (error === undefined ? resolve() : reject(error)));
+    });
+  }
+}

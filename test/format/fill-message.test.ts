@@ -1,0 +1,88 @@
+import { expect, test } from "bun:test";
+import type { ByteString } from "../../src/base/bytes.ts";
+import type { Epoch } from "../../src/base/epoch.ts";
+import { decodeFillRequest, encodeFillRequest, FillFlag, type FillRequest } from "../../src/format/fill-message.ts";
+
+const PREFIX = "\0\0\0\x07object";
+const OPEN: FillRequest = { kind: "open", container: 7, snapshots: [5 as Epoch, 0x1_0000_0002 as Epoch] };
+const CELLS: FillRequest = {
+  kind: "cells",
+  container: 7,
+  flags: FillFlag.first | FillFlag.last,
+  prefix: PREFIX,
+  versions: [
+    {
+      key: `${PREFIX}\0` as ByteString,
+      epoch: 3 as Epoch,
+      kind: 1,
+      meta: Uint8Array.of(3),
+      bytes: Buffer.from("v"),
+    },
+    { key: `${PREFIX}\0` as ByteString, epoch: 9 as Epoch, kind: 3, meta: new Uint8Array(0), bytes: undefined },
+    { key: `${PREFIX}ab` as ByteString, epoch: 4 as Epoch, kind: 2, meta: Uint8Array.of(7, 1), bytes: Buffer.alloc(0) },
+  ],
+};
+const CLOSE: FillRequest = {
+  kind: "close",
+  container: 7,
+  flags: FillFlag.last,
+  requests: [{ client: 1, sequence: 2, firstIncomplete: 1, epoch: 8 as Epoch }],
+};
+
+function codeOf(work: () => unknown): string {
+  try {
+    work();
+    return "ok";
+  } catch (error) {
+    return (error as { code: string }).code;
+  }
+}
+
+test("fill messages have golden bytes", () => {
+  const hex = ({ args, payload }: ReturnType<typeof encodeFillRequest>) =>
+    [args, payload].map((bytes) => Buffer.from(bytes).toString("hex"));
+  expect(hex(encodeFillRequest(OPEN))).toEqual(["010000000700000002000000" + "05000000000000000200000001000000", ""]);
+  expect(hex(encodeFillRequest(CELLS))).toEqual([
+    "020300000700000003000000" + "000000076f626a656374",
+    "0300000000000000" +
+      "01" +
+      "01" +
+      "0100" +
+      "01" +
+      "000000" +
+      "01000000" +
+      "00" +
+      "03" +
+      "76" +
+      ("0900000000000000" + "03" + "00" + "0100" + "00" + "000000" + "00000000" + "00") +
+      ("0400000000000000" + "02" + "01" + "0200" + "02" + "000000" + "00000000" + "6162" + "0701"),
+  ]);
+  expect(hex(encodeFillRequest(CLOSE))).toEqual([
+    "030200000700000001000000",
+    "0100000000000000" + "0200000000000000" + "0100000000000000" + "0800000000000000",
+  ]);
+});
+
+test("fill messages decode to what was encoded", () => {
+  for (const request of [OPEN, CELLS, CLOSE]) {
+    const { args, payload } = encodeFillRequest(request);
+    expect(decodeFillRequest(args, payload)).toEqual(request);
+  }
+});
+
+test("fill messages that cannot be are refused", () => {
+  const { args, payload } = encodeFillRequest(CELLS);
+  const changed = (at: number, value: number): Uint8Array => {
+    const bytes = Uint8Array.from(args);
+    bytes[at] = value;
+    return bytes;
+  };
+  expect(codeOf(() => decodeFillRequest(args.subarray(0, 5), payload))).toBe("INVALID_ARGUMENT");
+  expect(codeOf(() => decodeFillRequest(changed(0, 9), payload))).toBe("INVALID_ARGUMENT");
+  expect(codeOf(() => decodeFillRequest(changed(2, 1), payload))).toBe("INVALID_ARGUMENT");
+  expect(codeOf(() => decodeFillRequest(changed(8, 4), payload))).toBe("INVALID_ARGUMENT");
+  expect(codeOf(() => decodeFillRequest(args, payload.subarray(1)))).toBe("INVALID_ARGUMENT");
+  const kind = Uint8Array.from(payload);
+  kind[8] = 4;
+  expect(codeOf(() => decodeFillRequest(args, kind))).toBe("INVALID_ARGUMENT");
+});

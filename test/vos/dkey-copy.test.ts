@@ -1,0 +1,273 @@
+/** Copies of dkeys: every reader of the latest state and of a snapshot sees the same there, also after further updates. */
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import type { ByteString } from "../../src/base/bytes.ts";
+import { EPOCH_NONE, type Epoch } from "../../src/base/epoch.ts";
+import { KIB } from "../../src/base/limits.ts";
+import { objectClassByName } from "../../src/base/object-class.ts";
+import { objectId } from "../../src/base/object-id.ts";
+import { decodeFillRequest, encodeFillRequest } from "../../src/format/fill-message.ts";
+import { snapshotStart } from "../../src/vos/cell-key.ts";
+import { joinRuns } from "../../src/vos/array-overlay.ts";
+import { windowLead } from "../../src/vos/array-window.ts";
+import { VersionKind } from "../../src/store/cell.ts";
+import { TRANSACTION_WRITES_META } from "../../src/vos/cell-meta.ts";
+import { LATEST } from "../../src/vos/condition.ts";
+import { writesKey } from "../../src/vos/transaction-cells.ts";
+import type { WriteOrder } from "../../src/vos/write-order.ts";
+import { CONTAINER, key, makeRig, type Rig, settled } from "./rig.ts";
+
+const OID = objectId("MULTI_HASHED", objectClassByName("RP_2G1"), 0, 1n);
+const DKEY = key("d\x00key");
+const VALUES = [key("value"), key("")];
+const ARRAYS = [key("array"), key("other\x00array")];
+const ARRAY_BYTES = 64 * KIB;
+const mayWrite = (): void => {};
+
+const operation = fc.oneof(
+  {
+    weight: 5,
+    arbitrary: fc.record({ type: fc.constant("put"), at: fc.nat(1), bytes: fc.constantFrom(0, 3, 700, 6000) }),
+  },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      type: fc.constant("write"),
+      at: fc.nat(1),
+      start: fc.nat(ARRAY_BYTES - 1),
+      length: fc.constantFrom(1, 300, 4 * KIB, 20 * KIB),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      type: fc.constant("hole"),
+      at: fc.nat(1),
+      start: fc.nat(ARRAY_BYTES - 1),
+      length: fc.constantFrom(1, 300, 4 * KIB, 20 * KIB),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant("punch"), at: fc.nat(3) }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant("punchDkey") }) },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant("snapshot") }) },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant("settle") }) },
+);
+type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
+
+let sequence = 0;
+
+/** As a leader, or at the epoch that it gave. Returns the epoch; EPOCH_NONE when nothing was appended. */
+async function apply(rig: Rig, one: Operation, number: number, given?: Epoch): Promise<Epoch> {
+  let appended = EPOCH_NONE;
+  sequence += 1;
+  const origin = { client: 1, sequence, firstIncomplete: 0 };
+  await run(rig, one, number, { origin, isPrepared: false, epoch: given, appended: (epoch) => (appended = epoch) });
+  return appended;
+}
+
+async function run({ objects }: Rig, one: Operation, number: number, order: WriteOrder): Promise<unknown> {
+  const keys = { oid: OID, dkey: DKEY, order };
+  const fill = (length: number): Uint8Array => new Uint8Array(length).fill((number % 250) + 1);
+  const range = (start: number, length: number) => ({
+    recordIndex: start,
+    recordCount: Math.min(length, ARRAY_BYTES - start),
+    recordBytes: 1,
+  });
+  switch (one.type) {
+    case "put":
+      return settled(objects.updateValue(CONTAINER, { ...keys, akey: VALUES[one.at]! }, fill(one.bytes)));
+    case "write": {
+      const request = { ...keys, akey: ARRAYS[one.at]!, ...range(one.start, one.length) };
+      return settled(objects.writeArray(CONTAINER, request, fill(request.recordCount)));
+    }
+    case "hole": {
+      const request = { ...keys, akey: ARRAYS[one.at]!, ...range(one.start, one.length) };
+      return settled(objects.punchArray(CONTAINER, request));
+    }
+    case "punch":
+      return settled(objects.punchAkey(CONTAINER, { ...keys, akey: [...VALUES, ...ARRAYS][one.at]! }));
+    case "punchDkey":
+      return settled(objects.punchDkey(CONTAINER, keys));
+    default:
+      return undefined;
+  }
+}
+
+/** What a reader sees at an epoch. */
+async function view({ objects }: Rig, epoch: Epoch): Promise<unknown[]> {
+  const seen: unknown[] = [];
+  const keys = { oid: OID, dkey: DKEY, epoch };
+  for (const akey of VALUES) {
+    const { found, value, epoch: at } = await settled(objects.fetchValue(CONTAINER, { ...keys, akey }));
+    seen.push(found ? [at, Bun.hash(value)] : "absent");
+  }
+  for (const akey of ARRAYS) {
+    const range = { recordIndex: 0, recordCount: ARRAY_BYTES, recordBytes: 0 };
+    const { found, bytes, holes } = await settled(objects.readArray(CONTAINER, { ...keys, akey, ...range }));
+    seen.push(found ? [Bun.hash(bytes), holes] : "absent");
+    // Their epochs depend on when parts were merged.
+    const { extents } = await objects.listExtents(CONTAINER, { ...keys, akey, from: 0, limit: 1000 });
+    seen.push(joinRuns(extents.map(({ index, count }) => ({ start: index, end: index + count }))));
+  }
+  seen.push((await settled(objects.listAkeys(CONTAINER, { oid: OID, dkey: DKEY, limit: 100, epoch }))).keys);
+  return seen;
+}
+
+/** As leader and target do it, in messages. */
+async function copy(from: Rig, to: Rig): Promise<void> {
+  const { copies } = from.objects;
+  const prefix = copies.prefixOf(CONTAINER, OID, DKEY);
+  await to.objects.adoptSnapshots(CONTAINER, from.objects.listSnapshots(CONTAINER));
+  if (to.objects.copies.has(prefix)) await to.objects.copies.purge([prefix]);
+  let next: ByteString | undefined;
+  do {
+    const page = await copies.read(CONTAINER, prefix, next);
+    const message = encodeFillRequest({
+      kind: "cells",
+      container: CONTAINER,
+      flags: 0,
+      prefix,
+      versions: page.versions,
+    });
+    const received = decodeFillRequest(message.args, message.payload);
+    if (received.kind !== "cells") throw new Error("it is another message");
+    await to.objects.copies.write(CONTAINER, prefix, received.versions, mayWrite);
+    next = page.next;
+  } while (next !== undefined);
+  await to.objects.copies.finish(prefix, mayWrite);
+}
+
+function rigOf(): Rig {
+  return makeRig({ strict: true, durable: true, limits: { windowParts: 4 }, destageRule: windowLead });
+}
+
+test("a copy shows what the original shows, at the latest state and at snapshots, and goes on like it", async () => {
+  const property = fc.asyncProperty(
+    fc.array(operation, { maxLength: 40 }),
+    fc.array(operation, { maxLength: 15 }),
+    fc.nat(30),
+    async (before, after, leftover) => {
+      const [from, to] = [rigOf(), rigOf()];
+      const snapshots: Epoch[] = [];
+      let number = 0;
+      for (const one of before) {
+        number += 1;
+        if (one.type === "snapshot") snapshots.push(await from.objects.createSnapshot(CONTAINER));
+        else if (one.type === "settle") from.store.settle();
+        else {
+          const epoch = await apply(from, one, number).catch(() => EPOCH_NONE);
+          // It has seen the first of it, and was away then.
+          if (epoch !== EPOCH_NONE && number < leftover) await apply(to, one, number, epoch);
+        }
+      }
+      await from.objects.idle();
+      await to.objects.idle();
+      await copy(from, to);
+      for (const epoch of [EPOCH_NONE, ...snapshots]) expect(await view(to, epoch)).toEqual(await view(from, epoch));
+      for (const one of after) {
+        number += 1;
+        if (one.type === "settle") {
+          from.store.settle();
+          to.store.settle();
+        } else if (one.type !== "snapshot") {
+          const epoch = await apply(from, one, number).catch(() => EPOCH_NONE);
+          if (epoch !== EPOCH_NONE) await apply(to, one, number, epoch);
+        }
+        await from.objects.idle();
+        await to.objects.idle();
+      }
+      for (const epoch of [EPOCH_NONE, ...snapshots]) expect(await view(to, epoch)).toEqual(await view(from, epoch));
+    },
+  );
+  await fc.assert(property, { numRuns: 150 });
+}, 60_000);
+
+test("large dkeys are read page by page, and dkeys without redundancy are not listed", async () => {
+  const rig = rigOf();
+  const plain = objectId("MULTI_HASHED", objectClassByName("S1"), 0, 1n);
+  await settled(rig.objects.updateValue(CONTAINER, { oid: plain, dkey: DKEY, akey: key("") }, new Uint8Array(4)));
+  for (let index = 0; index < 5; index += 1) {
+    const keys = { oid: OID, dkey: key(`d${index}`), akey: key("") };
+    await settled(rig.objects.updateValue(CONTAINER, keys, new Uint8Array(600 * KIB)));
+  }
+  const akeys = { oid: OID, dkey: key("d5") };
+  for (let index = 0; index < 5; index += 1) {
+    await settled(rig.objects.updateValue(CONTAINER, { ...akeys, akey: key(`a${index}`) }, new Uint8Array(600 * KIB)));
+  }
+  const { copies } = rig.objects;
+  const first = copies.list(CONTAINER, undefined, 4);
+  const rest = copies.list(CONTAINER, first.after, 4);
+  expect([...first.places, ...rest.places].map(({ dkey }) => dkey)).toEqual(
+    [0, 1, 2, 3, 4, 5].map((index) => key(`d${index}`)),
+  );
+  expect(rest.after).toBeUndefined();
+  const prefix = copies.prefixOf(CONTAINER, OID, key("d5"));
+  const page = await copies.read(CONTAINER, prefix);
+  expect(page.versions.length).toBe(2);
+  expect(page.next).toBeDefined();
+  // What goes to extents takes no room in records.
+  const to = rigOf();
+  const admitted: number[] = [];
+  const admit = to.store.admit.bind(to.store);
+  to.store.admit = (recordBytes, options) => {
+    admitted.push(recordBytes);
+    return admit(recordBytes, options);
+  };
+  await to.objects.copies.write(CONTAINER, prefix, page.versions, mayWrite);
+  expect(Math.max(...admitted)).toBeLessThan(8 * KIB);
+  expect(copies.placeOf(prefix)).toEqual({ oid: OID, dkey: key("d5"), prefix });
+  expect(copies.placeOf(`${prefix}x`)).toBeUndefined();
+  expect(copies.placeOf(snapshotStart("\0\0\0\x07"))).toBeUndefined();
+});
+
+test("what transactions keep of a dkey goes with it, also where there is nothing else", async () => {
+  const [from, to] = [rigOf(), rigOf()];
+  const { copies } = from.objects;
+  const prefixes = ["d1", "d2"].map((name) => copies.prefixOf(CONTAINER, OID, key(name)));
+  await settled(from.objects.updateValue(CONTAINER, { oid: OID, dkey: key("d1"), akey: key("") }, new Uint8Array(3)));
+  for (const prefix of prefixes) {
+    const inline = Buffer.from(`writes of ${prefix.length}`);
+    const write = { key: writesKey(prefix), epoch: 5 as Epoch, kind: VersionKind.value, meta: TRANSACTION_WRITES_META };
+    from.store.append([{ ...write, inline }]);
+  }
+  expect(copies.list(CONTAINER, undefined, 9)).toMatchObject({
+    places: [{ dkey: key("d1") }, { dkey: key("d2") }],
+    after: undefined,
+  });
+  expect(copies.list(CONTAINER, prefixes[0], 9).places).toHaveLength(1);
+  for (const prefix of prefixes) {
+    const page = await copies.read(CONTAINER, prefix);
+    const request = { kind: "cells", container: CONTAINER, flags: 0, prefix, versions: page.versions } as const;
+    const { args, payload } = encodeFillRequest(request);
+    const received = decodeFillRequest(args, payload);
+    if (received.kind !== "cells") throw new Error("it is another message");
+    await to.objects.copies.write(CONTAINER, prefix, received.versions, mayWrite);
+    const version = to.store.get(writesKey(prefix), LATEST)!;
+    expect(Buffer.from(version.inline!).toString()).toBe(`writes of ${prefix.length}`);
+    expect(to.objects.copies.has(prefix)).toBe(true);
+  }
+  await to.objects.copies.purge(prefixes);
+  expect(to.objects.copies.list(CONTAINER, undefined, 9).places).toEqual([]);
+});
+
+test("once a leader has brought all, older epochs are for snapshots only, also after a restart", async () => {
+  const rig = rigOf();
+  const put = (text: string) =>
+    settled(rig.objects.updateValue(CONTAINER, { oid: OID, dkey: DKEY, akey: key("") }, Buffer.from(text)));
+  const read = (epoch: Epoch) =>
+    settled(rig.objects.fetchValue(CONTAINER, { oid: OID, dkey: DKEY, akey: key(""), epoch }));
+  const { epoch: old } = await put("old");
+  const snapshot = await rig.objects.createSnapshot(CONTAINER);
+  expect((await read(old)).found).toBe(true);
+  await rig.objects.fillMarks.noteBrought(CONTAINER, 3, 7);
+  for (let life = 0; life < 2; life += 1) {
+    expect(() => read(old)).toThrow("aggregated");
+    expect((await read(snapshot)).found).toBe(true);
+    expect(rig.objects.listSnapshots(CONTAINER)).toEqual([snapshot]);
+    expect([3, 4].map((leader) => rig.objects.fillMarks.broughtBy(CONTAINER, leader))).toEqual([7, 0]);
+    rig.reopen();
+  }
+  expect(rig.objects.fillMarks.doneUnder(CONTAINER)).toBe(0);
+  await rig.objects.fillMarks.noteDone(CONTAINER, 8);
+  expect(rig.objects.fillMarks.doneUnder(CONTAINER)).toBe(8);
+});
