@@ -44,6 +44,7 @@ serveThreadCalls<TargetCalls>(parentThread(), {
   destroySnapshot: (snapshot) => target.destroySnapshot(snapshot),
   destroyContainer: (container) => target.destroyContainer(container),
   setQuota: (quota) => target.setQuota(quota),
+  fillStatus: (question) => target.fillStatus(question),
   counters: () => target.counters(),
   device: () => target.device(),
   deviceFault: () => target.deviceFault(),

@@ -36,6 +36,8 @@ export interface GroupFollowerOptions {
   readonly run: RunUpdate;
   /** Moves the clock past the epoch; false when that is too far ahead. */
   readonly observe: (epoch: PrepareRequest["epoch"]) => boolean;
+  /** Something was appended that was sent under an earlier map: it may be this target's to decide. */
+  readonly appendedLate: () => void;
 }
 
 export class GroupFollower {
@@ -71,6 +73,7 @@ export class GroupFollower {
       return;
     }
     if (!observe(prepare.epoch)) throw clockAhead(prepare);
+    const groups = this.#groups;
     const turn = this.#turns.get(leader);
     // It may wait here, for what came before it or for room: what is logged then must not lie in the receive buffer.
     request.retain();
@@ -96,7 +99,10 @@ export class GroupFollower {
     });
     const ended = outcome
       .then(
-        (written) => this.#prepared(written, reply),
+        (written) => {
+          this.#prepared(written, reply);
+          if (groups !== this.#groups) this.#options.appendedLate();
+        },
         (error: unknown) => {
           if (!(error instanceof DaosError)) throw error;
           reply.fail(error);
@@ -149,6 +155,11 @@ export class GroupFollower {
   /** Resolves when all that the leader has sent so far is appended, and what it has decided is decided. */
   async settled(leader: number): Promise<void> {
     await this.#turns.get(leader);
+  }
+
+  /** Settles when all that leaders have sent so far is appended. */
+  allSettled(): Promise<unknown> {
+    return Promise.allSettled(this.#turns.values());
   }
 
   /** A leader says what its clock is; it has sent all updates of before. */

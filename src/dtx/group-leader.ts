@@ -19,6 +19,7 @@ import { DtxMap } from "../store/dtx-map.ts";
 import type { Groups, RedundancyGroup } from "./group.ts";
 import { DkeyLocks } from "./dkey-locks.ts";
 import { unitOf } from "./dkey-unit.ts";
+import { InheritedUpdates } from "./inherited-updates.ts";
 import { ANSWERS_NOTHING, notLeader, notServed, undone } from "./leader-errors.ts";
 import { LedUpdate, type UpdateRequest } from "./led-update.ts";
 import { Outbox } from "./outbox.ts";
@@ -28,13 +29,12 @@ import { dtxStateOf, type PreparedStore } from "./prepared-store.ts";
 /** Time for a member to prepare an update before the connection to it is looked at anew, milliseconds. */
 const PREPARE_TIMEOUT_MS = 30_000;
 
-/** Of an update that another leader, or this one before it started anew, left undecided. */
-interface Inherited extends DtxId {
-  readonly container: number;
-  readonly unit: string;
-  /** Members that have not said what they know of it. */
-  readonly waiting: Set<number>;
-  readonly members: readonly number[];
+/** What a member knows. */
+export interface ResyncAnswer {
+  readonly states: readonly DtxState[];
+  readonly open: readonly OpenDtx[];
+  /** Containers of which it has been brought all that this target leads, under the present map. */
+  readonly complete: readonly number[];
 }
 
 export interface GroupLeaderOptions {
@@ -53,8 +53,7 @@ export class GroupLeader {
   readonly #open = new DtxMap<LedUpdate>();
   /** Appended and undecided, in order of their epochs, by dkey. */
   readonly #byDkey = new Map<string, LedUpdate[]>();
-  readonly #inherited = new DtxMap<Inherited>();
-  readonly #inheritedDkeys = new Map<string, number>();
+  readonly #inherited: InheritedUpdates;
   readonly #outbox: Outbox;
   #groups: Groups;
 
@@ -66,6 +65,13 @@ export class GroupLeader {
       peer: options.peer,
       mapVersion: () => this.#groups.mapVersion,
       store: options.store,
+    });
+    this.#inherited = new InheritedUpdates({
+      others: (members) => this.#others(members),
+      decided: (id, decision, members) => {
+        options.store.decide(id, decision);
+        this.#outbox.add(id, decision, members);
+      },
     });
     this.inherit();
   }
@@ -87,7 +93,7 @@ export class GroupLeader {
       const state = `target ${member} of its group cannot be reached`;
       throw new DaosError("UNAVAILABLE", `Cannot update the object: ${state}. Retry until it is back or excluded.`);
     }
-    if (this.#inheritedDkeys.has(unitOf(request))) {
+    if (this.#inherited.hasDkey(unitOf(request))) {
       const state = "an earlier update of it is still being settled";
       throw new DaosError("UNAVAILABLE", `Cannot update the object: ${state}. Retry.`);
     }
@@ -136,8 +142,8 @@ export class GroupLeader {
       update.decided(notLeader(group.leader));
       return;
     }
-    if (update.isOtherShard(group, self)) {
-      // It has done another shard's share.
+    if (update.isOtherShard(group, self) || (update.isPrepared && group.members.length > group.readable.length)) {
+      // It has done another shard's share, or would come to a member that is not filled yet.
       update.decided(notLeader(NO_TARGET));
       if (this.inherit()) for (const member of this.#others(group.members)) this.#options.peer(member)?.resyncAgain();
       return;
@@ -252,26 +258,21 @@ export class GroupLeader {
   inherit(): boolean {
     const { store, self } = this.#options;
     const { size } = this.#inherited;
-    for (const { id, container, oid, dkey } of store.openUpdates()) {
+    for (const update of store.openUpdates()) {
+      const { id, container, oid, dkey } = update;
       const group = this.#groups.groupOf(oid, dkey);
-      if (group.leader !== self || this.#open.get(id) !== undefined || this.#inherited.get(id) !== undefined) continue;
+      if (group.leader !== self || this.#open.get(id) !== undefined || this.#inherited.has(id)) continue;
       if (this.#outbox.decisionOf(id) !== undefined) continue;
-      const members = this.#others(group.members);
-      // A target that came in place of another one never had it, whatever became of it.
-      const waiting = new Set(this.#others(group.readable));
-      const { client, sequence } = id;
-      const unit = unitOf({ container, object: { oid, dkey } });
-      this.#inherited.add(id, { client, sequence, container, unit, members, waiting });
-      this.#inheritedDkeys.set(unit, (this.#inheritedDkeys.get(unit) ?? 0) + 1);
+      this.#inherited.add(update, unitOf({ container, object: { oid, dkey } }), group.members);
     }
     const isMore = this.#inherited.size > size;
-    for (const inherited of this.#inherited.values()) this.#settleIfAll(inherited);
+    this.#inherited.settle();
     return isMore;
   }
 
   /** Whether earlier updates of a dkey are not decided yet. */
   isSettling(unit: string): boolean {
-    return this.#inheritedDkeys.has(unit) || this.#byDkey.has(unit);
+    return this.#inherited.hasDkey(unit) || this.#byDkey.has(unit);
   }
 
   /** Tells the others at once what was decided. */
@@ -281,25 +282,24 @@ export class GroupLeader {
 
   /** Up to which epoch this target knows the updates of a dkey that it leads; 0 while it does not. */
   decidedTo(unit: string, now: Epoch): Epoch {
-    if (this.#inheritedDkeys.has(unit)) return EPOCH_NONE;
+    if (this.#inherited.hasDkey(unit)) return EPOCH_NONE;
     const oldest = this.#byDkey.get(unit)?.[0];
     return oldest === undefined ? now : ((oldest.givenEpoch - 1) as Epoch);
   }
 
   /** Ids of inherited updates that this member has not spoken of. */
   idsToAsk(member: number): DtxId[] {
-    return [...this.#inherited.values()].filter(({ waiting }) => waiting.has(member));
+    return this.#inherited.idsToAsk(member);
   }
 
   /**
-   * What a member said when asked: `states` of `ids`, and every update of groups that we lead that is open there. Updates
+   * What a member said when asked: states of `ids`, and every update of groups that we lead that is open there. Updates
    * under way that it does not have are aborted, as are those that we do not know; it hears again what it may have missed.
    */
-  resynced(member: number, ids: readonly DtxId[], states: readonly DtxState[], open: readonly OpenDtx[]): void {
-    // The older ones are committed first, the newer ones aborted first.
+  resynced(member: number, ids: readonly DtxId[], answer: ResyncAnswer): void {
     const { store } = this.#options;
-    for (const [index, id] of ids.entries()) this.#heard(id, member, states[index]!);
-    for (let index = ids.length - 1; index >= 0; index -= 1) this.#missed(ids[index]!, states[index]!);
+    const { states, open, complete } = answer;
+    this.#inherited.heard(member, ids, states, this.#groups, (container) => complete.includes(container));
     const there = new DtxMap<OpenDtx>();
     for (const dtx of open) there.add(dtx, dtx);
     for (const update of this.#inOrder()) {
@@ -313,45 +313,13 @@ export class GroupLeader {
       }
     }
     for (const dtx of open) {
-      if (this.#inherited.get(dtx) !== undefined || this.#open.get(dtx) !== undefined) continue;
+      if (this.#inherited.has(dtx) || this.#open.get(dtx) !== undefined) continue;
       // What is not known here was never prepared here, for what is decided is not forgotten before all have it.
       const isCommitted = dtxStateOf(store, dtx) === DtxState.committed;
       this.#outbox.addMember(dtx, isCommitted ? "commit" : "abort", member);
     }
     this.#outbox.resend(member);
     this.#outbox.flush(member);
-  }
-
-  #heard(id: DtxId, member: number, state: DtxState): void {
-    const inherited = this.#inherited.get(id);
-    if (inherited === undefined) return;
-    if (state === DtxState.prepared) {
-      inherited.waiting.delete(member);
-      this.#settleIfAll(inherited);
-    } else if (state === DtxState.committed) this.#settle(inherited, "commit");
-  }
-
-  /** What one of its members does not have was never acknowledged. */
-  #missed(id: DtxId, state: DtxState): void {
-    const inherited = this.#inherited.get(id);
-    if (inherited === undefined || state === DtxState.prepared || state === DtxState.committed) return;
-    this.#settle(inherited, "abort");
-  }
-
-  #settleIfAll(inherited: Inherited): void {
-    if (inherited.waiting.size === 0) this.#settle(inherited, "commit");
-  }
-
-  #settle(inherited: Inherited, decision: Decision): void {
-    if (this.#inherited.get(inherited) !== inherited) return;
-    this.#inherited.delete(inherited);
-    const left = this.#inheritedDkeys.get(inherited.unit)! - 1;
-    if (left === 0) this.#inheritedDkeys.delete(inherited.unit);
-    else this.#inheritedDkeys.set(inherited.unit, left);
-    const { store, peer } = this.#options;
-    store.decide(inherited, decision);
-    const members = inherited.members.filter((member) => peer(member) !== undefined);
-    this.#outbox.add(inherited, decision, members);
   }
 
   /**
@@ -367,7 +335,7 @@ export class GroupLeader {
         this.#decideIfAll(update);
       } else this.#handOver(update);
     }
-    for (const { waiting } of this.#inherited.values()) this.#forgetGone(waiting);
+    this.#inherited.forgetGone();
     this.inherit();
   }
 
@@ -376,9 +344,7 @@ export class GroupLeader {
     for (const update of this.#inOrder().toReversed()) {
       if (update.container === container) this.#decide(update, "abort", notServed());
     }
-    for (const inherited of this.#inherited.values()) {
-      if (inherited.container === container) this.#settle(inherited, "abort");
-    }
+    this.#inherited.removeContainer(container);
   }
 
   #handOver(update: LedUpdate): void {

@@ -55,6 +55,8 @@ export class Peer {
   readonly #options: PeerOptions;
   #address: PeerAddress;
   #connection: PeerConnection | undefined;
+  /** Connections there were: with another one the peer may have started anew. */
+  life = 0;
   #isReady = false;
   #isStopped = false;
   #isWorking = false;
@@ -169,6 +171,7 @@ export class Peer {
       throw error;
     }
     this.#connection = connection;
+    this.life += 1;
     connection.onClose(() => {
       if (this.#connection !== connection) return;
       this.#connection = undefined;

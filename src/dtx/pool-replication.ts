@@ -9,7 +9,8 @@ import type { RedundancyScheme } from "../contracts/redundancy.ts";
 import type { Timers } from "../contracts/world.ts";
 import { encodeCbor } from "../format/cbor.ts";
 import { decodeIds, decodeResyncReply, encodeIds, encodeResyncReply } from "../format/dtx-messages.ts";
-import { decodeContainers, encodeFoldedTo } from "../format/folded-to.ts";
+import type { TargetFillStatus } from "../format/engine-operations.ts";
+import { decodeContainers, encodeContainers, encodeFoldedTo } from "../format/folded-to.ts";
 import { decodeObjectRequest, type ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import type { PoolMap } from "../format/pool-map.ts";
@@ -18,6 +19,9 @@ import { encodeShardReadReply } from "../format/shard-read.ts";
 import type { RpcAnswer } from "../rpc/pending-call.ts";
 import type { RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
 import { EpochGates } from "./epoch-gates.ts";
+import { FillReceiver } from "./fill-receiver.ts";
+import { type FillStore, isFillingMap } from "./fill-store.ts";
+import { Filling } from "./filling.ts";
 import { Folding, type FoldStore } from "./folding.ts";
 import { notLeader } from "./leader-errors.ts";
 import { type Groups, placedGroups } from "./group.ts";
@@ -45,6 +49,9 @@ export interface PoolReplicationOptions extends Pick<GroupFollowerOptions, "run"
   readonly schemeOf: (container: number, word: string) => RedundancyScheme;
   readonly readShard: ReadOwnShard;
   readonly foldStore: FoldStore;
+  readonly fillStore: FillStore;
+  /** Of the pool, as far as they are known here. */
+  readonly containers: () => Iterable<number>;
   /** Aggregation may go to this epoch; see CellStore.setGate. */
   readonly setGate: (container: number, epoch: Epoch) => void;
   /** The clock: all epochs given later are above it. */
@@ -58,6 +65,8 @@ export interface PoolReplicationOptions extends Pick<GroupFollowerOptions, "run"
 export class PoolReplication {
   readonly leader: GroupLeader;
   readonly folding: Folding;
+  readonly filling: Filling;
+  readonly receiver: FillReceiver;
   readonly #gates: EpochGates;
   /** Containers in which this target has something erasure-coded, as far as it knows. */
   readonly #coded = new Set<number>();
@@ -77,7 +86,8 @@ export class PoolReplication {
     const { self, store, timers, run, observe, now, setGate } = options;
     const peer = (index: number): Peer | undefined => this.#peer(index);
     const noteUpdate = (update: LedUpdate): void => this.#noteUpdate(update);
-    this.follower = new GroupFollower({ self, store, timers, peer, run, observe }, this.#groups);
+    const appendedLate = (): void => this.#inherit();
+    this.follower = new GroupFollower({ self, store, timers, peer, run, observe, appendedLate }, this.#groups);
     this.leader = new GroupLeader({ self, store, timers, peer, noteUpdate }, this.#groups);
     this.folding = new Folding({
       self,
@@ -98,7 +108,25 @@ export class PoolReplication {
       mapVersion: () => this.#map.version,
       setGate,
     });
+    const { fillStore: filled, containers } = options;
+    const groups = (): Groups => this.#groups;
+    const { leader, follower } = this;
+    this.filling = new Filling({ self, timers, store: filled, prepared: store, leader, groups, peer, containers });
+    this.receiver = new FillReceiver({ self, timers, store: filled, prepared: store, follower, groups, containers });
+    this.#fill(undefined);
     this.#sweep();
+  }
+
+  /** Takes the present map for filling, after `before`. */
+  #fill(before: PoolMap | undefined): void {
+    this.filling.mapChanged(isFillingMap(this.#map), this.follower.allSettled());
+    this.receiver.mapChanged(this.#map, before);
+  }
+
+  /** How far this target is with what it brings to others, and with what it has to remove, under the present map. */
+  fillStatus(containers: readonly number[]): TargetFillStatus {
+    const isDone = this.filling.isDone(containers) && this.receiver.isClean(containers);
+    return { mapVersion: this.#map.version, isDone, ...this.filling.counts };
   }
 
   #noteUpdate(update: LedUpdate): void {
@@ -183,7 +211,7 @@ export class PoolReplication {
     for (const { index, host, port } of map.targets) this.#peers.get(index)?.moveTo({ host, port });
     if (map.version === before.version) {
       // It may have brought containers, with updates of theirs that nobody has decided.
-      if (this.leader.inherit()) this.#resyncAll();
+      this.#inherit();
       return;
     }
     this.#groups = placedGroups(map);
@@ -196,7 +224,13 @@ export class PoolReplication {
     this.folding.mapChanged();
     this.follower.mapChanged(this.#groups);
     this.leader.mapChanged(this.#groups);
+    this.#fill(before);
     this.#resyncAll();
+  }
+
+  /** Takes over what others have left undecided. */
+  #inherit(): void {
+    if (this.leader.inherit()) this.#resyncAll();
   }
 
   #resyncAll(): void {
@@ -206,6 +240,8 @@ export class PoolReplication {
   stop(): void {
     this.#cancelSweep();
     this.folding.stop();
+    this.filling.stop();
+    this.receiver.stop();
     this.#gates.stop();
     for (const peer of this.#peers.values()) peer.stop();
     this.leader.stop();
@@ -236,7 +272,7 @@ export class PoolReplication {
     const answer = await peer.call(Opcode.dtxResync, args, encodeIds(ids), { mapVersion: version });
     this.#checkVersion(version);
     const { states, open } = decodeResyncReply(answer.payload, ids.length);
-    this.leader.resynced(peer.index, ids, states, open);
+    this.leader.resynced(peer.index, ids, { states, open, complete: decodeContainers(answer.args) });
   }
 
   /** Target `index` talks on this connection from now on: what an older one still brings is too late. */
@@ -262,6 +298,12 @@ export class PoolReplication {
       case Opcode.dtxFold:
         this.#serveFold(index, request, reply, done);
         return;
+      case Opcode.dtxFill: {
+        const { connection } = request;
+        const isPresent = (): boolean => this.#sessions.get(index) === connection;
+        this.receiver.serve(index, request, reply, isPresent, done);
+        return;
+      }
       case Opcode.dtxFoldedTo: {
         const containers = decodeContainers(request.payload);
         const epochs = containers.map((container) => this.folding.foldedTo(container));
@@ -332,14 +374,17 @@ export class PoolReplication {
     void this.follower.openOf(index).then((open) => {
       if (version !== this.#map.version) {
         reply.fail(new DaosError("STALE", "Cannot answer: the pool map has changed. Retry."));
-      } else this.#answerDurable(reply, encodeResyncReply(this.leader.statesOf(ids), open));
+        return;
+      }
+      const complete = encodeContainers(this.receiver.completeFrom(index));
+      this.#answerDurable(reply, encodeResyncReply(this.leader.statesOf(ids), open), complete);
     });
   }
 
   /** Others decide, and forget, by what we say: so it must be there after a crash. */
-  #answerDurable(reply: RpcReply, states: Uint8Array): void {
+  #answerDurable(reply: RpcReply, states: Uint8Array, args: Uint8Array = NO_ARGUMENTS): void {
     this.#options.store.whenAllDurable((error) => {
-      if (error === undefined) reply.send(NO_ARGUMENTS, states);
+      if (error === undefined) reply.send(args, states);
       else reply.fail(error as DaosError);
     });
   }

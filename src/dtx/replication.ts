@@ -6,6 +6,7 @@ import type { DkeyPlace } from "../base/key-place.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { decodeCbor } from "../format/cbor.ts";
+import type { TargetFillStatus } from "../format/engine-operations.ts";
 import type { ObjectRequest } from "../format/object-request.ts";
 import { checkArguments } from "../format/operation-arguments.ts";
 import { Opcode } from "../format/operations.ts";
@@ -31,7 +32,7 @@ export interface ReplicatedPool {
   readonly containers: ReadonlyMap<number, unknown>;
 }
 
-export interface ReplicationOptions extends Omit<PoolReplicationOptions, "pool" | "self"> {
+export interface ReplicationOptions extends Omit<PoolReplicationOptions, "pool" | "self" | "containers"> {
   readonly poolOf: (container: number) => ReplicatedPool | undefined;
   /** Throws PERMISSION when the capability is no target's of this system. */
   readonly checkCapability: (capability: Uint8Array) => void;
@@ -75,7 +76,13 @@ export class Replication {
     }
     if (known !== undefined) known.setMap(map);
     else {
-      const options = { ...this.#options, store: this.#storeOf(pool), pool, self: own };
+      const options = {
+        ...this.#options,
+        store: this.#storeOf(pool),
+        pool,
+        self: own,
+        containers: () => containers.keys(),
+      };
       this.#pools.set(pool, new PoolReplication(options, map));
     }
     for (const container of containers.keys()) this.#pools.get(pool)!.folding.want(container);
@@ -113,6 +120,7 @@ export class Replication {
   begin(request: UpdateRequest): LedUpdate {
     const pool = this.#poolOf(request.container);
     const { oid, dkey } = request.object;
+    if (!pool.filling.isFilled(request.container, request.object)) throw beingFilled();
     return pool.leader.begin(request, pool.groups.groupOf(oid, dkey));
   }
 
@@ -134,6 +142,21 @@ export class Replication {
   /** Before an update of an erasure-coded dkey: see Folding.beforeUpdate. */
   foldBefore(container: number, dkey: DkeyPlace, range: UpdateRange, snapshot: Epoch): Promise<void> {
     return this.#poolOf(container).folding.beforeUpdate(container, dkey, range, snapshot);
+  }
+
+  /** Before `begin`: undefined, or settles when a member that is filled has the dkey. Rejects with UNAVAILABLE. */
+  fillBefore(container: number, dkey: Dkey): Promise<void> | undefined {
+    return this.#poolOf(container).filling.beforeUpdate(container, dkey);
+  }
+
+  /** An update that has begun is appended at the latest when this settles. */
+  track(container: number, running: Promise<unknown>): void {
+    this.#poolOf(container).filling.track(running);
+  }
+
+  /** See PoolReplication.fillStatus; undefined when this target has no part in the pool. */
+  fillStatus(pool: string, containers: readonly number[]): TargetFillStatus | undefined {
+    return this.#pools.get(pool)?.fillStatus(containers);
   }
 
   /** See PoolReplication.completeTo. */
@@ -208,6 +231,13 @@ function noShard(): DaosError {
   return new DaosError(
     "STALE",
     "Cannot use the object here: this target has no shard of it. Open the container again.",
+  );
+}
+
+function beingFilled(): DaosError {
+  return new DaosError(
+    "UNAVAILABLE",
+    "Cannot update the object: a target of its group is being filled with it. Retry.",
   );
 }
 

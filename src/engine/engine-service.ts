@@ -54,6 +54,7 @@ export class EngineService implements EngineLink {
       }),
       destroySnapshot: ({ container, epoch }) => done(targets.destroySnapshot(container, epoch)),
       destroyContainer: ({ container }) => done(targets.destroyContainer(container)),
+      fillStatus: async ({ pool, containers }) => ({ targets: await targets.fillStatus(pool, containers) }),
       stop: async () => {
         stop();
         return DONE;

@@ -17,7 +17,7 @@ import { sealMessage } from "./engine-messages.ts";
 const CONNECT_TIMEOUT_MS = 1_000;
 /** A question that an engine answers from memory, milliseconds. */
 const QUESTION_TIMEOUT_MS = 5_000;
-const QUESTIONS: ReadonlySet<string> = new Set(["ping", "space", "usage", "countHandles"]);
+const QUESTIONS: ReadonlySet<string> = new Set(["ping", "space", "usage", "countHandles", "fillStatus"]);
 
 export interface PeerParts {
   readonly network: Network;

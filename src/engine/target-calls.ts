@@ -2,7 +2,7 @@
  * What the control side of an engine asks of a target's thread, and what a target is started with. Everything here is
  * structured-cloned between threads.
  */
-import type { ServedContainer } from "../format/engine-operations.ts";
+import type { ServedContainer, TargetFillStatus } from "../format/engine-operations.ts";
 import type { Epoch } from "../base/epoch.ts";
 import type { TargetDeviceSettings } from "./device-opening.ts";
 import type { DeviceReport } from "./device-report.ts";
@@ -95,6 +95,8 @@ export interface TargetCalls {
   listSnapshots(container: number): readonly Epoch[];
   destroySnapshot(value: { container: number; epoch: Epoch }): Promise<void>;
   destroyContainer(container: number): Promise<void>;
+  /** Null when the target has no part in the pool. */
+  fillStatus(value: { pool: string; containers: readonly number[] }): TargetFillStatus | null;
   /** Without containers: forget the pool. */
   setQuota(quota: TargetQuota): void;
   counters(value: undefined): TargetCounters;

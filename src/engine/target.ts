@@ -8,6 +8,7 @@ import { CapabilityAuthority, type Hmac } from "../control/capability-authority.
 import type { BlockDevice, MemoryContent } from "../contracts/block-device.ts";
 import type { ScmRegion } from "../contracts/scm.ts";
 import type { World } from "../contracts/world.ts";
+import { fillStore } from "../dtx/fill-store.ts";
 import { preparedStore } from "../dtx/prepared-store.ts";
 import { Replication, type ReplicationOptions } from "../dtx/replication.ts";
 import { Right } from "../format/capability.ts";
@@ -217,6 +218,7 @@ export class Target implements TargetCalls {
       schemeOf: (container, word) => schemes.of(word, maps.cellBytesOf(container)),
       readShard: (...request) => shardReads.readForLeader(...request),
       foldStore: new TargetFoldStore(store, objects),
+      fillStore: fillStore(store, objects),
       setGate: (container, epoch) => objects.setGate(container, epoch),
       now: () => clock.latest,
     });
@@ -339,6 +341,10 @@ export class Target implements TargetCalls {
     const { maps, replication } = this.#target;
     maps.forget(pool);
     replication.forget(pool);
+  }
+
+  fillStatus({ pool, containers }: Parameters<TargetCalls["fillStatus"]>[0]): ReturnType<TargetCalls["fillStatus"]> {
+    return this.#target.replication.fillStatus(pool, containers) ?? null;
   }
 
   device(): DeviceReport {

@@ -8,7 +8,7 @@ import { DaosError, hasCode } from "../base/errors.ts";
 import type { TierUsage } from "../control/target-control.ts";
 import { agreeOnEpoch } from "../control/snapshot-epoch.ts";
 import type { Clock, Timers } from "../contracts/world.ts";
-import type { PoolAssignment, ServedContainer } from "../format/engine-operations.ts";
+import type { PoolAssignment, ServedContainer, TargetFillStatus } from "../format/engine-operations.ts";
 import type { StoreSpace } from "../store/cell.ts";
 import type { TargetCalls, TargetCounters } from "./target-calls.ts";
 import { automaticThreshold, type TierSpeed } from "./storage-speed.ts";
@@ -216,6 +216,11 @@ export class Targets {
     const thresholdBytes = threshold === "auto" ? this.#automaticBytes : threshold;
     const quota = { pool, sizeBytes: targetBytes, containers, thresholdBytes };
     await this.#all((caller) => caller.call("setQuota", quota));
+  }
+
+  /** Of each target; null: it has no part in the pool. */
+  fillStatus(pool: string, containers: readonly number[]): Promise<(TargetFillStatus | null)[]> {
+    return this.#all((caller) => caller.call("fillStatus", { pool, containers }));
   }
 
   /** Stops every target: what runs is finished and what is logged is settled. Rejects with the first failure. */

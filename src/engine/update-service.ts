@@ -80,15 +80,33 @@ export class UpdateService {
       const { kind } = decodeTransactionStep(request.payload);
       if (kind === "prepare") this.#parts.quotas.charge(quota, this.#recordBytes(request, object));
     } else this.counters.punches += 1;
+    const filling = isRedundant(object.oid) ? this.#parts.replication?.fillBefore(container, object) : undefined;
+    if (filling === undefined) return this.#begin(request, object, container, isWrite, reply);
+    request.retain();
+    const later = filling.then(() => this.#begin(request, object, container, isWrite, reply));
+    return this.#track({ request, object, container, led: undefined, reply }, later);
+  }
+
+  #begin(
+    request: RpcRequest,
+    object: OrderedRequest,
+    container: number,
+    isWrite: boolean,
+    reply: RpcReply,
+  ): Promise<void> | undefined {
+    const { replication } = this.#parts;
     if (this.#erasure !== undefined && isErasureCoded(object.oid)) {
       request.retain();
       const update: Update = { request, object, container, led: undefined, reply };
-      return this.#track(update, this.#runPlanned(update));
+      const planned = this.#runPlanned(update);
+      replication?.track(container, planned);
+      return this.#track(update, planned);
     }
     const led = this.#order(request, object, container);
     const update: Update = { request, object, container, led, reply };
     const running = isWrite ? this.#admit(update) : this.#run(update);
     if (led === undefined) return running === undefined ? undefined : this.#track(update, running);
+    if (running !== undefined) replication?.track(container, running);
     return this.#untilSent(led, running === undefined ? undefined : this.#track(update, running));
   }
 
@@ -264,7 +282,9 @@ export class UpdateService {
       ? replication?.begin({ container, opcode: Opcode.transactionStep, object, payload })
       : undefined;
     const order: WriteOrder = led ?? { origin: object, isPrepared: false, epoch: undefined };
-    const outcome = await objects.transactionStep(container, { ...object, order }, decodeTransactionStep(payload));
+    const taking = objects.transactionStep(container, { ...object, order }, decodeTransactionStep(payload));
+    if (taking instanceof Promise && led !== undefined) replication?.track(container, taking);
+    const outcome = await taking;
     if (outcome.error !== undefined) throw outcome.error;
     await new Promise<void>((resolve, reject) => {
       const settled = (error: Error | undefined): void => (error === undefined ? resolve() : reject(error));

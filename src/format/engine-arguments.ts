@@ -99,6 +99,7 @@ export const engineCallSchemas = {
   listSnapshots: z.object({ containers }),
   destroySnapshot: z.object({ container, epoch }),
   destroyContainer: z.object({ container }),
+  fillStatus: z.object({ pool: uuid, containers }),
   stop: nothing,
 } satisfies { [Name in engine.EngineCallName]: z.ZodType<Parameters<engine.EngineCalls[Name]>[0]> };
 

@@ -99,6 +99,16 @@ export interface PoolShare {
   readonly thresholdBytes: number | "auto";
 }
 
+/** How far a target is with what it has to bring to others of a pool. */
+export interface TargetFillStatus {
+  readonly mapVersion: number;
+  /** All is where it has to be under this map, of the containers that were asked for. */
+  readonly isDone: boolean;
+  /** Brought under this map. */
+  readonly dkeys: number;
+  readonly bytes: number;
+}
+
 /** engineCall: the control plane commands an engine. Each call may be repeated. Arguments and results by name. */
 export interface EngineCalls {
   ping(value: object): { incarnation: number };
@@ -124,6 +134,10 @@ export interface EngineCalls {
   listSnapshots(value: { containers: readonly number[] }): { snapshots: readonly (readonly Epoch[])[] };
   destroySnapshot(value: { container: number; epoch: Epoch }): object;
   destroyContainer(value: { container: number }): object;
+  /** For each target of the engine how far filling is in a pool; null: it has no part in it. */
+  fillStatus(value: { pool: string; containers: readonly number[] }): {
+    targets: readonly (TargetFillStatus | null)[];
+  };
   /** The engine ends in good order after it has answered. */
   stop(value: object): object;
 }

@@ -5,6 +5,7 @@
  */
 import type { Epoch } from "../base/epoch.ts";
 import type { PoolMap } from "./pool-map.ts";
+import type { PoolRebuild, TierSpace } from "./pool-state.ts";
 
 export const Opcode = {
   /** Both listeners. First request of a connection: versions and what the peer is. */
@@ -85,6 +86,7 @@ export const Opcode = {
   dtxFold: 167,
   dtxFoldedTo: 168,
   transactionState: 169,
+  dtxFill: 170,
 } as const;
 export type Opcode = (typeof Opcode)[keyof typeof Opcode];
 
@@ -210,12 +212,6 @@ export interface PoolCreateArguments {
   readonly sizeBytes: number;
   readonly properties?: Properties;
 }
-/** Bytes of one tier of a system; the log is part of the SCM. */
-export interface TierSpace {
-  readonly totalBytes: number;
-  readonly usedBytes: number;
-  readonly freeBytes: number;
-}
 export interface PoolDescription {
   readonly id: string;
   readonly label: string;
@@ -230,6 +226,8 @@ export interface PoolDescription {
   readonly nvme?: TierSpace;
   readonly containers: number;
   readonly targets: number;
+  /** An older engine does not tell. */
+  readonly rebuild?: PoolRebuild;
   readonly createdAt: string;
   readonly properties: Properties;
 }

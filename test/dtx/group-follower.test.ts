@@ -61,6 +61,7 @@ test("an update that waits for room keeps its bytes when the receive buffer is u
       timers,
       peer: () => undefined,
       observe: () => true,
+      appendedLate: () => {},
       run: async (_request, payload): Promise<WriteOutcome> => {
         await new Promise<void>((resolve) => (hasRoom = resolve));
         written.push(Buffer.from(payload).toString("latin1"));

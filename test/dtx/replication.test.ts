@@ -7,6 +7,7 @@ import { placedGroups } from "../../src/dtx/group.ts";
 import type { UpdateRequest } from "../../src/dtx/led-update.ts";
 import type { PeerConnection } from "../../src/dtx/peer.ts";
 import type { OpenUpdate, PreparedStore } from "../../src/dtx/prepared-store.ts";
+import type { FillStore } from "../../src/dtx/fill-store.ts";
 import type { FoldStore } from "../../src/dtx/folding.ts";
 import { Replication } from "../../src/dtx/replication.ts";
 import { decodeIds, DtxState, encodeResyncReply } from "../../src/format/dtx-messages.ts";
@@ -93,6 +94,7 @@ function makeRig(own: number, open: OpenUpdate[], dial = async (): Promise<PeerC
     },
     readShard: () => Promise.reject(new Error("nothing is read here")),
     foldStore: {} as FoldStore,
+    fillStore: { copies: { list: () => ({ places: [], after: undefined }) } } as unknown as FillStore,
     setGate: () => {},
     now: () => 1 as Epoch,
     serveStates: () => {},

@@ -1,0 +1,62 @@
+/** What filling needs of a target's objects, at both ends; and which members of a group are to be filled. */
+import type { Epoch } from "../base/epoch.ts";
+import type { CompletedElsewhere } from "../format/fill-message.ts";
+import type { PoolMap, TargetState } from "../format/pool-map.ts";
+import type { CellStore } from "../store/cell.ts";
+import type { DkeyCopies } from "../vos/dkey-copy.ts";
+import type { FillMarks } from "../vos/fill-marks.ts";
+import type { VersionedObjects } from "../vos/versioned-objects.ts";
+import type { RedundancyGroup } from "./group.ts";
+
+export interface FillStore {
+  readonly copies: DkeyCopies;
+  readonly marks: FillMarks;
+  /** Epochs of a container's snapshots, ascending. */
+  snapshots(container: number): readonly Epoch[];
+  /** See Containers.adoptSnapshots. */
+  adoptSnapshots(container: number, epochs: readonly Epoch[]): Promise<void>;
+  /** Requests that were completed here. */
+  requests(): Iterable<CompletedElsewhere>;
+  /** Resolves when nothing that `sequence` names can be undone any more; see CellStore.whenStable. */
+  stable(sequence: number): Promise<void>;
+}
+
+export function fillStore(store: CellStore, objects: VersionedObjects): FillStore {
+  return {
+    copies: objects.copies,
+    marks: objects.fillMarks,
+    snapshots: (container) => objects.listSnapshots(container),
+    adoptSnapshots: (container, epochs) => objects.adoptSnapshots(container, epochs),
+    requests: () => store.requests.remembered(),
+    stable: (sequence) =>
+      new Promise((resolve, reject) => {
+        store.whenStable(sequence, (error) => (error === undefined ? resolve() : reject(error)));
+      }),
+  };
+}
+
+const UNFILLED_STATES: ReadonlySet<TargetState> = new Set(["DOWN", "UP", "NEW", "DRAIN"]);
+
+/** Whether a map has members that are to be filled. */
+export function isFillingMap({ targets }: PoolMap): boolean {
+  return targets.some(({ state }) => UNFILLED_STATES.has(state));
+}
+
+const NOBODY: readonly number[] = [];
+const known = new WeakMap<RedundancyGroup, readonly number[]>();
+
+/** Erasure code: its shards are made, not copied, and nobody makes them yet. Such a pool's rebuild does not end. */
+export function cannotFill({ members, readable, shards }: RedundancyGroup): boolean {
+  return shards !== undefined && members.length > readable.length;
+}
+
+/** The members that have to be brought what the group has: of copies. */
+export function unfilledOf(group: RedundancyGroup): readonly number[] {
+  if (group.members.length === group.readable.length || group.shards !== undefined) return NOBODY;
+  let unfilled = known.get(group);
+  if (unfilled === undefined) {
+    unfilled = group.members.filter((member) => !group.readable.includes(member));
+    known.set(group, unfilled);
+  }
+  return unfilled;
+}
