@@ -162,7 +162,7 @@ export const PROPERTIES: readonly PropertyDefinition[] = [
     settable: "creation",
     defaultValue: false,
     values: "true or false",
-    description: "Accepts that redundancy is a preview: it is young, and no engine can be filled again.",
+    description: "Accepts that redundancy is a preview: it is young, and erasure code cannot be filled again.",
     check: checkPreview,
   },
   {

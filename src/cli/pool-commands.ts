@@ -3,7 +3,8 @@
  * and prints.
  */
 import { formatSize } from "../base/size.ts";
-import type { PoolDescription, Properties, TierSpace } from "../format/operations.ts";
+import type { PoolDescription, Properties } from "../format/operations.ts";
+import type { PoolRebuild, TierSpace } from "../format/pool-state.ts";
 import { labelArgument, propertiesArgument, propertiesFrom, sizeArgument } from "./arguments.ts";
 import { command, commandGroup } from "./command.ts";
 import { POOL_ARGUMENT } from "./container-arguments.ts";
@@ -139,7 +140,7 @@ export const POOL_COMMANDS = commandGroup("Pools: slices of the system's space",
 /** A pool's object in JSON; docs/cli.md promises these names. */
 function poolJson(pool: PoolDescription): object {
   const { id, label, state, sizeBytes, usedBytes, scmUsedBytes, nvmeUsedBytes, containers, targets, createdAt } = pool;
-  const { scm, log, nvme, properties } = pool;
+  const { scm, log, nvme, rebuild, properties } = pool;
   return {
     id,
     label,
@@ -153,6 +154,7 @@ function poolJson(pool: PoolDescription): object {
     nvme: nvme ?? null,
     containers,
     targets,
+    rebuild: rebuild ?? null,
     createdAt,
     properties,
   };
@@ -173,9 +175,18 @@ function poolText(pool: PoolDescription): string {
     ["NVMe tier", tierText(pool.nvme)],
     ["Containers", String(pool.containers)],
     ["Targets", String(pool.targets)],
+    ["Rebuild", rebuildText(pool.rebuild)],
     ["Created", pool.createdAt],
     ...userAttributes(pool.properties),
   ]);
+}
+
+function rebuildText(rebuild: PoolRebuild | undefined): string {
+  if (rebuild === undefined) return "not told";
+  const { state, dkeys, bytes, targetsDone, targets } = rebuild;
+  if (state === "idle") return state;
+  const brought = `${dkeys} dkeys, ${formatSize(bytes)}`;
+  return state === "done" ? `${state}, ${brought}` : `${state}, ${targetsDone} of ${targets} targets done, ${brought}`;
 }
 
 function tierText(tier: TierSpace | undefined): string {

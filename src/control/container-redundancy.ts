@@ -31,7 +31,7 @@ export function containerRedundancy(
 }
 
 function preview({ name }: ObjectClass): DaosError {
-  const state = "redundancy is a preview: it is young, and no engine can be filled again";
+  const state = "redundancy is a preview: it is young, and what is erasure-coded cannot be filled again";
   return new DaosError(
     "UNSUPPORTED",
     `Cannot use object class ${name}: ${state}. Use SX, or set rd_preview:true for data that you can lose.`,

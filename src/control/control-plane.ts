@@ -26,6 +26,7 @@ import { PoolMapStore } from "./pool-map-store.ts";
 import { type ExclusionRule, PoolMapService, tolerates } from "./pool-map-service.ts";
 import { PoolQuotas } from "./pool-quotas.ts";
 import { PoolService } from "./pool-service.ts";
+import { RebuildWatch } from "./rebuild-watch.ts";
 import { Resumption, type ResumeReport } from "./resumption.ts";
 import { SnapshotService } from "./snapshot-service.ts";
 import { capabilityKeyOf, type EngineFacts, SystemService } from "./system-service.ts";
@@ -67,6 +68,7 @@ export class ControlPlane {
   readonly #members: Members;
   readonly #own: OwnEngine;
   readonly #watch: FailureWatch;
+  readonly #rebuild: RebuildWatch;
   readonly #resumption: Resumption;
 
   constructor(options: ControlPlaneOptions) {
@@ -106,8 +108,9 @@ export class ControlPlane {
     });
     const resumption = new EngineResumption({ records, locks, members, maps: this.maps, quotas, event });
     const removal = new ContainerRemoval(parts, quotas, (rank) => resumption.removeContainers(rank));
+    this.#rebuild = new RebuildWatch({ timers, members, maps: this.maps, records, event });
     this.engines = new EngineAdmission({ members, maps: this.maps, resumption, locks, system, event });
-    this.pools = new PoolService(parts, catalogue, quotas, removal);
+    this.pools = new PoolService(parts, catalogue, quotas, removal, this.#rebuild);
     this.containers = new ContainerService(parts, catalogue, quotas, removal, this.maps);
     this.snapshots = new SnapshotService(parts, catalogue);
     this.#members = members;
@@ -148,6 +151,7 @@ export class ControlPlane {
   /** Looks after the other engines from now on. */
   watch(): void {
     this.#watch.start();
+    this.#rebuild.start();
   }
 
   /** Tells an engine, or all others, to stop; resolves when they have heard it or cannot be reached. */
@@ -174,6 +178,7 @@ export class ControlPlane {
 
   close(): void {
     this.#watch.stop();
+    this.#rebuild.stop();
     this.#members.close();
   }
 

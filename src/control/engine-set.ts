@@ -24,7 +24,14 @@ const NO_SPACE: StoreSpace = {
 };
 
 /** Calls that change nothing: an engine that was not reached has missed nothing. */
-const QUESTIONS: ReadonlySet<EngineCallName> = new Set(["ping", "space", "usage", "countHandles", "listSnapshots"]);
+const QUESTIONS: ReadonlySet<EngineCallName> = new Set([
+  "ping",
+  "space",
+  "usage",
+  "countHandles",
+  "listSnapshots",
+  "fillStatus",
+]);
 
 type CallResult<Name extends EngineCallName> = ReturnType<EngineCalls[Name]>;
 

@@ -40,12 +40,16 @@ export function servingRanksOf(map: MapRecord): number[] {
   return ranksOf({ ...map, targets: map.targets.filter(({ state }) => isServing(state)) });
 }
 
-/** UPIN, UP -> DOWN. Throws NOT_FOUND, INVALID_ARGUMENT (the last serving target), BUSY (being drained or added). */
+/**
+ * UPIN -> DOWN; UP -> DOWNOUT, for others still have all that it is being filled with. Throws NOT_FOUND, INVALID_ARGUMENT
+ * (the last serving target), BUSY (being drained or added).
+ */
 export function excludeTargets(pool: string, map: MapRecord, selection: TargetSelection): MapRecord {
   const chosen = selected("exclude targets from", pool, map, selection);
   const changed = changeStates("exclude", pool, map, chosen, (state) => {
     if (state === "DOWN" || state === "DOWNOUT") return state;
-    return state === "UPIN" || state === "UP" ? "DOWN" : undefined;
+    if (state === "UP") return "DOWNOUT";
+    return state === "UPIN" ? "DOWN" : undefined;
   });
   if (changed.targets.some(({ state }) => state === "UPIN" || state === "DRAIN")) return changed;
   const state = "no target would be left that serves its data";
@@ -55,13 +59,34 @@ export function excludeTargets(pool: string, map: MapRecord, selection: TargetSe
   );
 }
 
-/** DOWN, DOWNOUT -> UP. Throws NOT_FOUND, BUSY (being drained). */
-export function reintegrateTargets(pool: string, map: MapRecord, selection: TargetSelection): MapRecord {
+/**
+ * DOWNOUT -> UP, and DOWN -> UP where nothing is filled: else spares would be read that do not have all yet. Throws NOT_FOUND,
+ * BUSY (being drained, or DOWN and being rebuilt elsewhere).
+ */
+export function reintegrateTargets(
+  pool: string,
+  map: MapRecord,
+  selection: TargetSelection,
+  isFilled = false,
+): MapRecord {
   const chosen = selected("reintegrate targets of", pool, map, selection);
   return changeStates("reintegrate", pool, map, chosen, (state) => {
-    if (state === "DOWN" || state === "DOWNOUT") return "UP";
+    if (state === "DOWNOUT" || (state === "DOWN" && !isFilled)) return "UP";
     return state === "UPIN" || state === "UP" ? state : undefined;
   });
+}
+
+/** Something is to be filled, or somebody is. */
+export function isUnderWay({ targets }: MapRecord): boolean {
+  return targets.some(({ state }) => state === "DOWN" || state === "UP");
+}
+
+/** Everything under way is done, all at once: DOWN -> DOWNOUT, UP -> UPIN. */
+export function completeAll(pool: string, map: MapRecord): MapRecord {
+  const all = new Set(map.targets.map(({ index }) => index));
+  return changeStates("complete", pool, map, all, (state) =>
+    state === "DOWN" ? "DOWNOUT" : state === "UP" ? "UPIN" : state,
+  );
 }
 
 /** UP -> UPIN, once the data is caught up; targets in another state meanwhile stay in it. */
@@ -112,7 +137,8 @@ function changeStates(
     }
     if (state === target.state) return target;
     hasChanged = true;
-    return { ...target, state, since: version };
+    // The order of failures decides who stands in: it stays until a target is there again.
+    return { ...target, state, since: state === "DOWN" || state === "UPIN" ? version : target.since };
   });
   return hasChanged ? { version, targets } : map;
 }

@@ -20,6 +20,7 @@ import type { EngineLink, Members } from "./members.ts";
 import { type Change, type MetaRecords, putRecord, type Stored, unchanged } from "./meta-records.ts";
 import { servedContainer } from "./served-container.ts";
 import {
+  completeAll,
   completeTargets,
   excludeTargets,
   ranksOf,
@@ -43,7 +44,7 @@ export interface ExclusionFacts {
 export type ExclusionRule = (facts: ExclusionFacts) => boolean;
 
 /** So many engines may be down at once as the least redundant container survives faults. */
-export const tolerates: ExclusionRule = ({ map, leastRedundancy }) => {
+export const tolerates = ({ map, leastRedundancy }: Pick<ExclusionFacts, "map" | "leastRedundancy">): boolean => {
   const down = new Set(map.targets.filter(({ state }) => state === "DOWN").map(({ rank }) => rank));
   return leastRedundancy === undefined || down.size <= leastRedundancy;
 };
@@ -85,30 +86,48 @@ export class PoolMapService {
   }
 
   /**
-   * Rejects with UNAVAILABLE when an engine of theirs is away, UNSUPPORTED when containers keep copies: nobody could bring
-   * the targets what they missed. Pools that keep one copy are complete at once.
+   * Rejects with UNAVAILABLE when an engine of theirs is away, BUSY while others are still being filled with what they had.
+   * Targets of pools that keep copies are UP then, and UPIN once they are filled; those of others at once.
    */
   async reintegrate(args: PoolTargetsArguments): Promise<PoolTargetsReply> {
     const { record } = await this.#parts.catalogue.pool(args.pool);
-    if ((await this.#redundancies(record.id)).some((factor) => factor > 0)) throw cannotFill(record.label);
+    const isFilled = await this.keepsCopies(record.id);
     const reply = await this.#operate(args, "reintegrate targets of", async (pool, map) => {
-      const next = reintegrateTargets(pool.label, map, args);
-      for (const { rank, state, since } of next.targets) {
-        if (state !== "UP" || since !== next.version || this.#parts.members.link(rank) !== undefined) continue;
+      const next = reintegrateTargets(pool.label, map, args, isFilled);
+      for (const [place, { rank, state }] of next.targets.entries()) {
+        if (state !== "UP" || map.targets[place]!.state === "UP" || this.#parts.members.link(rank) !== undefined)
+          continue;
         const away = `the engine of rank ${rank} is ${this.#parts.members.state(rank)}. Start it first`;
         throw new DaosError("UNAVAILABLE", `Cannot reintegrate targets of pool "${pool.label}": ${away}.`);
       }
       return next;
     });
-    const up = reply.map.targets.filter(({ state }) => state === "UP").map(({ index }) => index);
-    return up.length === 0 ? reply : this.completeReintegration(record.id, up);
+    const targets = reply.map.targets.filter(({ state }) => state === "UP").map(({ index }) => index);
+    if (isFilled || targets.length === 0) return reply;
+    return this.#operate({ pool: record.id }, "complete the reintegration of", async (pool, map) =>
+      completeTargets(pool.label, map, { targets }),
+    );
   }
 
-  /** Their data is caught up: UP -> UPIN. Called by whoever brought the data. */
-  completeReintegration(pool: string, targets: readonly number[]): Promise<PoolTargetsReply> {
-    return this.#operate({ pool, targets }, "complete the reintegration of", (found, map) =>
-      Promise.resolve(completeTargets(found.label, map, { targets })),
+  /** All is filled under this version of the map. Nothing happens when there is a newer one. */
+  completeFilled(pool: string, version: number): Promise<PoolTargetsReply> {
+    return this.#operate({ pool }, "complete the rebuild of", async (found, map) =>
+      map.version === version ? completeAll(found.label, map) : map,
     );
+  }
+
+  /** Whether a container of the pool may hold copies. */
+  async keepsCopies(pool: string): Promise<boolean> {
+    const containers = await this.#parts.records.all("container", containerPrefix(pool));
+    return containers.some(
+      ({ record: { properties } }) => Number(properties["rd_fac"] ?? 0) > 0 || properties["rd_preview"] === true,
+    );
+  }
+
+  /** More engines are down than a container with redundancy survives: what they had is not to be had elsewhere. */
+  async isTooMuchDown(pool: string, map: MapRecord): Promise<boolean> {
+    const factors = (await this.#redundancies(pool)).filter((factor) => factor > 0);
+    return factors.length > 0 && !tolerates({ map, leastRedundancy: Math.min(...factors) });
   }
 
   /** Excludes a silent engine from one pool; resolves with the reason when that must not be. */
@@ -250,10 +269,4 @@ export class PoolMapService {
 function takenFrom(map: MapRecord): number[] {
   const lost = map.targets.filter(({ state, since }) => state === "DOWN" && since === map.version);
   return [...new Set(lost.map(({ rank }) => rank))];
-}
-
-function cannotFill(label: string): DaosError {
-  const state = "its containers keep copies, and targets that missed updates cannot be filled yet";
-  const advice = "Copy what matters to a new pool; set exclude_after so that engines have time to come back";
-  return new DaosError("UNSUPPORTED", `Cannot reintegrate targets of pool "${label}": ${state}. ${advice}.`);
 }

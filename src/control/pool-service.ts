@@ -19,8 +19,8 @@ import type {
   PoolReference,
   PoolSetPropertiesArguments,
   PropertiesReply,
-  TierSpace,
 } from "../format/operations.ts";
+import type { TierSpace } from "../format/pool-state.ts";
 import type { StoreSpace } from "../store/cell.ts";
 import type { Catalogue } from "./catalogue.ts";
 import type { ContainerRemoval } from "./container-removal.ts";
@@ -35,6 +35,7 @@ import {
 } from "./control-parts.ts";
 import { absent, type Change, putRecord, type Stored, unchanged } from "./meta-records.ts";
 import type { PoolQuotas } from "./pool-quotas.ts";
+import type { RebuildWatch } from "./rebuild-watch.ts";
 
 const LIST_PAGE = 256;
 
@@ -43,8 +44,16 @@ export class PoolService {
   readonly #catalogue: Catalogue;
   readonly #quotas: PoolQuotas;
   readonly #removal: ContainerRemoval;
+  readonly #rebuild: RebuildWatch;
 
-  constructor(parts: ControlParts, catalogue: Catalogue, quotas: PoolQuotas, removal: ContainerRemoval) {
+  constructor(
+    parts: ControlParts,
+    catalogue: Catalogue,
+    quotas: PoolQuotas,
+    removal: ContainerRemoval,
+    rebuild: RebuildWatch,
+  ) {
+    this.#rebuild = rebuild;
     this.#parts = parts;
     this.#catalogue = catalogue;
     this.#quotas = quotas;
@@ -267,6 +276,7 @@ export class PoolService {
       nvme: tierSpace(space.nvmeTotalBytes, space.nvmeUsedBytes),
       containers: record.containers,
       targets: map?.targets.length ?? 0,
+      rebuild: await this.#rebuild.describe(record.id, map),
       createdAt: isoTime(record.createdAtMs),
       properties: describeProperties("pool", { label: record.label, size: record.sizeBytes }, record.properties),
     };

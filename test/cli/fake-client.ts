@@ -238,6 +238,7 @@ export class FakePool implements PoolAccess {
       nvme: { totalBytes: 4096 * MIB, usedBytes: MIB, freeBytes: 4095 * MIB },
       containers: this.containers.size,
       targets: 2,
+      rebuild: { state: "busy", dkeys: 1200, bytes: 48 << 20, targetsDone: 1, targets: 2 },
       createdAt: CREATED_AT,
       properties: this.#properties,
     };

@@ -16,6 +16,7 @@ const TANK = {
   nvme: { totalBytes: 4 * GIB, usedBytes: MIB, freeBytes: 4 * GIB - MIB },
   containers: 0,
   targets: 2,
+  rebuild: { state: "busy", dkeys: 1200, bytes: 48 * MIB, targetsDone: 1, targets: 2 },
   createdAt: "2026-01-02T03:04:05.000Z",
   properties: { label: "tank" },
 };
@@ -40,6 +41,7 @@ test("pool create prints the pool, as text and as JSON", async () => {
       "NVMe tier   1 MiB of 4 GiB used by all pools, 4 GiB free",
       "Containers  0",
       "Targets     2",
+      "Rebuild     busy, 1 of 2 targets done, 1200 dkeys, 48 MiB",
       "Created     2026-01-02T03:04:05.000Z",
       "user.owner  physics",
       "user.at     10:30",

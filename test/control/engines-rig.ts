@@ -33,6 +33,9 @@ export class MemoryEngine implements EngineLink {
   readonly destroyed = new Set<number>();
   incarnation = 1;
   isAway = false;
+  /** What it says of filling. */
+  isFilled = true;
+  mapsBehind = 0;
   /** Calls of these names fail so. */
   readonly failures = new Map<keyof EngineCalls, DaosError>();
   /** Awaited inside `setPool`. */
@@ -127,6 +130,10 @@ export class MemoryEngine implements EngineLink {
     }
     if (name === "listSnapshots") return { snapshots: containers.map((one) => [...(this.snapshots.get(one) ?? [])]) };
     if (name === "destroySnapshot") own.delete(epoch!);
+    if (name === "fillStatus") {
+      const { map } = this.assignments.get((value as { pool: string }).pool)!;
+      return { targets: [{ mapVersion: map.version - this.mapsBehind, isDone: this.isFilled, dkeys: 1, bytes: 2 }] };
+    }
     return name === "countHandles" ? { count: 0 } : {};
   }
 

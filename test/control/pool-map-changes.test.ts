@@ -2,8 +2,10 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { DaosError } from "../../src/base/errors.ts";
 import {
+  completeAll,
   completeTargets,
   excludeTargets,
+  isUnderWay,
   newMap,
   ranksOf,
   reintegrateTargets,
@@ -37,16 +39,32 @@ test("a new map numbers the targets through and says which one of its engine eac
   expect(ranksOf(MAP)).toEqual([0, 3]);
 });
 
-test("out and back: UPIN, DOWN, UP, UPIN, a version each", () => {
+test("out and back where nothing is filled: UPIN, DOWN, UP, UPIN, a version each", () => {
   const out = excludeTargets("tank", MAP, { ranks: [3] });
   expect([out.version, states(out)]).toEqual([2, "UPIN1 UPIN1 DOWN2 DOWN2"]);
   expect(servingRanksOf(out)).toEqual([0]);
   const back = reintegrateTargets("tank", out, { targets: [3] });
-  expect([back.version, states(back)]).toEqual([3, "UPIN1 UPIN1 DOWN2 UP3"]);
+  expect([back.version, states(back)]).toEqual([3, "UPIN1 UPIN1 DOWN2 UP2"]);
   const done = completeTargets("tank", back, { targets: [2, 3] });
   expect([done.version, states(done)]).toEqual([4, "UPIN1 UPIN1 DOWN2 UPIN4"]);
-  // One that is being brought back may be excluded again.
-  expect(states(excludeTargets("tank", back, { targets: [3] }))).toBe("UPIN1 UPIN1 DOWN2 DOWN4");
+});
+
+test("out and back where others are filled: DOWN, DOWNOUT, UP, UPIN; `since` stays until it is there again", () => {
+  const out = excludeTargets("tank", MAP, { ranks: [3] });
+  expect(isUnderWay(out)).toBe(true);
+  expect(codeOf(() => reintegrateTargets("tank", out, { targets: [3] }, true))).toBe("BUSY");
+  const rebuilt = completeAll("tank", out);
+  expect([rebuilt.version, states(rebuilt)]).toEqual([3, "UPIN1 UPIN1 DOWNOUT2 DOWNOUT2"]);
+  expect(isUnderWay(rebuilt)).toBe(false);
+  const back = reintegrateTargets("tank", rebuilt, { targets: [3] }, true);
+  expect(states(back)).toBe("UPIN1 UPIN1 DOWNOUT2 UP2");
+  expect(isUnderWay(back)).toBe(true);
+  expect(states(completeAll("tank", back))).toBe("UPIN1 UPIN1 DOWNOUT2 UPIN5");
+  // One that is being brought back may be excluded again: others have what it had.
+  expect(states(excludeTargets("tank", back, { targets: [3] }))).toBe("UPIN1 UPIN1 DOWNOUT2 DOWNOUT2");
+  // Whatever is under way is done at once.
+  const both = excludeTargets("tank", back, { targets: [0] });
+  expect(states(completeAll("tank", both))).toBe("DOWNOUT5 UPIN1 DOWNOUT2 UPIN6");
 });
 
 test("what is as wanted already changes nothing", () => {
@@ -70,7 +88,7 @@ test("the last serving target stays, unknown ranks and targets are NOT_FOUND, on
   expect(codeOf(() => reintegrateTargets("tank", draining, { targets: [0] }))).toBe("BUSY");
 });
 
-test("whatever is done, a target serves, versions go up by one, and `since` is the version of the last change", () => {
+test("whatever is done, a target serves, versions go up by one, and `since` is when it went or came", () => {
   const step = fc.record({
     change: fc.constantFrom(excludeTargets, reintegrateTargets, completeTargets),
     targets: fc.uniqueArray(fc.nat(3), { minLength: 1 }),
@@ -88,7 +106,8 @@ test("whatever is done, a target serves, versions go up by one, and `since` is t
         if (next !== map) expect(next.version).toBe(map.version + 1);
         for (const [index, target] of next.targets.entries()) {
           const before = map.targets[index]!;
-          expect(target.since).toBe(target.state === before.state ? before.since : next.version);
+          const isNew = target.state !== before.state && (target.state === "DOWN" || target.state === "UPIN");
+          expect(target.since).toBe(isNew ? next.version : before.since);
         }
         map = next;
         expect(map.targets.some(({ state }) => state === "UPIN")).toBe(true);

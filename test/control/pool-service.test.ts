@@ -26,6 +26,7 @@ describe("pool create", () => {
       nvme: { totalBytes: 9 * GIB, usedBytes: 20, freeBytes: 9 * GIB - 20 },
       containers: 0,
       targets: 1,
+      rebuild: { state: "idle", dkeys: 0, bytes: 0, targetsDone: 0, targets: 0 },
       createdAt: "2026-01-02T03:04:05.000Z",
       properties: {
         label: "tank",

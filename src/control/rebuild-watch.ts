@@ -1,0 +1,129 @@
+/**
+ * Looks after pools whose targets are being filled: asks every target that takes part how far it is, and when all have said
+ * that everything is where it has to be under the present map, makes the map in which that counts. What the targets do by
+ * themselves (src/dtx/filling.ts) needs no word from here.
+ */
+import { DaosError } from "../base/errors.ts";
+import type { Timers } from "../contracts/world.ts";
+import type { TargetFillStatus } from "../format/engine-operations.ts";
+import { containerPrefix, mapKey, POOL_PREFIX } from "../format/meta-key.ts";
+import type { MapRecord, PoolRecord } from "../format/meta-record.ts";
+import type { PoolRebuild } from "../format/pool-state.ts";
+import { isAway } from "./engine-set.ts";
+import type { Members } from "./members.ts";
+import type { MetaRecords } from "./meta-records.ts";
+import { isUnderWay } from "./pool-map-changes.ts";
+import type { PoolMapService } from "./pool-map-service.ts";
+
+const TICK_MS = 500;
+const NO_PROGRESS = { dkeys: 0, bytes: 0, targetsDone: 0, targets: 0 };
+
+export interface RebuildWatchParts {
+  readonly timers: Timers;
+  readonly members: Members;
+  readonly maps: PoolMapService;
+  readonly records: MetaRecords;
+  readonly event: (level: "error" | "warn" | "info", message: string) => void;
+}
+
+export class RebuildWatch {
+  readonly #parts: RebuildWatchParts;
+  /** By pool, of the map version that is under way or was last. */
+  readonly #progress = new Map<string, Omit<PoolRebuild, "state">>();
+  #cancel: (() => void) | undefined;
+  #isStopped = false;
+
+  constructor(parts: RebuildWatchParts) {
+    this.#parts = parts;
+  }
+
+  start(): void {
+    if (this.#isStopped) return;
+    this.#cancel = this.#parts.timers.after(TICK_MS, () => {
+      void this.tick().then(
+        () => this.start(),
+        (error: unknown) => {
+          if (!(error instanceof DaosError)) throw error;
+          this.#parts.event("error", error.message);
+          this.start();
+        },
+      );
+    });
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#cancel?.();
+  }
+
+  /** For people. */
+  async describe(pool: string, map: MapRecord | undefined): Promise<PoolRebuild> {
+    const progress = this.#progress.get(pool) ?? NO_PROGRESS;
+    if (map === undefined) return { state: "idle", ...NO_PROGRESS };
+    if (await this.#isWork(pool, map)) {
+      const isStuck = await this.#parts.maps.isTooMuchDown(pool, map);
+      return { state: isStuck ? "stuck" : "busy", ...progress };
+    }
+    return { state: map.targets.some(({ state }) => state === "DOWNOUT") ? "done" : "idle", ...progress };
+  }
+
+  /** A target that is DOWN in a pool without copies waits until it is back. */
+  async #isWork(pool: string, map: MapRecord): Promise<boolean> {
+    if (!isUnderWay(map)) return false;
+    return map.targets.some(({ state }) => state === "UP") || this.#parts.maps.keepsCopies(pool);
+  }
+
+  /** One look at all pools. */
+  async tick(): Promise<void> {
+    const { records } = this.#parts;
+    for (const { record } of await records.all("pool", POOL_PREFIX)) {
+      if (record.state !== "ready") continue;
+      const map = (await records.get("map", mapKey(record.id)))?.record;
+      if (map !== undefined && (await this.#isWork(record.id, map))) await this.#look(record, map);
+    }
+  }
+
+  async #look(pool: PoolRecord, map: MapRecord): Promise<void> {
+    const { maps, event } = this.#parts;
+    const statuses = await this.#ask(pool, map);
+    const present = statuses.filter((status) => status?.mapVersion === map.version);
+    const done = present.filter((status) => status?.isDone === true);
+    this.#progress.set(pool.id, {
+      dkeys: present.reduce((sum, status) => sum + status!.dkeys, 0),
+      bytes: present.reduce((sum, status) => sum + status!.bytes, 0),
+      targetsDone: done.length,
+      targets: statuses.length,
+    });
+    if (done.length < statuses.length || (await maps.isTooMuchDown(pool.id, map))) return;
+    const { map: next } = await maps.completeFilled(pool.id, map.version);
+    if (next.version !== map.version + 1) return;
+    event("info", `pool "${pool.label}" has its redundancy again (pool map version ${next.version})`);
+  }
+
+  /** What each target that takes part says; undefined of one that does not answer. */
+  async #ask(pool: PoolRecord, { targets }: MapRecord): Promise<(TargetFillStatus | undefined)[]> {
+    const { records } = this.#parts;
+    const stored = await records.all("container", containerPrefix(pool.id));
+    const containers = stored.filter(({ record }) => record.state === "ready").map(({ record }) => record.number);
+    const taking = targets.filter(({ state }) => state !== "DOWN" && state !== "DOWNOUT");
+    const byRank = new Map<number, readonly (TargetFillStatus | null)[]>();
+    const ranks = [...new Set(taking.map(({ rank }) => rank))];
+    await Promise.all(ranks.map(async (rank) => byRank.set(rank, await this.#askEngine(rank, pool.id, containers))));
+    return taking.map(({ rank, target }) => byRank.get(rank)?.[target] ?? undefined);
+  }
+
+  async #askEngine(
+    rank: number,
+    pool: string,
+    containers: readonly number[],
+  ): Promise<readonly (TargetFillStatus | null)[]> {
+    const link = this.#parts.members.link(rank);
+    if (link === undefined) return [];
+    try {
+      return (await link.call("fillStatus", { pool, containers })).targets;
+    } catch (error) {
+      if (!isAway(error)) throw error;
+      return [];
+    }
+  }
+}
