@@ -46,8 +46,9 @@ export class ErasureRig {
       random: random.fork(),
       network,
       nodes: this.nodes,
-      tolerance: 2,
+      leastServing: nodeCount - 2,
       objectClass,
+      log: () => {},
     });
   }
 

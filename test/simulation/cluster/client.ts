@@ -34,6 +34,8 @@ export interface Subject {
   readonly history: Operation[];
   /** By akey and epoch, what was read at that epoch. */
   readonly past: Map<string, number>;
+  /** By snapshot, what it showed first. */
+  readonly snapshots: Map<Epoch, readonly number[]>;
 }
 
 export interface ClientParts {
@@ -109,7 +111,9 @@ export class ClusterClient {
     const { random, subjects, timers } = this.#parts;
     while (!isOver()) {
       const subject = subjects[random.below(subjects.length)]!;
-      if (random.next() < 0.1 && subject.past.size > 0) await this.#readPast(subject);
+      const draw = random.next();
+      if (draw < 0.1 && subject.past.size > 0) await this.#readPast(subject);
+      else if (draw < 0.15) await this.readSnapshot(subject);
       else await this.run(subject, this.#randomAction());
       await timers.advance(random.next() < 0.7 ? random.next() * 5 : random.next() * 150);
     }
@@ -203,6 +207,31 @@ export class ClusterClient {
       }
       default:
         return action satisfies never;
+    }
+  }
+
+  /** What a snapshot shows must never change, whoever is asked. */
+  async readSnapshot({ oid, dkey, recordBytes, snapshots, name }: Subject): Promise<void> {
+    const { control, random } = this.#parts;
+    const epoch = control.snapshots[random.below(Math.max(1, control.snapshots.length))];
+    if (epoch === undefined) return;
+    const ids: number[] = [];
+    try {
+      for (let at = 0; at < VALUE_COUNT; at += 1) {
+        ids.push(idOfValue((await this.#operations.fetchValue(oid, dkey, akeyOfValue(at), { epoch }))?.value));
+      }
+      const range = rangeOf({ from: 0, to: RECORD_COUNT }, recordBytes);
+      const bytes = await this.#operations.readRecords(oid, dkey, ARRAY_AKEY, range, { epoch });
+      ids.push(...idsOfRecords(bytes, RECORD_COUNT, recordBytes));
+    } catch (error) {
+      if (error instanceof DaosError) return;
+      throw error;
+    }
+    const before = snapshots.get(epoch);
+    this.#parts.log(`${this.name} ${name} at snapshot ${epoch}: ${ids.join(" ")}`);
+    if (before === undefined) snapshots.set(epoch, ids);
+    else if (before.join() !== ids.join()) {
+      throw new Error(`${name}: snapshot ${epoch} showed ${before.join(" ")} before, now ${ids.join(" ")}`);
     }
   }
 

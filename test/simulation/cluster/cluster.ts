@@ -107,8 +107,9 @@ export class Cluster {
       random: random.fork(),
       network,
       nodes: this.nodes,
-      tolerance: 1,
+      leastServing: 2,
       objectClass: "RP_2G1",
+      log: (line) => log(line),
     });
     const classes = options.classes ?? (options.seed % 3 === 0 ? CODED_CLASSES : COPIED_CLASSES);
     this.subjects = classes.flatMap((name, user) => {
@@ -117,7 +118,15 @@ export class Cluster {
       return Array.from({ length: count }, (_, index) => {
         const dkey = byteStringOfText(`dkey ${index}`);
         const recordBytes = name.startsWith("EC") ? CODED_RECORD_BYTES : RECORD_BYTES;
-        return { name: `${name} dkey ${index}`, oid, dkey, recordBytes, history: [], past: new Map() };
+        return {
+          name: `${name} dkey ${index}`,
+          oid,
+          dkey,
+          recordBytes,
+          history: [],
+          past: new Map(),
+          snapshots: new Map(),
+        };
       });
     });
   }
@@ -169,6 +178,7 @@ export class Cluster {
     await this.#pass(this.#options.faultyMs ?? (isLong ? LONG_FAULTY_MS : FAULTY_MS));
     this.log("healing");
     await this.#within(faults.heal(), HEAL_MS, "targets do not start again");
+    await this.#within(this.#whole(), CALM_MS, "not all targets serve again after everything is healed");
     await this.#pass(2_000);
     this.#isOver = true;
     await this.#within(working, CALM_MS, "operations do not end after everything is healed");
@@ -180,6 +190,7 @@ export class Cluster {
     await this.#checkReplicas();
     this.#checkHistories(counts);
     faults.end();
+    for (const [what, count] of Object.entries(this.control.counts)) counts.faults.set(what, count);
     for (const client of this.clients) {
       counts.operations += client.counts.operations;
       counts.unknown += client.counts.unknown;
@@ -202,7 +213,7 @@ export class Cluster {
 
   /** A target was excluded that had the only copy of something. */
   #isAnythingLost(): boolean {
-    return this.control.excluded.size > 0;
+    return this.nodes.some(({ index }) => this.control.isExcluded(index));
   }
 
   async #startAll(): Promise<void> {
@@ -245,6 +256,13 @@ export class Cluster {
     return promise;
   }
 
+  /** Resolves when every target that was excluded is back, and filled. */
+  async #whole(): Promise<void> {
+    if (!this.control.reintegrates) return;
+    const lost = new Set(this.nodes.filter(({ isLost }) => isLost).map(({ index }) => index));
+    while (!this.control.isWhole(lost)) await this.timers.advance(100);
+  }
+
   /** Every client can read and write everything that is not lost with an excluded target. */
   async #checkLiveness(): Promise<void> {
     const placement = new Placement(this.control.map);
@@ -255,6 +273,7 @@ export class Cluster {
         await this.#mustWork(client, subject, { kind: "read", from: 0, to: RECORD_COUNT });
         await this.#mustWork(client, subject, { kind: "update", at: 0, id: (this.#lastId += 1) });
         await this.#mustWork(client, subject, { kind: "fetch", at: 0 });
+        await this.#orFailure(client.readSnapshot(subject));
       }
     }
   }
@@ -277,7 +296,7 @@ export class Cluster {
   async #checkQuiet(counts: ClusterCounts): Promise<void> {
     await this.#pass(3_000);
     for (const { name, index, life } of this.nodes) {
-      if (this.control.excluded.has(index)) continue;
+      if (this.control.isExcluded(index)) continue;
       if (life === undefined) throw new Error(`${name} is not up in the end`);
       const undecided = life.store.transactions.undecided().length;
       const open = life.replication.openCount;

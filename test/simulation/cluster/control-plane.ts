@@ -1,13 +1,14 @@
 /**
  * A control plane in a few lines: it holds the pool map, answers the heartbeats of targets, which renew their leases by the
  * time at which they asked, brings maps to them, and excludes a target that is silent for longer than its lease, as long as
- * the redundancy stands it. Nobody is taken back: nothing could bring back its data yet.
+ * the redundancy stands it. Heartbeats say how far those who fill others are; who was excluded is taken back.
  */
+import { type Epoch, HybridLogicalClock } from "../../../src/base/epoch.ts";
 import { DaosError } from "../../../src/base/errors.ts";
 import { CapabilityAuthority } from "../../../src/control/capability-authority.ts";
 import { CAPABILITY_NONCE_BYTES, Right } from "../../../src/format/capability.ts";
 import type { ContainerOpenReply } from "../../../src/format/operations.ts";
-import { type PoolMap, servingTarget } from "../../../src/format/pool-map.ts";
+import { type MapTarget, type PoolMap, servingTarget, type TargetState } from "../../../src/format/pool-map.ts";
 import { type Uuid, uuidFromBytes } from "../../../src/base/uuid.ts";
 import { hmacSha256 } from "../../../src/world/hmac.ts";
 import type { SimulatedClock } from "../clock.ts";
@@ -23,6 +24,8 @@ const LEASE_MS = 1_500;
 const GRACE_MS = 500;
 /** How long a client waits for an answer, milliseconds. */
 const OPEN_TIMEOUT_MS = 2_000;
+const SNAPSHOT_LEAD_MS = 10;
+const MAX_SNAPSHOTS = 4;
 /** Longest delay of a message to or from a target, milliseconds. */
 const DELAY_MS = 20;
 
@@ -32,18 +35,25 @@ export interface ControlPlaneParts {
   readonly random: SimulatedRandom;
   readonly network: ClusterNetwork;
   readonly nodes: readonly ClusterNode[];
-  /** How many targets may be excluded. */
-  readonly tolerance: number;
+  /** So many targets have to serve. */
+  readonly leastServing: number;
   readonly objectClass: string;
+  readonly log: (line: string) => void;
 }
 
 export class ControlPlane {
   map: PoolMap;
-  readonly excluded = new Set<number>();
-  /** Whether it excludes what does not answer. */
+  /** Whether it excludes what does not answer, and takes back what answers again. */
   excludes = false;
+  reintegrates = false;
   /** The only target that may be excluded, where there is one: nobody else has what the others have. */
   expendable: number | undefined;
+  /** Epochs of the container's snapshots. */
+  readonly snapshots: Epoch[] = [];
+  /** Maps that were made, by what they did. */
+  readonly counts = { excluded: 0, rebuilt: 0, reintegrated: 0, complete: 0 };
+  /** The map version for which a target has last said that it is done. */
+  readonly #done = new Map<number, number>();
   readonly #parts: ControlPlaneParts;
   readonly #authority: CapabilityAuthority;
   /** Until when each target may serve at most, milliseconds of the common clock. */
@@ -71,6 +81,9 @@ export class ControlPlane {
   #beat(): void {
     for (const node of this.#parts.nodes) this.#heartbeat(node);
     if (this.excludes) this.#excludeSilent();
+    this.#completeFilled();
+    if (this.reintegrates && this.#parts.random.next() < 0.2) this.#takeBack();
+    if (this.snapshots.length < MAX_SNAPSHOTS && this.#parts.random.next() < 0.1) void this.#takeSnapshot();
     this.#parts.timers.after(HEARTBEAT_MS, () => this.#beat());
   }
 
@@ -79,8 +92,10 @@ export class ControlPlane {
     const { life } = node;
     if (life === undefined) return;
     const untilNs = node.clock.monotonicNs() + LEASE_MS * 1e6;
+    const status = life.replication.fillStatus(POOL, [CONTAINER]);
     this.#post(node.name, CONTROL, () => {
-      if (this.excluded.has(node.index)) return;
+      if (status?.isDone === true) this.#done.set(node.index, status.mapVersion);
+      if (this.isExcluded(node.index)) return;
       this.#granted[node.index] = this.#nowMs + LEASE_MS;
       const { map } = this;
       this.#toNode(node, life, () => {
@@ -113,6 +128,23 @@ export class ControlPlane {
     });
   }
 
+  #stateOf(index: number): TargetState {
+    return this.map.targets[index]!.state;
+  }
+
+  isExcluded(index: number): boolean {
+    return this.#stateOf(index) === "DOWN" || this.#stateOf(index) === "DOWNOUT";
+  }
+
+  /** Whether all targets serve but these, and nothing is under way. */
+  isWhole(lost: ReadonlySet<number>): boolean {
+    return this.map.targets.every(({ index, state }) => state === "UPIN" || (lost.has(index) && state === "DOWNOUT"));
+  }
+
+  #count(state: TargetState): number {
+    return this.map.targets.filter((target) => target.state === state).length;
+  }
+
   #excludeSilent(): void {
     for (const { index } of this.#parts.nodes) {
       if (this.#nowMs > this.#granted[index]! + GRACE_MS) this.exclude(index);
@@ -121,19 +153,71 @@ export class ControlPlane {
 
   /** Takes a target out of the map, unless others would be lost with it. */
   exclude(index: number): void {
-    if (this.excluded.size >= this.#parts.tolerance || this.excluded.has(index)) return;
     if (this.expendable !== undefined && this.expendable !== index) return;
-    this.excluded.add(index);
-    const version = this.map.version + 1;
-    const targets = this.map.targets.map((target) =>
-      target.index === index ? { ...target, state: "DOWN" as const, since: version } : target,
+    const state = this.#stateOf(index);
+    // What was rebuilt elsewhere is whole there; what was not must not be more than the redundancy stands.
+    if (state === "UP") this.#change("excluded", (target) => (target.index === index ? "DOWNOUT" : target.state));
+    else if (state === "UPIN" && this.#count("DOWN") === 0 && this.#count("UPIN") > this.#parts.leastServing) {
+      this.#change("excluded", (target) => (target.index === index ? "DOWN" : target.state));
+    }
+  }
+
+  /** Once everybody has said that all is filled under this map: what was under way is done. */
+  #completeFilled(): void {
+    if (this.map.targets.every(({ state }) => state === "UPIN" || state === "DOWNOUT")) return;
+    for (const { index } of this.#parts.nodes) {
+      if (this.isExcluded(index)) continue;
+      // It may have started anew since: that must not matter.
+      const done = this.#done.get(index);
+      if (done !== this.map.version) return;
+    }
+    const isRebuilt = this.#count("DOWN") > 0;
+    this.#change(isRebuilt ? "rebuilt" : "complete", ({ state }) =>
+      state === "DOWN" ? "DOWNOUT" : state === "UP" ? "UPIN" : state,
     );
+  }
+
+  /** Takes back those that were excluded, whose data was rebuilt, and that are there. */
+  #takeBack(): void {
+    if (this.#count("DOWN") > 0) return;
+    const back = this.#parts.nodes.filter(
+      ({ index, life }) => this.#stateOf(index) === "DOWNOUT" && life !== undefined,
+    );
+    if (back.length === 0) return;
+    for (const { index } of back) this.#granted[index] = this.#nowMs + LEASE_MS;
+    const indices = new Set(back.map(({ index }) => index));
+    this.#change("reintegrated", ({ index, state }) => (indices.has(index) ? "UP" : state));
+  }
+
+  /** On all that serve, or on none. */
+  async #takeSnapshot(): Promise<void> {
+    const serving = this.#parts.nodes.filter(({ index }) => !this.isExcluded(index));
+    const lives = serving.flatMap(({ life }) => (life === undefined ? [] : [life]));
+    if (lives.length < serving.length) return;
+    const version = this.map.version;
+    const now = this.#parts.clock.wallMs() + SNAPSHOT_LEAD_MS;
+    const at = new HybridLogicalClock(() => now).next();
+    const outcomes = await Promise.allSettled(lives.map(({ objects }) => objects.createSnapshot(CONTAINER, at)));
+    const isTaken = outcomes.every(({ status }) => status === "fulfilled") && version === this.map.version;
+    if (isTaken) this.snapshots.push(at);
+    else await Promise.allSettled(lives.map(({ objects }) => objects.destroySnapshot(CONTAINER, at)));
+    this.#parts.log(`snapshot ${at} ${isTaken ? "taken" : "given up"}`);
+  }
+
+  #change(what: keyof ControlPlane["counts"], stateOf: (target: MapTarget) => TargetState): void {
+    this.counts[what] += 1;
+    const version = this.map.version + 1;
+    const targets = this.map.targets.map((target) => {
+      const state = stateOf(target);
+      const isNewSince = state !== target.state && (state === "DOWN" || state === "UPIN");
+      return { ...target, state, since: isNewSince ? version : target.since };
+    });
     this.map = { version, targets };
+    this.#parts.log(`map ${version}, ${what}: ${targets.map(({ state }) => state).join(" ")}`);
     for (const node of this.#parts.nodes) {
       const { life } = node;
-      if (life !== undefined && !this.excluded.has(node.index)) {
-        this.#toNode(node, life, () => this.#bring(node, this.map));
-      }
+      if (life === undefined || this.isExcluded(node.index)) continue;
+      this.#toNode(node, life, () => this.#bring(node, this.map));
     }
   }
 

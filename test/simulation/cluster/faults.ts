@@ -46,7 +46,11 @@ export class Faults {
   }
 
   start(): void {
-    this.#cluster.control.excludes = this.#random.next() < 0.5;
+    const { control } = this.#cluster;
+    control.excludes = this.#random.next() < 0.5;
+    // Nobody can fill what is erasure-coded yet.
+    const isCoded = this.#cluster.subjects.some(({ name }) => name.startsWith("EC"));
+    control.reintegrates = control.excludes && this.#random.next() < 0.8 && !isCoded;
     for (const kind of this.#others) kind.begin?.();
     this.#next(this.#crashes, CRASH_PAUSE_MS);
     this.#next(this.#others, PAUSE_MS);

@@ -10,6 +10,7 @@ import { erasureProvider } from "../../../plugins/redundancy/erasure/index.ts";
 import type { RpcLink } from "../../../src/client/rpc-link.ts";
 import { CapabilityAuthority } from "../../../src/control/capability-authority.ts";
 import type { PeerConnection } from "../../../src/dtx/peer.ts";
+import { type FillStore, fillStore } from "../../../src/dtx/fill-store.ts";
 import { preparedStore, type PreparedStore } from "../../../src/dtx/prepared-store.ts";
 import { Replication } from "../../../src/dtx/replication.ts";
 import { AttachmentTable } from "../../../src/engine/attachment-table.ts";
@@ -55,6 +56,7 @@ export interface PlantedBug {
   readonly isGated?: GateRule;
   /** Of clients of transactions. */
   readonly link?: (link: RpcLink) => RpcLink;
+  readonly fill?: (store: FillStore) => FillStore;
 }
 
 export interface NodeParts {
@@ -174,6 +176,7 @@ export class ClusterNode {
       schemeOf: (container, word) => SCHEMES.of(word, maps.cellBytesOf(container)),
       readShard: (...request) => shardReads.readForLeader(...request),
       foldStore: new TargetFoldStore(store, objects),
+      fillStore: bug.fill?.(fillStore(store, objects)) ?? fillStore(store, objects),
       setGate: (container, epoch) => objects.setGate(container, epoch),
       now: () => clock.latest,
       serveStates: (...asked) => service.serveStates(...asked),

@@ -28,6 +28,8 @@ export function fullKinds(parts: FaultParts): FaultKind[] {
   return [kindOf("full scm", SCM_VALUES), kindOf("full nvme", NVME_VALUES)];
 }
 
+const ENDS: ReadonlySet<string> = new Set(["NO_SPACE", "NOT_FOUND", "READ_ONLY"]);
+
 /** A container that fills a tier of one target. */
 interface Hog {
   readonly node: ClusterNode;
@@ -76,8 +78,8 @@ class Hogs {
       const written = await life.objects.updateValue(hog.container, request, new Uint8Array(sizeBytes).fill(number));
       return written.error === undefined;
     } catch (error) {
-      // Another one may have taken the room, or this one given it back.
-      if (error instanceof DaosError && (error.code === "NO_SPACE" || error.code === "NOT_FOUND")) return false;
+      // Another one may have taken the room, or this one given it back, or the log rots.
+      if (error instanceof DaosError && ENDS.has(error.code)) return false;
       throw error;
     }
   }
@@ -87,7 +89,11 @@ class Hogs {
     hog.isFilling = false;
     if (life === undefined) return;
     this.#parts.cluster.log(`room on ${name}, of container ${hog.container}`);
-    await life.objects.destroyContainer(hog.container);
+    try {
+      await life.objects.destroyContainer(hog.container);
+    } catch (error) {
+      if (!(error instanceof DaosError) || error.code !== "READ_ONLY") throw error;
+    }
     this.#hogs.delete(hog);
   }
 
