@@ -12,7 +12,7 @@ import { decodeFillRequest, FillFlag, type FillRequest } from "../format/fill-me
 import type { PoolMap } from "../format/pool-map.ts";
 import type { RpcReply, RpcRequest } from "../rpc/request.ts";
 import { containerOf } from "../vos/cell-key.ts";
-import type { DkeyPlace } from "../vos/dkey-copy.ts";
+import type { StoredDkey } from "../vos/dkey-copy.ts";
 import { type FillStore, isFillingMap, unfilledOf } from "./fill-store.ts";
 import type { GroupFollower } from "./group-follower.ts";
 import type { Groups } from "./group.ts";
@@ -148,7 +148,7 @@ export class FillReceiver {
     }
   }
 
-  async #purge(round: Round, places: readonly DkeyPlace[]): Promise<void> {
+  async #purge(round: Round, places: readonly StoredDkey[]): Promise<void> {
     const prefixes = places.map(({ prefix }) => prefix);
     while (this.#anyUndecided(new Set(prefixes))) {
       this.#options.follower.ask();

@@ -8,14 +8,15 @@
  */
 import type { ByteString } from "../base/bytes.ts";
 import { DaosError } from "../base/errors.ts";
+import type { DkeyPlace } from "../base/key-place.ts";
 import type { Timers } from "../contracts/world.ts";
 import { encodeFillRequest, FillFlag, type FillRequest } from "../format/fill-message.ts";
 import { Opcode } from "../format/operations.ts";
-import type { DkeyPlace } from "../vos/dkey-copy.ts";
+import type { StoredDkey } from "../vos/dkey-copy.ts";
 import { Destination, FillRound, inMessages, LAST_PREFIX, nameOf, notYet } from "./fill-round.ts";
 import { cannotFill, type FillStore, unfilledOf } from "./fill-store.ts";
 import type { Groups } from "./group.ts";
-import { type Dkey, unitOf } from "./dkey-unit.ts";
+import { unitOf } from "./dkey-unit.ts";
 import type { GroupLeader } from "./group-leader.ts";
 import type { Peer } from "./peer.ts";
 import type { PreparedStore } from "./prepared-store.ts";
@@ -81,7 +82,7 @@ export class Filling {
   }
 
   /** Whether the dkey may be updated now. */
-  isFilled(container: number, { oid, dkey }: Dkey): boolean {
+  isFilled(container: number, { oid, dkey }: DkeyPlace): boolean {
     const round = this.#round;
     if (round === undefined) return true;
     const unfilled = unfilledOf(this.#options.groups().groupOf(oid, dkey));
@@ -92,7 +93,7 @@ export class Filling {
   }
 
   /** Undefined when the dkey may be updated now, or is not led here; else settles when that is to be asked again. */
-  beforeUpdate(container: number, { oid, dkey }: Dkey): Promise<void> | undefined {
+  beforeUpdate(container: number, { oid, dkey }: DkeyPlace): Promise<void> | undefined {
     const round = this.#round;
     if (round === undefined || this.isFilled(container, { oid, dkey })) return undefined;
     if (this.#options.groups().groupOf(oid, dkey).leader !== this.#options.self) return undefined;
@@ -119,7 +120,7 @@ export class Filling {
     return peer?.isReady === true && peer.life === life;
   }
 
-  #fill(round: FillRound, container: number, place: DkeyPlace): Promise<void> {
+  #fill(round: FillRound, container: number, place: StoredDkey): Promise<void> {
     const known = round.filling.get(place.prefix);
     if (known !== undefined) return known;
     const filling = this.#bring(round, container, place).finally(() => round.filling.delete(place.prefix));
@@ -127,7 +128,7 @@ export class Filling {
     return filling;
   }
 
-  async #bring(round: FillRound, container: number, place: DkeyPlace): Promise<void> {
+  async #bring(round: FillRound, container: number, place: StoredDkey): Promise<void> {
     await round.begun;
     this.#check(round);
     const { leader, groups, store } = this.#options;
@@ -279,9 +280,9 @@ export class Filling {
     }
   }
 
-  async #fillAll(round: FillRound, container: number, places: readonly DkeyPlace[]): Promise<void> {
+  async #fillAll(round: FillRound, container: number, places: readonly StoredDkey[]): Promise<void> {
     const { groups, self } = this.#options;
-    const isOurs = ({ oid, dkey }: DkeyPlace): boolean => {
+    const isOurs = ({ oid, dkey }: StoredDkey): boolean => {
       const group = groups().groupOf(oid, dkey);
       if (group.leader !== self) return false;
       if (cannotFill(group)) round.blocked.add(container);

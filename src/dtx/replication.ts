@@ -145,7 +145,7 @@ export class Replication {
   }
 
   /** Before `begin`: undefined, or settles when a member that is filled has the dkey. Rejects with UNAVAILABLE. */
-  fillBefore(container: number, dkey: Dkey): Promise<void> | undefined {
+  fillBefore(container: number, dkey: DkeyPlace): Promise<void> | undefined {
     return this.#poolOf(container).filling.beforeUpdate(container, dkey);
   }
 

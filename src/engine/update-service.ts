@@ -84,7 +84,7 @@ export class UpdateService {
     if (filling === undefined) return this.#begin(request, object, container, isWrite, reply);
     request.retain();
     const later = filling.then(() => this.#begin(request, object, container, isWrite, reply));
-    return this.#track({ request, object, container, led: undefined, reply }, later);
+    return this.#track({ object }, later);
   }
 
   #begin(

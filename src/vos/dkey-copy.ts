@@ -8,6 +8,7 @@
  */
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
+import type { DkeyPlace } from "../base/key-place.ts";
 import { BLOCK_BYTES, KIB, MIB } from "../base/limits.ts";
 import { isRedundant, type ObjectId } from "../base/object-id.ts";
 import { type CopiedVersion, copiedVersionBytes } from "../format/fill-message.ts";
@@ -48,15 +49,13 @@ const PAGE_CELLS = 512;
 /** Bytes of versions that one record holds, but one version at least. */
 const RECORD_BYTES = 32 * KIB;
 
-export interface DkeyPlace {
-  readonly oid: ObjectId;
-  readonly dkey: ByteString;
+export interface StoredDkey extends DkeyPlace {
   /** Of its cells. */
   readonly prefix: string;
 }
 
 export interface DkeyList {
-  readonly places: readonly DkeyPlace[];
+  readonly places: readonly StoredDkey[];
   /** The prefix after which the next list begins; undefined: there is no more. */
   readonly after: string | undefined;
 }
@@ -94,7 +93,7 @@ export class DkeyCopies {
   list(container: number, after: string | undefined, limit: number): DkeyList {
     const prefix = containerPrefix(container);
     const end = snapshotStart(prefix);
-    const places: DkeyPlace[] = [];
+    const places: StoredDkey[] = [];
     const transactions = transactionRange(container);
     let from = after === undefined ? (prefix as ByteString) : behind(after);
     let last = after;
@@ -131,7 +130,7 @@ export class DkeyCopies {
   }
 
   /** The dkey of a prefix; undefined when it is none. */
-  placeOf(prefix: string): DkeyPlace | undefined {
+  placeOf(prefix: string): StoredDkey | undefined {
     const object = prefix.slice(0, OBJECT_PREFIX_BYTES);
     if (prefix.length <= OBJECT_PREFIX_BYTES || dkeyPrefixOf(`${prefix}\x00`) !== prefix) return undefined;
     return { oid: objectOfPrefix(object), dkey: nameOfPrefix(prefix, object), prefix };
