@@ -46,6 +46,7 @@ export class ShardReadService {
         : await objects.readShardValue(container, object);
     try {
       await this.#stable(outcome.sequence);
+      if (!objects.reads.isDurable) await objects.reads.durable();
     } catch (error) {
       this.#release(outcome.bytes);
       throw error;

@@ -253,7 +253,7 @@ export class TargetService implements RpcHandler {
     recordBytes: number,
     reply: RpcReply,
   ): undefined {
-    if (outcome.sequence <= this.#store.durableSequence && outcome.error === undefined) {
+    if (this.#isSettled(outcome)) {
       this.#fill(outcome.epoch, bytes.length, recordBytes, outcome.found);
       if (bytes.length < OUTPUT_REFERENCE_BYTES) this.#answerInPlace(bytes, reply);
       else reply.send(this.#encoded(), bytes);
@@ -301,18 +301,26 @@ export class TargetService implements RpcHandler {
 
   /** Answers with the outcome's error, after `refused`, or by `answer`, once all the outcome rests on is stable. */
   #whenStable(outcome: Outcome, reply: RpcReply, answer: () => void, refused = (): void => {}): void {
-    if (outcome.error === undefined && outcome.sequence <= this.#store.durableSequence) return answer();
-    let isAnswered = false;
-    this.#store.whenStable(outcome.sequence, (failure) => {
-      isAnswered = true;
+    if (this.#isSettled(outcome)) return answer();
+    const settled = (failure: unknown): void => {
       const error = failure ?? outcome.error;
-      if (error === undefined) answer();
-      else {
-        refused();
-        this.#failed(error, reply);
-      }
+      if (error === undefined) return answer();
+      refused();
+      this.#failed(error, reply);
+    };
+    const { reads } = this.#objects;
+    let isStable = false;
+    this.#store.whenStable(outcome.sequence, (failure) => {
+      isStable = true;
+      if (failure !== undefined || reads.isDurable) settled(failure);
+      else reads.durable().then(() => settled(undefined), settled);
     });
-    if (!isAnswered && isUndecided(outcome.sequence)) this.#replication.ask();
+    if (!isStable && isUndecided(outcome.sequence)) this.#replication.ask();
+  }
+
+  /** Whether nothing can undo what the answer tells of, nor anything that is written later go before it. */
+  #isSettled({ sequence, error }: Outcome): boolean {
+    return sequence <= this.#store.durableSequence && error === undefined && this.#objects.reads.isDurable;
   }
 
   /** The container of a handle, which the request was placed in by the present map. */

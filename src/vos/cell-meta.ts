@@ -7,11 +7,12 @@
  *     8 segments  u8 count, then (u24 offset, u24 length) each: a whole window with nothing outside the segments
  *     9 bitmap    as segments; the bytes start with one bit a byte of the (4 KiB) window
  *    10 snapshot              11 part of a transaction     12 decision     13 writes of a part
- *    14 fill mark  u32 map version
+ *    14 fill mark  u32 map version        15 read bound  u64 epoch
  *
  * Bytes of a part or of segments begin, inline, with the first byte stored; in an extent at the block that holds it
  * (first offset mod BLOCK_BYTES). Tombstones have no meta. Meta comes from a disk: damage raises CORRUPT.
  */
+import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import type { Version } from "../store/cell.ts";
 
@@ -30,6 +31,7 @@ export const MetaType = {
   transactionDecision: 12,
   transactionWrites: 13,
   fillMark: 14,
+  readBound: 15,
 } as const;
 
 export const NO_META = new Uint8Array(0);
@@ -161,4 +163,16 @@ export function encodeSegmentsMeta(segments: readonly ByteRun[]): Uint8Array {
     writeUInt24(meta, segment.end - segment.start, 5 + 6 * index);
   }
   return meta;
+}
+
+export function encodeReadBoundMeta(epoch: Epoch): Uint8Array {
+  const meta = new Uint8Array(9);
+  meta[0] = MetaType.readBound;
+  writeUInt64(meta, epoch, 1);
+  return meta;
+}
+
+export function decodeReadBoundMeta(version: Version): Epoch {
+  expectMeta(version, MetaType.readBound, 9);
+  return readUInt64(version.meta, 1) as Epoch;
 }

@@ -13,6 +13,7 @@ import type { CompletedElsewhere } from "../format/fill-message.ts";
 import { type CellStore, type CellWrite, VersionKind } from "../store/cell.ts";
 import { containerPrefix, snapshotStart, successor } from "./cell-key.ts";
 import { expectMeta, MetaType, NO_META } from "./cell-meta.ts";
+import { durable } from "./durable.ts";
 import type { TargetObjects } from "./target-objects.ts";
 
 const META_BYTES = 5;
@@ -99,7 +100,7 @@ export class FillMarks {
     meta[0] = MetaType.fillMark;
     meta.writeUInt32LE(mapVersion, 1);
     const sequence = target.store.append([{ key, epoch, kind: VersionKind.value, meta, inline: new Uint8Array(0) }]);
-    await this.#durable(sequence);
+    await durable(target.store, sequence);
     return epoch;
   }
 
@@ -117,12 +118,6 @@ export class FillMarks {
       const { client, sequence: number, firstIncomplete } = origin;
       sequence = store.append([write], undefined, { origin: { client, sequence: number }, firstIncomplete });
     }
-    if (sequence > 0) await this.#durable(sequence);
-  }
-
-  #durable(sequence: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#target.store.whenDurable(sequence, (error) => (error === undefined ? resolve() : reject(error)));
-    });
+    if (sequence > 0) await durable(store, sequence);
   }
 }

@@ -10,7 +10,9 @@ import { MAX_SNAPSHOTS } from "../base/limits.ts";
 import { type CellStore, type CellWrite, VersionKind } from "../store/cell.ts";
 import { containerOf, containerPrefix, prefixEnd, snapshotKey, snapshotStart, successor } from "./cell-key.ts";
 import { NO_META, SNAPSHOT_META } from "./cell-meta.ts";
+import { durable } from "./durable.ts";
 import { filledAt } from "./fill-marks.ts";
+import { ReadBound } from "./read-bound.ts";
 import { transactionRange } from "./transaction-cells.ts";
 
 /** Snapshot cells that one record ends when a container is destroyed. */
@@ -36,26 +38,19 @@ interface SnapshotEntry {
   state: "creating" | "ready" | "destroying";
 }
 
-/** Resolves when the store has everything up to `sequence` on its medium. */
-export function durable(store: CellStore, sequence: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    store.whenDurable(sequence, (error) => (error === undefined ? resolve() : reject(error)));
-  });
-}
-
 export class Containers {
   readonly #store: CellStore;
   readonly #clock: HybridLogicalClock;
+  readonly reads: ReadBound;
   readonly #byNumber = new Map<number, ContainerState>();
   /** Highest epoch given to a write of this target. */
   lastWriteEpoch = 0;
-  /** Highest epoch that was read at. Nothing is written at or before it any more: what was read there stays as it was. */
-  lastReadEpoch = 0;
 
   /** Loads the snapshots of every container that has some. */
   constructor(store: CellStore, clock: HybridLogicalClock) {
     this.#store = store;
     this.#clock = clock;
+    this.reads = new ReadBound(store, clock);
     for (let from = "" as ByteString | undefined; from !== undefined;) {
       const container = this.#firstContainer(from);
       if (container === undefined) break;
@@ -147,7 +142,7 @@ export class Containers {
   /** Nothing is written at or before this epoch any more. */
   guardReadEpoch(epoch: Epoch): void {
     this.#clock.observe(epoch);
-    this.lastReadEpoch = Math.max(this.lastReadEpoch, epoch);
+    this.reads.raise(epoch);
   }
 
   /** Epochs of the snapshots, also of those that are being made or ended; ascending. */

@@ -150,8 +150,8 @@ export class TargetObjects {
       return this.containers.writeEpoch();
     }
     if (order.gather !== undefined) return order.epoch;
-    const { lastReadEpoch } = this.containers;
-    if (order.epoch <= lastReadEpoch && !holdsLock) throw readBefore(order.epoch, lastReadEpoch);
+    const { last } = this.containers.reads;
+    if (order.epoch <= last && !holdsLock) throw readBefore(order.epoch, last);
     this.containers.noteWrite(order.epoch);
     return order.epoch;
   }

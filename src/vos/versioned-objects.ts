@@ -38,6 +38,7 @@ import {
 import { TargetObjects, type TargetObjectsOptions } from "./target-objects.ts";
 import { type ShardReadOutcome, type ShardRange, ShardReads } from "./shard-read.ts";
 import { type ShardUpdate, ShardWrites } from "./shard-write.ts";
+import type { ReadBound } from "./read-bound.ts";
 import type { TransactionLocks } from "./transaction-locks.ts";
 import { type TransactionOutcome, type TransactionRequest, Transactions } from "./transactions.ts";
 import { type MergeCounters, WindowMerges } from "./window-merge.ts";
@@ -172,6 +173,11 @@ export class VersionedObjects {
   /** What transactions hold here. */
   get locks(): TransactionLocks {
     return this.#target.locks;
+  }
+
+  /** What was read so far at epochs; no answer may leave before that is durable. */
+  get reads(): ReadBound {
+    return this.#target.containers.reads;
   }
 
   /** Later than every epoch given or observed so far. */

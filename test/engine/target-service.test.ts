@@ -34,8 +34,22 @@ class HeldDkey {
   }
 }
 
+/** The bound of reads, as far as it is durable. */
+class Reads {
+  isDurable = true;
+  moved!: () => void;
+  readonly #moved = new Promise<void>((resolve) => {
+    this.moved = resolve;
+  });
+
+  durable(): Promise<void> {
+    return this.#moved;
+  }
+}
+
 /** A service whose parts note what was done, in order. */
 function rig(learnMap: TargetServiceParts["learnMap"] = () => Promise.resolve(), held?: HeldDkey) {
+  const reads = new Reads();
   const pool = { pool: "tank", map: { version: MAP_VERSION, targets: [] }, own: 0, containers: new Set([1]) };
   const events: string[] = [];
   const written = { epoch: 7 as Epoch, sequence: 0, error: undefined };
@@ -55,6 +69,8 @@ function rig(learnMap: TargetServiceParts["learnMap"] = () => Promise.resolve(),
         changed: () => (held?.isFree === false ? held.freed : new Promise(() => {})),
       },
       inlineBytes: () => 4096,
+      reads,
+      fetchValue: () => (events.push("fetch"), { ...written, found: false, value: new Uint8Array(0) }),
       updateValue: () => (events.push("update"), written),
       punchAkey: () => (events.push("punch"), written),
     },
@@ -71,9 +87,10 @@ function rig(learnMap: TargetServiceParts["learnMap"] = () => Promise.resolve(),
     block: Buffer.alloc(OBJECT_REPLY_BYTES),
     start: () => 0,
     finish: () => events.push("answered"),
+    send: () => events.push("answered"),
     fail: (error: DaosError) => events.push(error.code),
   } as unknown as RpcReply;
-  return { service: new TargetService(parts), reply, events, pool };
+  return { service: new TargetService(parts), reply, events, pool, reads };
 }
 
 function request(opcode: number, mapVersion: number): RpcRequest {
@@ -134,4 +151,15 @@ test("a request waits for the transaction that has its dkey, and is not served w
     await nextTurn();
     expect(events).toEqual(isLeaseOver ? ["UNAVAILABLE"] : ["update", "answered"]);
   }
+});
+
+test("a read is answered when the bound of reads is durable", async () => {
+  const { service, reply, events, reads } = rig();
+  reads.isDurable = false;
+  service.handle(request(Opcode.valueFetch, MAP_VERSION), reply);
+  await nextTurn();
+  expect(events).toEqual(["fetch"]);
+  reads.moved();
+  await nextTurn();
+  expect(events).toEqual(["fetch", "answered"]);
 });

@@ -7,7 +7,7 @@ import fc from "fast-check";
 import type { ByteString } from "../../src/base/bytes.ts";
 import type { Epoch } from "../../src/base/epoch.ts";
 import type { CellStore } from "../../src/store/cell.ts";
-import { durable } from "../../src/vos/snapshots.ts";
+import { durable } from "../../src/vos/durable.ts";
 import type { VersionedObjects } from "../../src/vos/versioned-objects.ts";
 import { CONTAINER, key, oid, refusal, settled } from "./rig.ts";
 import { type Address, NaiveModel, paint, paintAll } from "./naive-model.ts";

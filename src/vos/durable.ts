@@ -1,0 +1,8 @@
+import type { CellStore } from "../store/cell.ts";
+
+/** Resolves when the store has everything up to `sequence` on its medium. Rejects with READ_ONLY, IO. */
+export function durable(store: CellStore, sequence: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    store.whenDurable(sequence, (error) => (error === undefined ? resolve() : reject(error)));
+  });
+}
