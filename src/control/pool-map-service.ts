@@ -2,9 +2,11 @@
  * Pool maps in use: who changes them, who is told, and from when on a change counts.
  *
  * A change is committed first. An exclusion is effective once every engine that it takes something from has the new map,
- * or holds no lease any more: only then the others and the clients hear of it, so that never two targets serve the same
- * data by different maps. `forClients` waits for that, also after a restart of the control plane.
+ * or holds no lease any more, and the others' clocks are past what it has served: only then the others and the clients hear
+ * of it, so that never two targets serve the same data by different maps, and no write goes before what was read.
+ * `forClients` and `assignment` wait for that, also after a restart of the control plane.
  */
+import { EPOCH_MAX_SKEW_US } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import type { Clock, Timers } from "../contracts/world.ts";
 import type { PoolAssignment } from "../format/engine-operations.ts";
@@ -32,6 +34,8 @@ import type { PoolMapStore } from "./pool-map-store.ts";
 /** An engine that has not taken an exclusion within this time gets no lease any more, milliseconds. */
 const ACKNOWLEDGE_MS = 1_000;
 const WAIT_STEP_MS = 50;
+/** What an engine has served may be of an epoch so far ahead of the clocks of those that take its place, milliseconds. */
+const CLOCKS_MS = EPOCH_MAX_SKEW_US / 1_000;
 
 /** What decides whether targets may be excluded without losing what they hold. */
 export interface ExclusionFacts {
@@ -66,6 +70,8 @@ export class PoolMapService {
   readonly #parts: PoolMapServiceParts;
   /** The version that an engine has acknowledged, by `rank/pool`. */
   readonly #acknowledged = new Map<string, number>();
+  /** By pool and version: settles when it is effective. */
+  readonly #becoming = new Map<string, Promise<void>>();
 
   constructor(parts: PoolMapServiceParts) {
     this.#parts = parts;
@@ -151,15 +157,19 @@ export class PoolMapService {
   /** The map to work by now. Rejects with UNAVAILABLE when an exclusion takes too long to become effective. */
   async forClients(pool: string): Promise<PoolMap> {
     const { record } = await this.#parts.store.get(pool);
-    for (const rank of takenFrom(record)) await this.#fence(pool, rank, record.version);
+    await this.#effective(pool, record);
     return this.#parts.store.addressed(record);
   }
 
-  /** What an engine must know of a pool; undefined when the pool is gone or the engine has no part in it. */
+  /**
+   * What an engine must know of a pool, once the map is effective unless it takes something from this engine; undefined when
+   * the pool is gone or the engine has no part in it.
+   */
   async assignment(pool: string, rank: number): Promise<PoolAssignment | undefined> {
     const { store, records } = this.#parts;
     const stored = await store.find(pool);
     if (stored === undefined || !ranksOf(stored.record).includes(rank)) return undefined;
+    if (!takenFrom(stored.record).includes(rank)) await this.#effective(pool, stored.record);
     const containers = await records.all("container", containerPrefix(pool));
     return {
       pool,
@@ -209,9 +219,11 @@ export class PoolMapService {
     const { catalogue, locks, records, store } = this.#parts;
     const { id } = (await catalogue.pool(args.pool)).record;
     return locks.run(`map/${id}`, async () => {
-      await store.get(id);
+      const { record: present } = await store.get(id);
+      // Who that one takes something from is not looked at any more under the next.
+      await this.#effective(id, present);
       const { record: pool } = await catalogue.pool(id);
-      const before = (await store.get(id)).record.version;
+      const before = present.version;
       const map = await records.change(`${action} pool "${pool.label}"`, async (): Promise<Change<MapRecord>> => {
         const owner: Stored<"pool"> = await catalogue.pool(id);
         if (owner.record.state !== "ready") throw beingDestroyed(action, "pool", owner.record.label);
@@ -225,7 +237,7 @@ export class PoolMapService {
         };
       });
       if (map.version !== before) {
-        for (const rank of takenFrom(map)) await this.#fence(id, rank, map.version);
+        await this.#effective(id, map);
         await this.publish(id);
         await this.#parts.changed(id);
       }
@@ -248,6 +260,30 @@ export class PoolMapService {
   async #redundancies(pool: string): Promise<number[]> {
     const containers = await this.#parts.records.all("container", containerPrefix(pool));
     return containers.map(({ record }) => Number(record.properties["rd_fac"] ?? 0));
+  }
+
+  /** Resolves when others than the engines that it takes something from may work by the map; that it is so is written down. */
+  async #effective(pool: string, map: MapRecord): Promise<void> {
+    const taken = takenFrom(map);
+    if (taken.length === 0 || map.isEffective === true) return;
+    const key = `${pool}/${map.version}`;
+    const known = this.#becoming.get(key);
+    if (known !== undefined) return known;
+    const becoming = this.#becomeEffective(pool, map, taken).finally(() => this.#becoming.delete(key));
+    this.#becoming.set(key, becoming);
+    return becoming;
+  }
+
+  async #becomeEffective(pool: string, { version }: MapRecord, taken: readonly number[]): Promise<void> {
+    const { records, store, timers } = this.#parts;
+    await Promise.all(taken.map((rank) => this.#fence(pool, rank, version)));
+    await new Promise<void>((resolve) => timers.after(CLOCKS_MS, resolve));
+    await records.change("note that a pool map is effective", async (): Promise<Change<void>> => {
+      const stored = await store.find(pool);
+      if (stored?.record.version !== version) return { compares: [], operations: [], result: undefined };
+      const next = { ...stored.record, isEffective: true };
+      return { compares: [unchanged(stored)], operations: [putRecord("map", stored.key, next)], result: undefined };
+    });
   }
 
   /** Resolves when the engine works by this version of the map, or cannot serve by an older one any more. */

@@ -42,6 +42,8 @@ export interface GroupLeaderOptions {
   readonly store: PreparedStore;
   readonly timers: Timers;
   readonly peer: (index: number) => Peer | undefined;
+  /** See MapAgreement. */
+  readonly missing: () => ReadonlySet<number>;
   /** Hears of each update that was appended here and is to be decided. */
   readonly noteUpdate: (update: LedUpdate) => void;
 }
@@ -67,6 +69,7 @@ export class GroupLeader {
       store: options.store,
     });
     this.#inherited = new InheritedUpdates({
+      missing: options.missing,
       others: (members) => this.#others(members),
       decided: (id, decision, members) => {
         options.store.decide(id, decision);
@@ -92,6 +95,10 @@ export class GroupLeader {
       if (member === self || peer(member)?.isReady === true) continue;
       const state = `target ${member} of its group cannot be reached`;
       throw new DaosError("UNAVAILABLE", `Cannot update the object: ${state}. Retry until it is back or excluded.`);
+    }
+    for (const other of this.#options.missing()) {
+      const state = `target ${other} of the pool may not know the present pool map`;
+      throw new DaosError("UNAVAILABLE", `Cannot update the object: ${state}. Retry until it does or is excluded.`);
     }
     if (this.#inherited.hasDkey(unitOf(request))) {
       const state = "an earlier update of it is still being settled";
@@ -142,8 +149,9 @@ export class GroupLeader {
       update.decided(notLeader(group.leader));
       return;
     }
-    if (update.isOtherShard(group, self) || (update.isPrepared && group.members.length > group.readable.length)) {
-      // It has done another shard's share, or would come to a member that is not filled yet.
+    const isPartial = group.members.length > group.readable.length || this.#options.missing().size > 0;
+    if (update.isOtherShard(group, self) || (update.isPrepared && isPartial)) {
+      // It has done another shard's share, would come to a member that is not filled yet, or be kept from one that still serves.
       update.decided(notLeader(NO_TARGET));
       if (this.inherit()) for (const member of this.#others(group.members)) this.#options.peer(member)?.resyncAgain();
       return;

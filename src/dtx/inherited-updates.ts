@@ -25,6 +25,8 @@ export interface InheritedUpdatesOptions {
   readonly decided: (id: DtxId, decision: Decision, members: readonly number[]) => void;
   /** Of these those that take part and are others than this target. */
   readonly others: (members: readonly number[]) => readonly number[];
+  /** See MapAgreement.missing. */
+  readonly missing: () => ReadonlySet<number>;
 }
 
 export class InheritedUpdates {
@@ -52,7 +54,14 @@ export class InheritedUpdates {
   add(update: OpenUpdate, unit: string, members: readonly number[]): void {
     const others = this.#options.others(members);
     const { client, sequence } = update.id;
-    this.#updates.add(update.id, { client, sequence, update, unit, members: others, waiting: new Set(others) });
+    this.#updates.add(update.id, {
+      client,
+      sequence,
+      update,
+      unit,
+      members: others,
+      waiting: new Set([...others, ...this.#options.missing()]),
+    });
     this.#byDkey.set(unit, (this.#byDkey.get(unit) ?? 0) + 1);
   }
 
@@ -129,6 +138,6 @@ function counts(
   groups: Groups,
   isComplete: (container: number) => boolean,
 ): boolean {
-  const { readable } = groups.groupOf(update.oid, update.dkey);
-  return readable.includes(member) || isComplete(update.container);
+  const { readable, members } = groups.groupOf(update.oid, update.dkey);
+  return readable.includes(member) || (members.includes(member) && isComplete(update.container));
 }

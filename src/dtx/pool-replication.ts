@@ -8,16 +8,14 @@ import { DaosError } from "../base/errors.ts";
 import type { RedundancyScheme } from "../contracts/redundancy.ts";
 import type { Timers } from "../contracts/world.ts";
 import { encodeCbor } from "../format/cbor.ts";
-import { decodeIds, decodeResyncReply, encodeIds, encodeResyncReply } from "../format/dtx-messages.ts";
+import { decodeResyncReply, encodeIds } from "../format/dtx-messages.ts";
 import type { TargetFillStatus } from "../format/engine-operations.ts";
-import { decodeContainers, encodeContainers, encodeFoldedTo } from "../format/folded-to.ts";
-import { decodeObjectRequest, type ObjectRequest } from "../format/object-request.ts";
+import { decodeContainers } from "../format/folded-to.ts";
+import type { ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import type { PoolMap } from "../format/pool-map.ts";
-import { decodePrepareRequest } from "../format/prepare-request.ts";
-import { encodeShardReadReply } from "../format/shard-read.ts";
 import type { RpcAnswer } from "../rpc/pending-call.ts";
-import type { RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
+import type { RpcReply, RpcRequest } from "../rpc/request.ts";
 import { EpochGates } from "./epoch-gates.ts";
 import { FillReceiver } from "./fill-receiver.ts";
 import { type FillStore, isFillingMap } from "./fill-store.ts";
@@ -26,17 +24,17 @@ import { Folding, type FoldStore } from "./folding.ts";
 import { notLeader } from "./leader-errors.ts";
 import { type Groups, placedGroups } from "./group.ts";
 import type { LedUpdate } from "./led-update.ts";
-import { receivedParts } from "./shard-parts.ts";
 import { GroupFollower, type GroupFollowerOptions } from "./group-follower.ts";
 import { unitOf } from "./dkey-unit.ts";
 import { GroupLeader } from "./group-leader.ts";
+import { MapAgreement } from "./map-agreement.ts";
+import { PeerRequests } from "./peer-requests.ts";
 import { Peer, type PeerAddress, type PeerConnection } from "./peer.ts";
 import type { PreparedStore } from "./prepared-store.ts";
 import { type ReadOwnShard, ShardedAkey, type ShardedAkeyParts } from "./sharded-akey.ts";
 
 /** Updates that nobody decided for so long are asked about, milliseconds. */
 const SWEEP_MS = 1_000;
-const NO_ARGUMENTS = new Uint8Array(0);
 
 export interface PoolReplicationOptions extends Pick<GroupFollowerOptions, "run" | "observe"> {
   readonly pool: string;
@@ -67,14 +65,15 @@ export class PoolReplication {
   readonly folding: Folding;
   readonly filling: Filling;
   readonly receiver: FillReceiver;
+  /** Serves the others. */
+  readonly requests: PeerRequests;
   readonly #gates: EpochGates;
+  readonly #agreement: MapAgreement;
   /** Containers in which this target has something erasure-coded, as far as it knows. */
   readonly #coded = new Set<number>();
   readonly follower: GroupFollower;
   readonly #options: PoolReplicationOptions;
   readonly #peers = new Map<number, Peer>();
-  /** The connection on which each other target talks to us: an older one counts no more. */
-  readonly #sessions = new Map<number, RpcPeer>();
   #cancelSweep = (): void => {};
   #map: PoolMap;
   #groups: Groups;
@@ -88,7 +87,14 @@ export class PoolReplication {
     const noteUpdate = (update: LedUpdate): void => this.#noteUpdate(update);
     const appendedLate = (): void => this.#inherit();
     this.follower = new GroupFollower({ self, store, timers, peer, run, observe, appendedLate }, this.#groups);
-    this.leader = new GroupLeader({ self, store, timers, peer, noteUpdate }, this.#groups);
+    const { marks } = options.fillStore;
+    this.#agreement = new MapAgreement({
+      noted: () => marks.agreedUnder(options.pool),
+      note: (version) => marks.noteAgreed(options.pool, version),
+    });
+    this.#agreement.mapChanged(map, this.others);
+    const missing = (): ReadonlySet<number> => this.#agreement.missing;
+    this.leader = new GroupLeader({ self, store, timers, peer, missing, noteUpdate }, this.#groups);
     this.folding = new Folding({
       self,
       store: options.foldStore,
@@ -110,10 +116,21 @@ export class PoolReplication {
     });
     const { fillStore: filled, containers } = options;
     const groups = (): Groups => this.#groups;
-    const { leader, follower } = this;
-    this.filling = new Filling({ self, timers, store: filled, prepared: store, leader, groups, peer, containers });
-    this.receiver = new FillReceiver({ self, timers, store: filled, prepared: store, follower, groups, containers });
+    const common = { self, timers, store: filled, prepared: store, groups, containers };
+    this.filling = new Filling({ ...common, leader: this.leader, peer });
+    this.receiver = new FillReceiver({ ...common, follower: this.follower });
+    const { leader, follower, folding, receiver } = this;
+    this.requests = new PeerRequests({
+      ...options,
+      leader,
+      follower,
+      folding,
+      receiver,
+      mapVersion: () => this.#map.version,
+      isCoded: (container) => void this.#coded.add(container),
+    });
     this.#fill(undefined);
+    this.#resyncAll();
     this.#sweep();
   }
 
@@ -221,6 +238,7 @@ export class PoolReplication {
       this.#peers.delete(index);
       this.leader.removeMember(index);
     }
+    this.#agreement.mapChanged(map, this.others);
     this.folding.mapChanged();
     this.follower.mapChanged(this.#groups);
     this.leader.mapChanged(this.#groups);
@@ -234,6 +252,7 @@ export class PoolReplication {
   }
 
   #resyncAll(): void {
+    for (const index of this.#agreement.missing) this.#peer(index);
     for (const peer of this.#peers.values()) peer.resyncAgain();
   }
 
@@ -272,121 +291,9 @@ export class PoolReplication {
     const answer = await peer.call(Opcode.dtxResync, args, encodeIds(ids), { mapVersion: version });
     this.#checkVersion(version);
     const { states, open } = decodeResyncReply(answer.payload, ids.length);
+    await this.#agreement.heard(peer.index);
+    this.#checkVersion(version);
     this.leader.resynced(peer.index, ids, { states, open, complete: decodeContainers(answer.args) });
-  }
-
-  /** Target `index` talks on this connection from now on: what an older one still brings is too late. */
-  attach(index: number, connection: RpcPeer): void {
-    const before = this.#sessions.get(index);
-    this.#sessions.set(index, connection);
-    if (before !== undefined && before !== connection) before.terminate();
-  }
-
-  detach(index: number, connection: RpcPeer): void {
-    if (this.#sessions.get(index) === connection) this.#sessions.delete(index);
-  }
-
-  /** Serves what target `index` asks; `done` when the request's payload is no longer needed. */
-  handle(index: number, request: RpcRequest, reply: RpcReply, done: () => void): void {
-    if (this.#sessions.get(index) !== request.connection) {
-      throw new DaosError("UNAVAILABLE", "Cannot serve the request: its sender has another connection. Use that.");
-    }
-    switch (request.opcode) {
-      case Opcode.dtxPrepare:
-        this.follower.prepare(index, request, reply, done);
-        return;
-      case Opcode.dtxFold:
-        this.#serveFold(index, request, reply, done);
-        return;
-      case Opcode.dtxFill: {
-        const { connection } = request;
-        const isPresent = (): boolean => this.#sessions.get(index) === connection;
-        this.receiver.serve(index, request, reply, isPresent, done);
-        return;
-      }
-      case Opcode.dtxFoldedTo: {
-        const containers = decodeContainers(request.payload);
-        const epochs = containers.map((container) => this.folding.foldedTo(container));
-        reply.send(NO_ARGUMENTS, encodeFoldedTo(epochs));
-        break;
-      }
-      case Opcode.dtxDecide:
-        this.follower.decide(index, request, reply);
-        break;
-      case Opcode.dtxShardArrayRead:
-      case Opcode.dtxShardValueFetch:
-        this.#serveShardRead(request, reply);
-        break;
-      case Opcode.dtxRefresh:
-        this.#answerDurable(reply, Uint8Array.from(this.leader.statesOf(decodeIds(request.payload))));
-        break;
-      case Opcode.transactionState:
-        this.#options.serveStates(request, reply);
-        break;
-      default:
-        this.#serveResync(index, request, reply);
-    }
-    done();
-  }
-
-  #serveFold(leader: number, request: RpcRequest, reply: RpcReply, done: () => void): void {
-    request.retain();
-    const { container, object, epoch, parts } = decodePrepareRequest(
-      request.bytes,
-      request.argumentsStart,
-      request.argumentsLength,
-    );
-    if (parts === undefined) throw new DaosError("PROTOCOL", "Cannot fold: the request has no parts.");
-    const { foldStore } = this.#options;
-    const { version } = this.#map;
-    const fold = { epoch, mayAppend: (): void => this.#checkVersion(version) };
-    this.#coded.add(container);
-    // What the leader decided before has to be decided here, too.
-    this.follower
-      .settled(leader)
-      .then(() => foldStore.apply(container, object, receivedParts(parts, request.payload), fold))
-      .then(
-        () => reply.send(NO_ARGUMENTS),
-        (error: unknown) => {
-          if (!(error instanceof DaosError)) throw error;
-          reply.fail(error);
-        },
-      )
-      .finally(done);
-  }
-
-  #serveShardRead(request: RpcRequest, reply: RpcReply): void {
-    const object = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
-    const kind = request.opcode === Opcode.dtxShardArrayRead ? "array" : "value";
-    this.#options.readShard(object.handle, object, kind).then(
-      (answer) => reply.send(encodeShardReadReply(answer), answer.bytes),
-      (error: unknown) => {
-        if (!(error instanceof DaosError)) throw error;
-        reply.fail(error);
-      },
-    );
-  }
-
-  #serveResync(index: number, request: RpcRequest, reply: RpcReply): void {
-    const ids = decodeIds(request.payload);
-    const { version } = this.#map;
-    this.follower.hear(index, request.epoch);
-    void this.follower.openOf(index).then((open) => {
-      if (version !== this.#map.version) {
-        reply.fail(new DaosError("STALE", "Cannot answer: the pool map has changed. Retry."));
-        return;
-      }
-      const complete = encodeContainers(this.receiver.completeFrom(index));
-      this.#answerDurable(reply, encodeResyncReply(this.leader.statesOf(ids), open), complete);
-    });
-  }
-
-  /** Others decide, and forget, by what we say: so it must be there after a crash. */
-  #answerDurable(reply: RpcReply, states: Uint8Array, args: Uint8Array = NO_ARGUMENTS): void {
-    this.#options.store.whenAllDurable((error) => {
-      if (error === undefined) reply.send(args, states);
-      else reply.fail(error as DaosError);
-    });
   }
 
   /** What nobody has decided for a while is asked about, though nobody waits for it: it takes room in the log. */

@@ -193,7 +193,7 @@ export class Replication {
       throw new DaosError("PERMISSION", "Cannot serve the request: it is for targets only. Attach as one first.");
     }
     if (request.mapVersion !== session.pool.mapVersion) throw otherMap(request.mapVersion, session.pool.mapVersion);
-    session.pool.handle(session.target, request, reply, done);
+    session.pool.requests.handle(session.target, request, reply, done);
   }
 
   #attach(request: RpcRequest): void {
@@ -206,12 +206,12 @@ export class Replication {
       throw new DaosError("PROTOCOL", "Cannot attach: the connection is a client's. Open another one.");
     }
     request.connection.session = new PeerSession(found, target);
-    found.attach(target, request.connection);
+    found.requests.attach(target, request.connection);
   }
 
   connectionClosed(connection: RpcPeer): void {
     const { session } = connection;
-    if (session instanceof PeerSession) session.pool.detach(session.target, connection);
+    if (session instanceof PeerSession) session.pool.requests.detach(session.target, connection);
   }
 
   #poolOf(container: number): PoolReplication {

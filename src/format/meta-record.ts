@@ -77,6 +77,8 @@ const SCHEMAS = {
   /** A pool's map. `target` counts the targets of one engine, from 0; addresses are the member's. */
   map: z.strictObject({
     version: z.int().min(1).max(MAX_U32),
+    /** Nobody serves by an older version any more, of those that this one takes something from. */
+    isEffective: z.boolean().optional(),
     targets: z.array(
       z.strictObject({
         index: z.int().nonnegative(),

@@ -20,6 +20,8 @@ const TERMINATOR = "\x00\x01";
 export const OBJECT_PREFIX_BYTES = 4 + OBJECT_ID_BYTES;
 /** Of a key: the second byte of O. */
 const REDUNDANCY_BYTE = 5;
+/** Before keys of cells that are about the target itself, or a pool on it: no container has this number. */
+export const TARGET_REGION = "\xff\xff\xff\xfd";
 const SNAPSHOT_TAG = "\xff".repeat(OBJECT_ID_BYTES + 1);
 
 export function escapeKey(key: string): string {

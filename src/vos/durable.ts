@@ -1,3 +1,4 @@
+/** Waiting for the log of a store. */
 import type { CellStore } from "../store/cell.ts";
 
 /** Resolves when the store has everything up to `sequence` on its medium. Rejects with READ_ONLY, IO. */

@@ -6,12 +6,13 @@
  *     C M "f" leader (u32)                   value, meta: type, u32 map version: it has brought all it had
  *     C M "d"                                the same: this target has brought all it leads
  *     C M "r" client (u64) sequence (u64)    tombstone: it counts by its origin only
+ *     FF FF FF FD "m" pool                   as "f": all targets of the pool went by this map at the latest
  */
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
 import type { CompletedElsewhere } from "../format/fill-message.ts";
 import { type CellStore, type CellWrite, VersionKind } from "../store/cell.ts";
-import { containerPrefix, snapshotStart, successor } from "./cell-key.ts";
+import { containerPrefix, snapshotStart, successor, TARGET_REGION } from "./cell-key.ts";
 import { expectMeta, MetaType, NO_META } from "./cell-meta.ts";
 import { durable } from "./durable.ts";
 import type { TargetObjects } from "./target-objects.ts";
@@ -33,6 +34,10 @@ function doneKey(container: number): ByteString {
 
 function leaderKey(container: number, leader: number): ByteString {
   return (markStart(containerPrefix(container), LEADER) + numberText(leader, 4)) as ByteString;
+}
+
+function poolKey(pool: string): ByteString {
+  return `${TARGET_REGION}m${pool}` as ByteString;
 }
 
 /** Big-endian. */
@@ -74,6 +79,11 @@ export class FillMarks {
     return this.#version(doneKey(container));
   }
 
+  /** Map version by which all targets of the pool went at the latest; 0: none. */
+  agreedUnder(pool: string): number {
+    return this.#version(poolKey(pool));
+  }
+
   #version(key: ByteString): number {
     const version = this.#target.store.get(key, EPOCH_MAX);
     if (version === undefined) return 0;
@@ -90,6 +100,11 @@ export class FillMarks {
   /** This target has brought all it leads. */
   async noteDone(container: number, mapVersion: number): Promise<void> {
     await this.#put(doneKey(container), mapVersion);
+  }
+
+  /** All targets of the pool go by this map, or a newer one. */
+  async noteAgreed(pool: string, mapVersion: number): Promise<void> {
+    await this.#put(poolKey(pool), mapVersion);
   }
 
   async #put(key: ByteString, mapVersion: number): Promise<Epoch> {

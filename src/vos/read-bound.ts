@@ -9,10 +9,11 @@
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_MAX, EPOCH_NONE, type Epoch, type HybridLogicalClock } from "../base/epoch.ts";
 import { type CellStore, VersionKind } from "../store/cell.ts";
+import { TARGET_REGION } from "./cell-key.ts";
 import { decodeReadBoundMeta, encodeReadBoundMeta } from "./cell-meta.ts";
 import { durable } from "./durable.ts";
 
-const KEY = "\xff\xff\xff\xfd" as ByteString;
+const KEY = TARGET_REGION as ByteString;
 /** How far the durable bound is moved ahead of what was read, microseconds: a record of the log each time. */
 const AHEAD_US = 100_000;
 /** Of such a record, more than enough. */

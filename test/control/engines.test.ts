@@ -7,6 +7,8 @@ import { mapKey } from "../../src/format/meta-key.ts";
 import { codeOf, SYSTEM_ID } from "./harness.ts";
 import { enginesRig, EXCLUDE_AFTER_MS, LEASE_MS, type EnginesRig, MemoryEngine, tankRig } from "./engines-rig.ts";
 
+/** The clocks of engines may differ by so much. */
+const CLOCKS_MS = 1_000;
 const box = { pool: "tank", container: "box" };
 
 async function mapOf({ plane }: EnginesRig, pool = "tank"): Promise<{ version: number; states: string[] }> {
@@ -191,14 +193,49 @@ test("an exclusion of a silent engine is effective when its lease is over, for a
   expect([...rig.engines[2]!.assignments.values()][0]!.map.version).toBe(2);
 });
 
-test("an engine that answers is excluded at once; a control plane that starts anew waits for leases it does not know", async () => {
+test("an engine that joins meanwhile, or asks for the map, hears of an exclusion when it is effective", async () => {
+  const rig = await tankRig(3);
+  expect(rig.heartbeat(2)).toBe(LEASE_MS);
+  rig.engines[2]!.isAway = true;
+  const excluding = rig.plane.maps.exclude({ pool: "tank", ranks: [2], force: true });
+  await rig.live(500);
+  const told = rig.engines[1]!;
+  const [pool] = told.assignments.keys();
+  told.restart();
+  const joining = rig.join(1);
+  const asking = rig.plane.engines.map({ rank: 1, pool: pool! });
+  await rig.live(LEASE_MS);
+  expect(told.assignments.size).toBe(0);
+  await rig.live(CLOCKS_MS);
+  await Promise.all([excluding, joining]);
+  expect(told.assignments.get(pool!)!.map.version).toBe(2);
+  expect((await asking).map.version).toBe(2);
+});
+
+test("an engine that answers is excluded when clocks are past what it served", async () => {
   const rig = await tankRig(3);
   const beforeMs = rig.world.clock.monotonicNs() / 1e6;
   await rig.plane.maps.exclude({ pool: "tank", ranks: [1], force: true });
-  expect(rig.world.clock.monotonicNs() / 1e6 - beforeMs).toBeLessThan(100);
+  const tookMs = rig.world.clock.monotonicNs() / 1e6 - beforeMs;
+  expect(tookMs).toBeGreaterThanOrEqual(CLOCKS_MS);
+  expect(tookMs).toBeLessThan(CLOCKS_MS + 100);
   expect([...rig.engines[1]!.assignments.values()][0]!.map.version).toBe(2);
+  // One that starts anew knows that.
+  const startMs = rig.world.clock.monotonicNs() / 1e6;
   const after = await enginesRig(3, { meta: rig.meta, engines: rig.engines, world: rig.world });
-  const startMs = after.world.clock.monotonicNs() / 1e6;
+  await after.plane.containers.open({ ...box, readOnly: true });
+  expect(after.world.clock.monotonicNs() / 1e6 - startMs).toBeLessThan(100);
+});
+
+test("a control plane that starts anew waits for leases it does not know", async () => {
+  const rig = await tankRig(3);
+  rig.engines[1]!.isAway = true;
+  void rig.plane.maps.exclude({ pool: "tank", ranks: [1], force: true });
+  await rig.live(500, 2);
+  expect((await mapOf(rig)).version).toBe(2);
+  rig.plane.close();
+  const startMs = rig.world.clock.monotonicNs() / 1e6;
+  const after = await enginesRig(3, { meta: { ...rig.meta }, engines: rig.engines, world: rig.world });
   await after.plane.containers.open({ ...box, readOnly: true });
   expect(after.world.clock.monotonicNs() / 1e6 - startMs).toBeGreaterThanOrEqual(LEASE_MS);
 });

@@ -5,7 +5,7 @@ import type { Epoch } from "../../src/base/epoch.ts";
 import { DaosError } from "../../src/base/errors.ts";
 import { placedGroups } from "../../src/dtx/group.ts";
 import type { UpdateRequest } from "../../src/dtx/led-update.ts";
-import type { PeerConnection } from "../../src/dtx/peer.ts";
+import type { PeerAddress, PeerConnection } from "../../src/dtx/peer.ts";
 import type { OpenUpdate, PreparedStore } from "../../src/dtx/prepared-store.ts";
 import type { FillStore } from "../../src/dtx/fill-store.ts";
 import type { FoldStore } from "../../src/dtx/folding.ts";
@@ -74,7 +74,11 @@ interface Rig {
   readonly pass: () => Promise<void>;
 }
 
-function makeRig(own: number, open: OpenUpdate[], dial = async (): Promise<PeerConnection> => ignorant): Rig {
+function makeRig(
+  own: number,
+  open: OpenUpdate[],
+  dial: (address: PeerAddress) => Promise<PeerConnection> = async () => ignorant,
+): Rig {
   const { timers } = simulatedWorld(1);
   const store = new NotedStore(open);
   const pools = new Map<number, string>();
@@ -94,7 +98,10 @@ function makeRig(own: number, open: OpenUpdate[], dial = async (): Promise<PeerC
     },
     readShard: () => Promise.reject(new Error("nothing is read here")),
     foldStore: {} as FoldStore,
-    fillStore: { copies: { list: () => ({ places: [], after: undefined }) } } as unknown as FillStore,
+    fillStore: {
+      copies: { list: () => ({ places: [], after: undefined }) },
+      marks: { agreedUnder: () => 0, noteAgreed: () => Promise.resolve() },
+    } as unknown as FillStore,
     setGate: () => {},
     now: () => 1 as Epoch,
     serveStates: () => {},
@@ -230,5 +237,50 @@ test("an update that is appended after the map has changed goes to the group as 
   lost.appended(EPOCH, 2);
   expect(told).toEqual([undefined, "STALE"]);
   expect(store.said).toEqual(["commit 7"]);
+  replication.stop();
+});
+
+test("once a target was taken back nothing is decided before all others go by that map, members or not", async () => {
+  const stranger = MAP.targets.find(({ index }) => !MEMBERS.includes(index))!;
+  const map: PoolMap = {
+    version: 4,
+    targets: MAP.targets.map((target) => ({
+      ...target,
+      host: `h${target.index}`,
+      since: target.index === LEADER ? 4 : 1,
+    })),
+  };
+  let isThere = false;
+  const follower: PeerConnection = {
+    ...ignorant,
+    call: async (opcode, _args, payload) => {
+      if (opcode !== Opcode.dtxResync) return { args: NOTHING, payload: NOTHING };
+      return {
+        args: NOTHING,
+        payload: encodeResyncReply(
+          decodeIds(payload!).map(() => DtxState.prepared),
+          [],
+        ),
+      };
+    },
+  };
+  const dial = async ({ host }: PeerAddress): Promise<PeerConnection> => {
+    if (host === `h${stranger.index}` && !isThere) throw new DaosError("UNAVAILABLE", "Cannot connect: away.");
+    return host === `h${FOLLOWER}` ? follower : ignorant;
+  };
+  const { replication, store, pools, set, pass } = makeRig(LEADER, [], dial);
+  pools.set(4, "tank");
+  set(map);
+  await pass();
+  expect(() => replication.begin(updateRequest(1))).toThrow("may not know the present pool map");
+  // What others left undecided waits, too.
+  store.open.push(openUpdate(9, 4));
+  set(map);
+  await pass();
+  expect(store.said).toEqual([]);
+  isThere = true;
+  for (let round = 0; round < 10; round += 1) await pass();
+  expect(store.said).toEqual(["commit 9"]);
+  replication.begin(updateRequest(1));
   replication.stop();
 });

@@ -47,6 +47,7 @@ export class ErasureRig {
       network,
       nodes: this.nodes,
       leastServing: nodeCount - 2,
+      mostDown: 2,
       objectClass,
       log: () => {},
     });

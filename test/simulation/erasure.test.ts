@@ -323,7 +323,7 @@ test("reads that run beside writes and folds show all of a write or nothing of i
   await own.timers.advance(500);
   for (const shard of [1, own.random.below(2) === 0 ? 3 : 5]) own.stop(targets[shard]!);
   await own.exclude();
-  while (last < 35) await write();
+  while (last < 50) await write();
   isOver = true;
   await reading;
   expect(seen.size).toBeGreaterThan(15);

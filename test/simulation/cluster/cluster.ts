@@ -108,6 +108,7 @@ export class Cluster {
       network,
       nodes: this.nodes,
       leastServing: 2,
+      mostDown: 1,
       objectClass: "RP_2G1",
       log: (line) => log(line),
     });

@@ -20,8 +20,8 @@ import { CAPABILITY_KEY, type ClusterNode, CONTAINER, type NodeLife, POOL, SERVE
 export const CONTROL = "control";
 const HEARTBEAT_MS = 300;
 const LEASE_MS = 1_500;
-/** Between the end of a lease and the exclusion of its holder, whose clock may be slow, milliseconds. */
-const GRACE_MS = 500;
+/** Between the end of a lease and the exclusion of its holder, whose monotonic clock may be slow and whose epochs may be ahead, milliseconds. */
+const GRACE_MS = 1_500;
 /** How long a client waits for an answer, milliseconds. */
 const OPEN_TIMEOUT_MS = 2_000;
 const SNAPSHOT_LEAD_MS = 10;
@@ -37,6 +37,8 @@ export interface ControlPlaneParts {
   readonly nodes: readonly ClusterNode[];
   /** So many targets have to serve. */
   readonly leastServing: number;
+  /** So many may be gone at once before what they had is elsewhere. */
+  readonly mostDown: number;
   readonly objectClass: string;
   readonly log: (line: string) => void;
 }
@@ -145,6 +147,11 @@ export class ControlPlane {
     return this.map.targets.filter((target) => target.state === state).length;
   }
 
+  #mayLose(): boolean {
+    const { mostDown, leastServing } = this.#parts;
+    return this.#count("DOWN") < mostDown && this.#count("UPIN") > leastServing;
+  }
+
   #excludeSilent(): void {
     for (const { index } of this.#parts.nodes) {
       if (this.#nowMs > this.#granted[index]! + GRACE_MS) this.exclude(index);
@@ -157,7 +164,7 @@ export class ControlPlane {
     const state = this.#stateOf(index);
     // What was rebuilt elsewhere is whole there; what was not must not be more than the redundancy stands.
     if (state === "UP") this.#change("excluded", (target) => (target.index === index ? "DOWNOUT" : target.state));
-    else if (state === "UPIN" && this.#count("DOWN") === 0 && this.#count("UPIN") > this.#parts.leastServing) {
+    else if (state === "UPIN" && this.#mayLose()) {
       this.#change("excluded", (target) => (target.index === index ? "DOWN" : target.state));
     }
   }
