@@ -262,7 +262,7 @@ export class Folding {
       const object = requestOf(place);
       const akey = shardedAkey(container, object);
       leader.flushDecisions();
-      const { epoch, parts } = await akey.run(akey.scheme.planFold(stripe, EPOCH_NONE, akey.alive));
+      const { epoch, parts } = await akey.run((alive) => akey.scheme.planFold(stripe, EPOCH_NONE, alive));
       await this.#write(container, object, akey, shardParts(parts), epoch);
       this.#forget(unfolded, stripe);
       return true;

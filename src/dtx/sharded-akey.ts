@@ -3,7 +3,7 @@
  */
 import { asBuffer } from "../base/bytes.ts";
 import { EPOCH_NONE } from "../base/epoch.ts";
-import { DaosError } from "../base/errors.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
 import type { Plan, RedundancyScheme, ShardRead, ShardReadResult } from "../contracts/redundancy.ts";
 import { encodeObjectRequest, ObjectFlag, objectRequestBytes, type ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
@@ -34,7 +34,7 @@ export interface ShardedAkeyParts {
 
 export class ShardedAkey {
   readonly scheme: RedundancyScheme;
-  readonly alive: readonly number[];
+  readonly #alive: readonly number[];
   readonly #parts: ShardedAkeyParts;
   readonly #container: number;
   readonly #object: ObjectRequest;
@@ -42,7 +42,7 @@ export class ShardedAkey {
   /** `object`: names the akey. */
   constructor(parts: ShardedAkeyParts, container: number, object: ObjectRequest) {
     this.scheme = parts.scheme;
-    this.alive = parts.shards.alive;
+    this.#alive = parts.shards.alive;
     this.#parts = parts;
     this.#container = container;
     this.#object = object;
@@ -68,14 +68,43 @@ export class ShardedAkey {
     this.#parts.checkMap();
   }
 
-  /** Carries out a plan; undefined: too few shards are there for it. Rejects with UNAVAILABLE, CORRUPT, CONFLICT, IO. */
-  async run<Result>(plan: Plan<Result> | undefined): Promise<Result> {
-    if (plan !== undefined) return runPlan(plan, (read) => this.#read(read));
-    const state = `${this.alive.length} of its shards are up, ${this.scheme.leastShardsToRead} are needed`;
-    throw new DaosError("UNAVAILABLE", `Cannot read the object: ${state}. Bring their engines back.`);
+  /**
+   * Carries out what is planned for the shards that are up; a shard that turns out to be damaged is left out then. `planOf`
+   * gives undefined when too few are left. Rejects with UNAVAILABLE, CORRUPT, CONFLICT, IO.
+   */
+  async run<Result>(planOf: (alive: readonly number[]) => Plan<Result> | undefined): Promise<Result> {
+    let alive = this.#alive;
+    for (let damage: DaosError | undefined; ;) {
+      const plan = planOf(alive);
+      if (plan === undefined) throw damage ?? this.#tooFew();
+      const damaged = new Set<number>();
+      try {
+        return await runPlan(plan, (read) => this.#read(read, damaged));
+      } catch (error) {
+        if (damaged.size === 0) throw error;
+        damage = error as DaosError;
+        alive = alive.filter((shard) => !damaged.has(shard));
+        // Without any parity plans would take it that nobody has some.
+        if (alive.every((shard) => shard < this.scheme.dataShards)) throw damage;
+      }
+    }
   }
 
-  async #read(read: ShardRead): Promise<ShardReadResult> {
+  #tooFew(): DaosError {
+    const state = `${this.#alive.length} of its shards are up, ${this.scheme.leastShardsToRead} are needed`;
+    return new DaosError("UNAVAILABLE", `Cannot read the object: ${state}. Bring their engines back.`);
+  }
+
+  async #read(read: ShardRead, damaged: Set<number>): Promise<ShardReadResult> {
+    try {
+      return await this.#readShard(read);
+    } catch (error) {
+      if (hasCode(error, "CORRUPT")) damaged.add(read.shard);
+      throw error;
+    }
+  }
+
+  async #readShard(read: ShardRead): Promise<ShardReadResult> {
     const { self, readOwn } = this.#parts;
     const target = this.targetOf(read.shard);
     const request = this.#requestOf(read);

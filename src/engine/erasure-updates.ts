@@ -85,7 +85,7 @@ export class ErasureUpdates {
     object: ObjectRequest,
     payload: Uint8Array | undefined,
   ): Promise<readonly ShardPart[] | undefined> {
-    const { scheme, alive } = akey;
+    const { scheme } = akey;
     const bytes = payload ?? NO_BYTES;
     switch (opcode) {
       case Opcode.valueUpdate:
@@ -97,7 +97,7 @@ export class ErasureUpdates {
       case Opcode.arrayPunch: {
         if (object.recordBytes === 0) object.recordBytes = await this.#recordBytes(container, object);
         const { start, end } = byteRange(object, object.recordBytes, MAX_ARRAY_BYTES);
-        return akey.run(scheme.planPunch(start, end - start, alive));
+        return akey.run((alive) => scheme.planPunch(start, end - start, alive));
       }
       default:
         return undefined;

@@ -2,13 +2,14 @@
 import { afterEach, expect, test } from "bun:test";
 import { byteStringOfText } from "../../src/base/bytes.ts";
 import { type Epoch, EPOCH_NONE } from "../../src/base/epoch.ts";
-import type { DaosError } from "../../src/base/errors.ts";
+import { DaosError } from "../../src/base/errors.ts";
 import type { ObjectId } from "../../src/base/object-id.ts";
 import { containerChanges } from "../../src/client/container-changes.ts";
 import { ObjectHandle } from "../../src/client/object-handle.ts";
 import type { ObjectOperations } from "../../src/client/object-operations.ts";
 import { redundancyGroup } from "../../src/redundancy/redundancy-group.ts";
 import { type ModelArray, ModelObject } from "./erasure-model.ts";
+import { CONTAINER } from "./cluster/node.ts";
 import { ErasureRig } from "./erasure-rig.ts";
 
 const RECORD_BYTES = 100;
@@ -328,3 +329,25 @@ test("reads that run beside writes and folds show all of a write or nothing of i
   await reading;
   expect(seen.size).toBeGreaterThan(15);
 }, 60_000);
+
+test("a stripe is folded beside a damaged shard, and read", async () => {
+  const own = await started(7);
+  const object = own.object("EC_4P2G1");
+  const image = Buffer.alloc(4 * 16_384, "first");
+  await object.writeArray("d", "array", { recordIndex: 0, recordBytes: 1 }, image);
+  const targets = targetsOf(own, object, "d");
+  const leader = own.nodes[targets[5]!]!.life!.replication.poolOf(CONTAINER)!;
+  const damaged = own.nodes[targets[1]!]!.life!.objects;
+  damaged.readShardArray = () => Promise.reject(new DaosError("CORRUPT", "Cannot read: damaged."));
+  const part = Buffer.alloc(100, "second");
+  await object.writeArray("d", "array", { recordIndex: 20, recordBytes: 1 }, part);
+  part.copy(image, 20);
+  await own.timers.advance(6_000);
+  const written = leader.folding.foldedTo(CONTAINER);
+  await own.timers.advance(1_000);
+  // While something is unfolded it stays where it is.
+  expect(leader.folding.foldedTo(CONTAINER)).toBeGreaterThan(written);
+  expect(await object.readArray("d", "array", { recordIndex: 0, recordCount: image.length, recordBytes: 1 })).toEqual(
+    new Uint8Array(image),
+  );
+});
