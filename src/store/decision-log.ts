@@ -90,13 +90,15 @@ export class DecisionLog {
     this.#restore({ client, sequence }, kind, Number.POSITIVE_INFINITY, true);
   }
 
-  /** A decision found in the log, in its order, after the rows. */
+  /** The last decision on an id in the log, after the rows. */
   restore(decision: RecordDecision, sequence: number): void {
     const { client, kind, closed } = decision;
     const id = { client, sequence: decision.sequence };
     const known = this.#decided.get(id);
-    if (known === undefined && !closed) this.#restore(id, kind, sequence, false);
-    if (known !== undefined && closed) this.#drop(known);
+    if (known !== undefined && known.kind === kind && !closed) return;
+    // A row of the other kind is about an earlier record of the same id, which was aborted and forgotten.
+    if (known !== undefined) this.#drop(known);
+    if (!closed) this.#restore(id, kind, sequence, false);
   }
 
   #restore(id: DtxId, kind: 1 | 2, entry: number, hasRow: boolean): void {

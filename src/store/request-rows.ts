@@ -55,11 +55,12 @@ export function writeDecisions(
   transaction: IndexTransaction,
   { decided, forgotten }: { readonly decided: Float64Array; readonly forgotten: Float64Array },
 ): void {
+  // First, for an id may have been decided anew.
+  for (let place = 0; place < forgotten.length; place += 2) {
+    transaction.remove("meta", decisionKey({ client: forgotten[place]!, sequence: forgotten[place + 1]! }));
+  }
   for (let place = 0; place < decided.length; place += 3) {
     const key = decisionKey({ client: decided[place]!, sequence: decided[place + 1]! });
     transaction.put("meta", key, encodeNumbers(key, [decided[place + 2]!]));
-  }
-  for (let place = 0; place < forgotten.length; place += 2) {
-    transaction.remove("meta", decisionKey({ client: forgotten[place]!, sequence: forgotten[place + 1]! }));
   }
 }

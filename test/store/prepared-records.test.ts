@@ -164,6 +164,40 @@ test("a record that was aborted, forgotten and appended again is there after a c
   expect(rig.get("a")).toBe("two");
 });
 
+test("what became of an earlier record of the same id, and has a row, says nothing of a later one", async () => {
+  const rig = await StoreRig.create();
+  const { transactions } = rig.store;
+  await prepare(rig, id(1), [put("a", 1, "one")]);
+  transactions.decide(id(1), "abort");
+  await rig.settle();
+  transactions.forget(id(1));
+  await prepare(rig, id(1), [put("a", 2, "two")]);
+  transactions.decide(id(1), "commit");
+  await rig.durable(transactions.logDecisions());
+  await rig.crash();
+  expect(rig.store.transactions.stateOf(id(1))).toBe("committed");
+  // Its own row is there when the other one has gone.
+  await rig.settle();
+  await rig.settle();
+  await rig.crash();
+  expect(rig.store.transactions.stateOf(id(1))).toBe("committed");
+  expect(rig.get("a")).toBe("two");
+});
+
+test("a row takes the place of one of an earlier record of the same id in one step", async () => {
+  const rig = await StoreRig.create();
+  const { transactions } = rig.store;
+  await prepare(rig, id(1), [put("a", 1, "one")]);
+  transactions.decide(id(1), "abort");
+  await rig.settle();
+  transactions.forget(id(1));
+  await prepare(rig, id(1), [put("a", 2, "two")]);
+  transactions.decide(id(1), "commit");
+  await rig.settle();
+  await rig.crash();
+  expect(rig.store.transactions.stateOf(id(1))).toBe("committed");
+});
+
 test("a decision that is not logged is lost with the power, and the record is undecided again", async () => {
   const rig = await StoreRig.create();
   await prepare(rig, id(1), [put("a", 2, "two")]);
