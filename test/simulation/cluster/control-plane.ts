@@ -19,7 +19,7 @@ import { CAPABILITY_KEY, type ClusterNode, CONTAINER, type NodeLife, POOL, SERVE
 
 export const CONTROL = "control";
 const HEARTBEAT_MS = 300;
-const LEASE_MS = 1_500;
+const LEASE_MS = 800;
 /** Between the end of a lease and the exclusion of its holder, whose monotonic clock may be slow and whose epochs may be ahead, milliseconds. */
 const GRACE_MS = 1_500;
 /** How long a client waits for an answer, milliseconds. */
