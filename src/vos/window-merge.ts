@@ -5,7 +5,7 @@
  * punch that comes in between wins: the merge is dropped.
  */
 import type { Epoch } from "../base/epoch.ts";
-import { DaosError } from "../base/errors.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
 import { BLOCK_BYTES } from "../base/limits.ts";
 import { isUndecided } from "../store/stability.ts";
 import { type CellWrite, type ExtentRef, VersionKind } from "../store/cell.ts";
@@ -46,6 +46,8 @@ export class WindowMerges {
   readonly counters: MergeCounters = { merged: 0, dropped: 0, failed: 0 };
   readonly #target: TargetObjects;
   readonly #waiting = new Map<string, Merge>();
+  /** Windows of which something may be undone yet. */
+  readonly #undecided = new Set<string>();
   #running: Promise<void> | undefined;
 
   constructor(target: TargetObjects) {
@@ -57,7 +59,7 @@ export class WindowMerges {
     const { oid, dkey, akey } = request;
     for (const window of windows) {
       if (this.#waiting.size >= MAX_WAITING_MERGES) return;
-      this.#waiting.set(windowKey(window.akey, window.windowClass, window.window), {
+      this.#waiting.set(nameOf(window), {
         container,
         request: { oid, dkey, akey },
         window,
@@ -97,8 +99,10 @@ export class WindowMerges {
     const size = windowBytes(windowClass);
     const range = { start: window * size, end: (window + 1) * size };
     const pieces = collectPieces(target, akey, header, state.epoch, range, seen);
-    // It may be undone yet. The next write of the window asks again.
-    if (isUndecided(seen.sequence)) return false;
+    if (isUndecided(seen.sequence)) {
+      this.#mergeWhenDecided(merge, seen.sequence);
+      return false;
+    }
     const { fills } = overlay(pieces, range.start, range.end);
     const segments = joinRuns(fills).map((run) => ({ start: run.start - range.start, end: run.end - range.start }));
     if (segments.length > MAX_META_SEGMENTS && windowClass !== 12) return false;
@@ -111,6 +115,18 @@ export class WindowMerges {
     } finally {
       target.release(image);
     }
+  }
+
+  /** With redundancy the write that asks is never decided yet, and its window may not be read for long. */
+  #mergeWhenDecided({ container, request, window }: Merge, sequence: number): void {
+    const name = nameOf(window);
+    if (this.#undecided.has(name) || this.#undecided.size >= MAX_WAITING_MERGES) return;
+    this.#undecided.add(name);
+    this.#target.store.whenStable(sequence, (error) => {
+      this.#undecided.delete(name);
+      // CONFLICT: it was undone, and the rest of the window is still in pieces.
+      if (error === undefined || hasCode(error, "CONFLICT")) this.request(container, request, [window]);
+    });
   }
 
   async #replace(
@@ -158,6 +174,10 @@ export class WindowMerges {
     }
     return { epoch: newest.epoch, since: header.since };
   }
+}
+
+function nameOf({ akey, windowClass, window }: CrowdedWindow): string {
+  return windowKey(akey, windowClass, window);
 }
 
 /** How a merged window is stored. */
