@@ -220,7 +220,7 @@ export class Target implements TargetCalls {
       foldStore: new TargetFoldStore(store, objects),
       fillStore: fillStore(store, objects),
       setGate: (container, epoch) => objects.setGate(container, epoch),
-      now: () => clock.latest,
+      now: () => clock.next(),
     });
   }
 

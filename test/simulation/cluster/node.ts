@@ -178,7 +178,7 @@ export class ClusterNode {
       foldStore: new TargetFoldStore(store, objects),
       fillStore: bug.fill?.(fillStore(store, objects)) ?? fillStore(store, objects),
       setGate: (container, epoch) => objects.setGate(container, epoch),
-      now: () => clock.latest,
+      now: () => clock.next(),
       serveStates: (...asked) => service.serveStates(...asked),
     });
     const usedLease = bug.lease === undefined ? lease : bug.lease(lease);
