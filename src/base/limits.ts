@@ -72,7 +72,8 @@ export const MAX_POOL_CONTAINERS = 16_384;
 export const MAX_USER_ATTRIBUTES = 32;
 /** Longest value of a user attribute, bytes of UTF-8. */
 export const MAX_USER_ATTRIBUTE_BYTES = 1 * KIB;
-/** Smallest and largest chunk of an array: the bytes that one dkey holds. */
+/** Default, smallest and largest chunk of an array: the bytes that one dkey holds. */
+export const DEFAULT_CHUNK_BYTES = 1 * MIB;
 export const MIN_CHUNK_BYTES = 4 * KIB;
 export const MAX_CHUNK_BYTES = 1 * GIB;
 /** Default, smallest and largest cell of an erasure-coded stripe: the container property `ec_cell_sz`. */
@@ -118,6 +119,8 @@ export const MAX_CLIENT_REQUESTS = 8192;
 export const MAX_REQUESTS = 1_048_576;
 /** A client that sent nothing for so long, up to twice that, is forgotten, milliseconds. */
 export const FORGET_CLIENT_MS = 600_000;
+/** A client sends what has failed again for so long at most, milliseconds: that long its updates are remembered. */
+export const MAX_RETRY_WINDOW_MS = FORGET_CLIENT_MS / 2;
 /** Engines of one system, and the highest rank one of them may have. */
 export const MAX_ENGINES = 256;
 export const MAX_RANK = 65_535;

@@ -10,6 +10,7 @@ import { checkErasureCellBytes, ERASURE_CELL_VALUES } from "./erasure-cell.ts";
 import { DaosError } from "./errors.ts";
 import { checkLabel } from "./label.ts";
 import {
+  DEFAULT_CHUNK_BYTES,
   DEFAULT_ERASURE_CELL_BYTES,
   INLINE_VALUE_BYTES,
   KIB,
@@ -18,7 +19,6 @@ import {
   MAX_LABEL_BYTES,
   MAX_USER_ATTRIBUTE_BYTES,
   MAX_USER_ATTRIBUTES,
-  MIB,
   MIN_CHUNK_BYTES,
   MIN_DATA_THRESHOLD_BYTES,
   MIN_POOL_BYTES,
@@ -131,7 +131,7 @@ export const PROPERTIES: readonly PropertyDefinition[] = [
     scope: "container",
     name: "chunk_size",
     settable: "creation",
-    defaultValue: 1 * MIB,
+    defaultValue: DEFAULT_CHUNK_BYTES,
     values: `a multiple of 4 KiB, ${formatSize(MIN_CHUNK_BYTES)} to ${formatSize(MAX_CHUNK_BYTES)}`,
     description: "Bytes of an array that one dkey holds.",
     check: checkChunkSize,

@@ -3,6 +3,7 @@
  */
 import { HybridLogicalClock } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
+import { MAX_RETRY_WINDOW_MS } from "../base/limits.ts";
 import type { InterfaceProvider } from "../contracts/interface.ts";
 import type { RedundancyProvider } from "../contracts/redundancy.ts";
 import type { World } from "../contracts/world.ts";
@@ -27,7 +28,7 @@ export interface ConnectOptions {
   readonly system: string;
   /** Limit of one request, milliseconds; 60 s. */
   readonly timeoutMs?: number | undefined;
-  /** How long a request is tried again while its target cannot be reached, milliseconds; 10 s. */
+  /** How long a request is tried again while its target cannot be reached, milliseconds; 10 s, at most 5 minutes. */
   readonly retryWindowMs?: number | undefined;
   /** Ends the connecting only. */
   readonly signal?: AbortSignal | undefined;
@@ -51,6 +52,7 @@ export async function connect(world: World, options: ConnectOptions): Promise<Sy
     if (value >= 0) continue;
     throw new DaosError("INVALID_ARGUMENT", `Cannot connect: ${name} ${value} is no time. Give milliseconds.`);
   }
+  if (retryWindowMs > MAX_RETRY_WINDOW_MS) throw windowTooLong(retryWindowMs);
   const addresses = parseSystemAddresses(options.system);
   const clock = new HybridLogicalClock(() => world.clock.wallMs());
   const buffers = new ReceiveBuffers();
@@ -75,4 +77,10 @@ export async function connect(world: World, options: ConnectOptions): Promise<Sy
     throw error;
   }
   return new System({ world, management, calls, connections, buffers, interfaces, schemes, timeoutMs, retryWindowMs });
+}
+
+/** Targets forget a client's updates after a while: what is sent again later could take effect twice. */
+function windowTooLong(retryWindowMs: number): DaosError {
+  const state = `retryWindowMs ${retryWindowMs} is longer than targets remember what was done`;
+  return new DaosError("INVALID_ARGUMENT", `Cannot connect: ${state}. Use at most ${MAX_RETRY_WINDOW_MS}.`);
 }

@@ -4,13 +4,15 @@
  */
 import { bytesOf } from "../base/bytes.ts";
 import { type Epoch, EPOCH_NONE, epochFrom } from "../base/epoch.ts";
+import { checkStripe, stripeBytesOf, wholeStripes } from "../base/erasure-cell.ts";
 import { DaosError } from "../base/errors.ts";
-import { MIB } from "../base/limits.ts";
+import { DEFAULT_CHUNK_BYTES, DEFAULT_ERASURE_CELL_BYTES } from "../base/limits.ts";
 import { type ObjectClass, objectClassByName } from "../base/object-class.ts";
-import { type ObjectId, objectId, objectIdFromBytes, type ObjectType } from "../base/object-id.ts";
+import { type ObjectId, objectClassOf, objectId, objectIdFromBytes, type ObjectType } from "../base/object-id.ts";
 import type { InterfaceProvider } from "../contracts/interface.ts";
 import type { KeyValue } from "../contracts/key-value.ts";
 import { type ContainerDescription, Opcode, type SnapshotDescription } from "../format/operations.ts";
+import { checkClassFits } from "../placement/explanation.ts";
 import type { Placement } from "../placement/placement.ts";
 import { ArrayHandle, type SignalOptions } from "./array-handle.ts";
 import { type Change, containerChanges } from "./container-changes.ts";
@@ -52,15 +54,23 @@ export class ContainerView {
     this.#operations = new ObjectOperations(parts.session, epoch);
   }
 
-  /** The object of this id; nothing is asked of the engine. Throws INVALID_ARGUMENT for an id without object class. */
+  /**
+   * The object of this id; nothing is asked of the engine. Throws INVALID_ARGUMENT for an id without object class, or of a
+   * class that the pool cannot hold.
+   */
   object(id: ObjectId): ObjectHandle {
+    checkHolds(this.parts.session, objectClassOf(id));
     return new ObjectHandle(this.#operations, id);
   }
 
-  /** The object of this id as an array. Throws INVALID_ARGUMENT when the sizes named cannot be. */
+  /** The object of this id as an array. Throws INVALID_ARGUMENT as `object`, and when the sizes named cannot be. */
   array(id: ObjectId, options: ArrayOptions = {}): ArrayHandle {
+    const objectClass = objectClassOf(id);
+    checkHolds(this.parts.session, objectClass);
     const property = this.parts.session.container.properties["chunk_size"];
-    const defaultChunkBytes = typeof property === "number" ? property : 1 * MIB;
+    const chunkBytes = typeof property === "number" ? property : DEFAULT_CHUNK_BYTES;
+    // The container's class may be another one, with other stripes.
+    const defaultChunkBytes = wholeStripes(chunkBytes, stripeBytesOf(objectClass, cellBytesOf(this.parts.session)));
     return new ArrayHandle(this.#operations, id, { ...options, defaultChunkBytes });
   }
 
@@ -121,13 +131,16 @@ export class Container extends ContainerView {
 
   /**
    * An id for a new object: random in its 96 user bits, so that no two clients make the same. The class is the
-   * container's (property `oclass`) unless named. UNSUPPORTED for redundancy where the container does not accept the preview.
+   * container's (property `oclass`) unless named. INVALID_ARGUMENT for a class that the pool cannot hold, UNSUPPORTED for
+   * redundancy where the container does not accept the preview.
    */
   newObjectId(type: ObjectType, objectClass?: ObjectClass | string): ObjectId {
     const named = objectClass ?? String(this.description.properties["oclass"] ?? "SX");
     const bytes = Buffer.alloc(12);
     this.parts.session.world.random.fill(bytes);
     const chosen = typeof named === "string" ? objectClassByName(named) : named;
+    checkHolds(this.parts.session, chosen);
+    checkStripe(chosen, cellBytesOf(this.parts.session));
     if (chosen.redundancy.toleratedFailures > 0 && this.description.properties["rd_preview"] !== true) {
       const state = "redundancy is a preview, which this container does not accept (property rd_preview)";
       throw new DaosError(
@@ -192,4 +205,15 @@ export class Container extends ContainerView {
     const names = snapshots.map(({ name }) => name).join(", ") || "none";
     throw new DaosError("NOT_FOUND", `Cannot find snapshot "${moment}": not there. The snapshots are: ${names}.`);
   }
+}
+
+/** Throws INVALID_ARGUMENT when the pool has too few fault domains for the class. */
+function checkHolds({ placement }: ContainerSession, objectClass: ObjectClass): void {
+  if (objectClass.redundancy.shardCount > 1) checkClassFits(objectClass, placement.layouts.tree);
+}
+
+/** Cells of the container's erasure-coded arrays. */
+function cellBytesOf({ container }: ContainerSession): number {
+  const property = container.properties["ec_cell_sz"];
+  return typeof property === "number" ? property : DEFAULT_ERASURE_CELL_BYTES;
 }

@@ -240,14 +240,10 @@ export class ContainerService {
     const number = (counter?.record.value ?? 0) + 1;
     const poolFactor = Number(pool.record.properties["rd_fac"] ?? 0);
     const map = await this.#maps.forClients(pool.record.id);
-    const redundancy = containerRedundancy(draft.properties, poolFactor, map);
     const cells = pool.record.properties["ec_cell_sz"];
-    const inherited = cells === undefined ? {} : { ec_cell_sz: cells };
-    const record: ContainerRecord = {
-      ...draft,
-      number,
-      properties: { ...inherited, ...draft.properties, ...redundancy },
-    };
+    const given = { ...(cells !== undefined && { ec_cell_sz: cells }), ...draft.properties };
+    const derived = containerRedundancy(given, poolFactor, map);
+    const record: ContainerRecord = { ...draft, number, properties: { ...given, ...derived } };
     const key = containerKey(record.pool, record.id);
     return {
       compares: [

@@ -43,10 +43,18 @@ export interface LayoutExplanation {
   readonly groups: readonly (readonly ExplainedShard[])[];
 }
 
+/** Trees do not change. */
+const domainCounts = new WeakMap<FaultDomainTree, number>();
+
 /** Fault domains that a class can count on: the engines, without those whose targets are all NEW. */
-export function domainCount({ domains, states, levelCount }: FaultDomainTree): number {
+export function domainCount(tree: FaultDomainTree): number {
+  const known = domainCounts.get(tree);
+  if (known !== undefined) return known;
+  const { domains, states, levelCount } = tree;
   const ranks = domains[levelCount - 1]!;
-  return new Set(ranks.filter((_, position) => states[position] !== "NEW")).size;
+  const count = new Set(ranks.filter((_, position) => states[position] !== "NEW")).size;
+  domainCounts.set(tree, count);
+  return count;
 }
 
 /** Throws INVALID_ARGUMENT, with the numbers, when the map has fewer fault domains than a group has shards. */
