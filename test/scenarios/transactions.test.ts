@@ -384,6 +384,9 @@ test("resync: all targets of the container start anew in the middle of a commit:
     for (const end of ["commit", "resolve"] as const) {
       const objects = await accounts(rig, className);
       const left = rig.transactions(rig.client(endingAt(end))).begin();
+      const read = rig.object(className);
+      await read.update("d", "a", Buffer.from("read"));
+      expect(text(await left.object(read.id).fetch("d", "a"))).toBe("read");
       await writeAll(left, objects);
       void left.commit().catch(() => {});
       await rig.timers.advance(50);
@@ -392,6 +395,7 @@ test("resync: all targets of the container start anew in the middle of a commit:
       await rig.timers.advance(LEFT_ALONE_MS);
       const expected = end === "commit" ? "old" : "new";
       expect(await values(objects)).toEqual([expected, expected, expected]);
+      await read.update("d", "a", Buffer.from("written"));
       expect(kept(rig)).toBe(0);
     }
   });
