@@ -82,7 +82,11 @@ export class PoolReplication {
     this.#options = options;
     this.#map = map;
     this.#groups = placedGroups(map);
-    const { self, store, timers, run, observe, now, setGate } = options;
+    const { self, store, timers, observe, now, setGate } = options;
+    const run: PoolReplicationOptions["run"] = (request, ...rest) => {
+      if (request.parts !== undefined) this.#coded.add(request.container);
+      return options.run(request, ...rest);
+    };
     const peer = (index: number): Peer | undefined => this.#peer(index);
     const noteUpdate = (update: LedUpdate): void => this.#noteUpdate(update);
     const appendedLate = (): void => this.#inherit();

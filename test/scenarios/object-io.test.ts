@@ -187,7 +187,7 @@ test("read from unwritten records, and from large unwritten ranges: zeros, and n
 });
 
 test("written records repeatedly: what they take does not grow with the times they are written, and the data is right", async () => {
-  await forEachClass(["S1", "SX", "RP_2G1", "RP_3GX"], async (rig, className) => {
+  await forEachClass(CLASSES, async (rig, className) => {
     const object = rig.object(className);
     // A full list: the control plane takes no more snapshots.
     rig.control.snapshots.length = 4;

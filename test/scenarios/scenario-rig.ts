@@ -29,8 +29,8 @@ export const CODED = ["EC_2P1G1", "EC_4P2GX"];
 export const WHOLE = ["S1", "RP_2G1", "RP_3GX"];
 /** Of the rig's container: cells of erasure-coded arrays. */
 export const CELL_BYTES = 4096;
-/** After so long what was written is folded, and the gate has passed it: milliseconds. */
-const FOLDED_MS = 8_000;
+/** After so long what was written is folded, the gate has passed it, and what it kept is gone: milliseconds. */
+const FOLDED_MS = 40_000;
 
 const kvInterface = kvPlugin.create({});
 
