@@ -67,12 +67,12 @@ test("canary: a target that says it has an update before it is durable is found"
     store: (store) => ({ ...store, whenDurable: (_sequence, callback) => callback() }),
   };
   expect(await foundBy(bug)).toBeLessThanOrEqual(200);
-}, 120_000);
+}, 300_000);
 
 test("canary: a target that serves on when its lease is over is found", async () => {
   const options = { faults: new Set(["partition"]), faultyMs: 2 * FAULTY_MS, classes: COPIES };
   expect(await foundBy({ lease: () => undefined }, options)).toBeLessThanOrEqual(200);
-}, 120_000);
+}, 300_000);
 
 /** A fill store whose copies do some things otherwise. */
 function withCopies(store: FillStore, changed: Partial<DkeyCopies>): FillStore {
@@ -89,7 +89,7 @@ function withCopies(store: FillStore, changed: Partial<DkeyCopies>): FillStore {
 test("canary: a target that keeps what it had when it is filled is found", async () => {
   const bug: PlantedBug = { fill: (store) => withCopies(store, { purge: async () => {} }) };
   expect(await foundBy(bug)).toBeLessThanOrEqual(200);
-}, 240_000);
+}, 300_000);
 
 test("canary: a target that is filled without what was punched is found", async () => {
   const isPunch = ({ kind, meta }: CopiedVersion): boolean =>
@@ -107,7 +107,7 @@ test("canary: a target that is filled without what was punched is found", async 
       }),
   };
   expect(await foundBy(bug)).toBeLessThanOrEqual(200);
-}, 240_000);
+}, 300_000);
 
 test("canary: a leader that commits before all have prepared is found", async () => {
   const bug: PlantedBug = {
@@ -127,12 +127,12 @@ test("canary: a leader that commits before all have prepared is found", async ()
     }),
   };
   expect(await foundBy(bug)).toBeLessThanOrEqual(200);
-}, 120_000);
+}, 300_000);
 
 test("canary: aggregation that does not wait for the folding of stripes is found", async () => {
   const classes = ["EC_2P1G1"];
   expect(await foundBy({ isGated: () => false }, { classes })).toBeLessThanOrEqual(200);
-}, 120_000);
+}, 300_000);
 
 test("canary: a dkey that undoes its part of a transaction without asking is found", async () => {
   const bug: PlantedBug = {
@@ -151,7 +151,7 @@ test("canary: a dkey that undoes its part of a transaction without asking is fou
     }),
   };
   expect(await foundBy(bug)).toBeLessThanOrEqual(200);
-}, 120_000);
+}, 300_000);
 
 test("canary: a transaction whose epoch is below that of one of its locks is found", async () => {
   const bug: PlantedBug = {
@@ -169,7 +169,7 @@ test("canary: a transaction whose epoch is below that of one of its locks is fou
     }),
   };
   expect(await foundBy(bug)).toBeLessThanOrEqual(200);
-}, 120_000);
+}, 300_000);
 
 /** Hears of the first epoch that there is instead of the one that is answered. */
 function withoutEpoch(completion: RpcCompletion): RpcCompletion {
