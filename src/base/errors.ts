@@ -48,6 +48,8 @@ export const ERROR_CODES = {
   OVERLOADED: 21,
   /** The handle or capability does not grant this. */
   PERMISSION: 22,
+  /** A target does not have what the update says was staged there: send the update with its bytes. */
+  NOT_STAGED: 23,
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

@@ -69,7 +69,7 @@ export async function connect(world: World, options: ConnectOptions): Promise<Sy
   const connections = new TargetConnections(dial, connectTimeoutMs);
   const calls = new SystemCalls(management);
   const interfaces = options.interfaces ?? [];
-  const schemes = new RedundancySchemes(options.redundancy ?? []);
+  const schemes = new RedundancySchemes(options.redundancy ?? [], (length) => buffers.take(length));
   try {
     await management.open(options.signal);
   } catch (error) {

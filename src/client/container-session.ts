@@ -27,6 +27,7 @@ import { decodeReply, wrongReply } from "./reply.ts";
 import { RequestNumbers } from "./request-numbers.ts";
 import { abortable, type AttemptReach, clientClosed, Retry } from "./retry.ts";
 import type { RpcAnswer, RpcCallOptions, RpcLink } from "./rpc-link.ts";
+import { stageUpdate } from "./staged-update.ts";
 import type { TargetConnection, TargetConnections } from "./target-connection.ts";
 
 /** Highest target index a pool map may name. */
@@ -53,6 +54,8 @@ export interface SessionOptions {
   readonly readOnly: boolean;
   readonly timeoutMs: number;
   readonly retryWindowMs: number;
+  /** Updates of redundant objects with so many bytes or more are staged: see stageUpdate. */
+  readonly stagedUpdateBytes: number;
   /** How erasure-coded objects are put together. */
   readonly schemes: RedundancySchemes;
   /** Opens the container once more: a new capability and the latest map. */
@@ -156,6 +159,13 @@ export class ContainerSession implements CallSender {
   /** Sends a hot request that changes something: it takes effect once, however often it has to be sent. */
   sendUpdate<T>(call: ObjectCall<T>): Promise<T> {
     call.name(this.#numbers);
+    const { payload } = call;
+    const isStaged = payload instanceof Uint8Array && payload.length >= this.#options.stagedUpdateBytes;
+    return isStaged && isRedundant(call.oid) ? this.#sendStaged(call, payload) : this.send(call);
+  }
+
+  async #sendStaged<T>(call: ObjectCall<T>, payload: Uint8Array): Promise<T> {
+    await stageUpdate(this, call as ObjectCall<unknown>, payload);
     return this.send(call);
   }
 
@@ -237,6 +247,7 @@ export class ContainerSession implements CallSender {
             resolve();
           },
           failed(error, wasSent): void {
+            call.nameBytes();
             reject(wasSent ? error : new NotSent(error));
           },
         });

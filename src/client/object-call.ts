@@ -6,10 +6,10 @@ import type { ByteString } from "../base/bytes.ts";
 import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import type { DaosError } from "../base/errors.ts";
 import type { ObjectId } from "../base/object-id.ts";
-import { encodeObjectRequest, type ObjectRequest } from "../format/object-request.ts";
+import { encodeObjectRequest, ObjectFlag, type ObjectRequest } from "../format/object-request.ts";
 import type { Opcode } from "../format/operations.ts";
 import type { FrameBody } from "../rpc/frame-body.ts";
-import type { ArgumentEncoder, RpcCompletion } from "../rpc/pending-call.ts";
+import type { ArgumentEncoder, RequestPayload, RpcCompletion } from "../rpc/pending-call.ts";
 import type { RequestNumbers } from "./request-numbers.ts";
 
 /** `target` of a call that goes where its dkey lives. */
@@ -34,7 +34,9 @@ export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcComplet
   recordCount = 0;
   recordBytes = 0;
   readonly opcode: Opcode;
-  payload: Uint8Array | undefined = undefined;
+  payload: RequestPayload | undefined = undefined;
+  /** The payload of an update whose bytes are staged, for when it has to be sent another time. */
+  #bytes: RequestPayload | undefined = undefined;
   /** The caller's memory for the payload of the answer, when that is just as long. */
   place: Uint8Array | undefined = undefined;
   signal: AbortSignal | undefined = undefined;
@@ -93,11 +95,27 @@ export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcComplet
     this.sequence = numbers.begin();
   }
 
+  /** The bytes are staged at all members: the update is sent with this record of them. */
+  nameStaged(record: Uint8Array): void {
+    this.#bytes = this.payload;
+    this.payload = record;
+    this.flags |= ObjectFlag.staged;
+  }
+
+  /** It failed: what was staged may be gone, so the bytes go with it from now on. */
+  nameBytes(): void {
+    if (this.#bytes === undefined) return;
+    this.payload = this.#bytes;
+    this.#bytes = undefined;
+    this.flags &= ~ObjectFlag.staged;
+  }
+
   payloadPlace(sizeBytes: number): Uint8Array | undefined {
     return this.place?.length === sizeBytes ? this.place : undefined;
   }
 
   failed(error: DaosError, wasSent: boolean): void {
+    this.nameBytes();
     this.sender!.callFailed(this as ObjectCall<unknown>, error, wasSent);
   }
 }

@@ -2,6 +2,7 @@
  * A pool by its label or id, and the containers in it. Nothing is held open: each call asks the management side, and is
  * refused there with NOT_FOUND when the pool or container is not there.
  */
+import { STAGED_UPDATE_BYTES } from "../base/limits.ts";
 import type { InterfaceProvider } from "../contracts/interface.ts";
 import type { World } from "../contracts/world.ts";
 import type {
@@ -145,6 +146,7 @@ export class Pool {
       readOnly,
       timeoutMs,
       retryWindowMs,
+      stagedUpdateBytes: STAGED_UPDATE_BYTES,
       schemes,
       reopen: () => calls.openContainer(again, {}),
       closed: (closed) => sessions.delete(closed),

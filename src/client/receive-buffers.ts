@@ -1,5 +1,5 @@
 /**
- * Memory that large payloads are received in. Most of it goes to the caller with the data and is never seen again; what
+ * Memory that large payloads are received in, or computed bytes lie in. Most of it goes to the caller with the data and is never seen again; what
  * the library itself has copied out of comes back and is used for the next payload of that size, for fresh memory has
  * to be mapped page by page, which costs more than receiving into it.
  */
@@ -13,6 +13,12 @@ export class ReceiveBuffers extends PooledPayloadBuffers {
   /** In whole blocks: what goes to the caller should not be twice the size of its data. */
   constructor() {
     super(wholeBlocks, MAX_FREE_BYTES);
+  }
+
+  /** Memory of just so many bytes; they may be anything. */
+  take(sizeBytes: number): Uint8Array {
+    const buffer = this.allocate(sizeBytes);
+    return buffer.length === sizeBytes ? buffer : buffer.subarray(0, sizeBytes);
   }
 
   /** Takes back the memory of bytes that an operation gave and nobody holds any more. */

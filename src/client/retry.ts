@@ -23,6 +23,7 @@ function mayRetry(error: DaosError, reach: AttemptReach, repeatable: boolean): b
   switch (error.code) {
     case "STALE":
     case "OVERLOADED":
+    case "NOT_STAGED":
       return true;
     case "UNAVAILABLE":
       return reach === "refused" || repeatable;

@@ -3,7 +3,7 @@
  * retry logic testable without sockets.
  */
 import type { Opcode } from "../format/operations.ts";
-import type { ArgumentEncoder, RpcAnswer, RpcCompletion } from "../rpc/pending-call.ts";
+import type { ArgumentEncoder, RequestPayload, RpcAnswer, RpcCompletion } from "../rpc/pending-call.ts";
 
 export type { RpcAnswer } from "../rpc/pending-call.ts";
 
@@ -22,7 +22,7 @@ export interface RpcLink {
     opcode: Opcode,
     argsLength: number,
     encoder: ArgumentEncoder,
-    payload: Uint8Array | undefined,
+    payload: RequestPayload | undefined,
     options: RpcCallOptions | undefined,
     completion: RpcCompletion,
   ): void;

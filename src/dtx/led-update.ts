@@ -5,13 +5,17 @@
 import { assert } from "../base/assert.ts";
 import type { Epoch } from "../base/epoch.ts";
 import type { DaosError } from "../base/errors.ts";
-import type { ObjectRequest, RequestId } from "../format/object-request.ts";
+import { NO_REQUEST_ID, ObjectFlag, type ObjectRequest, type RequestId } from "../format/object-request.ts";
 import { encodePrepareRequest, type PartBytes, prepareRequestBytes } from "../format/prepare-request.ts";
+import { encodeStagedPayload, type StagedPayload, type StagedShard } from "../format/staged-payload.ts";
 import type { ErasureShards } from "../redundancy/redundancy-group.ts";
 import type { ArgumentEncoder } from "../rpc/pending-call.ts";
 import type { WriteOrder } from "../vos/write-order.ts";
 import type { RedundancyGroup } from "./group.ts";
 import { NO_PARTS, payloadOf, type ShardParts } from "./shard-parts.ts";
+
+/** Members need not know who asked for it, and on what conditions: the leader has looked at those. */
+const UNNAMED = { ...NO_REQUEST_ID, handle: 0, flags: 0 };
 
 export interface UpdateRequest {
   readonly container: number;
@@ -21,6 +25,8 @@ export interface UpdateRequest {
   readonly payload: Uint8Array | undefined;
   /** Of erasure code, where each shard has something else to do, or nothing. */
   readonly parts?: ShardParts | undefined;
+  /** What the members have staged: the payload is a record of that, and the parts are without bytes. */
+  readonly staged?: StagedPayload | undefined;
   /** See WriteOrder. */
   readonly mayAppend?: (() => void) | undefined;
 }
@@ -42,6 +48,7 @@ export class LedUpdate implements WriteOrder {
   readonly payload: Uint8Array | undefined;
   readonly mayAppend: (() => void) | undefined;
   readonly #parts: ShardParts | undefined;
+  readonly #staged: StagedPayload | undefined;
   #shards: ErasureShards | undefined;
   #common: MemberMessage | undefined;
   /** Targets that are to have it. */
@@ -70,13 +77,14 @@ export class LedUpdate implements WriteOrder {
     this.origin = { client, sequence, firstIncomplete };
     this.container = request.container;
     this.opcode = request.opcode;
-    // The leader has looked at the conditions.
-    this.object = { ...request.object, handle: 0, flags: 0, client: 0, sequence: 0, firstIncomplete: 0 };
+    this.object = { ...request.object, ...UNNAMED };
     this.payload = request.payload;
     this.mayAppend = request.mayAppend;
     this.#parts = request.parts;
+    this.#staged = request.staged;
     this.#shards = group.shards;
     this.ownParts = request.parts === undefined ? undefined : this.partsOf(self);
+    this.ownStaged = this.stagedAt(self);
     this.members = group.members;
     this.waiting = new Set(group.members.filter((member) => member !== self));
     this.isPrepared = this.waiting.size > 0;
@@ -119,13 +127,31 @@ export class LedUpdate implements WriteOrder {
 
   /** What the member is to do. Once it is appended. */
   messageTo(member: number): MemberMessage {
-    if (this.#parts === undefined) return (this.#common ??= this.#message(undefined, this.payload));
+    if (this.#parts === undefined) return (this.#common ??= this.#message(undefined, this.payload, this.#staged));
     const parts = this.partsOf(member);
-    return this.#message(parts, payloadOf(parts));
+    const staged = this.#stagedAt(member);
+    return this.#message(parts, staged === undefined ? payloadOf(parts) : encodeStagedPayload(staged), staged);
+  }
+
+  /** What a member is told of what it has to have staged, of erasure code. */
+  #stagedAt(member: number): StagedPayload | undefined {
+    const shard = this.stagedAt(member);
+    return shard === undefined ? undefined : { lengthBytes: this.#staged!.lengthBytes, shards: [shard] };
+  }
+
+  /** What a target has to have staged; undefined when it needs no bytes of that kind. */
+  stagedAt(target: number): StagedShard | undefined {
+    if (this.#staged === undefined) return undefined;
+    const number = this.#parts === undefined ? 0 : this.#shards?.numberOf.get(target);
+    const shard = number === undefined ? undefined : this.#staged.shards[number];
+    return shard?.lengthBytes === 0 ? undefined : shard;
   }
 
   /** What this target does itself, of erasure code; undefined: what all do. */
   readonly ownParts: readonly PartBytes[] | undefined;
+
+  /** What this target has to have staged. */
+  readonly ownStaged: StagedShard | undefined;
 
   /** The parts of the shard that a target has, of erasure code. */
   partsOf(target: number): readonly PartBytes[] {
@@ -133,9 +159,14 @@ export class LedUpdate implements WriteOrder {
     return (number === undefined ? undefined : this.#parts?.get(number)) ?? NO_PARTS;
   }
 
-  #message(parts: readonly PartBytes[] | undefined, payload: Uint8Array | undefined): MemberMessage {
+  #message(
+    parts: readonly PartBytes[] | undefined,
+    payload: Uint8Array | undefined,
+    staged: StagedPayload | undefined,
+  ): MemberMessage {
     const { client, sequence, firstIncomplete } = this.origin;
-    const { container, opcode, object, givenEpoch: epoch } = this;
+    const { container, opcode, givenEpoch: epoch } = this;
+    const object = staged === undefined ? this.object : { ...this.object, flags: ObjectFlag.staged };
     const request = { client, sequence, firstIncomplete, epoch, container, opcode, object, parts };
     return {
       encoder: { encode: (into, offset) => encodePrepareRequest(into, offset, request) },

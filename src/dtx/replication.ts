@@ -5,6 +5,7 @@
 import type { DkeyPlace } from "../base/key-place.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
+import type { RedundancyScheme } from "../contracts/redundancy.ts";
 import { decodeCbor } from "../format/cbor.ts";
 import type { TargetFillStatus } from "../format/engine-operations.ts";
 import type { ObjectRequest } from "../format/object-request.ts";
@@ -36,6 +37,13 @@ export interface ReplicationOptions extends Omit<PoolReplicationOptions, "pool" 
   readonly poolOf: (container: number) => ReplicatedPool | undefined;
   /** Throws PERMISSION when the capability is no target's of this system. */
   readonly checkCapability: (capability: Uint8Array) => void;
+}
+
+/** A shard of an erasure-coded dkey. */
+export interface OwnShard {
+  readonly scheme: RedundancyScheme;
+  /** In the dkey's own order. */
+  readonly number: number;
 }
 
 /** What a connection of another target is for. */
@@ -173,6 +181,16 @@ export class Replication {
   checkReadable(container: number, { oid, dkey }: Pick<ObjectRequest, "oid" | "dkey">): void {
     const pool = this.#poolOf(container);
     if (!pool.groups.groupOf(oid, dkey).readable.includes(pool.self)) throw noShard();
+  }
+
+  /** What this target's shard gets of a write; undefined of copies. Throws STALE when it has no shard of the dkey, UNSUPPORTED. */
+  ownShard(container: number, { oid, dkey }: DkeyPlace): OwnShard | undefined {
+    const pool = this.#poolOf(container);
+    const { members, shards } = pool.groups.groupOf(oid, dkey);
+    if (!members.includes(pool.self)) throw noShard();
+    if (shards === undefined) return undefined;
+    const scheme = this.#options.schemeOf(container, shards.word);
+    return { scheme, number: shards.numberOf.get(pool.self)! };
   }
 
   /** Somebody waits for updates that are not decided: asks their leaders. */

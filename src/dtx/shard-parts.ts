@@ -30,6 +30,11 @@ export function payloadOf(parts: readonly PartBytes[]): Uint8Array | undefined {
   return views.length === 0 ? undefined : joined(views);
 }
 
+/** Bytes that come with parts: all but those of punches. */
+export function storedBytes(parts: readonly PreparedPart[]): number {
+  return parts.reduce((bytes, { kind, length }) => (kind === "punch" ? bytes : bytes + length), 0);
+}
+
 /** The parts of a prepare request and its payload. */
 export function receivedParts(parts: readonly PreparedPart[], payload: Uint8Array): PartBytes[] {
   let at = 0;

@@ -5,19 +5,21 @@
 import { EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { MAX_ARRAY_BYTES } from "../base/limits.ts";
-import type { ShardPart } from "../contracts/redundancy.ts";
+import type { RedundancyScheme, ShardPart } from "../contracts/redundancy.ts";
 import type { Unlock } from "../dtx/dkey-locks.ts";
 import type { LedUpdate } from "../dtx/led-update.ts";
 import type { Replication } from "../dtx/replication.ts";
-import { shardParts } from "../dtx/shard-parts.ts";
+import { NO_PARTS, type ShardParts, shardParts, storedBytes } from "../dtx/shard-parts.ts";
 import type { ShardedAkey } from "../dtx/sharded-akey.ts";
 import type { ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import type { PartBytes } from "../format/prepare-request.ts";
+import type { StagedPayload, StagedShard } from "../format/staged-payload.ts";
 import { byteRange, writtenRange } from "../vos/array-read.ts";
 import type { WriteOutcome } from "../vos/single-value.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
 import type { WriteOrder } from "../vos/write-order.ts";
+import { stagedParts } from "./staged-parts.ts";
 
 /** An update that is taken into order, and what it has to give back when it is decided, or was refused. */
 export interface PlannedUpdate {
@@ -37,12 +39,16 @@ export class ErasureUpdates {
     this.#parts = parts;
   }
 
-  /** Plans the update and takes it into order. Rejects as Replication.begin, and with TOO_LARGE, INVALID_ARGUMENT, CORRUPT. */
+  /**
+   * Plans the update and takes it into order. `staged`: the payload is a record of this, not the bytes. Rejects as
+   * Replication.begin, and with TOO_LARGE, INVALID_ARGUMENT, CORRUPT, and NOT_STAGED when the plan needs other bytes.
+   */
   async begin(
     opcode: number,
     container: number,
     object: ObjectRequest,
     payload: Uint8Array | undefined,
+    staged: StagedPayload | undefined,
   ): Promise<PlannedUpdate> {
     const { replication } = this.#parts;
     const isPunch = opcode === Opcode.arrayPunch;
@@ -51,9 +57,13 @@ export class ErasureUpdates {
     try {
       const akey = replication.shardedAkey(container, object);
       if (object.flags !== 0 && akey.own < akey.scheme.dataShards) throw blind();
-      const parts = await this.#plan(opcode, container, akey, object, payload);
+      const parts =
+        staged === undefined
+          ? await this.#plan(opcode, container, akey, object, payload)
+          : stagedParts(akey.scheme, opcode, object, staged.lengthBytes);
       const sharded = parts === undefined ? undefined : shardParts(parts);
-      const led = replication.begin({ container, opcode, object, payload, parts: sharded, mayAppend });
+      if (staged !== undefined) checkStaged(staged, sharded!, akey.scheme);
+      const led = replication.begin({ container, opcode, object, payload, parts: sharded, staged, mayAppend });
       return { led, unlock };
     } catch (error) {
       unlock();
@@ -125,6 +135,15 @@ export class ErasureUpdates {
 }
 
 const NO_BYTES = new Uint8Array(0);
+
+/** Throws NOT_STAGED when the client has planned otherwise. */
+function checkStaged({ shards }: StagedPayload, parts: ShardParts, { shardCount }: RedundancyScheme): void {
+  const isOwn = ({ lengthBytes }: StagedShard, number: number): boolean =>
+    lengthBytes === storedBytes(parts.get(number) ?? NO_PARTS);
+  if (shards.length === shardCount && shards.every(isOwn)) return;
+  const state = "the shards have other bytes than its class wants";
+  throw new DaosError("NOT_STAGED", `Cannot update the object: ${state}. Send them with the update.`);
+}
 
 function newerSnapshot(): DaosError {
   return new DaosError("UNAVAILABLE", "Cannot update the object now: a snapshot has just been taken. Retry.");

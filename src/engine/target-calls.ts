@@ -64,6 +64,8 @@ export interface TargetCounters {
   readonly fetches: number;
   readonly updates: number;
   readonly punches: number;
+  /** Bytes of updates that clients brought ahead of them. */
+  readonly stagedBytes: number;
   /** Array data that moved from SCM to NVMe when it was settled. */
   readonly destagedBytes: number;
 }

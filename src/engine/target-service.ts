@@ -37,6 +37,8 @@ import type { Lease } from "./lease.ts";
 import { checkMapVersion, NewerMap } from "./pool-map-table.ts";
 import type { QuotaTable } from "./quota.ts";
 import type { ShardReadService } from "./shard-read-service.ts";
+import type { TargetCounters } from "./target-calls.ts";
+import { StageService } from "./stage-service.ts";
 import { TransactionService } from "./transaction-service.ts";
 import { UpdateService } from "./update-service.ts";
 
@@ -67,6 +69,7 @@ export class TargetService implements RpcHandler {
   readonly #payloadBuffers: PayloadBuffers;
   readonly #lease: Lease | undefined;
   readonly #learnMap: (newer: NewerMap) => Promise<void>;
+  readonly #stages: StageService;
   readonly #updates: UpdateService;
   readonly #replication: Replication;
   readonly #shardReads: ShardReadService;
@@ -87,13 +90,14 @@ export class TargetService implements RpcHandler {
     this.#shardReads = parts.shardReads;
     const writable = (request: RpcRequest, handle: number): Attachment => this.#writable(request, handle);
     const failed = (error: unknown, reply: RpcReply): void => this.#failed(error, reply);
-    this.#updates = new UpdateService({ ...parts, writable, failed });
+    this.#stages = new StageService({ ...parts, writable });
+    this.#updates = new UpdateService({ ...parts, writable, failed }, this.#stages);
     const attached = (request: RpcRequest, handle: number): Attachment => this.#attached(request, handle);
     this.#transactions = new TransactionService({ ...parts, updates: this.#updates, attached });
   }
 
-  get counters(): { requests: number; failures: number; fetches: number; updates: number; punches: number } {
-    return { ...this.#counters, ...this.#updates.counters };
+  get counters(): Omit<TargetCounters, "connections" | "destagedBytes"> {
+    return { ...this.#counters, ...this.#updates.counters, stagedBytes: this.#stages.stagedBytes };
   }
 
   /** Runs what the leader of a group has ordered. */
@@ -109,6 +113,7 @@ export class TargetService implements RpcHandler {
   /** Ends what runs in the background. */
   stop(): void {
     this.#transactions.stop();
+    this.#stages.stop();
   }
 
   /** Runs one request; every path ends in exactly one `reply.send` or `reply.fail`. */
@@ -154,6 +159,7 @@ export class TargetService implements RpcHandler {
   connectionClosed(connection: RpcPeer): void {
     if (connection.session instanceof PeerSession) this.#replication.connectionClosed(connection);
     else this.#attachments.connectionClosed(connection);
+    this.#stages.connectionClosed(connection);
   }
 
   #failed(error: unknown, reply: RpcReply): void {
@@ -184,6 +190,9 @@ export class TargetService implements RpcHandler {
       case Opcode.akeyPunch:
       case Opcode.transactionStep:
         return this.#updates.handle(request, reply);
+      case Opcode.valueStage:
+      case Opcode.arrayStage:
+        return this.#stages.serve(request, reply);
       case Opcode.dtxPrepare:
       case Opcode.dtxDecide:
       case Opcode.dtxRefresh:

@@ -34,6 +34,7 @@ const NO_COUNTERS: TargetCounters = {
   fetches: 0,
   updates: 0,
   punches: 0,
+  stagedBytes: 0,
   destagedBytes: 0,
 };
 

@@ -2,6 +2,7 @@
  * Updates and punches of one target: in order among the others of their redundancy group, once however often they are
  * sent, and answered when nothing can undo them. Part of the data path (target-service.ts).
  */
+import type { DtxId } from "../base/dtx-id.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { isErasureCoded, isRedundant } from "../base/object-id.ts";
@@ -12,10 +13,12 @@ import {
   decodeObjectRequest,
   encodeObjectReply,
   OBJECT_REPLY_BYTES,
+  ObjectFlag,
   type ObjectRequest,
 } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
-import type { PrepareRequest } from "../format/prepare-request.ts";
+import type { PreparedPart, PrepareRequest } from "../format/prepare-request.ts";
+import { decodeStagedPayload, type StagedPayload, type StagedShard } from "../format/staged-payload.ts";
 import { decodeTransactionStep } from "../format/transaction-part.ts";
 import type { RpcReply, RpcRequest } from "../rpc/request.ts";
 import type { CellStore } from "../store/cell.ts";
@@ -27,6 +30,7 @@ import type { WriteOrder } from "../vos/write-order.ts";
 import type { Attachment } from "./attachments.ts";
 import { ErasureUpdates } from "./erasure-updates.ts";
 import type { QuotaTable } from "./quota.ts";
+import type { StageService } from "./stage-service.ts";
 
 /** What a small write takes in the log beside its value and keys, at most: the records of two cells and a header. */
 const RECORD_OVERHEAD_BYTES = 512;
@@ -49,6 +53,8 @@ interface Update {
   readonly container: number;
   readonly led: LedUpdate | undefined;
   readonly reply: RpcReply;
+  /** The payload is a record of this, which the members have staged; undefined: it has the bytes. */
+  readonly staged: StagedPayload | undefined;
 }
 
 type OrderedRequest = ObjectRequest & { order?: WriteOrder | undefined };
@@ -58,10 +64,12 @@ export class UpdateService {
   readonly #erasure: ErasureUpdates | undefined;
   /** Replies to the same request sent again while it runs. */
   readonly #running = new DtxMap<RpcReply[]>();
+  readonly #stages: StageService | undefined;
   readonly counters = { updates: 0, punches: 0 };
 
-  constructor(parts: UpdateServiceParts) {
+  constructor(parts: UpdateServiceParts, stages: StageService | undefined) {
     this.#parts = parts;
+    this.#stages = stages;
     const { objects, replication } = parts;
     this.#erasure = replication === undefined ? undefined : new ErasureUpdates({ objects, replication });
   }
@@ -71,6 +79,7 @@ export class UpdateService {
     const object: OrderedRequest = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
     const { container, quota } = this.#parts.writable(request, object.handle);
     if (object.sequence !== 0 && this.#isKnown(object, container, reply)) return undefined;
+    const staged = this.#stagedPayload(request, object);
     const isWrite = request.opcode === Opcode.valueUpdate || request.opcode === Opcode.arrayWrite;
     if (isWrite) {
       this.counters.updates += 1;
@@ -81,29 +90,41 @@ export class UpdateService {
       if (kind === "prepare") this.#parts.quotas.charge(quota, this.#recordBytes(request, object));
     } else this.counters.punches += 1;
     const filling = isRedundant(object.oid) ? this.#parts.replication?.fillBefore(container, object) : undefined;
-    if (filling === undefined) return this.#begin(request, object, container, isWrite, reply);
+    const update: Update = { request, object, container, led: undefined, reply, staged };
+    if (filling === undefined) return this.#begin(update, isWrite);
     request.retain();
-    const later = filling.then(() => this.#begin(request, object, container, isWrite, reply));
-    return this.#track({ object }, later);
+    return this.#track(
+      update,
+      filling.then(() => this.#begin(update, isWrite)),
+    );
   }
 
-  #begin(
-    request: RpcRequest,
-    object: OrderedRequest,
-    container: number,
-    isWrite: boolean,
-    reply: RpcReply,
-  ): Promise<void> | undefined {
+  /** What the payload tells of staged bytes; takes the flag from the conditions. Bytes that came before are of no use without. */
+  #stagedPayload(request: RpcRequest, object: OrderedRequest): StagedPayload | undefined {
+    if ((object.flags & ObjectFlag.staged) === 0) {
+      if (object.sequence !== 0) this.#stages?.drop(object);
+      return undefined;
+    }
+    object.flags &= ~ObjectFlag.staged;
+    const isWrite = request.opcode === Opcode.valueUpdate || request.opcode === Opcode.arrayWrite;
+    const staged = decodeStagedPayload(request.payload);
+    const isCopied = !isErasureCoded(object.oid);
+    if (!isWrite || !isRedundant(object.oid) || (isCopied && staged.shards[0]!.lengthBytes === 0)) throw notStageable();
+    return staged;
+  }
+
+  #begin(unordered: Update, isWrite: boolean): Promise<void> | undefined {
+    const { request, object, container } = unordered;
     const { replication } = this.#parts;
     if (this.#erasure !== undefined && isErasureCoded(object.oid)) {
       request.retain();
-      const update: Update = { request, object, container, led: undefined, reply };
+      const update = unordered;
       const planned = this.#runPlanned(update);
       replication?.track(container, planned);
       return this.#track(update, planned);
     }
-    const led = this.#order(request, object, container);
-    const update: Update = { request, object, container, led, reply };
+    const led = this.#order(unordered);
+    const update: Update = { ...unordered, led };
     const running = isWrite ? this.#admit(update) : this.#run(update);
     if (led === undefined) return running === undefined ? undefined : this.#track(update, running);
     if (running !== undefined) replication?.track(container, running);
@@ -115,7 +136,7 @@ export class UpdateService {
   }
 
   /** Gives the update its place. What the other members are sent must not lie in the connection's receive buffer. */
-  #order(request: RpcRequest, object: OrderedRequest, container: number): LedUpdate | undefined {
+  #order({ request, object, container, staged }: Update): LedUpdate | undefined {
     const { opcode } = request;
     const { replication } = this.#parts;
     if (replication === undefined || !isRedundant(object.oid)) {
@@ -125,7 +146,7 @@ export class UpdateService {
     if (object.sequence === 0) throw unnamed();
     request.retain();
     const payload = request.payloadLength === 0 ? undefined : request.payload;
-    const led = replication.begin({ container, opcode, object, payload });
+    const led = replication.begin({ container, opcode, object, payload, staged });
     object.order = led;
     return led;
   }
@@ -171,15 +192,15 @@ export class UpdateService {
   }
 
   /** As the others, once its parts are known; keeps the dkey until it is decided. */
-  async #runPlanned({ request, object, container, reply }: Update): Promise<void> {
+  async #runPlanned(unordered: Update): Promise<void> {
+    const { request, object, container, staged } = unordered;
     if (object.sequence === 0) throw unnamed();
     const { opcode } = request;
     const payload = request.payloadLength === 0 ? undefined : request.payload;
-    const { led, unlock } = await this.#erasure!.begin(opcode, container, object, payload);
+    const { led, unlock } = await this.#erasure!.begin(opcode, container, object, payload, staged);
     try {
       object.order = led;
-      const update: Update = { request, object, container, led, reply };
-      await this.#untilSent(led, this.#run(update));
+      await this.#untilSent(led, this.#run({ ...unordered, led }));
     } finally {
       if (led.isAppended) led.whenDecided(unlock);
       else unlock();
@@ -214,6 +235,12 @@ export class UpdateService {
     payload: Uint8Array,
     order: WriteOrder,
   ): WriteOutcome | Promise<WriteOutcome> {
+    if ((object.flags & ObjectFlag.staged) !== 0) {
+      const { shards } = decodeStagedPayload(payload as Buffer);
+      const update = { ...object, flags: 0, order };
+      return this.#takeStaged(opcode, container, update, order.origin, parts, shards[0]!);
+    }
+    this.#stages?.drop(order.origin);
     if (parts !== undefined) {
       if (this.#erasure === undefined)
         throw new DaosError("UNSUPPORTED", "Cannot prepare parts: nothing is shared here.");
@@ -249,8 +276,24 @@ export class UpdateService {
     }
   }
 
+  /** Makes the update of what the client has staged here. Throws NOT_STAGED. */
+  #takeStaged(
+    opcode: number,
+    container: number,
+    object: OrderedRequest,
+    id: DtxId,
+    parts: readonly PreparedPart[] | undefined,
+    shard: StagedShard,
+  ): WriteOutcome | Promise<WriteOutcome> {
+    if (this.#stages === undefined)
+      throw new DaosError("NOT_STAGED", "Cannot make the update: nothing is staged here.");
+    return this.#stages.take(id, { container, opcode, object, parts, shard }).write(object);
+  }
+
   #ownShare({ request, object, container, led }: Update): WriteOutcome | Promise<WriteOutcome> {
     const parts = led?.ownParts;
+    const shard = led?.ownStaged;
+    if (shard !== undefined) return this.#takeStaged(request.opcode, container, object, object, parts, shard);
     if (parts !== undefined) return this.#erasure!.apply(container, object, parts);
     return this.#apply(request.opcode, container, object, request.payload);
   }
@@ -314,6 +357,13 @@ function oldRequest({ sequence, firstIncomplete }: ObjectRequest): DaosError {
 
 function sentTwice(): DaosError {
   return new DaosError("UNAVAILABLE", "Cannot answer yet: the request has just ended on its other way. Send it again.");
+}
+
+function notStageable(): DaosError {
+  return new DaosError(
+    "INVALID_ARGUMENT",
+    "Cannot make the update of what was staged: it is no write of bytes to an object with redundancy.",
+  );
 }
 
 function unnamed(): DaosError {

@@ -35,8 +35,10 @@ export const ObjectFlag = {
    * before it to every shard, so that no later write has to be kept from going there.
    */
   epochIsSeen: 128,
+  /** Of updates: the payload names what the members of the group have staged (staged-payload.ts). */
+  staged: 256,
 } as const;
-const KNOWN_FLAGS = 31 | ObjectFlag.orNextReadable | ObjectFlag.epochIsSeen;
+const KNOWN_FLAGS = 31 | ObjectFlag.orNextReadable | ObjectFlag.epochIsSeen | ObjectFlag.staged;
 /** The record names its request. */
 const FLAG_IDENTIFIED = 32;
 const REQUEST_ID_BYTES = 24;

@@ -64,8 +64,10 @@ export const Opcode = {
   /** Hot: one shard's part of an erasure-coded akey; replies with a shard-read record, then payload. */
   shardArrayRead: 120,
   shardValueFetch: 121,
-  /** As those, for one dkey of a transaction: transaction-part.ts. */
+  /** As those; of one dkey of a transaction (transaction-part.ts); bytes of an update to come (docs/protocol.md, Staging). */
   transactionStep: 122,
+  valueStage: 123,
+  arrayStage: 124,
   /** CBOR. */
   dkeyList: 128,
   akeyList: 129,

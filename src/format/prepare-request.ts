@@ -5,10 +5,11 @@
  *      0  u64 client        8  u64 sequence: with it the transaction's id        16  u64 first incomplete of the client
  *     24  u64 epoch        32  u32 container number    36  u16 opcode    38  u16 parts + 1, or 0
  *     40  of each part: u8 kind, 7 zero bytes, u64 address, u64 length
- *         then an object-request record, its handle and flags 0: the leader has checked the conditions
+ *         then an object-request record, its handle 0 and no conditions: the leader has checked them
  *
  * With parts (erasure code) the update is these and not what the object record says: the shard's own, or none. The payload
- * has the bytes of those that write, in their order.
+ * has the bytes of those that write, in their order; with the record's flag `staged` it names instead what the client has
+ * staged at the shard (staged-payload.ts).
  */
 import { DaosError } from "../base/errors.ts";
 import type { Epoch } from "../base/epoch.ts";

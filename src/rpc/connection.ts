@@ -33,6 +33,7 @@ import {
   notEncoded,
   PendingCall,
   PromiseCompletion,
+  type RequestPayload,
   type RpcAnswer,
   type RpcCompletion,
   type WaitingCall,
@@ -151,7 +152,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     opcode: number,
     argsLength: number,
     encoder: ArgumentEncoder,
-    payload: Uint8Array | undefined,
+    payload: RequestPayload | undefined,
     options: RpcCallOptions | undefined,
     completion: RpcCompletion,
   ): void {
@@ -266,7 +267,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
 
   #refusal(
     argsLength: number,
-    payload: Uint8Array | undefined,
+    payload: RequestPayload | undefined,
     signal: AbortSignal | undefined,
   ): DaosError | undefined {
     if (this.#closeError !== undefined) {
@@ -281,7 +282,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     call: PendingCall,
     argsLength: number,
     encoder: ArgumentEncoder,
-    payload: Uint8Array | undefined,
+    payload: RequestPayload | undefined,
     mapVersion: number,
   ): void {
     const { header } = this.#writer;

@@ -8,7 +8,7 @@ import { joinChecksums } from "../base/checksum-join.ts";
 import { MAX_FRAME_ARGUMENTS_BYTES, MAX_FRAME_BODY_BYTES } from "../base/limits.ts";
 import { emptyFrameHeader, encodeFrameHeader, FRAME_HEADER_BYTES } from "../format/frame.ts";
 import { OUTPUT_REFERENCE_BYTES, type OutputQueue } from "./output-queue.ts";
-import type { ArgumentEncoder } from "./pending-call.ts";
+import type { ArgumentEncoder, GatheredPayload, RequestPayload } from "./pending-call.ts";
 
 const NO_FRAME = -1;
 
@@ -61,15 +61,23 @@ export class FrameWriter {
    * when the caller has it.
    */
   finishWith(payload: Uint8Array, released: (() => void) | undefined, checksum?: number): void {
-    const bodyAt = this.#frameAt + FRAME_HEADER_BYTES;
-    const { block, header } = this;
-    header.payloadLength += payload.length;
-    const before = crc32Range(block, bodyAt, bodyAt + this.#inlineBytes);
-    header.bodyChecksum =
-      checksum === undefined ? crc32(payload, before) : joinChecksums(before, checksum, payload.length);
-    encodeFrameHeader(block, this.#frameAt, header);
-    this.#frameAt = NO_FRAME;
+    const before = this.#inlineChecksum();
+    const joined = checksum === undefined ? crc32(payload, before) : joinChecksums(before, checksum, payload.length);
+    this.#endHeader(payload.length, joined);
     this.#output.append(payload, released);
+  }
+
+  #inlineChecksum(): number {
+    const bodyAt = this.#frameAt + FRAME_HEADER_BYTES;
+    return crc32Range(this.block, bodyAt, bodyAt + this.#inlineBytes);
+  }
+
+  /** `moreBytes` of the payload follow what was written in place. */
+  #endHeader(moreBytes: number, bodyChecksum: number): void {
+    this.header.payloadLength += moreBytes;
+    this.header.bodyChecksum = bodyChecksum;
+    encodeFrameHeader(this.block, this.#frameAt, this.header);
+    this.#frameAt = NO_FRAME;
   }
 
   /** Drops the frame begun, as if it had never been. */
@@ -82,17 +90,33 @@ export class FrameWriter {
    * One whole frame whose arguments `encoder` writes in place, all `argumentsBytes` of them. A large payload is sent from
    * where it is and must not change meanwhile. When it throws, so does this, and nothing is written.
    */
-  writeEncoded(argumentsBytes: number, encoder: ArgumentEncoder, payload: Uint8Array | undefined): void {
-    const payloadBytes = payload === undefined ? 0 : payload.length;
-    const byReference = payloadBytes >= OUTPUT_REFERENCE_BYTES;
-    const at = this.start(argumentsBytes, byReference ? 0 : payloadBytes);
+  writeEncoded(argumentsBytes: number, encoder: ArgumentEncoder, payload: RequestPayload | undefined): void {
+    if (payload === undefined || payload instanceof Uint8Array) this.#writeWhole(argumentsBytes, encoder, payload);
+    else this.#writeGathered(argumentsBytes, encoder, payload);
+  }
+
+  #writeGathered(argumentsBytes: number, encoder: ArgumentEncoder, payload: GatheredPayload): void {
+    const { length, views, checksum } = payload;
+    this.#encode(this.start(argumentsBytes, 0), encoder);
+    this.#endHeader(length, joinChecksums(this.#inlineChecksum(), checksum, length));
+    for (const view of views) this.#output.append(view, undefined);
+  }
+
+  #encode(at: number, encoder: ArgumentEncoder): void {
     try {
       encoder.encode(this.block, at);
-      if (!byReference && payloadBytes > 0) this.block.set(payload!, at + argumentsBytes);
     } catch (error) {
       this.abandon();
       throw error;
     }
+  }
+
+  #writeWhole(argumentsBytes: number, encoder: ArgumentEncoder, payload: Uint8Array | undefined): void {
+    const payloadBytes = payload === undefined ? 0 : payload.length;
+    const byReference = payloadBytes >= OUTPUT_REFERENCE_BYTES;
+    const at = this.start(argumentsBytes, byReference ? 0 : payloadBytes);
+    this.#encode(at, encoder);
+    if (!byReference && payloadBytes > 0) this.block.set(payload!, at + argumentsBytes);
     if (byReference) this.finishWith(payload!, undefined);
     else this.finish();
   }

@@ -20,6 +20,16 @@ export interface RpcAnswer {
   readonly payload: Uint8Array;
 }
 
+/** Bytes that leave one after the other as one payload, each from where it is, as those of a large payload do. */
+export interface GatheredPayload {
+  readonly length: number;
+  readonly views: readonly Uint8Array[];
+  /** CRC-32 of all of them. */
+  readonly checksum: number;
+}
+
+export type RequestPayload = Uint8Array | GatheredPayload;
+
 /** What writes a request's arguments. */
 export interface ArgumentEncoder {
   /** Writes all of them to `buffer` from `offset` on. */
@@ -62,7 +72,7 @@ export interface WaitingCall {
   readonly call: PendingCall;
   readonly argsLength: number;
   readonly encoder: ArgumentEncoder;
-  readonly payload: Uint8Array | undefined;
+  readonly payload: RequestPayload | undefined;
   readonly mapVersion: number;
 }
 

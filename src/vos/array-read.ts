@@ -108,7 +108,7 @@ export function byteRange(range: RecordRange, recordBytes: number, limitBytes: n
 }
 
 /** Byte range of a write of these bytes. Throws INVALID_ARGUMENT, also when they are not its records, and TOO_LARGE. */
-export function writtenRange(range: RecordRange, bytes: Uint8Array): ByteRun {
+export function writtenRange(range: RecordRange, bytes: Pick<Uint8Array, "length">): ByteRun {
   const { recordCount, recordBytes } = range;
   const run = byteRange(range, recordBytes, MAX_ARRAY_IO_BYTES);
   if (bytes.length === run.end - run.start) return run;

@@ -30,6 +30,7 @@ import { type ArrayHeader, type ByteRun } from "./cell-meta.ts";
 import { anythingVisible, checkConditions, checkFlags, LATEST, UPDATE_FLAGS } from "./condition.ts";
 import { appendPunch, nothingPunched, type PunchRecord } from "./punch-record.ts";
 import { type AkeyRequest, mixed, RECORD_OVERHEAD_BYTES, refusedWrite, type WriteOutcome } from "./single-value.ts";
+import { type StagedUpdate, StagedWrite } from "./staged-write.ts";
 import { checkKeys, Seen, type TargetObjects } from "./target-objects.ts";
 import { mustRecord, type WriteOrder } from "./write-order.ts";
 
@@ -39,31 +40,37 @@ export const MAX_PUNCHED_WINDOWS = 256;
 /** Hears of windows whose parts should be merged. */
 export type Crowded = (container: number, request: AkeyRequest, windows: readonly CrowdedWindow[]) => void;
 
+interface PlannedPiece extends WindowPiece {
+  /** Its bytes when they go into the record. */
+  readonly inline: Uint8Array | undefined;
+}
+
 /** Where the bytes of a write go. */
 interface WritePlan {
   readonly start: number;
-  readonly pieces: readonly WindowPiece[];
-  readonly bytes: Uint8Array;
+  readonly pieces: readonly PlannedPiece[];
   /** Array bytes that go to the extent; empty when all pieces are small. */
   readonly bulk: ByteRun;
   readonly recordBytes: number;
   /** Bytes of the log record. */
   readonly logBytes: number;
-  /** Pieces up to this size go into the record. */
-  readonly inlineBytes: number;
 }
 
 function planWrite(request: AkeyRequest & RecordRange, bytes: Uint8Array, inlineBytes: number): WritePlan {
   const range = writtenRange(request, bytes);
-  const pieces = cutIntoWindows(range.start, range.end);
+  const pieces = cutIntoWindows(range.start, range.end).map((piece) => {
+    const isInline = piece.end - piece.start <= inlineBytes;
+    const inline = isInline ? bytes.subarray(piece.start - range.start, piece.end - range.start) : undefined;
+    return { ...piece, inline };
+  });
   const bulk = { start: range.end, end: range.start };
   // A key takes up to twice its length; object and akey cell may be part of the record.
   const cellBytes = RECORD_OVERHEAD_BYTES + 2 * (request.dkey.length + request.akey.length);
   let logBytes = 2 * cellBytes;
-  for (const { start, end } of pieces) {
+  for (const { start, end, inline } of pieces) {
     logBytes += cellBytes;
-    if (end - start <= inlineBytes) {
-      logBytes += end - start;
+    if (inline !== undefined) {
+      logBytes += inline.length;
       continue;
     }
     // Checksums, and up to two ranges of smaller windows to reclaim.
@@ -71,7 +78,7 @@ function planWrite(request: AkeyRequest & RecordRange, bytes: Uint8Array, inline
     bulk.start = Math.min(bulk.start, start);
     bulk.end = Math.max(bulk.end, end);
   }
-  return { start: range.start, pieces, bytes, bulk, recordBytes: request.recordBytes, logBytes, inlineBytes };
+  return { start: range.start, pieces, bulk, recordBytes: request.recordBytes, logBytes };
 }
 
 export class ArrayWrites {
@@ -95,21 +102,48 @@ export class ArrayWrites {
   ): WriteOutcome | Promise<WriteOutcome> {
     checkKeys(request.dkey, request.akey);
     checkFlags(request.flags ?? 0, UPDATE_FLAGS);
-    return this.#writePlanned(container, request, planWrite(request, bytes, this.#target.inlineBytes(container)));
+    return this.#writeInline(container, request, bytes, this.#target.inlineBytes(container));
   }
 
-  #writePlanned(
+  /**
+   * Stores the bytes of a write that is to come; they are the store's until this settles. Rejects as `write`, but for what the
+   * write itself is refused for.
+   */
+  async stage(container: number, request: AkeyRequest & RecordRange, bytes: Uint8Array): Promise<StagedWrite> {
+    checkKeys(request.dkey, request.akey);
+    const target = this.#target;
+    const plan = planWrite(request, bytes, target.inlineBytes(container));
+    await target.admit(plan.logBytes, false);
+    const extents = plan.bulk.start < plan.bulk.end ? [await this.#writeExtent(plan, bytes)] : [];
+    const pieces = plan.pieces.map((piece) => ({ ...piece, inline: piece.inline && Uint8Array.from(piece.inline) }));
+    const append = (update: StagedUpdate): WriteOutcome => {
+      checkFlags(update.flags ?? 0, UPDATE_FLAGS);
+      return this.#append(container, update, { ...plan, pieces }, extents[0]);
+    };
+    return new StagedWrite(target, { logBytes: plan.logBytes, extents, append });
+  }
+
+  /** Pieces up to `inlineBytes` go into the record. */
+  #writeInline(
     container: number,
     request: AkeyRequest & RecordRange,
-    plan: WritePlan,
+    bytes: Uint8Array,
+    inlineBytes: number,
   ): WriteOutcome | Promise<WriteOutcome> {
-    if (plan.bulk.start < plan.bulk.end) return this.#writeBulk(container, request, plan);
+    const plan = planWrite(request, bytes, inlineBytes);
+    if (plan.bulk.start < plan.bulk.end) return this.#writeBulk(container, request, plan, bytes, inlineBytes);
     const wait = this.#target.admitInTurn(plan.logBytes, request.order);
     if (wait === undefined) return this.#append(container, request, plan, undefined);
     return wait.then(() => this.#append(container, request, plan, undefined));
   }
 
-  async #writeBulk(container: number, request: AkeyRequest & RecordRange, plan: WritePlan): Promise<WriteOutcome> {
+  async #writeBulk(
+    container: number,
+    request: AkeyRequest & RecordRange,
+    plan: WritePlan,
+    bytes: Uint8Array,
+    inlineBytes: number,
+  ): Promise<WriteOutcome> {
     const target = this.#target;
     await target.admit(plan.logBytes, false);
     const seen = new Seen();
@@ -119,30 +153,23 @@ export class ArrayWrites {
     }
     let extent: ExtentRef;
     try {
-      extent = await this.#writeExtent(plan);
+      extent = await this.#writeExtent(plan, bytes);
     } catch (error) {
       // It may have been to spare the SCM, which may still have room for it.
       const threshold = target.threshold(container);
-      if (plan.inlineBytes >= threshold) throw error;
-      const all = planWrite(request, plan.bytes, threshold);
+      if (inlineBytes >= threshold) throw error;
+      const all = planWrite(request, bytes, threshold);
       if (all.bulk.start < all.bulk.end) throw error;
-      return await this.#writePlanned(container, request, all);
+      return await this.#writeInline(container, request, bytes, threshold);
     }
-    let appended = false;
-    try {
-      await target.admitInTurn(plan.logBytes, request.order);
-      const outcome = this.#append(container, request, plan, extent);
-      appended = outcome.error === undefined;
-      return outcome;
-    } finally {
-      if (!appended) target.store.abandonExtent(extent);
-    }
+    const append = (): WriteOutcome => this.#append(container, request, plan, extent);
+    return await new StagedWrite(target, { logBytes: plan.logBytes, extents: [extent], append }).write(request);
   }
 
   /** Writes the bulk bytes such that windows begin at block boundaries: no copy when the write does. */
-  async #writeExtent(plan: WritePlan): Promise<ExtentRef> {
-    const lead = plan.bulk.start % BLOCK_BYTES;
-    const data = plan.bytes.subarray(plan.bulk.start - plan.start, plan.bulk.end - plan.start);
+  async #writeExtent({ bulk, start }: WritePlan, bytes: Uint8Array): Promise<ExtentRef> {
+    const lead = bulk.start % BLOCK_BYTES;
+    const data = bytes.subarray(bulk.start - start, bulk.end - start);
     const { store, allocate, release } = this.#target;
     if (lead === 0) return store.writeExtent(data);
     const staged = allocate(lead + data.length);
@@ -231,8 +258,8 @@ export class ArrayWrites {
   }
 }
 
-function bytesOfPiece(plan: WritePlan, { start, end }: WindowPiece, extent: ExtentRef | undefined): PieceBytes {
-  if (end - start <= plan.inlineBytes) return { inline: plan.bytes.subarray(start - plan.start, end - plan.start) };
+function bytesOfPiece(plan: WritePlan, { inline }: PlannedPiece, extent: ExtentRef | undefined): PieceBytes {
+  if (inline !== undefined) return { inline };
   const origin = plan.bulk.start - (plan.bulk.start % BLOCK_BYTES);
   return { inline: undefined, extent: extent!, origin };
 }

@@ -30,7 +30,15 @@ import { type Crowded, noteCrowded } from "./array-write.ts";
 import { windowKey } from "./cell-key.ts";
 import { type ArrayHeader, type ByteRun, encodeSegmentsMeta, MAX_META_SEGMENTS, WHOLE_META } from "./cell-meta.ts";
 import { anythingVisible, checkConditions, checkFlags, LATEST, UPDATE_FLAGS } from "./condition.ts";
-import { type AkeyRequest, mixed, RECORD_OVERHEAD_BYTES, refusedWrite, type WriteOutcome } from "./single-value.ts";
+import {
+  type AkeyRequest,
+  mixed,
+  NO_BYTES,
+  RECORD_OVERHEAD_BYTES,
+  refusedWrite,
+  type WriteOutcome,
+} from "./single-value.ts";
+import { StagedWrite } from "./staged-write.ts";
 import { checkKeys, Seen, type TargetObjects } from "./target-objects.ts";
 
 /** Windows that the parts of one update may punch on one shard: they are one record. */
@@ -127,15 +135,26 @@ export class ShardWrites {
       if (hasLarger || inlineBytes >= threshold) throw error;
       return await this.#writePlanned(container, update, parts, threshold);
     }
-    let isAppended = false;
-    try {
-      await target.admitInTurn(plan.logBytes, update.order);
-      const outcome = this.#append(container, update, plan, extents);
-      isAppended = outcome.error === undefined;
-      return outcome;
-    } finally {
-      if (!isAppended) for (const extent of extents) target.store.abandonExtent(extent);
-    }
+    const append = (): WriteOutcome => this.#append(container, update, plan, extents);
+    return await new StagedWrite<ShardUpdate>(target, { logBytes: plan.logBytes, extents, append }).write(update);
+  }
+
+  /** Stores the bytes of parts that an update is to come for; see ArrayWrites.stage. */
+  async stage(container: number, update: ShardUpdate, parts: readonly PartBytes[]): Promise<StagedWrite> {
+    checkKeys(update.dkey, update.akey);
+    const target = this.#target;
+    const plan = planParts(parts, target.inlineBytes(container), update.dkey.length + update.akey.length);
+    await target.admit(plan.logBytes, false);
+    const extents = await this.#writeBulks(plan.bulks);
+    const pieces = plan.pieces.map((piece) => ({
+      ...piece,
+      bytes: piece.bulk === undefined ? Uint8Array.from(piece.bytes) : NO_BYTES,
+    }));
+    const append = (later: ShardUpdate): WriteOutcome => {
+      checkFlags(later.flags ?? 0, UPDATE_FLAGS);
+      return this.#append(container, later, { ...plan, pieces, bulks: [] }, extents);
+    };
+    return new StagedWrite(target, { logBytes: plan.logBytes, extents, append });
   }
 
   /** All of them, or none. */
@@ -313,10 +332,11 @@ function sharedPiece(block: number, writes: readonly PartBytes[]): Omit<PlannedP
     .toSorted((left, right) => left.start - right.start);
   const start = runs[0]!.start;
   const end = runs.at(-1)!.end;
-  const bytes = new Uint8Array(end - start);
+  const isAlone = runs.length === 1;
+  const bytes = isAlone ? runs[0]!.bytes : new Uint8Array(end - start);
   const segments: { start: number; end: number }[] = [];
   for (const run of runs) {
-    bytes.set(run.bytes, run.start - start);
+    if (!isAlone) bytes.set(run.bytes, run.start - start);
     const last = segments.at(-1);
     if (last?.end === run.start - base) last.end = run.end - base;
     else segments.push({ start: run.start - base, end: run.end - base });

@@ -13,6 +13,7 @@ import { joinSequences } from "../store/stability.ts";
 import { akeyCellKey, akeyPrefix, beneathStart, dkeyPrefix, ownCellKey, prefixEnd } from "./cell-key.ts";
 import { corruptMeta, MetaType, ObjectCellFlag, SINGLE_META } from "./cell-meta.ts";
 import { anythingVisible, checkConditions, checkFlags, FETCH_FLAGS, LATEST, UPDATE_FLAGS } from "./condition.ts";
+import { StagedWrite } from "./staged-write.ts";
 import { checkKeys, isLive, Seen, type TargetObjects } from "./target-objects.ts";
 import type { WriteOrder } from "./write-order.ts";
 
@@ -159,12 +160,7 @@ export class SingleValues {
 
   async #updateLarge(container: number, request: AkeyRequest, value: Uint8Array): Promise<WriteOutcome> {
     const target = this.#target;
-    if (value.length > MAX_SINGLE_VALUE_BYTES) {
-      throw new DaosError(
-        "TOO_LARGE",
-        `Cannot store a value of ${value.length} bytes: ${MAX_SINGLE_VALUE_BYTES} are allowed. Store it as an array.`,
-      );
-    }
+    checkSize(value);
     const bytes = recordBytes(request) + value.length / 1024;
     await target.admit(bytes, false);
     if (request.order?.epoch === undefined) {
@@ -179,15 +175,23 @@ export class SingleValues {
       if (value.length <= target.threshold(container)) return await this.#updateSmall(container, request, value);
       throw error;
     }
-    let appended = false;
-    try {
-      await target.admitInTurn(bytes, request.order);
-      const outcome = this.#append(container, request, undefined, extent);
-      appended = outcome.error === undefined;
-      return outcome;
-    } finally {
-      if (!appended) target.store.abandonExtent(extent);
-    }
+    const append = (): WriteOutcome => this.#append(container, request, undefined, extent);
+    return await new StagedWrite<AkeyRequest>(target, { logBytes: bytes, extents: [extent], append }).write(request);
+  }
+
+  /** Stores a value that an update is to come for, on the device; see ArrayWrites.stage. */
+  async stage(container: number, request: AkeyRequest, value: Uint8Array): Promise<StagedWrite> {
+    checkKeys(request.dkey, request.akey);
+    checkSize(value);
+    const target = this.#target;
+    const logBytes = recordBytes(request) + value.length / 1024;
+    await target.admit(logBytes, false);
+    const extent = await target.store.writeExtent(value);
+    const append = (update: AkeyRequest): WriteOutcome => {
+      checkFlags(update.flags ?? 0, UPDATE_FLAGS);
+      return this.#append(container, update, undefined, extent);
+    };
+    return new StagedWrite(target, { logBytes, extents: [extent], append });
   }
 
   /** The outcome when the update must not happen. */
@@ -240,6 +244,15 @@ export class SingleValues {
     const reclaims = [{ from: beneathStart(akey), to: prefixEnd(akey), epoch }];
     return { epoch, sequence: target.append([write], reclaims, epoch, order), error: undefined };
   }
+}
+
+/** Throws TOO_LARGE. */
+function checkSize(value: Uint8Array): void {
+  if (value.length <= MAX_SINGLE_VALUE_BYTES) return;
+  throw new DaosError(
+    "TOO_LARGE",
+    `Cannot store a value of ${value.length} bytes: ${MAX_SINGLE_VALUE_BYTES} are allowed. Store it as an array.`,
+  );
 }
 
 /** Bytes of the record besides the value: a key takes up to twice its length. */

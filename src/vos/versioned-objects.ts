@@ -35,6 +35,7 @@ import {
   SingleValues,
   type WriteOutcome,
 } from "./single-value.ts";
+import type { StagedWrite } from "./staged-write.ts";
 import { TargetObjects, type TargetObjectsOptions } from "./target-objects.ts";
 import { type ShardReadOutcome, type ShardRange, ShardReads } from "./shard-read.ts";
 import { type ShardUpdate, ShardWrites } from "./shard-write.ts";
@@ -132,6 +133,21 @@ export class VersionedObjects {
     parts: readonly PartBytes[],
   ): WriteOutcome | Promise<WriteOutcome> {
     return this.#shardWrites.write(container, update, parts);
+  }
+
+  /** See SingleValues.stage. */
+  stageValue(container: number, request: AkeyRequest, value: Uint8Array): Promise<StagedWrite> {
+    return this.#values.stage(container, request, value);
+  }
+
+  /** See ArrayWrites.stage. */
+  stageArray(container: number, request: AkeyRequest & RecordRange, bytes: Uint8Array): Promise<StagedWrite> {
+    return this.#arrayWrites.stage(container, request, bytes);
+  }
+
+  /** See ShardWrites.stage. */
+  stageShard(container: number, update: ShardUpdate, parts: readonly PartBytes[]): Promise<StagedWrite> {
+    return this.#shardWrites.stage(container, update, parts);
   }
 
   /** See ShardReads. */

@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { byteStringOfText } from "../../src/base/bytes.ts";
 import type { Epoch } from "../../src/base/epoch.ts";
 import { DaosError } from "../../src/base/errors.ts";
+import { STAGED_UPDATE_BYTES } from "../../src/base/limits.ts";
 import { objectClassByName } from "../../src/base/object-class.ts";
 import { objectId } from "../../src/base/object-id.ts";
 import { ContainerSession } from "../../src/client/container-session.ts";
@@ -59,6 +60,7 @@ function sessionOver(outcomes: ("unsent" | "sent")[]): { operations: ObjectOpera
     readOnly: false,
     timeoutMs: 1000,
     retryWindowMs: 5000,
+    stagedUpdateBytes: STAGED_UPDATE_BYTES,
     reopen: () => Promise.resolve(opened),
     closed: () => {},
   });

@@ -23,7 +23,7 @@ function endingAt(kind: "commit" | "resolve" | "forget"): (link: RpcLink) => Rpc
     call: (...call) => link.call(...call),
     close: () => link.close(),
     start: (opcode, length, encoder, payload, options, completion) => {
-      if (opcode === Opcode.transactionStep && payload !== undefined) {
+      if (opcode === Opcode.transactionStep && payload instanceof Uint8Array) {
         hasEnded ||= decodeTransactionStep(payload).kind === kind;
         if (hasEnded) return;
       }

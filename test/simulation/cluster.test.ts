@@ -1,5 +1,6 @@
 /** Clusters from seeds, in a short version; `npm run simulate` runs more of them. */
 import { expect, test } from "bun:test";
+import { hasCode } from "../../src/base/errors.ts";
 import { type ClusterOptions, runCluster } from "./cluster/cluster.ts";
 import type { PlantedBug } from "./cluster/node.ts";
 import type { FillStore } from "../../src/dtx/fill-store.ts";
@@ -109,6 +110,20 @@ test("canary: a target that is filled without what was punched is found", async 
   expect(await foundBy(bug)).toBeLessThanOrEqual(200);
 }, 300_000);
 
+test("canary: a target that says it has an update of which nothing is staged there is found", async () => {
+  const bug: PlantedBug = {
+    run: (run, objects) => (request, payload, order) => {
+      try {
+        return run(request, payload, order);
+      } catch (error) {
+        if (!hasCode(error, "NOT_STAGED")) throw error;
+        return objects.punchArray(request.container, { ...request.object, flags: 0, recordCount: 0, order });
+      }
+    },
+  };
+  expect(await foundBy(bug)).toBeLessThanOrEqual(200);
+}, 240_000);
+
 test("canary: a leader that commits before all have prepared is found", async () => {
   const bug: PlantedBug = {
     connection: (connection) => ({
@@ -162,7 +177,7 @@ test("canary: a transaction whose epoch is below that of one of its locks is fou
       call: (...call) => link.call(...call),
       close: () => link.close(),
       start: (opcode, length, encoder, payload, options, completion) => {
-        const step = opcode === Opcode.transactionStep ? decodeTransactionStep(payload!) : undefined;
+        const step = opcode === Opcode.transactionStep ? decodeTransactionStep(payload as Uint8Array) : undefined;
         const isSecond = step?.kind === "prepare" && step.part.primary !== undefined;
         link.start(opcode, length, encoder, payload, options, isSecond ? withoutEpoch(completion) : completion);
       },

@@ -19,9 +19,12 @@ import { type Action, type Operation, type Outcome, RECORD_COUNT, VALUE_COUNT } 
 import type { ClusterNetwork } from "./network.ts";
 import { SCHEMES } from "./node.ts";
 import { NodeClock } from "./node-clock.ts";
+import { stagingLink } from "./staging-link.ts";
 
 const TIMEOUT_MS = 3_000;
 const RETRY_WINDOW_MS = 5_000;
+/** Writes of a few records and large values are staged. */
+const STAGED_BYTES = 1_000;
 export const ARRAY_AKEY = byteStringOfText("array");
 
 /** One dkey under test, with all that was done to it. */
@@ -64,7 +67,8 @@ export function openSession(name: string, clock: NodeClock, parts: SessionParts)
   const connections = new TargetConnections(async (host, port, { timeoutMs }) => {
     const options = { timers, clock: epochs, timeoutMs, payloadBuffers: buffers };
     const connection = await RpcConnection.connect(network, host, port, options);
-    return parts.wrapped?.(connection) ?? connection;
+    const link = stagingLink(connection, random, timers);
+    return parts.wrapped?.(link) ?? link;
   }, 2_000);
   return new ContainerSession(parts.control.openNow(), {
     world,
@@ -74,6 +78,7 @@ export function openSession(name: string, clock: NodeClock, parts: SessionParts)
     readOnly: false,
     timeoutMs: TIMEOUT_MS,
     retryWindowMs: RETRY_WINDOW_MS,
+    stagedUpdateBytes: STAGED_BYTES,
     reopen: () => parts.control.open(name),
     closed: () => {},
   });

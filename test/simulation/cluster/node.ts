@@ -11,6 +11,7 @@ import type { RpcLink } from "../../../src/client/rpc-link.ts";
 import { CapabilityAuthority } from "../../../src/control/capability-authority.ts";
 import type { PeerConnection } from "../../../src/dtx/peer.ts";
 import { type FillStore, fillStore } from "../../../src/dtx/fill-store.ts";
+import type { RunUpdate } from "../../../src/dtx/group-follower.ts";
 import { preparedStore, type PreparedStore } from "../../../src/dtx/prepared-store.ts";
 import { Replication } from "../../../src/dtx/replication.ts";
 import { AttachmentTable } from "../../../src/engine/attachment-table.ts";
@@ -57,6 +58,8 @@ export interface PlantedBug {
   /** Of clients of transactions. */
   readonly link?: (link: RpcLink) => RpcLink;
   readonly fill?: (store: FillStore) => FillStore;
+  /** What a member does that its leader has ordered. */
+  readonly run?: (run: RunUpdate, objects: VersionedObjects) => RunUpdate;
 }
 
 export interface NodeParts {
@@ -170,7 +173,7 @@ export class ClusterNode {
       },
       capability: () => authority.issueTarget(machine.random),
       checkCapability: (capability) => authority.verifyTarget(capability),
-      run: (...prepared) => service.runPrepared(...prepared),
+      run: (...prepared) => run(...prepared),
       observe: (epoch) => clock.observe(epoch),
       poolOf: (container) => maps.mapOf(container),
       schemeOf: (container, word) => SCHEMES.of(word, maps.cellBytesOf(container)),
@@ -181,6 +184,8 @@ export class ClusterNode {
       now: () => clock.next(),
       serveStates: (...asked) => service.serveStates(...asked),
     });
+    const runPrepared: RunUpdate = (...prepared) => service.runPrepared(...prepared);
+    const run = bug.run?.(runPrepared, objects) ?? runPrepared;
     const usedLease = bug.lease === undefined ? lease : bug.lease(lease);
     const service: TargetService = new TargetService({
       store,

@@ -85,7 +85,7 @@ export class TransactionWork {
       call: (...call) => link.call(...call),
       close: () => link.close(),
       start: (opcode, length, encoder, payload, options, completion) => {
-        if (opcode === Opcode.transactionStep && payload !== undefined) {
+        if (opcode === Opcode.transactionStep && payload instanceof Uint8Array) {
           const step = decodeTransactionStep(payload);
           const { client, epoch } = encoder as ObjectCall<unknown>;
           const left = this.#stepsLeft[number]!;
