@@ -53,14 +53,20 @@ export interface ContentPiece {
   readonly bytes: Uint8Array;
 }
 
-/** The content of [address, address + length). A piece that is all of it is taken as it is. */
-export function assembleContent(address: number, length: number, pieces: readonly ContentPiece[]): ArrayContent {
+/** The content of [address, address + length), in `into` if it has to be put together. A piece that is all of it is taken as it is. */
+export function assembleContent(
+  address: number,
+  length: number,
+  pieces: readonly ContentPiece[],
+  into?: Uint8Array,
+): ArrayContent {
   const extents = joinNeighbours(pieces.map((piece) => piece.extent));
   const epoch = newestEpoch(extents);
   if (pieces.length === 0) return { bytes: NO_BYTES, extents, epoch };
   const only = pieces[0]!;
   if (pieces.length === 1 && only.bytes.length === length) return { bytes: only.bytes, extents, epoch };
-  const bytes = new Uint8Array(length);
+  const bytes = into ?? new Uint8Array(length);
+  if (into !== undefined && coveredBytes(extents) < length) into.fill(0);
   for (const piece of pieces) bytes.set(piece.bytes, piece.extent.address - address);
   return { bytes, extents, epoch };
 }

@@ -48,8 +48,9 @@ export class ErasureReads {
     const start = recordIndex * recordBytes;
     const length = recordCount * recordBytes;
     const shards = new ErasureAkey(this.#operations.session, place, terms.signal);
+    const memory = into?.length === length ? into : undefined;
     const { result, round } = await shards.read(terms.epoch, (scheme, epoch, alive) =>
-      scheme.planRead(start, length, epoch, alive),
+      scheme.planRead(start, length, epoch, alive, memory),
     );
     const { bytes, extents } = result;
     const isFound = extents.length > 0;
@@ -60,10 +61,11 @@ export class ErasureReads {
         throw recordSizeMismatch(recordBytes, round.recordBytes);
     }
     round.recycle(bytes);
-    if (!isFound || into?.length !== length) return isFound ? bytes : undefined;
-    into.set(bytes);
+    if (!isFound) return undefined;
+    if (memory === undefined || bytes.buffer === memory.buffer) return bytes;
+    memory.set(bytes);
     this.#operations.session.buffers.recycle(bytes);
-    return into;
+    return memory;
   }
 
   /** Throws INVALID_ARGUMENT. */

@@ -138,9 +138,16 @@ export interface RedundancyScheme {
 
   /**
    * `epoch`: EPOCH_NONE for the latest, of each shard as it comes: a write under way may then be seen in part, which a read
-   * at an epoch never does. Undefined: too few shards are alive for this range.
+   * at an epoch never does. `into`: memory of `length` bytes for those of the result, which need not be used; the plan may write
+   * to it until it is done. Undefined: too few shards are alive for this range.
    */
-  planRead(address: number, length: number, epoch: Epoch, alive: readonly number[]): Plan<ArrayContent> | undefined;
+  planRead(
+    address: number,
+    length: number,
+    epoch: Epoch,
+    alive: readonly number[],
+    into?: Uint8Array,
+  ): Plan<ArrayContent> | undefined;
   /** `absent`: there is no value. Undefined: too few shards. */
   planValueRead(epoch: Epoch, alive: readonly number[]): Plan<ValueContent | "absent"> | undefined;
 

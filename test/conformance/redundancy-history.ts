@@ -200,7 +200,8 @@ class History {
     const alive = this.#shards.map((_, shard) => shard).filter((shard) => !gone.has(shard));
     const { address, length } = this.#random(3) === 0 ? { address: 0, length: this.#arrayBytes } : this.#range();
     const where = `read ${address}+${length} at ${epoch} from ${alive.join()}`;
-    const plan = this.#scheme.planRead(address, length, epoch, alive);
+    const into = this.#random(2) === 0 ? Buffer.alloc(length, 0xee) : undefined;
+    const plan = this.#scheme.planRead(address, length, epoch, alive, into);
     if (plan === undefined) throw new Error(`${where}: no plan`);
     const content = runPlan(plan, this.#shards, alive, this.#snapshots);
     const shown = epoch === EPOCH_NONE ? EPOCH_MAX : epoch;

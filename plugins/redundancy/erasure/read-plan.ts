@@ -15,6 +15,7 @@ export function* readArray(
   length: number,
   epoch: Epoch,
   alive: readonly number[],
+  into?: Uint8Array,
 ): Steps<ArrayContent> {
   const { geometry } = group;
   if (length === 0) return assembleContent(address, length, []);
@@ -26,7 +27,7 @@ export function* readArray(
     : [...geometry.stripes(address, length)]
         .flatMap((range) => geometry.slices(range))
         .map((slice) => readSlice(group, slice, epoch, alive));
-  return assembleContent(address, length, (yield* together(works)).flat());
+  return assembleContent(address, length, (yield* together(works)).flat(), into);
 }
 
 /** One data shard's share of a range, which is one range there. */

@@ -73,10 +73,16 @@ export class ErasureScheme implements RedundancyScheme {
     return steppedPlan(punchArray(this.#group, address, cut, this.#leader(alive), alive));
   }
 
-  planRead(address: number, length: number, epoch: Epoch, alive: readonly number[]): Plan<ArrayContent> | undefined {
+  planRead(
+    address: number,
+    length: number,
+    epoch: Epoch,
+    alive: readonly number[],
+    into?: Uint8Array,
+  ): Plan<ArrayContent> | undefined {
     this.#group.geometry.checkRange(address, length);
     if (alive.length < this.dataShards) return undefined;
-    return steppedPlan(readArray(this.#group, address, length, epoch, alive));
+    return steppedPlan(readArray(this.#group, address, length, epoch, alive, into));
   }
 
   planValueRead(epoch: Epoch, alive: readonly number[]): Plan<ValueContent | "absent"> | undefined {
