@@ -189,7 +189,7 @@ export class GroupLeader {
         else this.#refused(update, error);
       },
     };
-    const options = { mapVersion: this.#groups.mapVersion, timeoutMs: PREPARE_TIMEOUT_MS };
+    const options = { mapVersion: this.#groups.mapVersion, timeoutMs: PREPARE_TIMEOUT_MS, gather: true };
     const peer = this.#options.peer(member);
     if (peer === undefined) return;
     update.sends();

@@ -17,7 +17,7 @@ export interface UpdateRequest {
   readonly container: number;
   readonly opcode: number;
   readonly object: ObjectRequest;
-  /** Must stay as it is until the update is decided. */
+  /** Must stay as it is until the update is appended, unless `moved` says where it is then; a large one until it is decided. */
   readonly payload: Uint8Array | undefined;
   /** Of erasure code, where each shard has something else to do, or nothing. */
   readonly parts?: ShardParts | undefined;
@@ -39,7 +39,7 @@ export class LedUpdate implements WriteOrder {
   readonly container: number;
   readonly opcode: number;
   readonly object: ObjectRequest;
-  readonly payload: Uint8Array | undefined;
+  payload: Uint8Array | undefined;
   readonly mayAppend: (() => void) | undefined;
   readonly #parts: ShardParts | undefined;
   #shards: ErasureShards | undefined;
@@ -116,6 +116,11 @@ export class LedUpdate implements WriteOrder {
     this.givenEpoch = epoch;
     this.#appended(this, sequence);
   };
+
+  /** The payload lies elsewhere from now on. */
+  moved(payload: Uint8Array): void {
+    if (this.payload !== undefined) this.payload = payload;
+  }
 
   /** What the member is to do. Once it is appended. */
   messageTo(member: number): MemberMessage {

@@ -17,6 +17,10 @@ export const OUTPUT_REFERENCE_BYTES = 64 * KIB;
  * ends of a deep pipeline take turns (256 requests in flight: 175 k instead of 255 k gets a second on two cores).
  */
 export const EARLY_SEND_BYTES = 8 * KIB;
+/**
+ * Requests that gather for a common send leave when they are so many: the peer has enough to work on, and they fit a block.
+ */
+export const GATHERED_SEND_BYTES = 96 * KIB;
 /** Blocks a pool keeps for reuse. */
 const MAX_FREE_BLOCKS = 16;
 

@@ -36,6 +36,7 @@ export class PreparedRecords implements Transactions {
   readonly #requests: RequestTable;
   readonly #maxBytes: number;
   #listeners: ((keys: readonly ByteString[]) => void)[] = [];
+  #persistListeners: (() => void)[] = [];
 
   constructor(options: PreparedRecordsOptions) {
     this.#log = options.log;
@@ -173,6 +174,15 @@ export class PreparedRecords implements Transactions {
 
   onAborted(listener: (keys: readonly ByteString[]) => void): void {
     this.#listeners.push(listener);
+  }
+
+  onPersist(listener: () => void): void {
+    this.#persistListeners.push(listener);
+  }
+
+  /** What was appended is about to be persisted. */
+  persisting(): void {
+    for (const listener of this.#persistListeners) listener();
   }
 
   /** Segments that must stay free so that everything undecided can be moved. */

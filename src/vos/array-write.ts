@@ -85,8 +85,8 @@ export class ArrayWrites {
   }
 
   /**
-   * Writes the records; `bytes` is copied before the call returns, unless it returns a promise: then it is the store's until
-   * that settles. Errors: INVALID_ARGUMENT (record size, a single value there), TOO_LARGE, NOT_FOUND, NO_SPACE, READ_ONLY, IO.
+   * Writes the records; `bytes` of up to TargetObjects.inlineBytes are copied before the call returns, more are the store's
+   * until its promise settles. Errors: INVALID_ARGUMENT (record size, a single value there), TOO_LARGE, NOT_FOUND, NO_SPACE, READ_ONLY, IO.
    */
   write(
     container: number,
@@ -106,7 +106,8 @@ export class ArrayWrites {
     if (plan.bulk.start < plan.bulk.end) return this.#writeBulk(container, request, plan);
     const wait = this.#target.admitInTurn(plan.logBytes, request.order);
     if (wait === undefined) return this.#append(container, request, plan, undefined);
-    return wait.then(() => this.#append(container, request, plan, undefined));
+    const kept = { ...plan, bytes: new Uint8Array(plan.bytes) };
+    return wait.then(() => this.#append(container, request, kept, undefined));
   }
 
   async #writeBulk(container: number, request: AkeyRequest & RecordRange, plan: WritePlan): Promise<WriteOutcome> {
