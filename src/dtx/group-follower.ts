@@ -82,7 +82,7 @@ export class GroupFollower {
       origin: prepare,
       isPrepared: true,
       epoch: prepare.epoch,
-      ...(turn !== undefined && { turn }),
+      turn,
       appended: () => hasAppended(),
     };
     const isLarge = request.payloadBuffer !== undefined;

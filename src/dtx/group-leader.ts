@@ -93,7 +93,7 @@ export class GroupLeader {
       const state = `target ${member} of its group cannot be reached`;
       throw new DaosError("UNAVAILABLE", `Cannot update the object: ${state}. Retry until it is back or excluded.`);
     }
-    if (this.#inherited.hasDkey(unitOf(request))) {
+    if (this.#inherited.size > 0 && this.#inherited.hasDkey(unitOf(request))) {
       const state = "an earlier update of it is still being settled";
       throw new DaosError("UNAVAILABLE", `Cannot update the object: ${state}. Retry.`);
     }
@@ -160,9 +160,8 @@ export class GroupLeader {
       return;
     }
     this.#open.add(update, update);
-    const object = unitOf(update);
-    const before = this.#byDkey.get(object);
-    if (before === undefined) this.#byDkey.set(object, [update]);
+    const before = this.#byDkey.get(update.unit);
+    if (before === undefined) this.#byDkey.set(update.unit, [update]);
     else before.push(update);
     this.#options.noteUpdate(update);
     for (const member of update.waiting) this.#prepare(update, member);
@@ -199,7 +198,7 @@ export class GroupLeader {
 
   /** Commits what all have, in the order of the dkey: a later one may rest on those before it. */
   #decideIfAll(update: LedUpdate): void {
-    const open = this.#byDkey.get(unitOf(update)) ?? [];
+    const open = this.#byDkey.get(update.unit) ?? [];
     for (let first = open[0]; first !== undefined; first = open[0]) {
       if (!first.isDurableHere || first.waiting.size > 0) return;
       this.#decide(first, "commit", undefined);
@@ -208,10 +207,9 @@ export class GroupLeader {
 
   #decide(update: LedUpdate, decision: Decision, error: DaosError | undefined, closed?: () => void): void {
     this.#open.delete(update);
-    const object = unitOf(update);
-    const open = this.#byDkey.get(object)!;
+    const open = this.#byDkey.get(update.unit)!;
     open.splice(open.indexOf(update), 1);
-    if (open.length === 0) this.#byDkey.delete(object);
+    if (open.length === 0) this.#byDkey.delete(update.unit);
     this.#options.store.decide(update, decision);
     this.#outbox.add(update, decision, this.#others(update.members), closed);
     if (closed === undefined) update.decided(error);
@@ -240,7 +238,7 @@ export class GroupLeader {
 
   /** Aborts what was ordered after this update, newest first. */
   #abortAfter(update: LedUpdate): void {
-    const open = this.#byDkey.get(unitOf(update)) ?? [];
+    const open = this.#byDkey.get(update.unit) ?? [];
     const place = open.indexOf(update);
     if (place === -1) return;
     for (let index = open.length - 1; index > place; index -= 1) this.#decide(open[index]!, "abort", undone());
@@ -349,7 +347,7 @@ export class GroupLeader {
 
   #handOver(update: LedUpdate): void {
     this.#open.delete(update);
-    this.#byDkey.delete(unitOf(update));
+    this.#byDkey.delete(update.unit);
     update.decided(notLeader(NO_TARGET));
   }
 

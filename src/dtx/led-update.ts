@@ -10,6 +10,7 @@ import { encodePrepareRequest, type PartBytes, prepareRequestBytes } from "../fo
 import type { ErasureShards } from "../redundancy/redundancy-group.ts";
 import type { ArgumentEncoder } from "../rpc/pending-call.ts";
 import type { WriteOrder } from "../vos/write-order.ts";
+import { unitOf } from "./dkey-unit.ts";
 import type { RedundancyGroup } from "./group.ts";
 import { NO_PARTS, payloadOf, type ShardParts } from "./shard-parts.ts";
 
@@ -37,6 +38,8 @@ export class LedUpdate implements WriteOrder {
   readonly epoch: undefined;
   readonly origin: Readonly<RequestId>;
   readonly container: number;
+  /** Names its dkey. */
+  readonly unit: string;
   readonly opcode: number;
   readonly object: ObjectRequest;
   payload: Uint8Array | undefined;
@@ -69,6 +72,7 @@ export class LedUpdate implements WriteOrder {
     const { client, sequence, firstIncomplete } = request.object;
     this.origin = { client, sequence, firstIncomplete };
     this.container = request.container;
+    this.unit = unitOf(request);
     this.opcode = request.opcode;
     // The leader has looked at the conditions.
     this.object = { ...request.object, handle: 0, flags: 0, client: 0, sequence: 0, firstIncomplete: 0 };

@@ -26,7 +26,7 @@ import { FrameReader, type FrameSink } from "./frame-reader.ts";
 import { fitsFrame, FrameWriter } from "./frame-writer.ts";
 import { decodeHelloReply, encodeHello } from "./hello.ts";
 import { InputBlock } from "./input-block.ts";
-import { EARLY_SEND_BYTES, GATHERED_SEND_BYTES, OutputBlocks, OutputQueue } from "./output-queue.ts";
+import { GATHERED_SEND_BYTES, OutputBlocks, OutputQueue } from "./output-queue.ts";
 import { heapPayloadBuffers } from "./payload-buffers.ts";
 import {
   type ArgumentEncoder,
@@ -169,7 +169,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     }
     if (!this.#write(call, argsLength, encoder, payload, mapVersion)) return;
     if (options?.gather === true && this.#output.queuedBytes < GATHERED_SEND_BYTES) return;
-    if (this.#output.queuedBytes >= EARLY_SEND_BYTES) this.#sendEarly();
+    if (this.#output.sendsEarly) this.#sendEarly();
     this.#flushSoon();
   }
 

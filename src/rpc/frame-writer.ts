@@ -53,6 +53,7 @@ export class FrameWriter {
     header.bodyChecksum = this.#inlineBytes === 0 ? 0 : crc32Range(block, bodyAt, bodyAt + this.#inlineBytes);
     encodeFrameHeader(block, this.#frameAt, header);
     this.#frameAt = NO_FRAME;
+    this.#output.queuedFrames += 1;
   }
 
   /**
@@ -69,6 +70,7 @@ export class FrameWriter {
       checksum === undefined ? crc32(payload, before) : joinChecksums(before, checksum, payload.length);
     encodeFrameHeader(block, this.#frameAt, header);
     this.#frameAt = NO_FRAME;
+    this.#output.queuedFrames += 1;
     this.#output.append(payload, released);
   }
 
