@@ -31,6 +31,8 @@ export interface Benchmark {
   unavailable(): string | undefined;
   readonly workloads: readonly string[];
   contenders(): readonly Contender[];
+  /** Each contender does each workload once before the first round: what runs for months is measured warm. */
+  readonly isWarm?: boolean;
   readonly goals: readonly Goal[];
 }
 
@@ -55,12 +57,13 @@ export async function runBenchmark(
       started.push(contender);
       await contender.start?.();
     }
-    for (let round = 0; round < rounds; round += 1) {
+    for (let round = benchmark.isWarm === true ? -1 : 0; round < rounds; round += 1) {
       for (const workload of benchmark.workloads) {
         // Each round begins with another contender: none always runs on the disk the other has just warmed.
         for (let turn = 0; turn < contenders.length; turn += 1) {
-          const contender = contenders[(turn + round) % contenders.length]!;
+          const contender = contenders[(turn + round + contenders.length) % contenders.length]!;
           const figures = await contender.measure(workload);
+          if (round < 0) continue;
           const key = keyOf(workload, contender.name);
           measured.set(key, [...(measured.get(key) ?? []), figures]);
           progress(`round ${round + 1}/${rounds} ${workload} ${contender.name}: ${describe(figures)}`);

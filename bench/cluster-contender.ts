@@ -1,6 +1,7 @@
 /**
  * daos as a contender with several engines: `daos server start --engines` in a temporary folder, a container for each class of
- * objects, measured by `daos bench` in another process. CPU time is that of all engines.
+ * objects, measured by `daos bench` in another process. CPU time is that of all engines in
+ * the measured part, whose warm-up, and removal of what was written, count no more than those of the others.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,6 +10,7 @@ import { GIB } from "../src/base/limits.ts";
 import { connect } from "../src/library.ts";
 import { ClusterProcess } from "../test/cluster/cluster-process.ts";
 import type { Contender } from "./benchmark.ts";
+import { CpuHistory } from "./cpu-history.ts";
 import { cpuTicks, daosBench, untilIdle } from "./engine-contender.ts";
 import type { Figures } from "./table.ts";
 
@@ -64,16 +66,20 @@ export class ClusterContender implements Contender {
     const { objectClass, args } = this.#workloads[workload]!;
     const { address, pids } = this.#cluster!;
     for (const pid of pids) await untilIdle(pid);
-    const before = this.#cpuUs();
-    const output = await daosBench(address, [...args, "--pool", POOL, "--container", objectClass]);
-    const cpuUs = this.#cpuUs() - before;
+    const cpu = new CpuHistory(() => this.#cpuUs());
+    const output = await daosBench(address, [...args, "--pool", POOL, "--container", objectClass]).finally(() =>
+      cpu.stop(),
+    );
+    const { startedAtMs, seconds, operations } = output;
+    for (const pid of pids) await untilIdle(pid);
     return {
       "op/s": output.opsPerSecond,
       "MB/s": output.megabytesPerSecond,
       "p50 us": output.latencyP50Us,
       "p99 us": output.latencyP99Us,
-      // With the warm-up's and the clean-up's, spread over the operations measured.
-      "server CPU us/op": cpuUs / output.operations,
+      "server CPU us/op": cpu.spentUs(startedAtMs, startedAtMs + seconds * 1000) / operations,
+      // With settling what was written, and removing it.
+      "until idle us/op": (this.#cpuUs() - cpu.untilUs(startedAtMs)) / operations,
       "client CPU us/op": output.clientCpuUsPerOp,
     };
   }

@@ -16,7 +16,9 @@ const MAX_IDLE_STEPS = 60;
 const MAIN = join(import.meta.dir, "..", "src", "main.ts");
 
 /** What `daos bench --json` tells; docs/cli.md describes it. */
-interface BenchOutput {
+export interface BenchOutput {
+  readonly seconds: number;
+  readonly startedAtMs: number;
   readonly operations: number;
   readonly opsPerSecond: number;
   readonly megabytesPerSecond: number;

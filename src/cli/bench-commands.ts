@@ -99,7 +99,7 @@ function defaultKeys(sizeBytes: number): number {
 /** A benchmark's object in JSON; docs/cli.md promises these names. */
 function benchmarkJson(result: BenchmarkResult): object {
   const { workload, sizeBytes, concurrency, connections, readPercent, keys } = result;
-  const { seconds, operations, reads, writes, errors, opsPerSecond, megabytesPerSecond } = result;
+  const { seconds, startedAtMs, operations, reads, writes, errors, opsPerSecond, megabytesPerSecond } = result;
   const { latencyMeanUs, latencyP50Us, latencyP99Us, latencyP999Us, latencyMaxUs } = result;
   const { clientCpuUsPerOp, serverCpuUsPerOp } = result;
   return {
@@ -110,6 +110,7 @@ function benchmarkJson(result: BenchmarkResult): object {
     readPercent,
     keys,
     seconds,
+    startedAtMs,
     operations,
     reads,
     writes,

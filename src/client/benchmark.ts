@@ -64,6 +64,8 @@ export interface BenchmarkResult {
   readonly readPercent: number;
   readonly keys: number;
   readonly seconds: number;
+  /** When the measured part began, milliseconds since 1970: the warm-up is before it, the removal of what was written behind. */
+  readonly startedAtMs: number;
   readonly operations: number;
   readonly reads: number;
   readonly writes: number;
@@ -82,6 +84,7 @@ export interface BenchmarkResult {
 /** Counts and clocks at one moment of a run. */
 interface Sample {
   readonly ns: number;
+  readonly wallMs: number;
   readonly clientCpuUs: number;
   readonly serverCpuUs: number;
   readonly reads: number;
@@ -271,6 +274,7 @@ async function sample(
   const ns = environment.world.clock.monotonicNs();
   return {
     ns,
+    wallMs: environment.world.clock.wallMs(),
     clientCpuUs: cpuUserUs + cpuSystemUs,
     serverCpuUs: serverCpuUs(metrics),
     reads: run.reads,
@@ -300,6 +304,7 @@ function resultOf(options: BenchmarkOptions, run: LaneRun, before: Sample, after
     readPercent: options.readPercent,
     keys: run.keys,
     seconds: rounded(seconds),
+    startedAtMs: rounded(before.wallMs),
     operations,
     reads,
     writes,

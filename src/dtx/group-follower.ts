@@ -21,10 +21,10 @@ import type { OpenUpdate, PreparedStore } from "./prepared-store.ts";
 const ASK_AGAIN_MS = 20;
 const NO_ARGUMENTS = new Uint8Array(0);
 
-/** Runs an update on this target's objects. The payload is the caller's again when the outcome is there. */
+/** Runs an update on this target's objects. Retains the message, whose payload it stores, unless it is done with it at once. */
 export type RunUpdate = (
   request: PrepareRequest,
-  payload: Uint8Array,
+  message: Pick<RpcRequest, "payload" | "payloadLength" | "payloadBuffer" | "retain">,
   order: WriteOrder,
 ) => WriteOutcome | Promise<WriteOutcome>;
 
@@ -60,7 +60,7 @@ export class GroupFollower {
     this.#groups = groups;
   }
 
-  /** Serves `prepare` of a leader. The request is retained, and its payload kept until `done`. */
+  /** Serves `prepare` of a leader. A large payload is kept until `done`. */
   prepare(leader: number, request: RpcRequest, reply: RpcReply, done: () => void): void {
     const prepare = decodePrepareRequest(request.bytes, request.argumentsStart, request.argumentsLength);
     const { store, observe } = this.#options;
@@ -75,18 +75,18 @@ export class GroupFollower {
     if (!observe(prepare.epoch)) throw clockAhead(prepare);
     const groups = this.#groups;
     const turn = this.#turns.get(leader);
-    // It may wait here, for what came before it or for room: what is logged then must not lie in the receive buffer.
-    request.retain();
+    // It waits here for what came before it: what is logged then must not lie in the receive buffer.
+    if (turn !== undefined) request.retain();
     let hasAppended = (): void => {};
     const order: WriteOrder = {
       origin: prepare,
       isPrepared: true,
       epoch: prepare.epoch,
-      ...(turn !== undefined && { turn }),
+      turn,
       appended: () => hasAppended(),
     };
     const isLarge = request.payloadBuffer !== undefined;
-    const run = (): WriteOutcome | Promise<WriteOutcome> => this.#options.run(prepare, request.payload, order);
+    const run = (): WriteOutcome | Promise<WriteOutcome> => this.#options.run(prepare, request, order);
     const outcome = turn !== undefined && !isLarge ? turn.then(run) : run();
     if (!(outcome instanceof Promise)) {
       this.#prepared(outcome, reply);

@@ -100,7 +100,7 @@ export class GroupLeader {
       const state = `target ${other} of the pool may not know the present pool map`;
       throw new DaosError("UNAVAILABLE", `Cannot update the object: ${state}. Retry until it does or is excluded.`);
     }
-    if (this.#inherited.hasDkey(unitOf(request))) {
+    if (this.#inherited.size > 0 && this.#inherited.hasDkey(unitOf(request))) {
       const state = "an earlier update of it is still being settled";
       throw new DaosError("UNAVAILABLE", `Cannot update the object: ${state}. Retry.`);
     }
@@ -168,9 +168,8 @@ export class GroupLeader {
       return;
     }
     this.#open.add(update, update);
-    const object = unitOf(update);
-    const before = this.#byDkey.get(object);
-    if (before === undefined) this.#byDkey.set(object, [update]);
+    const before = this.#byDkey.get(update.unit);
+    if (before === undefined) this.#byDkey.set(update.unit, [update]);
     else before.push(update);
     this.#options.noteUpdate(update);
     for (const member of update.waiting) this.#prepare(update, member);
@@ -197,7 +196,7 @@ export class GroupLeader {
         else this.#refused(update, error);
       },
     };
-    const options = { mapVersion: this.#groups.mapVersion, timeoutMs: PREPARE_TIMEOUT_MS };
+    const options = { mapVersion: this.#groups.mapVersion, timeoutMs: PREPARE_TIMEOUT_MS, gather: true };
     const peer = this.#options.peer(member);
     if (peer === undefined) return;
     update.sends();
@@ -207,7 +206,7 @@ export class GroupLeader {
 
   /** Commits what all have, in the order of the dkey: a later one may rest on those before it. */
   #decideIfAll(update: LedUpdate): void {
-    const open = this.#byDkey.get(unitOf(update)) ?? [];
+    const open = this.#byDkey.get(update.unit) ?? [];
     for (let first = open[0]; first !== undefined; first = open[0]) {
       if (!first.isDurableHere || first.waiting.size > 0) return;
       this.#decide(first, "commit", undefined);
@@ -216,10 +215,9 @@ export class GroupLeader {
 
   #decide(update: LedUpdate, decision: Decision, error: DaosError | undefined, closed?: () => void): void {
     this.#open.delete(update);
-    const object = unitOf(update);
-    const open = this.#byDkey.get(object)!;
+    const open = this.#byDkey.get(update.unit)!;
     open.splice(open.indexOf(update), 1);
-    if (open.length === 0) this.#byDkey.delete(object);
+    if (open.length === 0) this.#byDkey.delete(update.unit);
     this.#options.store.decide(update, decision);
     this.#outbox.add(update, decision, this.#others(update.members), closed);
     if (closed === undefined) update.decided(error);
@@ -248,7 +246,7 @@ export class GroupLeader {
 
   /** Aborts what was ordered after this update, newest first. */
   #abortAfter(update: LedUpdate): void {
-    const open = this.#byDkey.get(unitOf(update)) ?? [];
+    const open = this.#byDkey.get(update.unit) ?? [];
     const place = open.indexOf(update);
     if (place === -1) return;
     for (let index = open.length - 1; index > place; index -= 1) this.#decide(open[index]!, "abort", undone());
@@ -357,7 +355,7 @@ export class GroupLeader {
 
   #handOver(update: LedUpdate): void {
     this.#open.delete(update);
-    this.#byDkey.delete(unitOf(update));
+    this.#byDkey.delete(update.unit);
     update.decided(notLeader(NO_TARGET));
   }
 

@@ -11,6 +11,7 @@ import { encodeStagedPayload, type StagedPayload, type StagedShard } from "../fo
 import type { ErasureShards } from "../redundancy/redundancy-group.ts";
 import type { ArgumentEncoder } from "../rpc/pending-call.ts";
 import type { WriteOrder } from "../vos/write-order.ts";
+import { unitOf } from "./dkey-unit.ts";
 import type { RedundancyGroup } from "./group.ts";
 import { NO_PARTS, payloadOf, type ShardParts } from "./shard-parts.ts";
 
@@ -21,7 +22,7 @@ export interface UpdateRequest {
   readonly container: number;
   readonly opcode: number;
   readonly object: ObjectRequest;
-  /** Must stay as it is until the update is decided. */
+  /** Must stay as it is until the update is appended, unless `moved` says where it is then; a large one until it is decided. */
   readonly payload: Uint8Array | undefined;
   /** Of erasure code, where each shard has something else to do, or nothing. */
   readonly parts?: ShardParts | undefined;
@@ -43,9 +44,11 @@ export class LedUpdate implements WriteOrder {
   readonly epoch: undefined;
   readonly origin: Readonly<RequestId>;
   readonly container: number;
+  /** Names its dkey. */
+  readonly unit: string;
   readonly opcode: number;
   readonly object: ObjectRequest;
-  readonly payload: Uint8Array | undefined;
+  payload: Uint8Array | undefined;
   readonly mayAppend: (() => void) | undefined;
   readonly #parts: ShardParts | undefined;
   readonly #staged: StagedPayload | undefined;
@@ -76,6 +79,7 @@ export class LedUpdate implements WriteOrder {
     const { client, sequence, firstIncomplete } = request.object;
     this.origin = { client, sequence, firstIncomplete };
     this.container = request.container;
+    this.unit = unitOf(request);
     this.opcode = request.opcode;
     this.object = { ...request.object, ...UNNAMED };
     this.payload = request.payload;
@@ -124,6 +128,11 @@ export class LedUpdate implements WriteOrder {
     this.givenEpoch = epoch;
     this.#appended(this, sequence);
   };
+
+  /** The payload lies elsewhere from now on. */
+  moved(payload: Uint8Array): void {
+    if (this.payload !== undefined) this.payload = payload;
+  }
 
   /** What the member is to do. Once it is appended. */
   messageTo(member: number): MemberMessage {

@@ -26,6 +26,8 @@ export interface PeerConnection {
     options: PeerCallOptions | undefined,
     completion: RpcCompletion,
   ): void;
+  /** Sends the requests that gather. */
+  flush(): void;
   onClose(listener: (error: DaosError) => void): void;
   close(): void;
 }
@@ -33,6 +35,8 @@ export interface PeerConnection {
 export interface PeerCallOptions {
   readonly mapVersion?: number;
   readonly timeoutMs?: number;
+  /** The request may wait for others, at the longest until `flush`. */
+  readonly gather?: boolean;
 }
 
 export interface PeerAddress {
@@ -107,6 +111,11 @@ export class Peer {
     const connection = this.#connection;
     if (connection === undefined) this.#options.timers.soon(() => completion.failed(this.#notConnected(), false));
     else connection.start(opcode, argsLength, encoder, payload, options, completion);
+  }
+
+  /** As RpcConnection.flush. */
+  flush(): void {
+    this.#connection?.flush();
   }
 
   /** As RpcConnection.call. */

@@ -260,6 +260,11 @@ export class PoolReplication {
     for (const peer of this.#peers.values()) peer.resyncAgain();
   }
 
+  /** Sends the members what this target is about to persist: all do so at the same time, in the same groups. */
+  sendGathered(): void {
+    for (const peer of this.#peers.values()) peer.flush();
+  }
+
   stop(): void {
     this.#cancelSweep();
     this.folding.stop();

@@ -34,6 +34,8 @@ export interface PreparedStore {
   whenAllDurable(callback: (error?: Error) => void): void;
   /** The same for what was decided. */
   whenDecisionsDurable(callback: (error?: Error) => void): void;
+  /** See Transactions.onPersist. */
+  onPersist(listener: () => void): void;
   /** Oldest first. */
   openUpdates(): OpenUpdate[];
   /** What is decided and not forgotten. */
@@ -65,6 +67,7 @@ export function preparedStore(store: CellStore): PreparedStore {
     epochOf: (id) => transactions.undecidedRecord(id)?.epoch,
     whenAllDurable: (callback) => logged(callback, () => store.whenDurable(undecidedSequence(0), callback)),
     whenDecisionsDurable: (callback) => logged(callback, (sequence) => store.whenDurable(sequence, callback)),
+    onPersist: (listener) => transactions.onPersist(listener),
     openUpdates: () => transactions.undecided().map(({ id, epoch, keys }) => ({ id, epoch, ...placeOf(keys[0]!) })),
     decided: () => transactions.decided(),
   };

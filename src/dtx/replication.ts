@@ -66,6 +66,9 @@ export class Replication {
     this.#options = options;
     const { store, timers } = options;
     this.#closing = new Closing({ store, timers, pools: () => this.#pools.values() });
+    store.onPersist(() => {
+      for (const pool of this.#pools.values()) pool.sendGathered();
+    });
   }
 
   /** Updates under way, and decisions that somebody does not know. */

@@ -9,6 +9,7 @@ import type { Epoch } from "../base/epoch.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
 import { isErasureCoded, isRedundant } from "../base/object-id.ts";
 import { TransactionConflict } from "../base/transaction-conflict.ts";
+import type { RunUpdate } from "../dtx/group-follower.ts";
 import { PeerSession, type Replication } from "../dtx/replication.ts";
 import {
   decodeObjectRequest,
@@ -23,13 +24,11 @@ import { OUTPUT_REFERENCE_BYTES } from "../rpc/output-queue.ts";
 import type { PayloadBuffers } from "../rpc/payload-buffers.ts";
 import type { Clock, Timers } from "../contracts/world.ts";
 import type { RpcHandler, RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
-import type { PrepareRequest } from "../format/prepare-request.ts";
 import type { CellStore } from "../store/cell.ts";
 import { isUndecided } from "../store/stability.ts";
 import type { ArrayReadOutcome } from "../vos/array-read.ts";
-import { type FetchOutcome, type Outcome, type WriteOutcome } from "../vos/single-value.ts";
+import { type FetchOutcome, type Outcome } from "../vos/single-value.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
-import type { WriteOrder } from "../vos/write-order.ts";
 import type { AttachmentTable } from "./attachment-table.ts";
 import type { Attachment } from "./attachments.ts";
 import { encodeEnumerated, type EnumerationService } from "./enumeration-service.ts";
@@ -101,8 +100,8 @@ export class TargetService implements RpcHandler {
   }
 
   /** Runs what the leader of a group has ordered. */
-  runPrepared(request: PrepareRequest, payload: Uint8Array, order: WriteOrder): WriteOutcome | Promise<WriteOutcome> {
-    return this.#updates.prepared(request, payload, order);
+  runPrepared(...update: Parameters<RunUpdate>): ReturnType<RunUpdate> {
+    return this.#updates.prepared(...update);
   }
 
   /** Serves other targets that ask what became of transactions. */

@@ -7,6 +7,7 @@ import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { isErasureCoded, isRedundant } from "../base/object-id.ts";
 import type { LedUpdate } from "../dtx/led-update.ts";
+import type { RunUpdate } from "../dtx/group-follower.ts";
 import type { Replication } from "../dtx/replication.ts";
 import { receivedParts } from "../dtx/shard-parts.ts";
 import {
@@ -17,7 +18,7 @@ import {
   type ObjectRequest,
 } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
-import type { PreparedPart, PrepareRequest } from "../format/prepare-request.ts";
+import type { PreparedPart } from "../format/prepare-request.ts";
 import { decodeStagedPayload, type StagedPayload, type StagedShard } from "../format/staged-payload.ts";
 import { decodeTransactionStep } from "../format/transaction-part.ts";
 import type { RpcReply, RpcRequest } from "../rpc/request.ts";
@@ -126,16 +127,30 @@ export class UpdateService {
     const led = this.#order(unordered);
     const update: Update = { ...unordered, led };
     const running = isWrite ? this.#admit(update) : this.#run(update);
-    if (led === undefined) return running === undefined ? undefined : this.#track(update, running);
-    if (running !== undefined) replication?.track(container, running);
-    return this.#untilSent(led, running === undefined ? undefined : this.#track(update, running));
+    if (led !== undefined && running !== undefined) {
+      // The members are sent it later.
+      request.retain();
+      led.moved(request.payload);
+      replication?.track(container, running);
+    }
+    const tracked = running === undefined ? undefined : this.#track(update, running);
+    return led === undefined || request.payloadBuffer === undefined ? tracked : this.#untilSent(led, tracked);
   }
 
   #recordBytes(request: RpcRequest, object: ObjectRequest): number {
     return request.payloadLength + RECORD_OVERHEAD_BYTES + 2 * (object.dkey.length + object.akey.length);
   }
 
-  /** Gives the update its place. What the other members are sent must not lie in the connection's receive buffer. */
+  /**
+   * Whether the payload is copied into the log within the turn, or elsewhere when it has to wait there. Another one must be
+   * retained: what is stored or sent later must not lie in the connection's receive buffer.
+   */
+  #isStoredInTurn(opcode: number, container: number, payloadLength: number): boolean {
+    if (opcode !== Opcode.arrayWrite && opcode !== Opcode.valueUpdate) return false;
+    return payloadLength <= this.#parts.objects.inlineBytes(container);
+  }
+
+  /** Gives the update its place. */
   #order({ request, object, container, staged }: Update): LedUpdate | undefined {
     const { opcode } = request;
     const { replication } = this.#parts;
@@ -144,7 +159,8 @@ export class UpdateService {
       return undefined;
     }
     if (object.sequence === 0) throw unnamed();
-    request.retain();
+    const isSentLater = staged !== undefined || !this.#isStoredInTurn(opcode, container, request.payloadLength);
+    if (isSentLater) request.retain();
     const payload = request.payloadLength === 0 ? undefined : request.payload;
     const led = replication.begin({ container, opcode, object, payload, staged });
     object.order = led;
@@ -229,18 +245,16 @@ export class UpdateService {
     return result.then((outcome) => this.#ran(update, outcome));
   }
 
-  /** Runs what a leader has ordered. */
-  prepared(
-    { opcode, container, object, parts }: PrepareRequest,
-    payload: Uint8Array,
-    order: WriteOrder,
-  ): WriteOutcome | Promise<WriteOutcome> {
+  /** Runs what a leader has ordered. See RunUpdate. */
+  prepared(...[{ opcode, container, object, parts }, message, order]: Parameters<RunUpdate>): ReturnType<RunUpdate> {
     if ((object.flags & ObjectFlag.staged) !== 0) {
-      const { shards } = decodeStagedPayload(payload as Buffer);
+      const { shards } = decodeStagedPayload(message.payload as Buffer);
       const update = { ...object, flags: 0, order };
       return this.#takeStaged(opcode, container, update, order.origin, parts, shards[0]!);
     }
     this.#stages?.drop(order.origin);
+    if (parts !== undefined || !this.#isStoredInTurn(opcode, container, message.payloadLength)) message.retain();
+    const { payload } = message;
     if (parts !== undefined) {
       if (this.#erasure === undefined)
         throw new DaosError("UNSUPPORTED", "Cannot prepare parts: nothing is shared here.");

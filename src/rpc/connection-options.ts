@@ -27,4 +27,6 @@ export interface RpcCallOptions {
   readonly timeoutMs?: number | undefined;
   /** Version of the pool map the caller works with; 0 for none. */
   readonly mapVersion?: number | undefined;
+  /** The request may stay queued until `flush`, another request, or GATHERED_SEND_BYTES send it on. */
+  readonly gather?: boolean | undefined;
 }

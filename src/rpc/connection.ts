@@ -26,10 +26,11 @@ import { FrameReader, type FrameSink } from "./frame-reader.ts";
 import { fitsFrame, FrameWriter } from "./frame-writer.ts";
 import { decodeHelloReply, encodeHello } from "./hello.ts";
 import { InputBlock } from "./input-block.ts";
-import { EARLY_SEND_BYTES, OutputBlocks, OutputQueue } from "./output-queue.ts";
+import { GATHERED_SEND_BYTES, OutputBlocks, OutputQueue } from "./output-queue.ts";
 import { heapPayloadBuffers } from "./payload-buffers.ts";
 import {
   type ArgumentEncoder,
+  keptPayload,
   notEncoded,
   PendingCall,
   PromiseCompletion,
@@ -131,9 +132,10 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
   }
 
   /**
-   * Sends a request; resolves with its answer, whose bytes are the caller's. A payload of OUTPUT_REFERENCE_BYTES or more
-   * is sent from where it is, and `args` and any payload of a call that waits for room likewise: they must not change
-   * until the call ends (one that changes after an abort only damages its own request, which the server then refuses).
+   * Sends a request; resolves with its answer, whose bytes are the caller's. A payload of OWNED_PAYLOAD_BYTES or more may
+   * be sent from where it is, and so may `args` of a call that waits for room: they must not change until the call ends
+   * (one that changes after an abort only damages its own request, which the server then refuses). A smaller payload is
+   * copied before this returns.
    * Rejects with the server's error, or UNAVAILABLE, TIMEOUT, CANCELED (it may have happened), TOO_LARGE, PROTOCOL.
    */
   call(opcode: number, args: Uint8Array, payload?: Uint8Array, options?: RpcCallOptions): Promise<RpcAnswer> {
@@ -163,10 +165,18 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     if (signal !== undefined) call.watch(signal, () => this.#giveUp(call, failures.canceledMeanwhile(signal.reason)));
     const mapVersion = options?.mapVersion ?? 0;
     if (this.#waiting.length > 0 || this.#output.queuedBytes > MAX_CLIENT_QUEUED_BYTES) {
-      this.#waiting.push({ call, argsLength, encoder, payload, mapVersion });
-    } else {
-      this.#write(call, argsLength, encoder, payload, mapVersion);
+      this.#waiting.push({ call, argsLength, encoder, payload: keptPayload(payload), mapVersion });
+      return;
     }
+    if (!this.#write(call, argsLength, encoder, payload, mapVersion)) return;
+    if (options?.gather === true && this.#output.queuedBytes < GATHERED_SEND_BYTES) return;
+    if (this.#output.sendsEarly) this.#sendEarly();
+    this.#flushSoon();
+  }
+
+  /** Sends what has gathered. */
+  flush(): void {
+    if (this.#output.queuedBytes > 0) this.#sendEarly();
   }
 
   /** Ends the connection; open calls fail with UNAVAILABLE. */
@@ -278,13 +288,14 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     return fitsFrame(argsLength, payloadBytes) ? undefined : failures.requestTooLarge(argsLength + payloadBytes);
   }
 
+  /** False when nothing was written, for the arguments cannot be encoded. */
   #write(
     call: PendingCall,
     argsLength: number,
     encoder: ArgumentEncoder,
     payload: RequestPayload | undefined,
     mapVersion: number,
-  ): void {
+  ): boolean {
     const { header } = this.#writer;
     header.flags = 0;
     header.opcode = call.opcode;
@@ -296,9 +307,12 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
       this.#writer.writeEncoded(argsLength, encoder, payload);
     } catch (error) {
       this.#refuse(call, error);
-      return;
+      return false;
     }
-    if (this.#output.queuedBytes >= EARLY_SEND_BYTES) this.#sendEarly();
+    return true;
+  }
+
+  #flushSoon(): void {
     if (this.#isFlushListed) return;
     this.#isFlushListed = true;
     void RESOLVED.then(this.#flushListed);

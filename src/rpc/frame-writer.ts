@@ -53,6 +53,7 @@ export class FrameWriter {
     header.bodyChecksum = this.#inlineBytes === 0 ? 0 : crc32Range(block, bodyAt, bodyAt + this.#inlineBytes);
     encodeFrameHeader(block, this.#frameAt, header);
     this.#frameAt = NO_FRAME;
+    this.#output.queuedFrames += 1;
   }
 
   /**
@@ -78,6 +79,7 @@ export class FrameWriter {
     this.header.bodyChecksum = bodyChecksum;
     encodeFrameHeader(this.block, this.#frameAt, this.header);
     this.#frameAt = NO_FRAME;
+    this.#output.queuedFrames += 1;
   }
 
   /** Drops the frame begun, as if it had never been. */

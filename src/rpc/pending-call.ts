@@ -2,6 +2,7 @@
  * A call that has not ended, as the client's end of a connection keeps it. It ends once: answered, failed, given up.
  */
 import { DaosError } from "../base/errors.ts";
+import { OWNED_PAYLOAD_BYTES } from "../base/limits.ts";
 import type { FrameBody } from "./frame-body.ts";
 
 /** Who waits for a call. Exactly one of the two is called, once, never from within the call that started it. */
@@ -101,4 +102,10 @@ export function notEncoded(cause: unknown): DaosError {
   const state = cause instanceof Error ? cause.message : String(cause);
   const message = `Cannot send request: its arguments cannot be encoded (${state}). Check them.`;
   return new DaosError("INVALID_ARGUMENT", message, { cause });
+}
+
+/** The payload of a call that waits for room: a small one may lie in memory that is used again, and is copied. */
+export function keptPayload(payload: RequestPayload | undefined): RequestPayload | undefined {
+  if (payload === undefined || "views" in payload || payload.length >= OWNED_PAYLOAD_BYTES) return payload;
+  return new Uint8Array(payload);
 }

@@ -20,7 +20,7 @@ import { FrameReader, type FrameSink } from "./frame-reader.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import { answerHello } from "./hello.ts";
 import type { ListenerState } from "./listener-state.ts";
-import { EARLY_SEND_BYTES, OutputQueue } from "./output-queue.ts";
+import { OutputQueue } from "./output-queue.ts";
 import { type ReplyChannel, RpcReply, RpcRequest, type RpcPeer } from "./request.ts";
 import { StallWatch } from "./stall-watch.ts";
 
@@ -246,7 +246,7 @@ export class ServerConnection implements SocketHandlers, FrameSink, ReplyChannel
   replied(heldBytes: number): void {
     if (this.isClosed) return;
     this.#flow.end(heldBytes);
-    if (this.#output.queuedBytes >= EARLY_SEND_BYTES) this.#send();
+    if (this.#output.sendsEarly) this.#send();
     if (this.#isReading || this.#isListedDirty) return;
     this.#isListedDirty = true;
     this.#state.flushSoon(this);

@@ -9,8 +9,8 @@
 import { assert } from "../base/assert.ts";
 import { BLOCK_BYTES, MIB } from "../base/limits.ts";
 
-/** Memory of the cache of one target, when it is full. */
-export const BLOCK_CACHE_BYTES = 64 * MIB;
+/** Memory of the cache of one target, when it is full; it takes none before. (An OSD of Ceph takes up to 4 GiB.) */
+export const BLOCK_CACHE_BYTES = 256 * MIB;
 const SLAB_BLOCKS = 256;
 
 export class BlockCache {

@@ -168,6 +168,11 @@ export interface Transactions {
   decided(): DtxId[];
   /** Has `listener` called, after the versions are gone, with the keys of each record that is aborted. */
   onAborted(listener: (keys: readonly ByteString[]) => void): void;
+  /**
+   * Has `listener` called when what was appended is about to be persisted, at the latest once the turn's I/O events are
+   * handled and no more records come: the thread may block meanwhile, so what others are to do at the same time is sent now.
+   */
+  onPersist(listener: () => void): void;
 }
 
 export interface Requests {

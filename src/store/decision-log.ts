@@ -175,7 +175,7 @@ export class DecisionLog {
   }
 
   #append(batch: readonly Decided[]): void {
-    const decisions = batch.map(({ id, kind, closed }) => ({ ...id, kind, closed }));
+    const decisions = batch.map(({ id: { client, sequence }, kind, closed }) => ({ client, sequence, kind, closed }));
     const sequence = this.#log.append(NONE, NONE, NONE, { decisions });
     this.#lastEntry = sequence;
     const durable: (() => void)[] = [];

@@ -54,6 +54,8 @@ interface Group {
 /** What the store wants to hear. All are called outside of `append`, except `segmentOpened`. */
 export interface LogHooks {
   segmentOpened(): void;
+  /** The thread is about to persist what was appended, and may block meanwhile. */
+  persisting(): void;
   /** Some group became durable. */
   advanced(): void;
   failed(error: DaosError): void;
@@ -94,8 +96,12 @@ export class Log implements VersionSource {
     this.#flushScheduled = false;
     // While a persist runs the group grows anyway, and one that is closed grows no more.
     const mayHold = this.#flying.length === 0 && this.#closedGroups.length === 0;
-    if (mayHold && this.#hold.holds(this.lastSequence)) this.#scheduleFlush();
-    else this.#drive();
+    if (mayHold && this.#hold.holds(this.lastSequence)) {
+      this.#scheduleFlush();
+      return;
+    }
+    this.#hooks.persisting();
+    this.#drive();
   };
 
   /** `spans`: the recovered segments, all durable up to `lastSequence`; appending goes on in the segment after them. */

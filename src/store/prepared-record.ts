@@ -95,10 +95,9 @@ export class PreparedRecord implements VersionSource {
   /** The versions of the copy that begins at `offset` of the log's memory. */
   versionsAt(offset: number, writes: readonly CellWrite[]): PlacedWrite[] {
     let position = offset + LOG_RECORD_HEADER_BYTES + LOG_ORIGIN_BYTES;
-    return writes.map((write) => {
-      const { key, extent } = write;
-      const inlineLength = write.inline === undefined ? -1 : write.inline.length;
-      const shape: WriteShape = { ...write, metaLength: write.meta.length, inlineLength, extent };
+    return writes.map(({ key, epoch, kind, meta, inline, extent }) => {
+      const inlineLength = inline === undefined ? -1 : inline.length;
+      const shape: WriteShape = { key, epoch, kind, metaLength: meta.length, inlineLength, extent };
       const bytes = writeBytes(shape);
       const version = this.version(shape, position + LOG_WRITE_BYTES + key.length);
       position += bytes;
@@ -153,6 +152,7 @@ export class PreparedRecord implements VersionSource {
 
   /** Calls all who wait. */
   settle(error?: Error): void {
+    if (this.waiters.length === 0) return;
     for (const waiter of this.waiters.splice(0)) waiter(error);
   }
 }

@@ -14,6 +14,7 @@ import type { Log } from "./log.ts";
 import type { CarriedCell } from "./maintenance.ts";
 import { PreparedRecord } from "./prepared-record.ts";
 import type { PreparedTable } from "./prepared-table.ts";
+import { recordEpoch } from "./record-check.ts";
 import type { RequestTable } from "./request-table.ts";
 import { undecidedMembers, undecidedSequence } from "./stability.ts";
 
@@ -36,6 +37,7 @@ export class PreparedRecords implements Transactions {
   readonly #requests: RequestTable;
   readonly #maxBytes: number;
   #listeners: ((keys: readonly ByteString[]) => void)[] = [];
+  #persistListeners: (() => void)[] = [];
 
   constructor(options: PreparedRecordsOptions) {
     this.#log = options.log;
@@ -55,13 +57,14 @@ export class PreparedRecords implements Transactions {
     this.#checkLimits();
     const firstIncomplete = options.firstIncomplete ?? 0;
     const log = this.#log;
-    const transaction = { origin: { ...id, firstIncomplete }, prepared: true };
+    const { client, sequence: number } = id;
+    const transaction = { origin: { client, sequence: number, firstIncomplete }, prepared: true };
     const sequence = log.append(writes, reclaims, NO_SNAPSHOTS, transaction);
     const lengthBytes = log.recordBytes;
     const record = new PreparedRecord({ id, firstIncomplete, reclaims, sequence, lengthBytes, log });
     this.#table.add(record, record.versionsAt(log.recordOffset, writes));
     const stability = undecidedSequence(sequence);
-    this.#requests.add(id, firstIncomplete, record.epoch, stability);
+    this.#requests.add(id, firstIncomplete, recordEpoch(writes, reclaims), stability);
     return stability;
   }
 
@@ -173,6 +176,15 @@ export class PreparedRecords implements Transactions {
 
   onAborted(listener: (keys: readonly ByteString[]) => void): void {
     this.#listeners.push(listener);
+  }
+
+  onPersist(listener: () => void): void {
+    this.#persistListeners.push(listener);
+  }
+
+  /** What was appended is about to be persisted. */
+  persisting(): void {
+    for (const listener of this.#persistListeners) listener();
   }
 
   /** Segments that must stay free so that everything undecided can be moved. */

@@ -1,6 +1,6 @@
 /**
  * Recently read cells of the settled index, so that hot ones cost no lookup, copy and checksum each time. Holds only the
- * newest settled version of a cell, by container, in two generations of bounded size: when the younger is full the older
+ * newest settled version of a cell, or that there is none, by container, in two generations of bounded size: when the younger is full the older
  * is dropped, and what is still read moves over.
  *
  * Nothing in it may outlive a change of its row in the index. Two things change rows. Settling changes those of cells that
@@ -20,11 +20,17 @@ const ENTRY_BYTES = 200;
 /** What a container takes that has entries. */
 const SHELF_BYTES = 1000;
 
+/** That the index has no row of the cell: dkeys that were never punched are asked for with each operation beneath them. */
+export const ABSENT = "absent";
+
+/** What is known of a cell. */
+type Cached = SettledVersion | typeof ABSENT;
+
 /** What is cached of one container. */
 interface Shelf {
   readonly container: number;
-  young: Map<ByteString, SettledVersion>;
-  old: Map<ByteString, SettledVersion>;
+  young: Map<ByteString, Cached>;
+  old: Map<ByteString, Cached>;
   youngBytes: number;
 }
 
@@ -35,7 +41,8 @@ export class ReadCache {
   #youngBytes = 0;
   #bypassed: ContainerRange | undefined;
 
-  get(key: ByteString): SettledVersion | undefined {
+  /** Undefined: nothing is known. */
+  get(key: ByteString): Cached | undefined {
     const shelf = this.#shelf(uint32OfKey(key));
     if (shelf === undefined) return undefined;
     const found = shelf.young.get(key);
@@ -46,7 +53,7 @@ export class ReadCache {
   }
 
   /** Does nothing for a container that is bypassed. */
-  put(key: ByteString, version: SettledVersion): void {
+  put(key: ByteString, version: Cached): void {
     const container = uint32OfKey(key);
     if (this.#bypassed !== undefined && isInContainers(this.#bypassed, container)) return;
     const bytes = entryBytes(key, version);
@@ -116,6 +123,7 @@ export class ReadCache {
   }
 }
 
-function entryBytes(key: ByteString, version: SettledVersion): number {
+function entryBytes(key: ByteString, version: Cached): number {
+  if (version === ABSENT) return key.length + ENTRY_BYTES;
   return key.length + version.rowBytes + (version.extent?.checksums.byteLength ?? 0) + ENTRY_BYTES;
 }

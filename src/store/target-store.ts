@@ -39,7 +39,7 @@ import type { SettleResult } from "./settle-batch.ts";
 import { addedUsage, storeSpace } from "./store-space.ts";
 import type { TargetStoreParts } from "./target-store-parts.ts";
 import { SettleScheduler } from "./settle-scheduler.ts";
-import { ReadCache } from "./read-cache.ts";
+import { ABSENT, ReadCache } from "./read-cache.ts";
 import { settledVersionAt, visitSettled } from "./settled-cells.ts";
 import type { IndexSpace, SettledIndex } from "./settled-index.ts";
 import { checkSnapshots } from "./snapshot-lists.ts";
@@ -79,6 +79,7 @@ export class TargetStore implements CellStore {
       ...parts,
       hooks: {
         segmentOpened: () => this.#scheduler.segmentOpened(),
+        persisting: () => this.#prepared.persisting(),
         advanced: () => this.#scheduler.advanced(),
         failed: (error) => this.#stop(error),
       },
@@ -206,9 +207,9 @@ export class TargetStore implements CellStore {
     if (logged !== undefined) return logged;
     if (epoch !== EPOCH_MAX) return settledVersionAt(this.#index, key, epoch);
     const cached = this.#cache.get(key);
-    if (cached !== undefined) return cached;
+    if (cached !== undefined) return cached === ABSENT ? undefined : cached;
     const settled = settledVersionAt(this.#index, key, epoch);
-    if (settled !== undefined) this.#cache.put(key, settled);
+    this.#cache.put(key, settled ?? ABSENT);
     return settled;
   }
 

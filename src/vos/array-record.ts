@@ -76,7 +76,11 @@ export function addPiece(
   const isWhole = length === size;
   const kind = isWhole ? VersionKind.value : VersionKind.part;
   const meta = isWhole ? WHOLE_META : encodePartMeta(MetaType.part, piece.start - piece.window * size, length);
-  record.writes.push({ key, epoch, kind, meta, ...storedBytes(target, piece, bytes) });
+  record.writes.push(
+    bytes.inline === undefined
+      ? { key, epoch, kind, meta, ...storedBytes(target, piece, bytes) }
+      : { key, epoch, kind, meta, inline: bytes.inline },
+  );
   if (isWhole) addCovered(target, record, akey, header, piece.windowClass, piece);
 }
 

@@ -56,6 +56,14 @@ interface WritePlan {
   readonly logBytes: number;
 }
 
+/** The plan with bytes of its own for the record. */
+function keptPlan(plan: WritePlan): WritePlan {
+  return {
+    ...plan,
+    pieces: plan.pieces.map((piece) => ({ ...piece, inline: piece.inline && Uint8Array.from(piece.inline) })),
+  };
+}
+
 function planWrite(request: AkeyRequest & RecordRange, bytes: Uint8Array, inlineBytes: number): WritePlan {
   const range = writtenRange(request, bytes);
   const pieces = cutIntoWindows(range.start, range.end).map((piece) => {
@@ -92,8 +100,8 @@ export class ArrayWrites {
   }
 
   /**
-   * Writes the records; `bytes` is copied before the call returns, unless it returns a promise: then it is the store's until
-   * that settles. Errors: INVALID_ARGUMENT (record size, a single value there), TOO_LARGE, NOT_FOUND, NO_SPACE, READ_ONLY, IO.
+   * Writes the records; `bytes` of up to TargetObjects.inlineBytes are copied before the call returns, more are the store's
+   * until its promise settles. Errors: INVALID_ARGUMENT (record size, a single value there), TOO_LARGE, NOT_FOUND, NO_SPACE, READ_ONLY, IO.
    */
   write(
     container: number,
@@ -115,10 +123,10 @@ export class ArrayWrites {
     const plan = planWrite(request, bytes, target.inlineBytes(container));
     await target.admit(plan.logBytes, false);
     const extents = plan.bulk.start < plan.bulk.end ? [await this.#writeExtent(plan, bytes)] : [];
-    const pieces = plan.pieces.map((piece) => ({ ...piece, inline: piece.inline && Uint8Array.from(piece.inline) }));
+    const kept = keptPlan(plan);
     const append = (update: StagedUpdate): WriteOutcome => {
       checkFlags(update.flags ?? 0, UPDATE_FLAGS);
-      return this.#append(container, update, { ...plan, pieces }, extents[0]);
+      return this.#append(container, update, kept, extents[0]);
     };
     return new StagedWrite(target, { logBytes: plan.logBytes, extents, append });
   }
@@ -134,7 +142,8 @@ export class ArrayWrites {
     if (plan.bulk.start < plan.bulk.end) return this.#writeBulk(container, request, plan, bytes, inlineBytes);
     const wait = this.#target.admitInTurn(plan.logBytes, request.order);
     if (wait === undefined) return this.#append(container, request, plan, undefined);
-    return wait.then(() => this.#append(container, request, plan, undefined));
+    const kept = keptPlan(plan);
+    return wait.then(() => this.#append(container, request, kept, undefined));
   }
 
   async #writeBulk(

@@ -132,8 +132,9 @@ export function encodeArrayMeta(header: ArrayHeader): Uint8Array {
 }
 
 export function decodeArrayMeta(version: Version): ArrayHeader {
-  expectMeta(version, MetaType.array, 14);
-  const meta = version.meta;
+  // One view of it: each operation on an array comes by here.
+  const { meta } = version;
+  if (version.metaType !== MetaType.array || meta.length !== 14) throw corruptMeta();
   const recordBytes = readUInt32(meta, 2);
   if (recordBytes === 0) throw corruptMeta();
   return { recordBytes, classMask: meta[1]!, since: readUInt64(meta, 6) };

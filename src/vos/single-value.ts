@@ -155,7 +155,8 @@ export class SingleValues {
     const bytes = recordBytes(request) + value.length;
     const wait = this.#target.admitInTurn(bytes, request.order);
     if (wait === undefined) return this.#append(container, request, value, undefined);
-    return wait.then(() => this.#append(container, request, value, undefined));
+    const kept = new Uint8Array(value);
+    return wait.then(() => this.#append(container, request, kept, undefined));
   }
 
   async #updateLarge(container: number, request: AkeyRequest, value: Uint8Array): Promise<WriteOutcome> {

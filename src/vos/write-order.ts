@@ -15,7 +15,7 @@ export interface WriteOrder {
   /** What the leader gave; undefined where this target leads. */
   readonly epoch: Epoch | undefined;
   /** Settles when all writes are appended that the leader ordered before this one; absent when they are. */
-  readonly turn?: Promise<void>;
+  readonly turn?: Promise<void> | undefined;
   /** Asked where this target leads, in the turn of the append: throws when the write must not happen now. */
   readonly mayAppend?: (() => void) | undefined;
   /** Hears, in the turn of the append, what was appended. Not called for a write that was refused or had nothing to do. */

@@ -105,3 +105,13 @@ test("parsePeerFigures reads the seven columns and passes over the rest", () => 
 test("peerProblem names the script that is absent", () => {
   expect(peerProblem("no-such-peer")).toBe("no script no-such-peer.sh in ../shared/peers");
 });
+
+test("what is to be measured warm is done once by each contender before, and that counts for nothing", async () => {
+  const contender = (name: string, values: number[]): Contender => ({
+    name,
+    measure: async () => ({ opsPerSecond: values.shift()! }),
+  });
+  const warm = { ...benchmarkOf([contender("a", [1, 1, 5, 6]), contender("b", [2, 2, 7, 8])], []), isWarm: true };
+  const report = await runBenchmark(warm, 1, () => {});
+  expect(report.rows.map(({ figures }) => figures["opsPerSecond"])).toEqual([5, 7, 6, 8]);
+});

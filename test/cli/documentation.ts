@@ -92,6 +92,7 @@ export const documentedBenchmark: BenchmarkResult = {
   readPercent: 50,
   keys: 10_000,
   seconds: 10.001,
+  startedAtMs: 1_764_504_000_123.25,
   operations: 603_210,
   reads: 301_544,
   writes: 301_666,

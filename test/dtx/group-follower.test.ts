@@ -47,9 +47,9 @@ function received(payload: string): { request: RpcRequest; buffer: Buffer } {
   return { request, buffer };
 }
 
-test("an update that waits for room keeps its bytes when the receive buffer is used again", async () => {
+test("an update that waits for another one's turn keeps its bytes when the receive buffer is used again", async () => {
   const { timers } = simulatedWorld(1);
-  let hasRoom = (): void => {};
+  const hasRoom: (() => void)[] = [];
   const written: string[] = [];
   const follower = new GroupFollower(
     {
@@ -62,20 +62,28 @@ test("an update that waits for room keeps its bytes when the receive buffer is u
       peer: () => undefined,
       observe: () => true,
       appendedLate: () => {},
-      run: async (_request, payload): Promise<WriteOutcome> => {
-        await new Promise<void>((resolve) => (hasRoom = resolve));
-        written.push(Buffer.from(payload).toString("latin1"));
+      run: async (_request, { payload }): Promise<WriteOutcome> => {
+        const bytes = payload.toString("latin1");
+        await new Promise<void>((resolve) => hasRoom.push(resolve));
+        written.push(bytes);
         return { epoch: EPOCH, sequence: 1, error: undefined };
       },
     },
     placedGroups(poolMap([3], 1)),
   );
-  const { request, buffer } = received("value");
-  const answered = new Promise<void>((resolve) => {
-    follower.prepare(0, request, { send: () => resolve(), fail: () => resolve() } as unknown as RpcReply, () => {});
+  const answers = ["first", "second"].map((payload) => {
+    const { request, buffer } = received(payload);
+    const answered = new Promise<void>((resolve) => {
+      follower.prepare(0, request, { send: () => resolve(), fail: () => resolve() } as unknown as RpcReply, () => {});
+    });
+    buffer.fill(0xee);
+    return answered;
   });
-  buffer.fill(0xee);
-  hasRoom();
-  await answered;
-  expect(written).toEqual(["value"]);
+  while (hasRoom.length === 0) await Promise.resolve();
+  hasRoom[0]!();
+  await answers[0];
+  while (hasRoom.length === 1) await Promise.resolve();
+  hasRoom[1]!();
+  await answers[1];
+  expect(written).toEqual(["first", "second"]);
 });

@@ -39,6 +39,7 @@ class NotedStore implements PreparedStore {
   readonly whenDurable = (_sequence: number, callback: () => void): void => callback();
   readonly whenAllDurable = (callback: () => void): void => callback();
   readonly forget = (): void => {};
+  readonly onPersist = (): void => {};
   readonly epochOf = (): Epoch => EPOCH;
   readonly whenDecisionsDurable = (callback: () => void): void => callback();
   readonly decided = (): [] => [];
@@ -61,6 +62,7 @@ const ignorant: PeerConnection = {
     return { args: NOTHING, payload: encodeResyncReply(states, []) };
   },
   start: (_opcode, _length, _encoder, _payload, _options, completion) => completion.answered({} as never),
+  flush: () => {},
   onClose: () => {},
   close: () => {},
 };

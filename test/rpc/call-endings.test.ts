@@ -227,6 +227,21 @@ describe("back-pressure", () => {
     expect(connection.queuedBytes).toBe(0);
   });
 
+  test("a small payload may change when the call is made, also while that waits for room", async () => {
+    const bench = startServer();
+    const connection = await connectClient(bench);
+    const serverSide = bench.world.sockets[1]!;
+    serverSide.pause();
+    const calls = Array.from({ length: 20 }, () => connection.call(TestOpcode.echo, NOTHING, Buffer.alloc(MIB)));
+    const payload = Buffer.from("as it was");
+    const last = connection.call(TestOpcode.echo, NOTHING, payload);
+    payload.fill("x");
+    await bench.world.settle();
+    serverSide.resume();
+    await settled(bench.world, Promise.all(calls));
+    expect(Buffer.from((await settled(bench.world, last)).payload).toString()).toBe("as it was");
+  });
+
   test("a waiting call that is canceled is never sent; later calls do not overtake those that wait", async () => {
     const bench = startServer();
     const connection = await connectClient(bench);

@@ -10,6 +10,7 @@ import { FRAME_HEADER_BYTES, FrameFlag } from "../../src/format/frame.ts";
 import { Opcode } from "../../src/format/operations.ts";
 import type { FrameBody } from "../../src/rpc/frame-body.ts";
 import { RpcConnection } from "../../src/rpc/connection.ts";
+import { GATHERED_SEND_BYTES } from "../../src/rpc/output-queue.ts";
 import { BareServer } from "./bare-server.ts";
 import { callText, connectClient, failure, frameBytes, NOTHING, startServer, TestOpcode } from "./harness.ts";
 import { LoopbackWorld, settled } from "./loopback.ts";
@@ -241,4 +242,25 @@ describe("call", () => {
     await bench.world.settle();
     expect(seen[3]).toBe("UNAVAILABLE false");
   });
+});
+
+test("requests that gather leave with flush, with another request, or when they are many; then in one write", async () => {
+  const bench = startServer();
+  const connection = await connectClient(bench);
+  const client = bench.world.sockets[0]!;
+  const call = (sizeBytes: number, gather: boolean): Promise<unknown> =>
+    connection.call(TestOpcode.echo, NOTHING, Buffer.alloc(sizeBytes), { gather });
+  const gathered = [call(12 * KIB, true), call(12 * KIB, true)];
+  await bench.world.settle();
+  expect(bench.handler.handled).toBe(0);
+  const { writes } = client;
+  connection.flush();
+  await settled(bench.world, Promise.all(gathered));
+  expect(client.writes).toBe(writes + 1);
+  await settled(bench.world, Promise.all([call(1, true), call(1, false)]));
+  const many = Array.from({ length: 100 }, () => call(KIB, true));
+  await bench.world.settle();
+  expect(bench.handler.handled).toBeGreaterThan(4 + GATHERED_SEND_BYTES / KIB - 10);
+  connection.flush();
+  await settled(bench.world, Promise.all(many));
 });

@@ -132,6 +132,7 @@ test("canary: a leader that commits before all have prepared is found", async ()
       },
       call: (...call) => connection.call(...call),
       onClose: (listener) => connection.onClose(listener),
+      flush: () => connection.flush(),
       close: () => connection.close(),
       start: (opcode, length, encoder, payload, options, completion) => {
         const isPrepare = opcode === Opcode.dtxPrepare;
@@ -157,6 +158,7 @@ test("canary: a dkey that undoes its part of a transaction without asking is fou
       },
       start: (...call) => connection.start(...call),
       onClose: (listener) => connection.onClose(listener),
+      flush: () => connection.flush(),
       close: () => connection.close(),
       call: async (opcode, args, payload, options) => {
         const answer = await connection.call(opcode, args, payload, options);

@@ -3,7 +3,7 @@ import type { ByteString } from "../../src/base/bytes.ts";
 import type { Epoch } from "../../src/base/epoch.ts";
 import { decodeSettledVersion, encodeSettledVersion, type SettledVersion } from "../../src/format/settled-version.ts";
 import { VersionKind } from "../../src/store/cell.ts";
-import { READ_CACHE_BYTES, ReadCache } from "../../src/store/read-cache.ts";
+import { ABSENT, READ_CACHE_BYTES, ReadCache } from "../../src/store/read-cache.ts";
 
 function version(key: ByteString, inlineBytes: number): SettledVersion {
   const content = {
@@ -31,6 +31,20 @@ test("a cell that was put is got until it is evicted; the others stay", () => {
   cache.evict(keyOf(1));
   expect(cache.get(keyOf(1))).toBeUndefined();
   expect(cache.get(keyOf(2))).toBeDefined();
+});
+
+test("that a cell is absent is known until it is evicted, and takes bounded memory", () => {
+  const cache = new ReadCache();
+  cache.put(keyOf(1), ABSENT);
+  expect(cache.get(keyOf(1))).toBe(ABSENT);
+  cache.evict(keyOf(1));
+  expect(cache.get(keyOf(1))).toBeUndefined();
+  cache.put(keyOf(1), ABSENT);
+  const long = "x".repeat(1000);
+  for (let index = 2; index < READ_CACHE_BYTES / 500; index += 1) {
+    cache.put((keyOf(index) + long) as ByteString, ABSENT);
+  }
+  expect(cache.get(keyOf(1))).toBeUndefined();
 });
 
 test("bypass forgets its containers and takes nothing of them until it ends; the others stay", () => {

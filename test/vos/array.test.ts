@@ -266,3 +266,21 @@ test("a hole stays a hole when a large write over it is punched, though a snapsh
   expect((await read(rig, 0, BLOCK_BYTES)).found).toBe(false);
   expect((await read(rig, 0, BLOCK_BYTES, snapshot)).bytes[0]).toBe(1);
 });
+
+test("what has to wait for room keeps its bytes, though they lie in memory that is used again at once", async () => {
+  const { objects, store } = makeRig({ durable: true });
+  const buffer = Buffer.from("array value");
+  const array = { oid: oid(1), dkey: key("d"), akey: key("a"), recordIndex: 0, recordCount: 5, recordBytes: 1 };
+  const value = { oid: oid(1), dkey: key("d"), akey: key("v") };
+  store.congestion = 2;
+  const writes = [
+    objects.writeArray(CONTAINER, array, buffer.subarray(0, 5)),
+    objects.updateValue(CONTAINER, value, buffer.subarray(6)),
+  ];
+  expect(writes.every((write) => write instanceof Promise)).toBe(true);
+  buffer.fill("x");
+  await Promise.all(writes);
+  const read = await settled(objects.readArray(CONTAINER, { ...array, epoch: EPOCH_NONE }));
+  const fetched = await settled(objects.fetchValue(CONTAINER, { ...value, epoch: EPOCH_NONE }));
+  expect([read.bytes, fetched.value].map((found) => Buffer.from(found).toString())).toEqual(["array", "value"]);
+});

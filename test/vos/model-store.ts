@@ -178,6 +178,7 @@ export class ModelStore implements CellStore {
     undecidedRecord: () => undefined,
     decided: () => [],
     onAborted: () => {},
+    onPersist: () => {},
   };
   readonly requests = { completed: () => undefined, remembered: function* () {} };
 
