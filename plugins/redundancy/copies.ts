@@ -23,6 +23,10 @@ export function copiesScheme(redundancy: string, shardCount: number): Redundancy
   assert(shardCount > 0, "a group has shards");
   const shards = Array.from({ length: shardCount }, (_, index) => index);
   const onEach = (part: Omit<ShardPart, "shard">): ShardPart[] => shards.map((shard) => ({ ...part, shard }));
+  const punchParts = (address: number, length: number): ShardPart[] => {
+    const cut = Math.max(0, Math.min(length, MAX_ARRAY_BYTES - address));
+    return cut === 0 ? [] : onEach({ kind: "punch", holds: "copy", address, length: cut, views: [] });
+  };
   return {
     redundancy,
     shardCount,
@@ -43,12 +47,10 @@ export function copiesScheme(redundancy: string, shardCount: number): Redundancy
       return length === 0 ? [] : onEach({ kind: "write", holds: "copy", address, length, views: viewsOf(bytes) });
     },
     planValue: (length, bytes) => onEach({ kind: "value", holds: "copy", address: 0, length, views: viewsOf(bytes) }),
-    planPunch(address, length, alive) {
-      if (alive.length === 0) return undefined;
-      const cut = Math.max(0, Math.min(length, MAX_ARRAY_BYTES - address));
-      const parts = cut === 0 ? [] : onEach({ kind: "punch", holds: "copy", address, length: cut, views: [] });
-      return steppedPlan(done(parts));
-    },
+    planPunch: (address, length, alive) =>
+      alive.length === 0 ? undefined : steppedPlan(done(punchParts(address, length))),
+    planPunchRest: (_address, _length, alive) => (alive.length === 0 ? undefined : steppedPlan(done([]))),
+    punchParts,
     planRead(address, length, epoch, alive) {
       checkRange(address, length);
       return alive.length === 0 ? undefined : steppedPlan(readArray(alive[0]!, address, length, epoch));
@@ -56,6 +58,7 @@ export function copiesScheme(redundancy: string, shardCount: number): Redundancy
     planValueRead: (epoch, alive) => (alive.length === 0 ? undefined : steppedPlan(readValue(alive[0]!, epoch))),
     extentShards: (alive) => (alive.length === 0 ? undefined : alive.slice(0, 1)),
     addressSpaces: (_shard, from = 0) => [{ start: from, end: MAX_ARRAY_BYTES }],
+    footprint: (_shard, address, length) => (length === 0 ? [] : [{ start: address, end: address + length }]),
     arrayExtents: (_shard, extents) => joinRuns(extents),
     stripesToFold: () => [],
     planFold: (_stripe, _epoch, alive) =>

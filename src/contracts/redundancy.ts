@@ -90,6 +90,12 @@ export interface ValueContent {
   readonly epoch: Epoch;
 }
 
+/** Bytes of the array, all of which hold data. */
+export interface ArrayRun {
+  readonly address: number;
+  readonly bytes: Uint8Array;
+}
+
 export interface Fold {
   /** The epoch to write all parts at, which is older than the moment of the fold. */
   readonly epoch: Epoch;
@@ -135,6 +141,13 @@ export interface RedundancyScheme {
    * latest epoch, what the rest of a stripe holds. Undefined: too few shards.
    */
   planPunch(address: number, length: number, alive: readonly number[]): Plan<readonly ShardPart[]> | undefined;
+  /**
+   * For a punch that comes later, with folds but no other update between: what it has to write anew, for the rest of a stripe
+   * may be in parity then. The leader makes and runs it, as planPunch.
+   */
+  planPunchRest(address: number, length: number, alive: readonly number[]): Plan<readonly ArrayRun[]> | undefined;
+  /** That punch. `rest`: what planPunchRest gave for the same bytes. */
+  punchParts(address: number, length: number, rest: readonly ArrayRun[]): readonly ShardPart[];
 
   /**
    * `epoch`: EPOCH_NONE for the latest, of each shard as it comes: a write under way may then be seen in part, which a read
@@ -152,6 +165,11 @@ export interface RedundancyScheme {
    * moves meanwhile is then seen in the one or the other.
    */
   addressSpaces(shard: number, from?: number): readonly AddressSpace[];
+  /**
+   * Where a shard keeps what it knows of these array bytes. On a parity shard whatever changes one of them leaves something of
+   * its epoch or a later one there; a fold, nothing that is newer than the newest of them in its stripe.
+   */
+  footprint(shard: number, address: number, length: number): readonly AddressSpace[];
   /** A shard's extents as extents of the array, ascending, joined where they touch; of several shards, join them again. */
   arrayExtents(shard: number, extents: readonly DataExtent[]): readonly DataExtent[];
 
