@@ -15,7 +15,7 @@
  * Bytes passed in are not kept beyond the plan; results may be views of them or of what `take` was given.
  */
 import type { Epoch } from "../base/epoch.ts";
-import type { ExtentRun } from "../base/extent-runs.ts";
+import type { ArrayRun, ExtentRun } from "../base/extent-runs.ts";
 
 /** A run of bytes that hold data, and the epoch they were written at. */
 export type DataExtent = ExtentRun;
@@ -88,12 +88,6 @@ export interface ArrayContent {
 export interface ValueContent {
   readonly bytes: Uint8Array;
   readonly epoch: Epoch;
-}
-
-/** Bytes of the array, all of which hold data. */
-export interface ArrayRun {
-  readonly address: number;
-  readonly bytes: Uint8Array;
 }
 
 export interface Fold {

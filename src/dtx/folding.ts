@@ -41,6 +41,8 @@ export interface FoldStore {
   /** The erasure-coded akeys that this target has something of. */
   akeys(container: number): AsyncGenerator<AkeyPlace, void, void>;
   akeysOf(container: number, dkey: DkeyPlace): AsyncGenerator<AkeyPlace, void, void>;
+  /** The epoch of the oldest lock that a transaction has on an erasure-coded dkey here; undefined without one. */
+  heldFrom(container: number): Epoch | undefined;
   /** Extents of one of them here, ascending, page by page. */
   extents(container: number, akey: AkeyPlace): AsyncGenerator<readonly DataExtent[], void, void>;
 }
@@ -135,6 +137,9 @@ export class Folding {
       return EPOCH_NONE;
     }
     let least = this.#options.now() - GATE_LAG_US;
+    // What a transaction writes there has a later epoch, whenever it comes.
+    const held = this.#options.store.heldFrom(container);
+    if (held !== undefined && held <= least) least = held - 1;
     for (const akey of this.#akeys()) {
       if (akey.container !== container) continue;
       for (const { first } of akey.stripes.values()) if (first <= least) least = first - 1;
@@ -148,12 +153,17 @@ export class Folding {
   }
 
   /** An update that this target leads was appended: its stripes are to be folded. */
-  noteUpdate({ container, object, ownParts, givenEpoch }: LedUpdate): void {
-    const replicas = (ownParts ?? NO_PARTS).filter(({ kind }) => kind === "write");
+  noteUpdate({ container, object, ownParts, givenEpoch, arrayShares }: LedUpdate): void {
+    this.#noteParts(container, object, ownParts ?? NO_PARTS, givenEpoch);
+    for (const { akey, parts } of arrayShares) this.#noteParts(container, { ...object, akey }, parts, object.epoch);
+  }
+
+  #noteParts(container: number, object: ObjectRequest, parts: readonly PartBytes[], epoch: Epoch): void {
+    const replicas = parts.filter(({ kind }) => kind === "write");
     if (replicas.length === 0) return;
-    const extents = replicas.map(({ address, length }) => ({ address, length, epoch: givenEpoch }));
+    const extents = replicas.map(({ address, length }) => ({ address, length, epoch }));
     const { scheme, own } = this.#options.shardedAkey(container, object);
-    this.#note(container, object, scheme.stripesToFold(own, extents), givenEpoch);
+    this.#note(container, object, scheme.stripesToFold(own, extents), epoch);
     this.want(container);
   }
 

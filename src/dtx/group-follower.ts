@@ -77,11 +77,13 @@ export class GroupFollower {
     const turn = this.#turns.get(leader);
     // It may wait here, for what came before it or for room: what is logged then must not lie in the receive buffer.
     request.retain();
+    const { shards } = groups.groupOf(prepare.object.oid, prepare.object.dkey);
     let hasAppended = (): void => {};
     const order: WriteOrder = {
       origin: prepare,
       isPrepared: true,
       epoch: prepare.epoch,
+      shard: shards?.numberOf.get(this.#options.self),
       ...(turn !== undefined && { turn }),
       appended: () => hasAppended(),
     };

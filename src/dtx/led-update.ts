@@ -11,7 +11,7 @@ import type { ErasureShards } from "../redundancy/redundancy-group.ts";
 import type { ArgumentEncoder } from "../rpc/pending-call.ts";
 import type { WriteOrder } from "../vos/write-order.ts";
 import type { RedundancyGroup } from "./group.ts";
-import { NO_PARTS, payloadOf, type ShardParts } from "./shard-parts.ts";
+import { type ArrayShare, NO_PARTS, payloadOf, type ShardParts } from "./shard-parts.ts";
 
 export interface UpdateRequest {
   readonly container: number;
@@ -41,6 +41,7 @@ export class LedUpdate implements WriteOrder {
   readonly object: ObjectRequest;
   readonly payload: Uint8Array | undefined;
   readonly mayAppend: (() => void) | undefined;
+  readonly shard: number | undefined;
   readonly #parts: ShardParts | undefined;
   #shards: ErasureShards | undefined;
   #common: MemberMessage | undefined;
@@ -76,6 +77,7 @@ export class LedUpdate implements WriteOrder {
     this.mayAppend = request.mayAppend;
     this.#parts = request.parts;
     this.#shards = group.shards;
+    this.shard = group.shards?.numberOf.get(self);
     this.ownParts = request.parts === undefined ? undefined : this.partsOf(self);
     this.members = group.members;
     this.waiting = new Set(group.members.filter((member) => member !== self));
@@ -126,6 +128,8 @@ export class LedUpdate implements WriteOrder {
 
   /** What this target does itself, of erasure code; undefined: what all do. */
   readonly ownParts: readonly PartBytes[] | undefined;
+  /** What the end of a transaction does here to arrays: known once it is appended, and then at the epoch of the request. */
+  readonly arrayShares: ArrayShare[] = [];
 
   /** The parts of the shard that a target has, of erasure code. */
   partsOf(target: number): readonly PartBytes[] {

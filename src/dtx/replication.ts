@@ -5,6 +5,8 @@
 import type { DkeyPlace } from "../base/key-place.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
+import type { ObjectId } from "../base/object-id.ts";
+import type { RedundancyScheme } from "../contracts/redundancy.ts";
 import { decodeCbor } from "../format/cbor.ts";
 import type { TargetFillStatus } from "../format/engine-operations.ts";
 import type { ObjectRequest } from "../format/object-request.ts";
@@ -132,6 +134,11 @@ export class Replication {
     const { locks } = this.#poolOf(container).leader;
     const unit = unitOf({ container, object: { oid, dkey } });
     return how === "alone" ? locks.exclusive(unit) : locks.shared(unit);
+  }
+
+  /** See PoolReplication.schemeOf. */
+  schemeOf(container: number, oid: ObjectId): RedundancyScheme {
+    return this.#poolOf(container).schemeOf(container, oid);
   }
 
   /** An erasure-coded akey that this target leads. Throws STALE, UNSUPPORTED. */

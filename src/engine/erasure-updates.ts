@@ -4,26 +4,36 @@
  */
 import { EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import { MAX_ARRAY_BYTES } from "../base/limits.ts";
+import { MAX_ARRAY_BYTES, MAX_TRANSACTION_BYTES, MAX_TRANSACTION_PUNCH_BYTES } from "../base/limits.ts";
+import { isErasureCoded } from "../base/object-id.ts";
 import type { ShardPart } from "../contracts/redundancy.ts";
 import type { Unlock } from "../dtx/dkey-locks.ts";
 import type { LedUpdate } from "../dtx/led-update.ts";
 import type { Replication } from "../dtx/replication.ts";
-import { shardParts } from "../dtx/shard-parts.ts";
+import { type ArrayShare, shardParts } from "../dtx/shard-parts.ts";
 import type { ShardedAkey } from "../dtx/sharded-akey.ts";
 import type { ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import type { PartBytes } from "../format/prepare-request.ts";
+import {
+  decodeTransactionStep,
+  encodeTransactionStep,
+  type PartWrite,
+  type TransactionStep,
+} from "../format/transaction-part.ts";
 import { byteRange, writtenRange } from "../vos/array-read.ts";
 import type { WriteOutcome } from "../vos/single-value.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
 import type { WriteOrder } from "../vos/write-order.ts";
+import { TransactionParts } from "./transaction-parts.ts";
 
 /** An update that is taken into order, and what it has to give back when it is decided, or was refused. */
 export interface PlannedUpdate {
   readonly led: LedUpdate;
   readonly unlock: Unlock;
 }
+
+type StepRequest = Pick<ObjectRequest, "oid"> & { readonly order?: WriteOrder | undefined };
 
 export interface ErasureUpdatesParts {
   readonly objects: VersionedObjects;
@@ -44,6 +54,7 @@ export class ErasureUpdates {
     object: ObjectRequest,
     payload: Uint8Array | undefined,
   ): Promise<PlannedUpdate> {
+    if (opcode === Opcode.transactionStep) return this.#beginStep(container, object, payload ?? NO_BYTES);
     const { replication } = this.#parts;
     const isPunch = opcode === Opcode.arrayPunch;
     const mayAppend = await this.#foldForSnapshot(opcode, container, object);
@@ -61,6 +72,60 @@ export class ErasureUpdates {
     }
   }
 
+  /**
+   * A step of a transaction. What can fail is done when it is prepared: a later end of it needs no more than the log, unless a
+   * snapshot came between.
+   */
+  async #beginStep(container: number, object: ObjectRequest, payload: Uint8Array): Promise<PlannedUpdate> {
+    const { replication } = this.#parts;
+    const step = decodeTransactionStep(payload);
+    const writes = step.kind === "prepare" ? step.writes : [];
+    const isWriting =
+      step.kind === "prepare" ? writes.length > 0 : step.kind !== "forget" && object.epoch !== EPOCH_NONE;
+    const mayAppend = isWriting ? await this.#foldForSnapshot(Opcode.transactionStep, container, object) : undefined;
+    const mustRead = writes.some(({ kind }) => kind === "punchRecords");
+    const unlock = await replication.lock(container, object, mustRead ? "alone" : "shared");
+    try {
+      const { own, scheme } = replication.shardedAkey(container, object);
+      if (step.kind === "prepare" && own < scheme.dataShards) throw blind();
+      const kept = step.kind === "prepare" && mustRead ? await this.#withRest(container, object, step) : payload;
+      const request = { container, opcode: Opcode.transactionStep, object, payload: kept, mayAppend };
+      return { led: replication.begin(request), unlock };
+    } catch (error) {
+      unlock();
+      throw error;
+    }
+  }
+
+  /** The step with what its punches of records have to write anew. */
+  async #withRest(
+    container: number,
+    object: ObjectRequest,
+    step: TransactionStep & { readonly kind: "prepare" },
+  ): Promise<Uint8Array> {
+    const writes: PartWrite[] = [];
+    let left = MAX_TRANSACTION_BYTES;
+    for (const write of step.writes) {
+      if (write.kind !== "punchRecords") {
+        writes.push(write);
+        continue;
+      }
+      const { start, end } = byteRange(write, write.recordBytes, MAX_TRANSACTION_PUNCH_BYTES);
+      const akey = this.#parts.replication.shardedAkey(container, { ...object, akey: write.akey });
+      const rest = await akey.run((alive) => akey.scheme.planPunchRest(start, end - start, alive));
+      for (const { bytes } of rest) left -= bytes.length;
+      if (left < 0) throw tooMuchRest();
+      writes.push({ ...write, rest });
+    }
+    return encodeTransactionStep({ ...step, writes });
+  }
+
+  /** What this target's shard has to know for a step of a transaction. `shares`: see TransactionParts. */
+  shardOf(container: number, { oid, order }: StepRequest, shares?: ArrayShare[]): TransactionParts | undefined {
+    if (!isErasureCoded(oid) || order?.shard === undefined) return undefined;
+    return new TransactionParts(this.#parts.replication.schemeOf(container, oid), order.shard, shares);
+  }
+
   /** What a snapshot shows as replicas is folded before it changes. Returns what says, at the append, whether it still is. */
   async #foldForSnapshot(opcode: number, container: number, object: ObjectRequest): Promise<() => void> {
     const { objects, replication } = this.#parts;
@@ -69,7 +134,8 @@ export class ErasureUpdates {
       const isArray = opcode === Opcode.arrayWrite || opcode === Opcode.arrayPunch;
       const isBounded = isArray && object.recordBytes > 0;
       const bytes = isBounded ? byteRange(object, object.recordBytes, MAX_ARRAY_BYTES) : undefined;
-      const akey = opcode === Opcode.dkeyPunch ? undefined : object.akey;
+      const isOfDkey = opcode === Opcode.dkeyPunch || opcode === Opcode.transactionStep;
+      const akey = isOfDkey ? undefined : object.akey;
       await replication.foldBefore(container, object, { akey, bytes }, snapshot);
     }
     return () => {
@@ -128,6 +194,11 @@ const NO_BYTES = new Uint8Array(0);
 
 function newerSnapshot(): DaosError {
   return new DaosError("UNAVAILABLE", "Cannot update the object now: a snapshot has just been taken. Retry.");
+}
+
+function tooMuchRest(): DaosError {
+  const state = `the rest of its stripes has more than ${MAX_TRANSACTION_BYTES} bytes`;
+  return new DaosError("TOO_LARGE", `Cannot punch records in the transaction: ${state}. Punch whole stripes.`);
 }
 
 function blind(): DaosError {

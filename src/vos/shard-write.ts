@@ -179,7 +179,9 @@ export class ShardWrites {
     }
     if (record.writes.length === 0) addMarker(record, access);
     const { epoch, writes, reclaims } = record;
-    const sequence = target.append(writes, reclaims.length === 0 ? undefined : reclaims, epoch, order);
+    // A fold changes nothing that a transaction which holds the dkey has seen, or will.
+    const isHeld = fold !== undefined;
+    const sequence = target.append(writes, reclaims.length === 0 ? undefined : reclaims, epoch, order, isHeld);
     noteArrays(access.state, writes, epoch, sequence);
     if (header !== undefined) noteCrowded(target, this.#crowded, container, update, access.akey, header, writes);
     return { epoch, sequence, error: undefined };

@@ -39,6 +39,7 @@ function makeRig(finds: (listing: number) => boolean = () => true): Rig {
   const mayFold = Promise.withResolvers<void>();
   const store: FoldStore = {
     apply: () => Promise.resolve(),
+    heldFrom: () => undefined,
     async *akeys(): AsyncGenerator<AkeyPlace, void, void> {
       const listing = finishes.length;
       await new Promise<void>((resolve) => finishes.push(resolve));

@@ -4,7 +4,8 @@
  * its kind (truncation, mostly) touch at most two stripes so. DAOS does the same, later, when it folds.
  */
 import { EPOCH_NONE } from "../../../src/base/epoch.ts";
-import type { ArrayRun, ShardPart } from "../../../src/contracts/redundancy.ts";
+import type { ArrayRun } from "../../../src/base/extent-runs.ts";
+import type { ShardPart } from "../../../src/contracts/redundancy.ts";
 import { coveredBytes } from "../extents.ts";
 import { type Steps, together } from "../plan.ts";
 import type { Geometry, StripeRange } from "./geometry.ts";

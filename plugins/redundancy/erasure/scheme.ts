@@ -3,11 +3,10 @@
  */
 import { DaosError } from "../../../src/base/errors.ts";
 import type { Epoch } from "../../../src/base/epoch.ts";
-import { joinRuns } from "../../../src/base/extent-runs.ts";
+import { type ArrayRun, joinRuns } from "../../../src/base/extent-runs.ts";
 import type {
   AddressSpace,
   ArrayContent,
-  ArrayRun,
   DataExtent,
   EpochPart,
   Fold,

@@ -204,7 +204,8 @@ export class Cluster {
     const { clock, timers, network, control, subjects, log } = this;
     const link = this.#options.bug?.link;
     const nextId = (): number => (this.#lastId += 1);
-    return new TransactionWork((number, spy) => {
+    const isCoded = subjects.some(({ name }) => name.startsWith("EC"));
+    return new TransactionWork(isCoded, (number, spy) => {
       const random = this.random.fork();
       const wrapped = (plain: Parameters<typeof spy>[0]) => spy(link?.(plain) ?? plain);
       const parts = { clock, timers, random, network, control, subjects, nextId, log, wrapped };

@@ -57,6 +57,8 @@ export interface PlantedBug {
   /** Of clients of transactions. */
   readonly link?: (link: RpcLink) => RpcLink;
   readonly fill?: (store: FillStore) => FillStore;
+  /** Changes the objects of a target in place. */
+  readonly objects?: (objects: VersionedObjects, index: number) => void;
 }
 
 export interface NodeParts {
@@ -149,6 +151,7 @@ export class ClusterNode {
     const release = (): void => device.release();
     const payloadBuffers = { allocate, release };
     const objects = new VersionedObjects({ store, clock, timers, allocate, release });
+    this.#parts.bug.objects?.(objects, this.index);
     const quotas = new QuotaTable(
       (container) => store.usage(container),
       () => wall.monotonicNs() / 1e6,
