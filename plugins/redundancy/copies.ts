@@ -23,10 +23,6 @@ export function copiesScheme(redundancy: string, shardCount: number): Redundancy
   assert(shardCount > 0, "a group has shards");
   const shards = Array.from({ length: shardCount }, (_, index) => index);
   const onEach = (part: Omit<ShardPart, "shard">): ShardPart[] => shards.map((shard) => ({ ...part, shard }));
-  const punchParts = (address: number, length: number): ShardPart[] => {
-    const cut = Math.max(0, Math.min(length, MAX_ARRAY_BYTES - address));
-    return cut === 0 ? [] : onEach({ kind: "punch", holds: "copy", address, length: cut, views: [] });
-  };
   return {
     redundancy,
     shardCount,
@@ -47,10 +43,11 @@ export function copiesScheme(redundancy: string, shardCount: number): Redundancy
       return length === 0 ? [] : onEach({ kind: "write", holds: "copy", address, length, views: viewsOf(bytes) });
     },
     planValue: (length, bytes) => onEach({ kind: "value", holds: "copy", address: 0, length, views: viewsOf(bytes) }),
-    planPunch: (address, length, alive) =>
-      alive.length === 0 ? undefined : steppedPlan(done(punchParts(address, length))),
-    planPunchRest: (_address, _length, alive) => (alive.length === 0 ? undefined : steppedPlan(done([]))),
-    punchParts,
+    planPunch: (_address, _length, alive) => (alive.length === 0 ? undefined : steppedPlan(done([]))),
+    punchParts(address, length) {
+      const cut = Math.max(0, Math.min(length, MAX_ARRAY_BYTES - address));
+      return cut === 0 ? [] : onEach({ kind: "punch", holds: "copy", address, length: cut, views: [] });
+    },
     planRead(address, length, epoch, alive) {
       checkRange(address, length);
       return alive.length === 0 ? undefined : steppedPlan(readArray(alive[0]!, address, length, epoch));

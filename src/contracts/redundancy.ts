@@ -131,16 +131,11 @@ export interface RedundancyScheme {
   /** A new single value. */
   planValue(length: number, bytes?: Uint8Array): readonly ShardPart[];
   /**
-   * A punch of array bytes, which are cut at `maxArrayBytes`. The leader makes and runs it: it may have to read, at the
-   * latest epoch, what the rest of a stripe holds. Undefined: too few shards.
+   * What a punch of array bytes, which are cut at `maxArrayBytes`, has to write anew: the rest of stripes that have parity. The
+   * leader makes and runs it, at the latest epoch. Undefined: too few shards.
    */
-  planPunch(address: number, length: number, alive: readonly number[]): Plan<readonly ShardPart[]> | undefined;
-  /**
-   * For a punch that comes later, with folds but no other update between: what it has to write anew, for the rest of a stripe
-   * may be in parity then. The leader makes and runs it, as planPunch.
-   */
-  planPunchRest(address: number, length: number, alive: readonly number[]): Plan<readonly ArrayRun[]> | undefined;
-  /** That punch. `rest`: what planPunchRest gave for the same bytes. */
+  planPunch(address: number, length: number, alive: readonly number[]): Plan<readonly ArrayRun[]> | undefined;
+  /** The punch. `rest`: what planPunch gave for the same bytes; nothing of the dkey has changed since. */
   punchParts(address: number, length: number, rest: readonly ArrayRun[]): readonly ShardPart[];
 
   /**

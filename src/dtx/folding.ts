@@ -8,7 +8,7 @@
  */
 import type { AkeyPlace, DkeyPlace } from "../base/key-place.ts";
 import type { ByteString } from "../base/bytes.ts";
-import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
+import { EPOCH_MAX, EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import type { DataExtent } from "../contracts/redundancy.ts";
 import type { Timers } from "../contracts/world.ts";
@@ -211,13 +211,34 @@ export class Folding {
    * for parity can only be made of the latest state. Rejects with UNAVAILABLE when that cannot be done now.
    */
   async beforeUpdate(container: number, { oid, dkey }: DkeyPlace, range: UpdateRange, snapshot: Epoch): Promise<void> {
+    const fold = (akey: UnfoldedAkey, stripe: number): Promise<boolean> => this.#fold(akey, stripe);
+    await this.#foldAll(container, { oid, dkey }, [range], snapshot, fold);
+  }
+
+  /**
+   * The same of all that there is, for whoever keeps the dkey alone: then nothing of these ranges has to be folded before the
+   * next update of the dkey, whatever snapshots are taken.
+   */
+  async foldAlone(container: number, { oid, dkey }: DkeyPlace, ranges: readonly UpdateRange[]): Promise<void> {
     const unit = unitOf({ container, object: { oid, dkey } });
-    if (this.#scans.get(container)?.state !== "done") await this.#scanDkey(container, { oid, dkey });
+    const fold = (akey: UnfoldedAkey, stripe: number): Promise<boolean> => this.#foldHeld(akey, stripe, unit);
+    await this.#foldAll(container, { oid, dkey }, ranges, EPOCH_MAX, fold);
+  }
+
+  async #foldAll(
+    container: number,
+    dkey: DkeyPlace,
+    ranges: readonly UpdateRange[],
+    upTo: Epoch,
+    fold: (akey: UnfoldedAkey, stripe: number) => Promise<boolean>,
+  ): Promise<void> {
+    if (this.#scans.get(container)?.state !== "done") await this.#scanDkey(container, dkey);
+    const unit = unitOf({ container, object: dkey });
     for (const akey of this.#unfolded.get(unit)?.values() ?? []) {
-      if (range.akey !== undefined && range.akey !== akey.place.akey) continue;
+      const own = ranges.filter((range) => range.akey === undefined || range.akey === akey.place.akey);
       for (const [stripe, { first }] of akey.stripes) {
-        if (first > snapshot || !this.#touches(akey, stripe, range)) continue;
-        if (!(await this.#fold(akey, stripe))) throw notFolded();
+        if (first > upTo || !own.some((range) => this.#touches(akey, stripe, range))) continue;
+        if (!(await fold(akey, stripe))) throw notFolded();
       }
     }
   }
@@ -264,9 +285,19 @@ export class Folding {
   /** False when it has to be tried again. */
   async #fold(unfolded: UnfoldedAkey, stripe: number): Promise<boolean> {
     const { container, place } = unfolded;
-    const { leader, shardedAkey } = this.#options;
     const unit = unitOf({ container, object: place });
-    const unlock = await leader.locks.exclusive(unit);
+    const unlock = await this.#options.leader.locks.exclusive(unit);
+    try {
+      return await this.#foldHeld(unfolded, stripe, unit);
+    } finally {
+      unlock();
+    }
+  }
+
+  /** With the dkey held alone. */
+  async #foldHeld(unfolded: UnfoldedAkey, stripe: number, unit: string): Promise<boolean> {
+    const { container, place } = unfolded;
+    const { leader, shardedAkey } = this.#options;
     try {
       if (leader.isSettling(unit)) return false;
       const object = requestOf(place);
@@ -279,8 +310,6 @@ export class Folding {
     } catch (error) {
       if (error instanceof DaosError) return false;
       throw error;
-    } finally {
-      unlock();
     }
   }
 
@@ -349,6 +378,6 @@ function requestOf({ oid, dkey, akey }: AkeyPlace): ObjectRequest {
 }
 
 function notFolded(): DaosError {
-  const state = "a snapshot needs a stripe of it folded first, and that failed";
+  const state = "a stripe of it has to be folded first, and that failed";
   return new DaosError("UNAVAILABLE", `Cannot update the object: ${state}. Retry.`);
 }

@@ -151,6 +151,11 @@ export class Replication {
     return this.#poolOf(container).folding.beforeUpdate(container, dkey, range, snapshot);
   }
 
+  /** See Folding.foldAlone. */
+  foldAlone(container: number, dkey: DkeyPlace, ranges: readonly UpdateRange[]): Promise<void> {
+    return this.#poolOf(container).folding.foldAlone(container, dkey, ranges);
+  }
+
   /** Before `begin`: undefined, or settles when a member that is filled has the dkey. Rejects with UNAVAILABLE. */
   fillBefore(container: number, dkey: DkeyPlace): Promise<void> | undefined {
     return this.#poolOf(container).filling.beforeUpdate(container, dkey);

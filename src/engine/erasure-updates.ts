@@ -4,10 +4,16 @@
  */
 import { EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import { MAX_ARRAY_BYTES, MAX_TRANSACTION_BYTES, MAX_TRANSACTION_PUNCH_BYTES } from "../base/limits.ts";
+import {
+  MAX_ARRAY_BYTES,
+  MAX_ARRAY_IO_BYTES,
+  MAX_TRANSACTION_BYTES,
+  MAX_TRANSACTION_PUNCH_BYTES,
+} from "../base/limits.ts";
 import { isErasureCoded } from "../base/object-id.ts";
 import type { ShardPart } from "../contracts/redundancy.ts";
 import type { Unlock } from "../dtx/dkey-locks.ts";
+import type { UpdateRange } from "../dtx/folding.ts";
 import type { LedUpdate } from "../dtx/led-update.ts";
 import type { Replication } from "../dtx/replication.ts";
 import { type ArrayShare, shardParts } from "../dtx/shard-parts.ts";
@@ -72,25 +78,18 @@ export class ErasureUpdates {
     }
   }
 
-  /**
-   * A step of a transaction. What can fail is done when it is prepared: a later end of it needs no more than the log, unless a
-   * snapshot came between.
-   */
+  /** A step of a transaction. All that may fail is done when it is prepared: its end later needs nothing but room in the log. */
   async #beginStep(container: number, object: ObjectRequest, payload: Uint8Array): Promise<PlannedUpdate> {
     const { replication } = this.#parts;
     const step = decodeTransactionStep(payload);
-    const writes = step.kind === "prepare" ? step.writes : [];
-    const isWriting =
-      step.kind === "prepare" ? writes.length > 0 : step.kind !== "forget" && object.epoch !== EPOCH_NONE;
-    const mayAppend = isWriting ? await this.#foldForSnapshot(Opcode.transactionStep, container, object) : undefined;
-    const mustRead = writes.some(({ kind }) => kind === "punchRecords");
-    const unlock = await replication.lock(container, object, mustRead ? "alone" : "shared");
+    const ranges = step.kind === "prepare" ? step.writes.flatMap(foldedRange) : [];
+    const unlock = await replication.lock(container, object, ranges.length > 0 ? "alone" : "shared");
     try {
       const { own, scheme } = replication.shardedAkey(container, object);
       if (step.kind === "prepare" && own < scheme.dataShards) throw blind();
-      const kept = step.kind === "prepare" && mustRead ? await this.#withRest(container, object, step) : payload;
-      const request = { container, opcode: Opcode.transactionStep, object, payload: kept, mayAppend };
-      return { led: replication.begin(request), unlock };
+      if (ranges.length > 0) await replication.foldAlone(container, object, ranges);
+      const kept = step.kind === "prepare" ? await this.#withRest(container, object, step, payload) : payload;
+      return { led: replication.begin({ container, opcode: Opcode.transactionStep, object, payload: kept }), unlock };
     } catch (error) {
       unlock();
       throw error;
@@ -102,7 +101,9 @@ export class ErasureUpdates {
     container: number,
     object: ObjectRequest,
     step: TransactionStep & { readonly kind: "prepare" },
+    payload: Uint8Array,
   ): Promise<Uint8Array> {
+    if (!step.writes.some(({ kind }) => kind === "punchRecords")) return payload;
     const writes: PartWrite[] = [];
     let left = MAX_TRANSACTION_BYTES;
     for (const write of step.writes) {
@@ -112,7 +113,7 @@ export class ErasureUpdates {
       }
       const { start, end } = byteRange(write, write.recordBytes, MAX_TRANSACTION_PUNCH_BYTES);
       const akey = this.#parts.replication.shardedAkey(container, { ...object, akey: write.akey });
-      const rest = await akey.run((alive) => akey.scheme.planPunchRest(start, end - start, alive));
+      const rest = await akey.run((alive) => akey.scheme.planPunch(start, end - start, alive));
       for (const { bytes } of rest) left -= bytes.length;
       if (left < 0) throw tooMuchRest();
       writes.push({ ...write, rest });
@@ -134,8 +135,7 @@ export class ErasureUpdates {
       const isArray = opcode === Opcode.arrayWrite || opcode === Opcode.arrayPunch;
       const isBounded = isArray && object.recordBytes > 0;
       const bytes = isBounded ? byteRange(object, object.recordBytes, MAX_ARRAY_BYTES) : undefined;
-      const isOfDkey = opcode === Opcode.dkeyPunch || opcode === Opcode.transactionStep;
-      const akey = isOfDkey ? undefined : object.akey;
+      const akey = opcode === Opcode.dkeyPunch ? undefined : object.akey;
       await replication.foldBefore(container, object, { akey, bytes }, snapshot);
     }
     return () => {
@@ -163,7 +163,8 @@ export class ErasureUpdates {
       case Opcode.arrayPunch: {
         if (object.recordBytes === 0) object.recordBytes = await this.#recordBytes(container, object);
         const { start, end } = byteRange(object, object.recordBytes, MAX_ARRAY_BYTES);
-        return akey.run((alive) => scheme.planPunch(start, end - start, alive));
+        const rest = await akey.run((alive) => scheme.planPunch(start, end - start, alive));
+        return scheme.punchParts(start, end - start, rest);
       }
       default:
         return undefined;
@@ -191,6 +192,20 @@ export class ErasureUpdates {
 }
 
 const NO_BYTES = new Uint8Array(0);
+
+/** What of the dkey's arrays a write of a transaction changes. */
+function foldedRange(write: PartWrite): UpdateRange[] {
+  switch (write.kind) {
+    case "update":
+      return write.replaces ? [{ akey: write.akey, bytes: undefined }] : [];
+    case "punchAkey":
+      return [{ akey: write.akey, bytes: undefined }];
+    case "punchDkey":
+      return [{ akey: undefined, bytes: undefined }];
+    default:
+      return [{ akey: write.akey, bytes: byteRange(write, write.recordBytes, MAX_ARRAY_IO_BYTES) }];
+  }
+}
 
 function newerSnapshot(): DaosError {
   return new DaosError("UNAVAILABLE", "Cannot update the object now: a snapshot has just been taken. Retry.");

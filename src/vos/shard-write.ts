@@ -179,9 +179,7 @@ export class ShardWrites {
     }
     if (record.writes.length === 0) addMarker(record, access);
     const { epoch, writes, reclaims } = record;
-    // A fold changes nothing that a transaction which holds the dkey has seen, or will.
-    const isHeld = fold !== undefined;
-    const sequence = target.append(writes, reclaims.length === 0 ? undefined : reclaims, epoch, order, isHeld);
+    const sequence = target.append(writes, reclaims.length === 0 ? undefined : reclaims, epoch, order);
     noteArrays(access.state, writes, epoch, sequence);
     if (header !== undefined) noteCrowded(target, this.#crowded, container, update, access.akey, header, writes);
     return { epoch, sequence, error: undefined };

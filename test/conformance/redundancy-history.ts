@@ -55,7 +55,6 @@ class History {
     const steps: readonly (readonly [number, () => void])[] = [
       [8, () => this.#write()],
       [2, () => this.#punch()],
-      [2, () => this.#punchLater()],
       [2, () => this.#writeValue()],
       [2, () => this.#snapshot()],
       [3, () => this.#fold(this.#random(STRIPES), EPOCH_NONE)],
@@ -118,28 +117,12 @@ class History {
   #punch(): void {
     const { address, length } = this.#range();
     const plan = this.#scheme.planPunch(address, length, this.#alive)!;
-    const parts = runPlan(plan, this.#shards, this.#alive, this.#snapshots);
+    const rest = runPlan(plan, this.#shards, this.#alive, this.#snapshots);
     const epoch = this.#nextEpoch();
     this.log.push(`punch ${address}+${length}@${epoch}`);
-    this.#commitPunch(parts, address, length, epoch);
-  }
-
-  /** What it needs is read first; then there are folds, and it is made. */
-  #punchLater(): void {
-    const { address, length } = this.#range();
-    const plan = this.#scheme.planPunchRest(address, length, this.#alive)!;
-    const rest = runPlan(plan, this.#shards, this.#alive, this.#snapshots);
-    this.log.push(`punch ${address}+${length} later`);
-    for (let stripe = 0; stripe < STRIPES; stripe += 1) if (this.#random(2) === 0) this.#fold(stripe, EPOCH_NONE);
-    const epoch = this.#nextEpoch();
-    this.log.push(`at ${epoch}`);
-    this.#commitPunch(this.#scheme.punchParts(address, length, rest), address, length, epoch);
-  }
-
-  #commitPunch(parts: readonly ShardPart[], address: number, length: number, epoch: Epoch): void {
     const at = address + this.#random(length);
     const isThere = this.#plain.fills(at, at + 1, EPOCH_MAX).length > 0;
-    this.#commit(parts, epoch);
+    this.#commit(this.#scheme.punchParts(address, length, rest), epoch);
     if (isThere) this.#noteChanged(at, epoch);
     this.#plain.add({ epoch, address, length, bytes: undefined });
   }

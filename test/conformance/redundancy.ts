@@ -53,7 +53,6 @@ function shapeTests(redundancy: string, makeScheme: () => RedundancyScheme): voi
         scheme.planRead(0, 10, EPOCH_NONE, alive),
         scheme.planValueRead(EPOCH_NONE, alive),
         scheme.planPunch(0, 10, alive),
-        scheme.planPunchRest(0, 10, alive),
         scheme.planFold(0, EPOCH_NONE, alive),
         scheme.extentShards(alive),
       ];
@@ -86,7 +85,6 @@ function shapeTests(redundancy: string, makeScheme: () => RedundancyScheme): voi
     const all = Array.from({ length: scheme.shardCount }, (_, index) => index);
     expect(scheme.planWrite(100, 0, new Uint8Array(0))).toEqual([]);
     expect(scheme.planPunch(100, 0, all)!.result).toEqual([]);
-    expect(scheme.planPunchRest(100, 0, all)!.result).toEqual([]);
     expect(scheme.punchParts(100, 0, [])).toEqual([]);
     for (const shard of all) expect(scheme.footprint(shard, 100, 0)).toEqual([]);
     expect(scheme.planRead(100, 0, EPOCH_NONE, all)!.result).toMatchObject({ extents: [], epoch: EPOCH_NONE });

@@ -10,36 +10,24 @@ import { coveredBytes } from "../extents.ts";
 import { type Steps, together } from "../plan.ts";
 import type { Geometry, StripeRange } from "./geometry.ts";
 import { readArray } from "./read-plan.ts";
-import { corrupt, type Group, parityEpoch, parityRead, replicaReads, replicasOf } from "./stripe-state.ts";
+import { corrupt, type Group, parityEpoch, parityRead } from "./stripe-state.ts";
 import { droppedParity, hiddenReplicas } from "./write-plan.ts";
 
 const NO_VIEWS: readonly Uint8Array[] = [];
 
-export function* punchArray(
-  group: Group,
-  address: number,
-  length: number,
-  leader: number,
-  alive: readonly number[],
-): Steps<readonly ShardPart[]> {
-  const rest = yield* restOfPunch(group, address, length, leader, alive, "now");
-  return punchParts(group.geometry, address, length, rest);
-}
-
-/** What of the stripes at the ends is to be written anew: where there is parity, or, of a later punch, may be by then. */
+/** What of the stripes at the ends is to be written anew: the rest of those with parity. */
 export function* restOfPunch(
   group: Group,
   address: number,
   length: number,
   leader: number,
   alive: readonly number[],
-  when: "now" | "later",
 ): Steps<readonly ArrayRun[]> {
   const { geometry } = group;
   // Without parity shards nobody has parity.
   if (length === 0 || leader < geometry.dataShards) return [];
   const { partial } = geometry.split(address, length);
-  const ends = yield* together(partial.map((range) => restOfStripe(group, range, leader, alive, when)));
+  const ends = yield* together(partial.map((range) => restOfStripe(group, range, leader, alive)));
   return ends.flat();
 }
 
@@ -48,16 +36,12 @@ function* restOfStripe(
   range: StripeRange,
   leader: number,
   alive: readonly number[],
-  when: "now" | "later",
 ): Steps<readonly ArrayRun[]> {
   const { geometry } = group;
   const { stripe, start, end } = range;
   const probe = { stripe, low: 0, high: 1 };
   const results = yield [parityRead(geometry, leader, probe, EPOCH_NONE)];
-  if (parityEpoch(results[0]!, probe) === EPOCH_NONE) {
-    // A stripe with holes is never folded.
-    if (when === "now" || !(yield* isWhole(geometry, stripe, leader))) return [];
-  }
+  if (parityEpoch(results[0]!, probe) === EPOCH_NONE) return [];
   const base = stripe * geometry.stripeBytes;
   const kept = [
     { start: 0, end: start },
@@ -71,14 +55,6 @@ function* restOfStripe(
     if (coveredBytes(extents) !== run.end - run.start) throw corrupt(range, "it has parity, and holes");
     return { address: base + run.start, bytes };
   });
-}
-
-/** Whether all of a stripe is in replicas. */
-function* isWhole(geometry: Geometry, stripe: number, leader: number): Steps<boolean> {
-  const range = { stripe, low: 0, high: geometry.cellBytes };
-  const results = yield replicaReads(geometry, leader, range, EPOCH_NONE);
-  const extents = replicasOf(geometry, range, results).map((replica) => replica.extent);
-  return coveredBytes(extents) === geometry.stripeBytes;
 }
 
 /** The parts of a punch; `rest`: of stripes that it punches in part, what is written anew as replicas, without parity. */

@@ -19,7 +19,7 @@ import { cutExtent } from "../extents.ts";
 import { steppedPlan } from "../plan.ts";
 import { foldStripe } from "./fold-plan.ts";
 import { PARITY_BASE, PARITY_STRIDE_BYTES } from "./geometry.ts";
-import { punchArray, punchParts, restOfPunch } from "./punch-plan.ts";
+import { punchParts, restOfPunch } from "./punch-plan.ts";
 import { readArray } from "./read-plan.ts";
 import { rebuildArray } from "./rebuild-plan.ts";
 import { type Group, isData } from "./stripe-state.ts";
@@ -67,15 +67,9 @@ export class ErasureScheme implements RedundancyScheme {
     return valueParts(this.#group, length, bytes);
   }
 
-  planPunch(address: number, length: number, alive: readonly number[]): Plan<readonly ShardPart[]> | undefined {
+  planPunch(address: number, length: number, alive: readonly number[]): Plan<readonly ArrayRun[]> | undefined {
     if (alive.length < this.dataShards) return undefined;
-    return steppedPlan(punchArray(this.#group, address, this.#cut(address, length), this.#leader(alive), alive));
-  }
-
-  planPunchRest(address: number, length: number, alive: readonly number[]): Plan<readonly ArrayRun[]> | undefined {
-    if (alive.length < this.dataShards) return undefined;
-    const cut = this.#cut(address, length);
-    return steppedPlan(restOfPunch(this.#group, address, cut, this.#leader(alive), alive, "later"));
+    return steppedPlan(restOfPunch(this.#group, address, this.#cut(address, length), this.#leader(alive), alive));
   }
 
   punchParts(address: number, length: number, rest: readonly ArrayRun[]): readonly ShardPart[] {
