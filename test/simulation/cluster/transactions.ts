@@ -15,15 +15,14 @@ import { isConflict } from "../../../src/client/transaction.ts";
 import { Transactions } from "../../../src/client/transactions.ts";
 import { Opcode } from "../../../src/format/operations.ts";
 import { decodeTransactionStep } from "../../../src/format/transaction-part.ts";
-import type { ClientParts, ClusterClient } from "./client.ts";
+import { akeyOfValue, type ClientParts, type ClusterClient, type Subject } from "./client.ts";
 import { CODED_RECORD_BYTES, idOfValue, idsOfRecords, RECORD_BYTES, recordsOf, valueOf } from "./content.ts";
+import { RECORD_COUNT as CODED_RECORD_COUNT } from "./history.ts";
 import type { ClusterNode } from "./node.ts";
 import { type KnownTransaction, type SnapshotRead, TransactionHistory } from "./transaction-history.ts";
 
 const CLIENT_COUNT = 3;
 const RECORD_COUNT = 4;
-/** A stripe and a half. */
-const CODED_RECORD_COUNT = 6;
 const ARRAY = "array";
 /** Of transactions whose client ends in the middle: they hold up others for a while. */
 const END_PROBABILITY = 0.02;
@@ -56,9 +55,30 @@ function accountsOf(classes: readonly string[]): readonly Account[] {
     const recordCount = isCoded ? CODED_RECORD_COUNT : RECORD_COUNT;
     const recordBytes = isCoded ? CODED_RECORD_BYTES : RECORD_BYTES;
     return [`dkey 0`, `dkey 1`].flatMap((dkey) =>
-      ["a", "b", ARRAY].map((akey) => ({ name: `${name} ${dkey} ${akey}`, oid, dkey, akey, recordCount, recordBytes })),
+      [akeyOfValue(0), akeyOfValue(1), ARRAY].map((akey) => ({
+        name: `${name} ${dkey} ${akey}`,
+        oid,
+        dkey,
+        akey,
+        recordCount,
+        recordBytes,
+      })),
     );
   });
+}
+
+/** Their erasure-coded dkeys, for checks of what snapshots and shards show. */
+function codedSubjects(accounts: readonly Account[]): readonly Subject[] {
+  const arrays = accounts.filter(({ name, akey }) => name.startsWith("EC") && akey === ARRAY);
+  return arrays.map(({ name, oid, dkey, recordBytes }) => ({
+    name,
+    oid,
+    dkey: byteStringOfText(dkey),
+    recordBytes,
+    history: [],
+    past: new Map(),
+    snapshots: new Map(),
+  }));
 }
 
 interface Worker {
@@ -78,6 +98,8 @@ export class TransactionWork {
   readonly #commits = new Map<string, number>();
 
   readonly #accounts: readonly Account[];
+  /** Of its dkeys those that are erasure-coded. */
+  readonly coded: readonly Subject[];
 
   /** `isCoded`: erasure-coded objects are among the others. */
   constructor(
@@ -85,6 +107,7 @@ export class TransactionWork {
     join: (number: number, spy: (link: RpcLink) => RpcLink) => Pick<Worker, "client" | "parts">,
   ) {
     this.#accounts = accountsOf(isCoded ? CODED_CLASSES : COPIED_CLASSES);
+    this.coded = codedSubjects(this.#accounts);
     for (let number = 0; number < CLIENT_COUNT; number += 1) {
       const { client, parts } = join(number, (link) => this.#spied(link, number));
       const transactions = new Transactions(client.session);
@@ -132,7 +155,9 @@ export class TransactionWork {
       const draw = random.next();
       if (draw < 0.2) await this.#fetch(worker);
       else if (draw < 0.3) await this.#update(worker);
-      else await this.#transact(worker);
+      else if (draw < 0.35 && this.coded.length > 0) {
+        await worker.client.readSnapshot(this.coded[random.below(this.coded.length)]!);
+      } else await this.#transact(worker);
       await timers.advance(random.next() < 0.7 ? random.next() * 5 : random.next() * 150);
     }
   }
