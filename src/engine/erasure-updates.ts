@@ -105,7 +105,7 @@ export class ErasureUpdates {
   ): Promise<Uint8Array> {
     if (!step.writes.some(({ kind }) => kind === "punchRecords")) return payload;
     const writes: PartWrite[] = [];
-    let left = MAX_TRANSACTION_BYTES;
+    let left = 2 * MAX_TRANSACTION_BYTES - payload.length;
     for (const write of step.writes) {
       if (write.kind !== "punchRecords") {
         writes.push(write);
@@ -212,7 +212,7 @@ function newerSnapshot(): DaosError {
 }
 
 function tooMuchRest(): DaosError {
-  const state = `the rest of its stripes has more than ${MAX_TRANSACTION_BYTES} bytes`;
+  const state = `with the rest of their stripes it has more than ${2 * MAX_TRANSACTION_BYTES} bytes`;
   return new DaosError("TOO_LARGE", `Cannot punch records in the transaction: ${state}. Punch whole stripes.`);
 }
 
