@@ -14,7 +14,12 @@ import type { DataExtent } from "../contracts/redundancy.ts";
 import type { Timers } from "../contracts/world.ts";
 import { NO_REQUEST_ID, type ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
-import { encodePrepareRequest, type PartBytes, prepareRequestBytes } from "../format/prepare-request.ts";
+import {
+  encodePrepareRequest,
+  type PartBytes,
+  type PreparedPart,
+  prepareRequestBytes,
+} from "../format/prepare-request.ts";
 import { NO_TARGET } from "../placement/layout.ts";
 import type { FoldMoment } from "../vos/shard-write.ts";
 import type { Groups } from "./group.ts";
@@ -158,7 +163,7 @@ export class Folding {
     for (const { akey, parts } of arrayShares) this.#noteParts(container, { ...object, akey }, parts, object.epoch);
   }
 
-  #noteParts(container: number, object: ObjectRequest, parts: readonly PartBytes[], epoch: Epoch): void {
+  #noteParts(container: number, object: ObjectRequest, parts: readonly PreparedPart[], epoch: Epoch): void {
     const replicas = parts.filter(({ kind }) => kind === "write");
     if (replicas.length === 0) return;
     const extents = replicas.map(({ address, length }) => ({ address, length, epoch }));
@@ -232,7 +237,7 @@ export class Folding {
     upTo: Epoch,
     fold: (akey: UnfoldedAkey, stripe: number) => Promise<boolean>,
   ): Promise<void> {
-    if (this.#scans.get(container)?.state !== "done") await this.#scanDkey(container, dkey);
+    if (this.#scans.get(container)?.state !== "done") await this.#scanRanges(container, dkey, ranges);
     const unit = unitOf({ container, object: dkey });
     for (const akey of this.#unfolded.get(unit)?.values() ?? []) {
       const own = ranges.filter((range) => range.akey === undefined || range.akey === akey.place.akey);
@@ -353,6 +358,12 @@ export class Folding {
       if (!(error instanceof DaosError)) throw error;
       scan.state = "wanted";
     }
+  }
+
+  async #scanRanges(container: number, { oid, dkey }: DkeyPlace, ranges: readonly UpdateRange[]): Promise<void> {
+    const akeys = new Set(ranges.map(({ akey }) => akey));
+    if (akeys.has(undefined)) await this.#scanDkey(container, { oid, dkey });
+    else for (const akey of akeys) await this.#scanAkey(container, { oid, dkey, akey: akey! });
   }
 
   async #scanDkey(container: number, dkey: DkeyPlace): Promise<void> {

@@ -9,7 +9,7 @@ export type ShardParts = ReadonlyMap<number, readonly PartBytes[]>;
 /** What of an array this target does in an update. */
 export interface ArrayShare {
   readonly akey: ByteString;
-  readonly parts: readonly PartBytes[];
+  readonly parts: readonly PreparedPart[];
 }
 
 export const NO_PARTS: readonly PartBytes[] = [];

@@ -2,7 +2,7 @@
 import { MAX_ARRAY_IO_BYTES, MAX_TRANSACTION_PUNCH_BYTES } from "../base/limits.ts";
 import type { RedundancyScheme, ShardPart } from "../contracts/redundancy.ts";
 import { type ArrayShare, NO_PARTS, shardParts } from "../dtx/shard-parts.ts";
-import type { PartBytes } from "../format/prepare-request.ts";
+import type { PartBytes, PreparedPart } from "../format/prepare-request.ts";
 import { byteRange } from "../vos/array-read.ts";
 import type { ByteRun } from "../vos/cell-meta.ts";
 import type { SharedWrite, TransactionShard } from "../vos/transaction-shard.ts";
@@ -21,7 +21,7 @@ export class TransactionParts implements TransactionShard {
 
   partsOf(write: SharedWrite): readonly PartBytes[] {
     const parts = this.#own(planOf(this.#scheme, write, write.value));
-    if (write.kind !== "update") this.#shares.push({ akey: write.akey, parts });
+    if (write.kind !== "update") this.#shares.push({ akey: write.akey, parts: parts.map(withoutBytes) });
     return parts;
   }
 
@@ -37,6 +37,10 @@ export class TransactionParts implements TransactionShard {
     const own = plan.filter(({ shard }) => shard === this.#shard);
     return shardParts(own).get(this.#shard) ?? NO_PARTS;
   }
+}
+
+function withoutBytes({ kind, address, length }: PartBytes): PreparedPart {
+  return { kind, address, length };
 }
 
 /** `bytes` undefined: their shape alone. Throws TOO_LARGE. */

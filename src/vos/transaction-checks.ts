@@ -52,8 +52,9 @@ function hasChanged(target: TargetObjects, view: TransactionView, read: PartRead
 /** Since when everything has left something: a punch of before may have gone without a trace. */
 function keptFrom(target: TargetObjects, { container, shard }: TransactionView): number {
   const { store, containers } = target;
-  const aggregated = shard === undefined ? store.aggregatedTo(container) : store.gate(container);
-  return Math.max(aggregated, containers.get(container).filledAt);
+  const aggregated = store.aggregatedTo(container);
+  const kept = shard === undefined ? aggregated : Math.min(aggregated, store.gate(container));
+  return Math.max(kept, containers.get(container).filledAt);
 }
 
 function recordsChanged(

@@ -192,6 +192,30 @@ test("a transaction sees its snapshot of erasure-coded objects, with its own wri
   expect(await codeOf(transaction.commit())).toBe("CONFLICT");
 }, 30_000);
 
+test("a transaction that goes on reading for long begins anew, and then sees what is there now", async () => {
+  const own = await started(8);
+  const object = await filled(own);
+  // A data shard learns at its start that it has something whose history the gate keeps.
+  for (const target of targetsOf(own, object, "d")) {
+    own.stop(target);
+    await own.restart(target);
+  }
+  let attempts = 0;
+  const bytes = await new Transactions(own.session).run(async (transaction) => {
+    attempts += 1;
+    const seen = transaction.object(object.id);
+    await seen.fetch("d", "value");
+    if (attempts === 1) await write(0, 10)(object);
+    // Time goes on for targets with what they are asked.
+    for (let second = 0; attempts === 1 && second < 8; second += 1) {
+      for (const { life } of own.nodes) life!.objects.newEpoch();
+      await own.timers.advance(1_000);
+    }
+    return seen.readArray("d", "array", range(0, 10));
+  });
+  expect([attempts, Buffer.from(bytes)]).toEqual([2, Buffer.alloc(10, 9)]);
+}, 30_000);
+
 test("what a snapshot shows is folded before a transaction changes it, also one that is taken in its middle", async () => {
   const own = await started(5);
   for (const when of ["before", "in the middle"] as const) {
