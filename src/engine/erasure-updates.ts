@@ -78,7 +78,7 @@ export class ErasureUpdates {
     }
   }
 
-  /** A step of a transaction. All that may fail is done when it is prepared: its end later needs nothing but room in the log. */
+  /** A step of a transaction. What has to read, or may be damaged, is done when it is prepared: its end needs nothing but room. */
   async #beginStep(container: number, object: ObjectRequest, payload: Uint8Array): Promise<PlannedUpdate> {
     const { replication } = this.#parts;
     const step = decodeTransactionStep(payload);
