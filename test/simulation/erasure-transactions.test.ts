@@ -9,8 +9,9 @@ import type { RpcLink } from "../../src/client/rpc-link.ts";
 import type { Transaction } from "../../src/client/transaction.ts";
 import { Transactions } from "../../src/client/transactions.ts";
 import { Opcode } from "../../src/format/operations.ts";
-import { decodeTransactionStep } from "../../src/format/transaction-part.ts";
+import { decodeTransactionStep, type TransactionStep } from "../../src/format/transaction-part.ts";
 import { redundancyGroup } from "../../src/redundancy/redundancy-group.ts";
+import type { RpcCompletion } from "../../src/rpc/pending-call.ts";
 import { openSession } from "./cluster/client.ts";
 import { NodeClock } from "./cluster/node-clock.ts";
 import { CONTAINER } from "./cluster/node.ts";
@@ -195,21 +196,15 @@ test("a transaction sees its snapshot of erasure-coded objects, with its own wri
 test("a transaction that goes on reading for long begins anew, and then sees what is there now", async () => {
   const own = await started(8);
   const object = await filled(own);
-  // A data shard learns at its start that it has something whose history the gate keeps.
-  for (const target of targetsOf(own, object, "d")) {
-    own.stop(target);
-    await own.restart(target);
-  }
+  await restartGroup(own, object);
   let attempts = 0;
   const bytes = await new Transactions(own.session).run(async (transaction) => {
     attempts += 1;
     const seen = transaction.object(object.id);
     await seen.fetch("d", "value");
-    if (attempts === 1) await write(0, 10)(object);
-    // Time goes on for targets with what they are asked.
-    for (let second = 0; attempts === 1 && second < 8; second += 1) {
-      for (const { life } of own.nodes) life!.objects.newEpoch();
-      await own.timers.advance(1_000);
+    if (attempts === 1) {
+      await write(0, 10)(object);
+      await passSeconds(own, 8);
     }
     return seen.readArray("d", "array", range(0, 10));
   });
@@ -267,8 +262,12 @@ test("a punch of part of a stripe leaves holes, and nothing is lost with any one
   }
 }, 30_000);
 
-/** A session of a client that ends right after its commits: it tells nobody of them. */
-function endingSession(own: ErasureRig): ContainerSession {
+/** A session whose steps of this kind are left to `instead`. */
+function sessionWith(
+  own: ErasureRig,
+  kind: TransactionStep["kind"],
+  instead: (send: () => void, completion: RpcCompletion) => void,
+): ContainerSession {
   const { timers, network, control } = own;
   const wrapped = (link: RpcLink): RpcLink => ({
     get isClosed() {
@@ -276,16 +275,60 @@ function endingSession(own: ErasureRig): ContainerSession {
     },
     call: (...call) => link.call(...call),
     close: () => link.close(),
-    start: (opcode, length, encoder, payload, options, completion) => {
-      const isEnd = opcode === Opcode.transactionStep && decodeTransactionStep(payload!).kind === "resolve";
-      if (!isEnd) link.start(opcode, length, encoder, payload, options, completion);
-      else
-        timers.soon(() => completion.failed(new DaosError("CANCELED", "Cannot go on: the client has ended."), false));
+    start: (...call) => {
+      const [opcode, , , payload, , completion] = call;
+      const isIt = opcode === Opcode.transactionStep && decodeTransactionStep(payload!).kind === kind;
+      if (isIt) instead(() => link.start(...call), completion);
+      else link.start(...call);
     },
   });
   const parts = { timers, network, control, random: own.random.fork(), wrapped };
-  return openSession("ending", new NodeClock(own.clock), parts);
+  return openSession("another", new NodeClock(own.clock), parts);
 }
+
+/** Time passes for the targets, too, which are asked for nothing. */
+async function passSeconds(own: ErasureRig, seconds: number): Promise<void> {
+  for (let second = 0; second < seconds; second += 1) {
+    for (const { life } of own.nodes) life!.objects.newEpoch();
+    await own.timers.advance(1_000);
+  }
+}
+
+/** A data shard learns at its start that it has something whose history the gate keeps. */
+async function restartGroup(own: ErasureRig, object: ObjectHandle): Promise<void> {
+  for (const target of targetsOf(own, object, "d")) {
+    own.stop(target);
+    await own.restart(target);
+  }
+}
+
+test("the epoch gate waits for what a transaction will write at an epoch of the past", async () => {
+  const own = await started(9);
+  const object = await filled(own);
+  await restartGroup(own, object);
+  await write(0, 10)(object);
+  await passSeconds(own, 6);
+  const gates = (): number[] => targetsOf(own, object, "d").map((at) => own.nodes[at]!.life!.store.gate(CONTAINER));
+  const before = gates();
+  expect(Math.min(...before)).toBeGreaterThan(0);
+  const held = Promise.withResolvers<() => void>();
+  const slow = sessionWith(own, "commit", (send) => held.resolve(send));
+  const transaction = new Transactions(slow).begin();
+  await transaction.object(object.id).writeArray("d", "array", at(20), Buffer.alloc(10, 8));
+  const committing = transaction.commit();
+  const commit = await held.promise;
+  await passSeconds(own, 4);
+  const after = gates();
+  commit();
+  const epoch = await committing;
+  for (const gate of after) expect(gate).toBeLessThan(epoch);
+  expect(Math.min(...after)).toBeGreaterThan(Math.max(...before));
+  // Nobody has read at the epoch, though it is long past.
+  const bytes = await object.readArray("d", "array", range(0, 40));
+  expect([...bytes.subarray(18, 32)]).toEqual([1, 1, ...Buffer.alloc(10, 8), 1, 1]);
+  await passSeconds(own, 8);
+  for (const gate of gates()) expect(gate).toBeGreaterThan(epoch);
+}, 30_000);
 
 test("what a client and a lost leader have not ended the successor ends, also when that is a data shard", async () => {
   const own = await started(7, 3);
@@ -294,7 +337,10 @@ test("what a client and a lost leader have not ended the successor ends, also wh
     ObjectHandle,
     ObjectHandle,
   ];
-  const transaction = new Transactions(endingSession(own)).begin();
+  // A client that ends right after its commit: it tells nobody of it.
+  const ended = new DaosError("CANCELED", "Cannot go on: the client has ended.");
+  const ending = sessionWith(own, "resolve", (_, completion) => own.timers.soon(() => completion.failed(ended, false)));
+  const transaction = new Transactions(ending).begin();
   await transaction.object(primary.id).update("d", "value", Buffer.alloc(9_000, 1));
   await transaction.object(other.id).writeArray("d", "array", at(0), Buffer.alloc(STRIPE_BYTES + 100, 2));
   const epoch = await transaction.commit();
