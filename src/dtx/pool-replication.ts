@@ -5,7 +5,7 @@
 import type { DkeyPlace } from "../base/key-place.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import { type ObjectId, objectClassOf } from "../base/object-id.ts";
+import { isErasureCoded, type ObjectId, objectClassOf } from "../base/object-id.ts";
 import type { RedundancyScheme } from "../contracts/redundancy.ts";
 import type { Timers } from "../contracts/world.ts";
 import { encodeCbor } from "../format/cbor.ts";
@@ -85,7 +85,7 @@ export class PoolReplication {
     this.#groups = placedGroups(map);
     const { self, store, timers, observe, now, setGate } = options;
     const run: PoolReplicationOptions["run"] = (request, ...rest) => {
-      if (request.parts !== undefined) this.#coded.add(request.container);
+      if (isErasureCoded(request.object.oid)) this.#coded.add(request.container);
       return options.run(request, ...rest);
     };
     const peer = (index: number): Peer | undefined => this.#peer(index);
@@ -152,7 +152,7 @@ export class PoolReplication {
   }
 
   #noteUpdate(update: LedUpdate): void {
-    if (update.ownParts === undefined && update.arrayShares.length === 0) return;
+    if (!isErasureCoded(update.object.oid)) return;
     this.#coded.add(update.container);
     this.folding.noteUpdate(update);
   }

@@ -196,7 +196,6 @@ test("a transaction sees its snapshot of erasure-coded objects, with its own wri
 test("a transaction that goes on reading for long begins anew, and then sees what is there now", async () => {
   const own = await started(8);
   const object = await filled(own);
-  await restartGroup(own, object);
   let attempts = 0;
   const bytes = await new Transactions(own.session).run(async (transaction) => {
     attempts += 1;
@@ -204,7 +203,7 @@ test("a transaction that goes on reading for long begins anew, and then sees wha
     await seen.fetch("d", "value");
     if (attempts === 1) {
       await write(0, 10)(object);
-      await passSeconds(own, 8);
+      await own.timers.advance(8_000);
     }
     return seen.readArray("d", "array", range(0, 10));
   });
@@ -286,28 +285,11 @@ function sessionWith(
   return openSession("another", new NodeClock(own.clock), parts);
 }
 
-/** Time passes for the targets, too, which are asked for nothing. */
-async function passSeconds(own: ErasureRig, seconds: number): Promise<void> {
-  for (let second = 0; second < seconds; second += 1) {
-    for (const { life } of own.nodes) life!.objects.newEpoch();
-    await own.timers.advance(1_000);
-  }
-}
-
-/** A data shard learns at its start that it has something whose history the gate keeps. */
-async function restartGroup(own: ErasureRig, object: ObjectHandle): Promise<void> {
-  for (const target of targetsOf(own, object, "d")) {
-    own.stop(target);
-    await own.restart(target);
-  }
-}
-
 test("the epoch gate waits for what a transaction will write at an epoch of the past", async () => {
   const own = await started(9);
   const object = await filled(own);
-  await restartGroup(own, object);
   await write(0, 10)(object);
-  await passSeconds(own, 6);
+  await own.timers.advance(6_000);
   const gates = (): number[] => targetsOf(own, object, "d").map((at) => own.nodes[at]!.life!.store.gate(CONTAINER));
   const before = gates();
   expect(Math.min(...before)).toBeGreaterThan(0);
@@ -317,7 +299,7 @@ test("the epoch gate waits for what a transaction will write at an epoch of the 
   await transaction.object(object.id).writeArray("d", "array", at(20), Buffer.alloc(10, 8));
   const committing = transaction.commit();
   const commit = await held.promise;
-  await passSeconds(own, 4);
+  await own.timers.advance(4_000);
   const after = gates();
   commit();
   const epoch = await committing;
@@ -326,9 +308,21 @@ test("the epoch gate waits for what a transaction will write at an epoch of the 
   // Nobody has read at the epoch, though it is long past.
   const bytes = await object.readArray("d", "array", range(0, 40));
   expect([...bytes.subarray(18, 32)]).toEqual([1, 1, ...Buffer.alloc(10, 8), 1, 1]);
-  await passSeconds(own, 8);
+  await own.timers.advance(8_000);
   for (const gate of gates()) expect(gate).toBeGreaterThan(epoch);
 }, 30_000);
+
+test("the epoch gate rises where nothing but transactions writes", async () => {
+  const own = await started(10);
+  const object = own.object("EC_2P1G1");
+  const transaction = begin(own);
+  await transaction.object(object.id).update("d", "value", Buffer.of(1));
+  const epoch = await transaction.commit();
+  await own.timers.advance(6_000);
+  for (const target of targetsOf(own, object, "d")) {
+    expect(own.nodes[target]!.life!.store.gate(CONTAINER)).toBeGreaterThan(epoch);
+  }
+});
 
 test("what a client and a lost leader have not ended the successor ends, also when that is a data shard", async () => {
   const own = await started(7, 3);
