@@ -43,11 +43,10 @@ export function copiesScheme(redundancy: string, shardCount: number): Redundancy
       return length === 0 ? [] : onEach({ kind: "write", holds: "copy", address, length, views: viewsOf(bytes) });
     },
     planValue: (length, bytes) => onEach({ kind: "value", holds: "copy", address: 0, length, views: viewsOf(bytes) }),
-    planPunch(address, length, alive) {
-      if (alive.length === 0) return undefined;
+    planPunch: (_address, _length, alive) => (alive.length === 0 ? undefined : steppedPlan(done([]))),
+    punchParts(address, length) {
       const cut = Math.max(0, Math.min(length, MAX_ARRAY_BYTES - address));
-      const parts = cut === 0 ? [] : onEach({ kind: "punch", holds: "copy", address, length: cut, views: [] });
-      return steppedPlan(done(parts));
+      return cut === 0 ? [] : onEach({ kind: "punch", holds: "copy", address, length: cut, views: [] });
     },
     planRead(address, length, epoch, alive) {
       checkRange(address, length);
@@ -56,6 +55,7 @@ export function copiesScheme(redundancy: string, shardCount: number): Redundancy
     planValueRead: (epoch, alive) => (alive.length === 0 ? undefined : steppedPlan(readValue(alive[0]!, epoch))),
     extentShards: (alive) => (alive.length === 0 ? undefined : alive.slice(0, 1)),
     addressSpaces: (_shard, from = 0) => [{ start: from, end: MAX_ARRAY_BYTES }],
+    footprint: (_shard, address, length) => (length === 0 ? [] : [{ start: address, end: address + length }]),
     arrayExtents: (_shard, extents) => joinRuns(extents),
     stripesToFold: () => [],
     planFold: (_stripe, _epoch, alive) =>

@@ -7,6 +7,12 @@ export interface ExtentRun {
   readonly epoch: Epoch;
 }
 
+/** Bytes of an array, all of which hold data. */
+export interface ArrayRun {
+  readonly address: number;
+  readonly bytes: Uint8Array;
+}
+
 /** As runs, ascending, whatever they overlap and whenever they were written; a run has the epoch of its newest. */
 export function joinRuns(extents: readonly ExtentRun[]): ExtentRun[] {
   const runs: ExtentRun[] = [];

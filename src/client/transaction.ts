@@ -10,7 +10,7 @@ import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
 import { akeyOf, dkeyOf, type Key } from "../base/key.ts";
 import { MAX_SINGLE_VALUE_BYTES, MAX_TRANSACTION_DKEYS } from "../base/limits.ts";
-import { objectClassOf, type ObjectId } from "../base/object-id.ts";
+import type { ObjectId } from "../base/object-id.ts";
 import type { Condition, FetchedValue } from "../contracts/interface.ts";
 import type { EpochQueryReply } from "../format/history-operations.ts";
 import { Opcode } from "../format/operations.ts";
@@ -20,7 +20,7 @@ import { ObjectOperations, valueTooLarge } from "./object-operations.ts";
 import { rangeRefusal, type RecordRange } from "./record-range.ts";
 import { decodeReply } from "./reply.ts";
 import { canceled } from "./retry.ts";
-import { type AkeyChange, covers, DkeyChanges, overlay, unsupported } from "./transaction-changes.ts";
+import { type AkeyChange, covers, DkeyChanges, overlay } from "./transaction-changes.ts";
 import { TransactionCommit } from "./transaction-commit.ts";
 
 export interface TransactionOptions {
@@ -52,11 +52,8 @@ export class Transaction {
     return this.#seen;
   }
 
-  /** The object of this id in the transaction. Throws UNSUPPORTED for one with erasure code. */
+  /** The object of this id in the transaction. */
   object(id: ObjectId): TransactionObject {
-    if (objectClassOf(id).redundancy.kind === "erasure") {
-      throw unsupported(`use an object of class ${objectClassOf(id).name}`, "Use a replicated one");
-    }
     return new TransactionObject(id, {
       of: (dkey) => this.#touched(id, dkey),
       at: (dkey) => this.#operationsAt(id, dkey),

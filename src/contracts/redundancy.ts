@@ -15,7 +15,7 @@
  * Bytes passed in are not kept beyond the plan; results may be views of them or of what `take` was given.
  */
 import type { Epoch } from "../base/epoch.ts";
-import type { ExtentRun } from "../base/extent-runs.ts";
+import type { ArrayRun, ExtentRun } from "../base/extent-runs.ts";
 
 /** A run of bytes that hold data, and the epoch they were written at. */
 export type DataExtent = ExtentRun;
@@ -131,10 +131,12 @@ export interface RedundancyScheme {
   /** A new single value. */
   planValue(length: number, bytes?: Uint8Array): readonly ShardPart[];
   /**
-   * A punch of array bytes, which are cut at `maxArrayBytes`. The leader makes and runs it: it may have to read, at the
-   * latest epoch, what the rest of a stripe holds. Undefined: too few shards.
+   * What a punch of array bytes, which are cut at `maxArrayBytes`, has to write anew: the rest of stripes that have parity. The
+   * leader makes and runs it, at the latest epoch. Undefined: too few shards.
    */
-  planPunch(address: number, length: number, alive: readonly number[]): Plan<readonly ShardPart[]> | undefined;
+  planPunch(address: number, length: number, alive: readonly number[]): Plan<readonly ArrayRun[]> | undefined;
+  /** The punch. `rest`: what planPunch gave for the same bytes; nothing of the dkey has changed since. */
+  punchParts(address: number, length: number, rest: readonly ArrayRun[]): readonly ShardPart[];
 
   /**
    * `epoch`: EPOCH_NONE for the latest, of each shard as it comes: a write under way may then be seen in part, which a read
@@ -159,6 +161,11 @@ export interface RedundancyScheme {
    * moves meanwhile is then seen in the one or the other.
    */
   addressSpaces(shard: number, from?: number): readonly AddressSpace[];
+  /**
+   * Where a shard keeps what it knows of these array bytes. On a parity shard whatever changes one of them leaves something of
+   * its epoch or a later one there; a fold, nothing that is newer than the newest of them in its stripe.
+   */
+  footprint(shard: number, address: number, length: number): readonly AddressSpace[];
   /** A shard's extents as extents of the array, ascending, joined where they touch; of several shards, join them again. */
   arrayExtents(shard: number, extents: readonly DataExtent[]): readonly DataExtent[];
 

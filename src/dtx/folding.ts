@@ -8,13 +8,18 @@
  */
 import type { AkeyPlace, DkeyPlace } from "../base/key-place.ts";
 import type { ByteString } from "../base/bytes.ts";
-import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
+import { EPOCH_MAX, EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import type { DataExtent } from "../contracts/redundancy.ts";
 import type { Timers } from "../contracts/world.ts";
 import { NO_REQUEST_ID, type ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
-import { encodePrepareRequest, type PartBytes, prepareRequestBytes } from "../format/prepare-request.ts";
+import {
+  encodePrepareRequest,
+  type PartBytes,
+  type PreparedPart,
+  prepareRequestBytes,
+} from "../format/prepare-request.ts";
 import { NO_TARGET } from "../placement/layout.ts";
 import type { FoldMoment } from "../vos/shard-write.ts";
 import type { Groups } from "./group.ts";
@@ -41,6 +46,8 @@ export interface FoldStore {
   /** The erasure-coded akeys that this target has something of. */
   akeys(container: number): AsyncGenerator<AkeyPlace, void, void>;
   akeysOf(container: number, dkey: DkeyPlace): AsyncGenerator<AkeyPlace, void, void>;
+  /** The epoch of the oldest lock that a transaction has on an erasure-coded dkey here; undefined without one. */
+  heldFrom(container: number): Epoch | undefined;
   /** Extents of one of them here, ascending, page by page. */
   extents(container: number, akey: AkeyPlace): AsyncGenerator<readonly DataExtent[], void, void>;
 }
@@ -135,6 +142,9 @@ export class Folding {
       return EPOCH_NONE;
     }
     let least = this.#options.now() - GATE_LAG_US;
+    // What a transaction writes there has a later epoch, whenever it comes.
+    const held = this.#options.store.heldFrom(container);
+    if (held !== undefined && held <= least) least = held - 1;
     for (const akey of this.#akeys()) {
       if (akey.container !== container) continue;
       for (const { first } of akey.stripes.values()) if (first <= least) least = first - 1;
@@ -148,12 +158,17 @@ export class Folding {
   }
 
   /** An update that this target leads was appended: its stripes are to be folded. */
-  noteUpdate({ container, object, ownParts, givenEpoch }: LedUpdate): void {
-    const replicas = (ownParts ?? NO_PARTS).filter(({ kind }) => kind === "write");
+  noteUpdate({ container, object, ownParts, givenEpoch, arrayShares }: LedUpdate): void {
+    this.#noteParts(container, object, ownParts ?? NO_PARTS, givenEpoch);
+    for (const { akey, parts } of arrayShares) this.#noteParts(container, { ...object, akey }, parts, object.epoch);
+  }
+
+  #noteParts(container: number, object: ObjectRequest, parts: readonly PreparedPart[], epoch: Epoch): void {
+    const replicas = parts.filter(({ kind }) => kind === "write");
     if (replicas.length === 0) return;
-    const extents = replicas.map(({ address, length }) => ({ address, length, epoch: givenEpoch }));
+    const extents = replicas.map(({ address, length }) => ({ address, length, epoch }));
     const { scheme, own } = this.#options.shardedAkey(container, object);
-    this.#note(container, object, scheme.stripesToFold(own, extents), givenEpoch);
+    this.#note(container, object, scheme.stripesToFold(own, extents), epoch);
     this.want(container);
   }
 
@@ -201,13 +216,34 @@ export class Folding {
    * for parity can only be made of the latest state. Rejects with UNAVAILABLE when that cannot be done now.
    */
   async beforeUpdate(container: number, { oid, dkey }: DkeyPlace, range: UpdateRange, snapshot: Epoch): Promise<void> {
+    const fold = (akey: UnfoldedAkey, stripe: number): Promise<boolean> => this.#fold(akey, stripe);
+    await this.#foldAll(container, { oid, dkey }, [range], snapshot, fold);
+  }
+
+  /**
+   * The same of all that there is, for whoever keeps the dkey alone: then nothing of these ranges has to be folded before the
+   * next update of the dkey, whatever snapshots are taken.
+   */
+  async foldAlone(container: number, { oid, dkey }: DkeyPlace, ranges: readonly UpdateRange[]): Promise<void> {
     const unit = unitOf({ container, object: { oid, dkey } });
-    if (this.#scans.get(container)?.state !== "done") await this.#scanDkey(container, { oid, dkey });
+    const fold = (akey: UnfoldedAkey, stripe: number): Promise<boolean> => this.#foldHeld(akey, stripe, unit);
+    await this.#foldAll(container, { oid, dkey }, ranges, EPOCH_MAX, fold);
+  }
+
+  async #foldAll(
+    container: number,
+    dkey: DkeyPlace,
+    ranges: readonly UpdateRange[],
+    upTo: Epoch,
+    fold: (akey: UnfoldedAkey, stripe: number) => Promise<boolean>,
+  ): Promise<void> {
+    if (this.#scans.get(container)?.state !== "done") await this.#scanRanges(container, dkey, ranges);
+    const unit = unitOf({ container, object: dkey });
     for (const akey of this.#unfolded.get(unit)?.values() ?? []) {
-      if (range.akey !== undefined && range.akey !== akey.place.akey) continue;
+      const own = ranges.filter((range) => range.akey === undefined || range.akey === akey.place.akey);
       for (const [stripe, { first }] of akey.stripes) {
-        if (first > snapshot || !this.#touches(akey, stripe, range)) continue;
-        if (!(await this.#fold(akey, stripe))) throw notFolded();
+        if (first > upTo || !own.some((range) => this.#touches(akey, stripe, range))) continue;
+        if (!(await fold(akey, stripe))) throw notFolded();
       }
     }
   }
@@ -254,9 +290,19 @@ export class Folding {
   /** False when it has to be tried again. */
   async #fold(unfolded: UnfoldedAkey, stripe: number): Promise<boolean> {
     const { container, place } = unfolded;
-    const { leader, shardedAkey } = this.#options;
     const unit = unitOf({ container, object: place });
-    const unlock = await leader.locks.exclusive(unit);
+    const unlock = await this.#options.leader.locks.exclusive(unit);
+    try {
+      return await this.#foldHeld(unfolded, stripe, unit);
+    } finally {
+      unlock();
+    }
+  }
+
+  /** With the dkey held alone. */
+  async #foldHeld(unfolded: UnfoldedAkey, stripe: number, unit: string): Promise<boolean> {
+    const { container, place } = unfolded;
+    const { leader, shardedAkey } = this.#options;
     try {
       if (leader.isSettling(unit)) return false;
       const object = requestOf(place);
@@ -269,8 +315,6 @@ export class Folding {
     } catch (error) {
       if (error instanceof DaosError) return false;
       throw error;
-    } finally {
-      unlock();
     }
   }
 
@@ -316,6 +360,12 @@ export class Folding {
     }
   }
 
+  async #scanRanges(container: number, { oid, dkey }: DkeyPlace, ranges: readonly UpdateRange[]): Promise<void> {
+    const akeys = new Set(ranges.map(({ akey }) => akey));
+    if (akeys.has(undefined)) await this.#scanDkey(container, { oid, dkey });
+    else for (const akey of akeys) await this.#scanAkey(container, { oid, dkey, akey: akey! });
+  }
+
   async #scanDkey(container: number, dkey: DkeyPlace): Promise<void> {
     for await (const place of this.#options.store.akeysOf(container, dkey)) await this.#scanAkey(container, place);
   }
@@ -339,6 +389,6 @@ function requestOf({ oid, dkey, akey }: AkeyPlace): ObjectRequest {
 }
 
 function notFolded(): DaosError {
-  const state = "a snapshot needs a stripe of it folded first, and that failed";
+  const state = "a stripe of it has to be folded first, and that failed";
   return new DaosError("UNAVAILABLE", `Cannot update the object: ${state}. Retry.`);
 }

@@ -60,6 +60,11 @@ export class GroupFollower {
     this.#groups = groups;
   }
 
+  /** The number of this target's shard of an erasure-coded dkey. */
+  #shardOf({ oid, dkey }: PrepareRequest["object"]): number | undefined {
+    return this.#groups.groupOf(oid, dkey).shards?.numberOf.get(this.#options.self);
+  }
+
   /** Serves `prepare` of a leader. A large payload is kept until `done`. */
   prepare(leader: number, request: RpcRequest, reply: RpcReply, done: () => void): void {
     const prepare = decodePrepareRequest(request.bytes, request.argumentsStart, request.argumentsLength);
@@ -77,12 +82,14 @@ export class GroupFollower {
     const turn = this.#turns.get(leader);
     // It waits here for what came before it: what is logged then must not lie in the receive buffer.
     if (turn !== undefined) request.retain();
+    const shard = prepare.opcode === Opcode.transactionStep ? this.#shardOf(prepare.object) : undefined;
     let hasAppended = (): void => {};
     const order: WriteOrder = {
       origin: prepare,
       isPrepared: true,
       epoch: prepare.epoch,
       turn,
+      shard,
       appended: () => hasAppended(),
     };
     const isLarge = request.payloadBuffer !== undefined;

@@ -13,7 +13,7 @@ import type { ArgumentEncoder } from "../rpc/pending-call.ts";
 import type { WriteOrder } from "../vos/write-order.ts";
 import { unitOf } from "./dkey-unit.ts";
 import type { RedundancyGroup } from "./group.ts";
-import { NO_PARTS, payloadOf, type ShardParts } from "./shard-parts.ts";
+import { type ArrayShare, NO_PARTS, payloadOf, type ShardParts } from "./shard-parts.ts";
 
 /** Members need not know who asked for it, and on what conditions: the leader has looked at those. */
 const UNNAMED = { ...NO_REQUEST_ID, handle: 0, flags: 0 };
@@ -50,6 +50,7 @@ export class LedUpdate implements WriteOrder {
   readonly object: ObjectRequest;
   payload: Uint8Array | undefined;
   readonly mayAppend: (() => void) | undefined;
+  readonly shard: number | undefined;
   readonly #parts: ShardParts | undefined;
   readonly #staged: StagedPayload | undefined;
   #shards: ErasureShards | undefined;
@@ -87,6 +88,7 @@ export class LedUpdate implements WriteOrder {
     this.#parts = request.parts;
     this.#staged = request.staged;
     this.#shards = group.shards;
+    this.shard = group.shards?.numberOf.get(self);
     this.ownParts = request.parts === undefined ? undefined : this.partsOf(self);
     this.ownStaged = this.stagedAt(self);
     this.members = group.members;
@@ -158,6 +160,8 @@ export class LedUpdate implements WriteOrder {
 
   /** What this target does itself, of erasure code; undefined: what all do. */
   readonly ownParts: readonly PartBytes[] | undefined;
+  /** What the end of a transaction does here to arrays: known once it is appended, and then at the epoch of the request. */
+  readonly arrayShares: ArrayShare[] = [];
 
   /** What this target has to have staged. */
   readonly ownStaged: StagedShard | undefined;

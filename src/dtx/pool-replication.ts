@@ -5,6 +5,7 @@
 import type { DkeyPlace } from "../base/key-place.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
+import { isErasureCoded, type ObjectId, objectClassOf } from "../base/object-id.ts";
 import type { RedundancyScheme } from "../contracts/redundancy.ts";
 import type { Timers } from "../contracts/world.ts";
 import { encodeCbor } from "../format/cbor.ts";
@@ -84,7 +85,7 @@ export class PoolReplication {
     this.#groups = placedGroups(map);
     const { self, store, timers, observe, now, setGate } = options;
     const run: PoolReplicationOptions["run"] = (request, ...rest) => {
-      if (request.parts !== undefined) this.#coded.add(request.container);
+      if (isErasureCoded(request.object.oid)) this.#coded.add(request.container);
       return options.run(request, ...rest);
     };
     const peer = (index: number): Peer | undefined => this.#peer(index);
@@ -151,7 +152,7 @@ export class PoolReplication {
   }
 
   #noteUpdate(update: LedUpdate): void {
-    if (update.ownParts === undefined) return;
+    if (!isErasureCoded(update.object.oid)) return;
     this.#coded.add(update.container);
     this.folding.noteUpdate(update);
   }
@@ -200,6 +201,11 @@ export class PoolReplication {
 
   #checkVersion(version: number): void {
     if (version !== this.#map.version) throw new DaosError("STALE", "Cannot go on: the pool map has changed. Retry.");
+  }
+
+  /** Of an erasure-coded object. Throws UNSUPPORTED without its plugin. */
+  schemeOf(container: number, oid: ObjectId): RedundancyScheme {
+    return this.#options.schemeOf(container, objectClassOf(oid).redundancy.word);
   }
 
   /** An erasure-coded akey that this target leads. Throws STALE, UNSUPPORTED. */

@@ -5,6 +5,7 @@
 import type { DkeyPlace } from "../base/key-place.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
+import type { ObjectId } from "../base/object-id.ts";
 import type { RedundancyScheme } from "../contracts/redundancy.ts";
 import { decodeCbor } from "../format/cbor.ts";
 import type { TargetFillStatus } from "../format/engine-operations.ts";
@@ -145,6 +146,11 @@ export class Replication {
     return how === "alone" ? locks.exclusive(unit) : locks.shared(unit);
   }
 
+  /** See PoolReplication.schemeOf. */
+  schemeOf(container: number, oid: ObjectId): RedundancyScheme {
+    return this.#poolOf(container).schemeOf(container, oid);
+  }
+
   /** An erasure-coded akey that this target leads. Throws STALE, UNSUPPORTED. */
   shardedAkey(container: number, object: ObjectRequest): ShardedAkey {
     return this.#poolOf(container).shardedAkey(container, object);
@@ -153,6 +159,11 @@ export class Replication {
   /** Before an update of an erasure-coded dkey: see Folding.beforeUpdate. */
   foldBefore(container: number, dkey: DkeyPlace, range: UpdateRange, snapshot: Epoch): Promise<void> {
     return this.#poolOf(container).folding.beforeUpdate(container, dkey, range, snapshot);
+  }
+
+  /** See Folding.foldAlone. */
+  foldAlone(container: number, dkey: DkeyPlace, ranges: readonly UpdateRange[]): Promise<void> {
+    return this.#poolOf(container).folding.foldAlone(container, dkey, ranges);
   }
 
   /** Before `begin`: undefined, or settles when a member that is filled has the dkey. Rejects with UNAVAILABLE. */

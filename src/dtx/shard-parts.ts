@@ -1,9 +1,16 @@
 /** The parts of an update of an erasure-coded akey, by shard, in the form in which they are sent and stored. */
+import type { ByteString } from "../base/bytes.ts";
 import type { ShardPart } from "../contracts/redundancy.ts";
 import type { PartBytes, PreparedPart } from "../format/prepare-request.ts";
 
 /** By number of the shard, in the order of the plan. */
 export type ShardParts = ReadonlyMap<number, readonly PartBytes[]>;
+
+/** What of an array this target does in an update. */
+export interface ArrayShare {
+  readonly akey: ByteString;
+  readonly parts: readonly PreparedPart[];
+}
 
 export const NO_PARTS: readonly PartBytes[] = [];
 const NO_BYTES = new Uint8Array(0);

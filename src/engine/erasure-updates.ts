@@ -4,28 +4,44 @@
  */
 import { EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import { MAX_ARRAY_BYTES } from "../base/limits.ts";
+import {
+  MAX_ARRAY_BYTES,
+  MAX_ARRAY_IO_BYTES,
+  MAX_TRANSACTION_BYTES,
+  MAX_TRANSACTION_PUNCH_BYTES,
+} from "../base/limits.ts";
+import { isErasureCoded } from "../base/object-id.ts";
 import type { RedundancyScheme, ShardPart } from "../contracts/redundancy.ts";
 import type { Unlock } from "../dtx/dkey-locks.ts";
+import type { UpdateRange } from "../dtx/folding.ts";
 import type { LedUpdate } from "../dtx/led-update.ts";
 import type { Replication } from "../dtx/replication.ts";
-import { NO_PARTS, type ShardParts, shardParts, storedBytes } from "../dtx/shard-parts.ts";
+import { type ArrayShare, NO_PARTS, type ShardParts, shardParts, storedBytes } from "../dtx/shard-parts.ts";
 import type { ShardedAkey } from "../dtx/sharded-akey.ts";
 import type { ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import type { PartBytes } from "../format/prepare-request.ts";
 import type { StagedPayload, StagedShard } from "../format/staged-payload.ts";
+import {
+  decodeTransactionStep,
+  encodeTransactionStep,
+  type PartWrite,
+  type TransactionStep,
+} from "../format/transaction-part.ts";
 import { byteRange, writtenRange } from "../vos/array-read.ts";
 import type { WriteOutcome } from "../vos/single-value.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
 import type { WriteOrder } from "../vos/write-order.ts";
 import { stagedParts } from "./staged-parts.ts";
+import { TransactionParts } from "./transaction-parts.ts";
 
 /** An update that is taken into order, and what it has to give back when it is decided, or was refused. */
 export interface PlannedUpdate {
   readonly led: LedUpdate;
   readonly unlock: Unlock;
 }
+
+type StepRequest = Pick<ObjectRequest, "oid"> & { readonly order?: WriteOrder | undefined };
 
 export interface ErasureUpdatesParts {
   readonly objects: VersionedObjects;
@@ -50,6 +66,7 @@ export class ErasureUpdates {
     payload: Uint8Array | undefined,
     staged: StagedPayload | undefined,
   ): Promise<PlannedUpdate> {
+    if (opcode === Opcode.transactionStep) return this.#beginStep(container, object, payload ?? NO_BYTES);
     const { replication } = this.#parts;
     const isPunch = opcode === Opcode.arrayPunch;
     const mayAppend = await this.#foldForSnapshot(opcode, container, object);
@@ -69,6 +86,55 @@ export class ErasureUpdates {
       unlock();
       throw error;
     }
+  }
+
+  /** A step of a transaction. What has to read, or may be damaged, is done when it is prepared: its end needs nothing but room. */
+  async #beginStep(container: number, object: ObjectRequest, payload: Uint8Array): Promise<PlannedUpdate> {
+    const { replication } = this.#parts;
+    const step = decodeTransactionStep(payload);
+    const ranges = step.kind === "prepare" ? step.writes.flatMap(foldedRange) : [];
+    const unlock = await replication.lock(container, object, ranges.length > 0 ? "alone" : "shared");
+    try {
+      const { own, scheme } = replication.shardedAkey(container, object);
+      if (step.kind === "prepare" && own < scheme.dataShards) throw blind();
+      if (ranges.length > 0) await replication.foldAlone(container, object, ranges);
+      const kept = step.kind === "prepare" ? await this.#withRest(container, object, step, payload) : payload;
+      return { led: replication.begin({ container, opcode: Opcode.transactionStep, object, payload: kept }), unlock };
+    } catch (error) {
+      unlock();
+      throw error;
+    }
+  }
+
+  /** The step with what its punches of records have to write anew. */
+  async #withRest(
+    container: number,
+    object: ObjectRequest,
+    step: TransactionStep & { readonly kind: "prepare" },
+    payload: Uint8Array,
+  ): Promise<Uint8Array> {
+    if (!step.writes.some(({ kind }) => kind === "punchRecords")) return payload;
+    const writes: PartWrite[] = [];
+    let left = 2 * MAX_TRANSACTION_BYTES - payload.length;
+    for (const write of step.writes) {
+      if (write.kind !== "punchRecords") {
+        writes.push(write);
+        continue;
+      }
+      const { start, end } = byteRange(write, write.recordBytes, MAX_TRANSACTION_PUNCH_BYTES);
+      const akey = this.#parts.replication.shardedAkey(container, { ...object, akey: write.akey });
+      const rest = await akey.run((alive) => akey.scheme.planPunch(start, end - start, alive));
+      for (const { bytes } of rest) left -= bytes.length;
+      if (left < 0) throw tooMuchRest();
+      writes.push({ ...write, rest });
+    }
+    return encodeTransactionStep({ ...step, writes });
+  }
+
+  /** What this target's shard has to know for a step of a transaction. `shares`: see TransactionParts. */
+  shardOf(container: number, { oid, order }: StepRequest, shares?: ArrayShare[]): TransactionParts | undefined {
+    if (!isErasureCoded(oid) || order?.shard === undefined) return undefined;
+    return new TransactionParts(this.#parts.replication.schemeOf(container, oid), order.shard, shares);
   }
 
   /** What a snapshot shows as replicas is folded before it changes. Returns what says, at the append, whether it still is. */
@@ -107,7 +173,8 @@ export class ErasureUpdates {
       case Opcode.arrayPunch: {
         if (object.recordBytes === 0) object.recordBytes = await this.#recordBytes(container, object);
         const { start, end } = byteRange(object, object.recordBytes, MAX_ARRAY_BYTES);
-        return akey.run((alive) => scheme.planPunch(start, end - start, alive));
+        const rest = await akey.run((alive) => scheme.planPunch(start, end - start, alive));
+        return scheme.punchParts(start, end - start, rest);
       }
       default:
         return undefined;
@@ -145,8 +212,27 @@ function checkStaged({ shards }: StagedPayload, parts: ShardParts, { shardCount 
   throw new DaosError("NOT_STAGED", `Cannot update the object: ${state}. Send them with the update.`);
 }
 
+/** What of the dkey's arrays a write of a transaction changes. */
+function foldedRange(write: PartWrite): UpdateRange[] {
+  switch (write.kind) {
+    case "update":
+      return write.replaces ? [{ akey: write.akey, bytes: undefined }] : [];
+    case "punchAkey":
+      return [{ akey: write.akey, bytes: undefined }];
+    case "punchDkey":
+      return [{ akey: undefined, bytes: undefined }];
+    default:
+      return [{ akey: write.akey, bytes: byteRange(write, write.recordBytes, MAX_ARRAY_IO_BYTES) }];
+  }
+}
+
 function newerSnapshot(): DaosError {
   return new DaosError("UNAVAILABLE", "Cannot update the object now: a snapshot has just been taken. Retry.");
+}
+
+function tooMuchRest(): DaosError {
+  const state = `with the rest of their stripes it has more than ${2 * MAX_TRANSACTION_BYTES} bytes`;
+  return new DaosError("TOO_LARGE", `Cannot punch records in the transaction: ${state}. Punch whole stripes.`);
 }
 
 function blind(): DaosError {

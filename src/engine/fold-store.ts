@@ -35,6 +35,15 @@ export class TargetFoldStore implements FoldStore {
     });
   }
 
+  heldFrom(container: number): Epoch | undefined {
+    let oldest: Epoch | undefined;
+    for (const lock of this.#objects.locks.locks) {
+      const isHere = lock.container === container && isErasureCoded(lock.oid);
+      if (isHere && (oldest === undefined || lock.epoch < oldest)) oldest = lock.epoch;
+    }
+    return oldest;
+  }
+
   async *akeys(container: number): AsyncGenerator<AkeyPlace, void, void> {
     for (let after: ByteString | undefined; ;) {
       const limit = after === undefined ? 1 : MAX_ENUMERATION_KEYS;

@@ -25,6 +25,13 @@ import type { UpdateService } from "./update-service.ts";
 /** How long a request waits for a transaction before its sender is to try again, milliseconds. */
 const WAIT_MS = 1_000;
 const NO_ARGUMENTS = new Uint8Array(0);
+/** Of a dkey, at an epoch: a shard that did not wait would show what others show no more, or not yet. */
+const READS: ReadonlySet<number> = new Set([
+  Opcode.valueFetch,
+  Opcode.arrayRead,
+  Opcode.shardValueFetch,
+  Opcode.shardArrayRead,
+]);
 
 export interface TransactionServiceParts {
   readonly store: CellStore;
@@ -131,6 +138,8 @@ function subjectOf(request: RpcRequest): Subject | undefined {
     case Opcode.valueFetch:
     case Opcode.valueUpdate:
     case Opcode.arrayRead:
+    case Opcode.shardValueFetch:
+    case Opcode.shardArrayRead:
     case Opcode.arrayWrite:
     case Opcode.arrayPunch:
     case Opcode.objectPunch:
@@ -138,7 +147,7 @@ function subjectOf(request: RpcRequest): Subject | undefined {
     case Opcode.akeyPunch: {
       const object = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
       const isOfObject = opcode === Opcode.objectPunch || (object.flags & ObjectFlag.ifObjectExists) !== 0;
-      const isRead = opcode === Opcode.valueFetch || opcode === Opcode.arrayRead;
+      const isRead = READS.has(opcode);
       const { handle, oid, dkey } = object;
       return { handle, oid, dkey: isOfObject ? undefined : dkey, epoch: isRead ? object.epoch : EPOCH_NONE };
     }

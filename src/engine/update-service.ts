@@ -9,7 +9,7 @@ import { isErasureCoded, isRedundant } from "../base/object-id.ts";
 import type { LedUpdate } from "../dtx/led-update.ts";
 import type { RunUpdate } from "../dtx/group-follower.ts";
 import type { Replication } from "../dtx/replication.ts";
-import { receivedParts } from "../dtx/shard-parts.ts";
+import { type ArrayShare, receivedParts } from "../dtx/shard-parts.ts";
 import {
   decodeObjectRequest,
   encodeObjectReply,
@@ -29,7 +29,7 @@ import type { WriteOutcome } from "../vos/single-value.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
 import type { WriteOrder } from "../vos/write-order.ts";
 import type { Attachment } from "./attachments.ts";
-import { ErasureUpdates } from "./erasure-updates.ts";
+import { ErasureUpdates, type PlannedUpdate } from "./erasure-updates.ts";
 import type { QuotaTable } from "./quota.ts";
 import type { StageService } from "./stage-service.ts";
 
@@ -268,6 +268,7 @@ export class UpdateService {
     container: number,
     object: OrderedRequest,
     payload: Uint8Array,
+    shares?: ArrayShare[],
   ): WriteOutcome | Promise<WriteOutcome> {
     const { objects } = this.#parts;
     switch (opcode) {
@@ -276,7 +277,11 @@ export class UpdateService {
       case Opcode.arrayWrite:
         return objects.writeArray(container, object, payload);
       case Opcode.transactionStep:
-        return objects.transactionStep(container, object, decodeTransactionStep(payload));
+        return objects.transactionStep(
+          container,
+          { ...object, shard: this.#erasure?.shardOf(container, object, shares) },
+          decodeTransactionStep(payload),
+        );
       case Opcode.objectPunch:
         return objects.punchObject(container, object);
       case Opcode.dkeyPunch:
@@ -309,7 +314,7 @@ export class UpdateService {
     const shard = led?.ownStaged;
     if (shard !== undefined) return this.#takeStaged(request.opcode, container, object, object, parts, shard);
     if (parts !== undefined) return this.#erasure!.apply(container, object, parts);
-    return this.#apply(request.opcode, container, object, request.payload);
+    return this.#apply(request.opcode, container, object, led?.payload ?? request.payload, led?.arrayShares);
   }
 
   #ran({ led, reply }: Update, outcome: WriteOutcome): undefined {
@@ -334,20 +339,40 @@ export class UpdateService {
   }
 
   async #runStep(container: number, object: ObjectRequest, payload: Uint8Array): Promise<void> {
-    const { replication, objects, store } = this.#parts;
-    const led = isRedundant(object.oid)
-      ? replication?.begin({ container, opcode: Opcode.transactionStep, object, payload })
-      : undefined;
-    const order: WriteOrder = led ?? { origin: object, isPrepared: false, epoch: undefined };
-    const taking = objects.transactionStep(container, { ...object, order }, decodeTransactionStep(payload));
-    if (taking instanceof Promise && led !== undefined) replication?.track(container, taking);
-    const outcome = await taking;
-    if (outcome.error !== undefined) throw outcome.error;
-    await new Promise<void>((resolve, reject) => {
-      const settled = (error: Error | undefined): void => (error === undefined ? resolve() : reject(error));
-      if (led?.isAppended === true) led.whenDecided(settled);
-      else store.whenStable(outcome.sequence, settled);
-    });
+    const { replication, store } = this.#parts;
+    const { led, unlock } = await this.#beginStep(container, object, payload);
+    try {
+      const order: WriteOrder = led ?? { origin: object, isPrepared: false, epoch: undefined };
+      const { transactionStep } = Opcode;
+      const taking = this.#apply(transactionStep, container, { ...object, order }, payload, led?.arrayShares);
+      if (taking instanceof Promise && led !== undefined) replication?.track(container, taking);
+      const outcome = await taking;
+      if (outcome.error !== undefined) throw outcome.error;
+      await new Promise<void>((resolve, reject) => {
+        const settled = (error: Error | undefined): void => (error === undefined ? resolve() : reject(error));
+        if (led?.isAppended === true) led.whenDecided(settled);
+        else store.whenStable(outcome.sequence, settled);
+      });
+    } finally {
+      if (led?.isAppended === true) led.whenDecided(unlock);
+      else unlock();
+    }
+  }
+
+  async #beginStep(
+    container: number,
+    object: ObjectRequest,
+    payload: Uint8Array,
+  ): Promise<Omit<PlannedUpdate, "led"> & { readonly led: LedUpdate | undefined }> {
+    const { replication } = this.#parts;
+    const { transactionStep: opcode } = Opcode;
+    if (this.#erasure !== undefined && isErasureCoded(object.oid)) {
+      const beginning = this.#erasure.begin(opcode, container, object, payload, undefined);
+      replication?.track(container, beginning);
+      return beginning;
+    }
+    const led = isRedundant(object.oid) ? replication?.begin({ container, opcode, object, payload }) : undefined;
+    return { led, unlock: () => {} };
   }
 
   #answer(error: Error | undefined, epoch: Epoch, reply: RpcReply): void {

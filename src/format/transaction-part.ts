@@ -15,6 +15,7 @@ import { byteString, bytesOf, type ByteString } from "../base/bytes.ts";
 import type { DtxId } from "../base/dtx-id.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
+import type { ArrayRun } from "../base/extent-runs.ts";
 import { MAX_AKEY_BYTES, MAX_DKEY_BYTES, MAX_TRANSACTION_DKEYS, MAX_TRANSACTION_OPERATIONS } from "../base/limits.ts";
 import { OBJECT_ID_BYTES, type ObjectId } from "../base/object-id.ts";
 import { decodeCbor, encodeCbor } from "./cbor.ts";
@@ -23,6 +24,8 @@ import { decodeCbor, encodeCbor } from "./cbor.ts";
 const PART_VERSION = 1;
 /** Queries of one message. */
 export const MAX_STATE_QUERIES = 256;
+/** Two stripes at the ends of a punch, of each what is before and after it. */
+const MAX_PUNCH_REST_RUNS = 4;
 /** Answers of `transactionState` that are no epochs. */
 export const UNKNOWN_STATE = 0;
 export const PREPARED_STATE = 1;
@@ -52,6 +55,8 @@ export type PartWrite =
       readonly recordBytes: number;
       /** Empty for punchRecords. */
       readonly value: Uint8Array;
+      /** Of a punch of an erasure-coded array, as its leader keeps it: see RedundancyScheme.planPunchRest. */
+      readonly rest?: readonly ArrayRun[] | undefined;
     }
   | { readonly kind: "punchAkey"; readonly akey: ByteString }
   | { readonly kind: "punchDkey" };
@@ -113,9 +118,13 @@ const read = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("records"), ...records }),
   z.object({ kind: z.literal("akeys") }),
 ]);
+const rest = z
+  .array(z.object({ address: count, bytes: data }))
+  .max(MAX_PUNCH_REST_RUNS)
+  .optional();
 const write = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("update"), akey, value: data, replaces: z.boolean() }),
-  z.object({ kind: z.enum(["write", "punchRecords"]), ...records, value: data }),
+  z.object({ kind: z.enum(["write", "punchRecords"]), ...records, value: data, rest }),
   z.object({ kind: z.literal("punchAkey"), akey }),
   z.object({ kind: z.literal("punchDkey") }),
 ]);

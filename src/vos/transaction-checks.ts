@@ -16,11 +16,14 @@ import { MetaType } from "./cell-meta.ts";
 import { anythingVisible, LATEST, MAX_DECISION_CELLS } from "./condition.ts";
 import { mixed } from "./single-value.ts";
 import { checkKeys, isLive, type Seen, type TargetObjects } from "./target-objects.ts";
+import type { TransactionShard } from "./transaction-shard.ts";
 
 /** Where a transaction looks: `epoch` is its snapshot. */
 export interface TransactionView extends DkeyPlace {
   readonly container: number;
   readonly epoch: Epoch;
+  /** Of erasure code: a parity shard, which knows of every change. */
+  readonly shard?: TransactionShard | undefined;
 }
 
 /** The error when something of the reads is not as it was. */
@@ -37,11 +40,21 @@ function hasChanged(target: TargetObjects, view: TransactionView, read: PartRead
   if (read.kind === "value") {
     checkKeys(view.dkey, read.akey);
     const { version, floor } = accessArray(target, view.container, { ...view, akey: read.akey }, LATEST, seen);
-    return (isLive(version, floor) ? version.epoch : 0) !== read.epoch;
+    if (!isLive(version, floor)) return read.epoch !== 0;
+    // Where an akey holds an array the reader of shards may have found nothing.
+    const isArray = view.shard !== undefined && version.metaType === MetaType.array;
+    return isArray ? read.epoch !== 0 || version.epoch > view.epoch : version.epoch !== read.epoch;
   }
-  // A punch after the snapshot may have gone without a trace.
-  if (view.epoch < target.store.aggregatedTo(view.container)) return true;
+  if (view.epoch < keptFrom(target, view)) return true;
   return read.kind === "akeys" ? akeysChanged(target, view, seen) : recordsChanged(target, view, read, seen);
+}
+
+/** Since when everything has left something: a punch of before may have gone without a trace. */
+function keptFrom(target: TargetObjects, { container, shard }: TransactionView): number {
+  const { store, containers } = target;
+  const aggregated = store.aggregatedTo(container);
+  const kept = shard === undefined ? aggregated : Math.min(aggregated, store.gate(container));
+  return Math.max(kept, containers.get(container).filledAt);
 }
 
 function recordsChanged(
@@ -55,13 +68,16 @@ function recordsChanged(
   if (access.floor > view.epoch || (access.version !== undefined && access.version.epoch > view.epoch)) return true;
   const { header } = access;
   if (header === undefined) return false;
-  const { start, end } = byteRange(read, read.recordBytes, MAX_ARRAY_IO_BYTES);
+  const range = byteRange(read, read.recordBytes, MAX_ARRAY_IO_BYTES);
+  const runs = view.shard === undefined ? [range] : view.shard.footprint(range);
   return WINDOW_CLASSES.some((windowClass) => {
     if ((header.classMask & classBit(windowClass)) === 0) return false;
     const size = windowBytes(windowClass);
-    const from = windowKey(access.akey, windowClass, Math.floor(start / size));
-    const to = windowKey(access.akey, windowClass, Math.floor((end - 1) / size) + 1);
-    return isNewer(target, from, to, view.epoch, seen);
+    return runs.some(({ start, end }) => {
+      const from = windowKey(access.akey, windowClass, Math.floor(start / size));
+      const to = windowKey(access.akey, windowClass, Math.floor((end - 1) / size) + 1);
+      return isNewer(target, from, to, view.epoch, seen);
+    });
   });
 }
 

@@ -10,11 +10,9 @@ export function unnamed(): DaosError {
   );
 }
 
-export function erasureCoded(): DaosError {
-  return new DaosError(
-    "UNSUPPORTED",
-    "Cannot prepare the transaction: an object of it has erasure code. Use replicas.",
-  );
+export function unknownShard(): DaosError {
+  const state = "it is not known which shard of the object lies here";
+  return new DaosError("UNSUPPORTED", `Cannot prepare the transaction: ${state}. Send it to a target of its pool.`);
 }
 
 export function lockedByOther(): DaosError {

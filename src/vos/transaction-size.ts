@@ -2,7 +2,9 @@
 import { KIB, MAX_AKEY_BYTES } from "../base/limits.ts";
 import type { PartWrite } from "../format/transaction-part.ts";
 import type { CellWrite, ReclaimRange } from "../store/cell.ts";
+import { cutIntoWindows } from "./array-window.ts";
 import { RECORD_OVERHEAD_BYTES } from "./single-value.ts";
+import type { SharedWrite, TransactionShard } from "./transaction-shard.ts";
 
 /** Pieces of one array write, smaller than the windows beside them, that may be inline. */
 const MAX_EDGE_PIECES = 32;
@@ -17,11 +19,39 @@ export interface Gathered {
   readonly reclaims: ReclaimRange[];
 }
 
-/** `inlineBytes`: values up to this size are in the record. */
-export function resolvedBytes(writes: readonly PartWrite[], dkeyBytes: number, inlineBytes: number): number {
+/** `inlineBytes`: values up to this size are in the record. `shard`: of erasure code. Throws TOO_LARGE. */
+export function resolvedBytes(
+  writes: readonly PartWrite[],
+  dkeyBytes: number,
+  inlineBytes: number,
+  shard: TransactionShard | undefined,
+): number {
   let bytes = 8 * RECORD_OVERHEAD_BYTES + 4 * dkeyBytes;
-  for (const write of writes) bytes += writeBytes(write, dkeyBytes, inlineBytes);
+  for (const write of writes) {
+    const isPunch = write.kind === "punchAkey" || write.kind === "punchDkey";
+    bytes +=
+      shard === undefined || isPunch
+        ? writeBytes(write, dkeyBytes, inlineBytes)
+        : shareBytes(write, dkeyBytes, inlineBytes, shard);
+  }
   return bytes;
+}
+
+/** Of a shard's share: what is written, and the windows of that range that may become holes. */
+function shareBytes(write: SharedWrite, dkeyBytes: number, inlineBytes: number, shard: TransactionShard): number {
+  const cellBytes = RECORD_OVERHEAD_BYTES + 2 * (dkeyBytes + write.akey.length);
+  let bytes = 3 * cellBytes;
+  for (const { kind, address, length } of shard.shapeOf(write)) {
+    if (kind === "punch") continue;
+    const pieces = kind === "write" ? cutIntoWindows(address, address + length) : [{ start: 0, end: length }];
+    for (const { start, end } of pieces) {
+      const size = end - start;
+      bytes += size <= inlineBytes ? cellBytes + size : 5 * cellBytes + size / KIB;
+    }
+  }
+  if (write.kind === "update") return bytes;
+  const spanBytes = write.recordCount * write.recordBytes;
+  return bytes + (EDGE_WINDOWS + spanBytes / (4 * KIB)) * cellBytes;
 }
 
 function writeBytes(write: PartWrite, dkeyBytes: number, inlineBytes: number): number {

@@ -14,7 +14,7 @@
 import type { DkeyPlace } from "../base/key-place.ts";
 import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import type { DtxId } from "../base/dtx-id.ts";
-import { isRedundant, objectClassOf } from "../base/object-id.ts";
+import { isErasureCoded, isRedundant } from "../base/object-id.ts";
 import {
   decodePartWrites,
   decodeTransactionDecision,
@@ -27,8 +27,7 @@ import {
   type TransactionStep,
   UNKNOWN_STATE,
 } from "../format/transaction-part.ts";
-import { type CellWrite, type ExtentRef, type ReclaimRange, VersionKind } from "../store/cell.ts";
-import type { ArrayWrites } from "./array-write.ts";
+import { type CellWrite, type ExtentRef, VersionKind } from "../store/cell.ts";
 import { dkeyPrefix, ownCellKey } from "./cell-key.ts";
 import {
   encodeObjectMeta,
@@ -39,22 +38,23 @@ import {
   TRANSACTION_WRITES_META,
 } from "./cell-meta.ts";
 import { LATEST } from "./condition.ts";
-import type { Punches } from "./punch.ts";
-import { RECORD_OVERHEAD_BYTES, refusedWrite, type SingleValues, type WriteOutcome } from "./single-value.ts";
+import { RECORD_OVERHEAD_BYTES, refusedWrite, type WriteOutcome } from "./single-value.ts";
 import { Seen, type TargetObjects } from "./target-objects.ts";
 import { changedSince, writeRefusal } from "./transaction-checks.ts";
 import { decisionKey, partKey, writesKey } from "./transaction-cells.ts";
 import {
   clockBehind,
-  erasureCoded,
   lockedByOther,
   notPrepared,
   notResolved,
   undone,
+  unknownShard,
   unnamed,
   wrongEpoch,
 } from "./transaction-refusals.ts";
+import type { TransactionShard } from "./transaction-shard.ts";
 import { type Gathered, gatheredBytes, resolvedBytes } from "./transaction-size.ts";
+import { type TransactionOperations, TransactionWrites } from "./transaction-writes.ts";
 import type { WriteOrder } from "./write-order.ts";
 
 /** A step of a transaction on a dkey. */
@@ -62,6 +62,8 @@ export interface TransactionRequest extends DkeyPlace {
   /** See transaction-part.ts. */
   readonly epoch: Epoch;
   readonly order?: WriteOrder | undefined;
+  /** Of erasure code. */
+  readonly shard?: TransactionShard | undefined;
 }
 
 /** What became of a transaction, as far as a dkey knows; the state as transaction-part.ts has it. */
@@ -70,20 +72,13 @@ export interface TransactionOutcome {
   readonly sequence: number;
 }
 
-/** The operations that a transaction's writes are. */
-export interface TransactionOperations {
-  readonly values: SingleValues;
-  readonly arrays: ArrayWrites;
-  readonly punches: Punches;
-}
-
 export class Transactions {
   readonly #target: TargetObjects;
-  readonly #operations: TransactionOperations;
+  readonly #writes: TransactionWrites;
 
   constructor(target: TargetObjects, operations: TransactionOperations) {
     this.#target = target;
-    this.#operations = operations;
+    this.#writes = new TransactionWrites(operations);
   }
 
   /**
@@ -117,13 +112,13 @@ export class Transactions {
   ): Promise<WriteOutcome> {
     const target = this.#target;
     const { order } = request;
-    if (objectClassOf(request.oid).redundancy.kind === "erasure") throw erasureCoded();
+    if (isErasureCoded(request.oid) !== (request.shard !== undefined)) throw unknownShard();
     const early = this.#refusal(container, request, step, new Seen());
     if (early !== undefined) return early;
     const bytes = encodePartWrites(step.writes);
     const isInline = bytes.length <= target.inlineBytes(container);
     // It is to be certain now that the record that resolves it can be written.
-    const recordBytes = resolvedBytes(step.writes, request.dkey.length, target.inlineBytes(container));
+    const recordBytes = resolvedBytes(step.writes, request.dkey.length, target.inlineBytes(container), request.shard);
     let extent: ExtentRef | undefined;
     if (!isInline) {
       await target.admit(recordBytes, false);
@@ -163,7 +158,8 @@ export class Transactions {
       return { epoch: lock.epoch, sequence: seen.sequence, error: undefined };
     }
     if (lock !== undefined) return refusedWrite(lockedByOther(), 0);
-    const view = { container, oid: request.oid, dkey: request.dkey, epoch: request.epoch };
+    const { oid, dkey, epoch, shard } = request;
+    const view = { container, oid, dkey, epoch, shard };
     const error = changedSince(target, view, reads, seen) ?? writeRefusal(target, view, writes, seen);
     return error === undefined ? undefined : refusedWrite(error, seen.sequence);
   }
@@ -228,7 +224,7 @@ export class Transactions {
     const gathered: Gathered = { writes: [], reclaims: [] };
     let isAppended = false;
     try {
-      if (epoch !== 0) await this.#gather(container, request, await this.#writesOf(prefix), gathered);
+      if (epoch !== 0) await this.#writes.gather(container, request, await this.#writesOf(prefix), gathered);
       await target.admit(gatheredBytes(gathered), true);
       if (!isSame(target.locks.of(prefix)?.part.id, id)) return this.#ended(prefix, id, decision, order);
       const outcome = this.#unlock(prefix, request, gathered, decision);
@@ -289,43 +285,6 @@ export class Transactions {
     const bytes = new Uint8Array(extent.length);
     await store.readExtent(extent, 0, extent.length, bytes);
     return decodePartWrites(bytes);
-  }
-
-  /** Has the operations say what they would append at the request's epoch. */
-  async #gather(
-    container: number,
-    { oid, dkey, epoch, order }: TransactionRequest,
-    writes: readonly PartWrite[],
-    into: Gathered,
-  ): Promise<void> {
-    const gather = (cells: readonly CellWrite[], reclaims: readonly ReclaimRange[]): void => {
-      into.writes.push(...cells);
-      into.reclaims.push(...reclaims);
-    };
-    const gathering: WriteOrder = { origin: order!.origin, isPrepared: false, epoch, gather };
-    for (const write of writes) await this.#perform(container, { oid, dkey, order: gathering }, write);
-  }
-
-  #perform(
-    container: number,
-    at: DkeyPlace & { readonly order: WriteOrder },
-    write: PartWrite,
-  ): WriteOutcome | Promise<WriteOutcome> {
-    const { values, arrays, punches } = this.#operations;
-    switch (write.kind) {
-      case "update":
-        return values.update(container, { ...at, akey: write.akey }, write.value);
-      case "write":
-        return arrays.write(container, { ...at, ...write }, write.value);
-      case "punchRecords":
-        return arrays.punch(container, { ...at, ...write });
-      case "punchAkey":
-        return punches.punchAkey(container, { ...at, akey: write.akey });
-      case "punchDkey":
-        return punches.punchDkey(container, at);
-      default:
-        return write satisfies never;
-    }
   }
 
   async #forget(container: number, request: TransactionRequest, id: DtxId): Promise<WriteOutcome> {

@@ -77,7 +77,8 @@ export class VersionedObjects {
     this.#punches = new Punches(target);
     this.#shardReads = new ShardReads(target, this.#values);
     this.#shardWrites = new ShardWrites(target, crowded);
-    const operations = { values: this.#values, arrays: this.#arrayWrites, punches: this.#punches };
+    const shards = this.#shardWrites;
+    const operations = { values: this.#values, arrays: this.#arrayWrites, punches: this.#punches, shards };
     this.#transactions = new Transactions(target, operations);
     this.#enumerations = new Enumerations(target);
     this.#extents = new ExtentLists(target);

@@ -14,6 +14,8 @@ export interface WriteOrder {
   readonly isPrepared: boolean;
   /** What the leader gave; undefined where this target leads. */
   readonly epoch: Epoch | undefined;
+  /** Of erasure code: number of this target's shard, in the dkey's own order, under the map by which the leader ordered it. */
+  readonly shard?: number | undefined;
   /** Settles when all writes are appended that the leader ordered before this one; absent when they are. */
   readonly turn?: Promise<void> | undefined;
   /** Asked where this target leads, in the turn of the append: throws when the write must not happen now. */

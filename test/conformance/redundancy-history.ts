@@ -39,6 +39,8 @@ class History {
   #epoch = 10 as Epoch;
   /** Ordinary reads below may be refused. */
   #floor = EPOCH_NONE;
+  /** A byte of the array whose last change was at this epoch, and the shard that led then. */
+  #changed: { readonly leader: number; readonly address: number; readonly epoch: Epoch } | undefined;
 
   constructor(scheme: RedundancyScheme, seed: number, sabotage: Sabotage) {
     this.#scheme = scheme;
@@ -108,17 +110,37 @@ class History {
       throw new Error("a plan without bytes has other parts");
     }
     this.#commit(parts, epoch);
+    this.#noteChanged(address + this.#random(length), epoch);
     this.#plain.add({ epoch, address, length, bytes });
   }
 
   #punch(): void {
     const { address, length } = this.#range();
     const plan = this.#scheme.planPunch(address, length, this.#alive)!;
-    const parts = runPlan(plan, this.#shards, this.#alive, this.#snapshots);
+    const rest = runPlan(plan, this.#shards, this.#alive, this.#snapshots);
     const epoch = this.#nextEpoch();
     this.log.push(`punch ${address}+${length}@${epoch}`);
-    this.#commit(parts, epoch);
+    const at = address + this.#random(length);
+    const isThere = this.#plain.fills(at, at + 1, EPOCH_MAX).length > 0;
+    this.#commit(this.#scheme.punchParts(address, length, rest), epoch);
+    if (isThere) this.#noteChanged(at, epoch);
     this.#plain.add({ epoch, address, length, bytes: undefined });
+  }
+
+  #noteChanged(address: number, epoch: Epoch): void {
+    this.#changed = { leader: this.#scheme.leader(this.#alive), address, epoch };
+    this.#checkFootprint();
+  }
+
+  /** The shard that led when a byte was changed knows of it, or of something later. */
+  #checkFootprint(): void {
+    if (this.#changed === undefined) return;
+    const { leader, address, epoch } = this.#changed;
+    // A data shard leads where all that knows of every stripe is gone, and copies have one kind.
+    if (leader < this.#scheme.dataShards && this.#scheme.stripeBytes > 0) return;
+    const runs = this.#scheme.footprint(leader, address, 1);
+    const newest = Math.max(...runs.map(({ start, end }) => this.#shards[leader]!.newest(start, end)));
+    if (newest < epoch) throw new Error(`the change of byte ${address} at ${epoch} is not seen by shard ${leader}`);
   }
 
   #writeValue(): void {
@@ -140,6 +162,7 @@ class History {
     const fold = runPlan(plan, this.#shards, this.#alive, this.#snapshots);
     if (fold.parts.length > 0) this.log.push(`fold ${stripe}@${fold.epoch} as of ${epoch}`);
     this.#commit(fold.parts, fold.epoch);
+    this.#checkFootprint();
   }
 
   /** Everything is folded, then all may aggregate up to now. */
@@ -154,6 +177,7 @@ class History {
     }
     this.log.push(`aggregate to ${this.#epoch}`);
     this.#floor = this.#epoch;
+    this.#changed = undefined;
     for (const shard of this.#alive) {
       // Not all get that far.
       if (this.#random(4) > 0) this.#shards[shard]!.aggregate(this.#epoch, this.#snapshots);
@@ -165,6 +189,7 @@ class History {
     const shard = this.#alive[this.#random(this.#alive.length)]!;
     this.log.push(`lose ${shard}`);
     this.#lost.add(shard);
+    this.#changed = undefined;
   }
 
   #rebuild(): void {

@@ -69,6 +69,12 @@ export class VersionedArray {
     return { bytes, extents: fills.map(extentOf) };
   }
 
+  /** Epoch of the newest change that touches [start, end), holes included. */
+  newest(start: number, end: number): Epoch {
+    const touching = this.#changes.filter(({ address, length }) => address < end && address + length > start);
+    return touching.reduce((newest, { epoch }) => (epoch > newest ? epoch : newest), EPOCH_NONE);
+  }
+
   /** `kept`: the epochs that can still be read, ascending; all others up to the last of them go. */
   aggregate(kept: readonly Epoch[]): void {
     const last = kept.at(-1) ?? EPOCH_NONE;
@@ -133,6 +139,10 @@ export class ModelShard {
       return { bytes: value.bytes, extents: [extent], shownAt };
     }
     return { ...this.#array.read(read.address, read.address + read.length, shownAt), shownAt };
+  }
+
+  newest(start: number, end: number): Epoch {
+    return this.#array.newest(start, end);
   }
 
   extents(start: number, end: number, epoch: Epoch): DataExtent[] {

@@ -75,6 +75,9 @@ function shapeTests(redundancy: string, makeScheme: () => RedundancyScheme): voi
     await expectCode("TOO_LARGE", () => scheme.planRead(last, 2, EPOCH_NONE, all));
     expect(scheme.planWrite(last, 1).every(({ address, length }) => Number.isSafeInteger(address + length))).toBe(true);
     expect(scheme.planPunch(0, Number.MAX_SAFE_INTEGER, all)).toBeDefined();
+    for (const { address, length } of scheme.punchParts(last, Number.MAX_SAFE_INTEGER, [])) {
+      expect(Number.isSafeInteger(address + length)).toBe(true);
+    }
   });
 
   test(`${redundancy}: nothing is written, read or punched without a plan that says so`, () => {
@@ -82,6 +85,8 @@ function shapeTests(redundancy: string, makeScheme: () => RedundancyScheme): voi
     const all = Array.from({ length: scheme.shardCount }, (_, index) => index);
     expect(scheme.planWrite(100, 0, new Uint8Array(0))).toEqual([]);
     expect(scheme.planPunch(100, 0, all)!.result).toEqual([]);
+    expect(scheme.punchParts(100, 0, [])).toEqual([]);
+    for (const shard of all) expect(scheme.footprint(shard, 100, 0)).toEqual([]);
     expect(scheme.planRead(100, 0, EPOCH_NONE, all)!.result).toMatchObject({ extents: [], epoch: EPOCH_NONE });
   });
 }

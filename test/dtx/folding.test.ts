@@ -33,12 +33,16 @@ interface Rig {
 }
 
 /** Listings find one akey with replicas in stripe 0, or nothing where `finds` says so. Folds wait for `letFold`. */
-function makeRig(finds: (listing: number) => boolean = () => true): Rig {
+function makeRig(
+  finds: (listing: number) => boolean = () => true,
+  heldFrom: () => Epoch | undefined = () => undefined,
+): Rig {
   const { timers } = simulatedWorld(1);
   const finishes: (() => void)[] = [];
   const mayFold = Promise.withResolvers<void>();
   const store: FoldStore = {
     apply: () => Promise.resolve(),
+    heldFrom,
     async *akeys(): AsyncGenerator<AkeyPlace, void, void> {
       const listing = finishes.length;
       await new Promise<void>((resolve) => finishes.push(resolve));
@@ -124,5 +128,23 @@ test("a fold that a change of the map overtook takes nothing from what is counte
   letFold();
   await folded;
   expect(folding.foldedTo(CONTAINER)).toBe(0 as Epoch);
+  folding.stop();
+});
+
+test("what a transaction holds counts as not folded from its lock on, for it is still to be written", async () => {
+  let held: Epoch | undefined;
+  const { folding, finish, pass } = makeRig(
+    () => false,
+    () => held,
+  );
+  folding.want(CONTAINER);
+  await pass(1_000);
+  finish(0);
+  await pass(1_000);
+  expect(folding.foldedTo(CONTAINER)).toBe((NOW - LAG_US) as Epoch);
+  held = (NOW - 2 * LAG_US) as Epoch;
+  expect(folding.foldedTo(CONTAINER)).toBe((held - 1) as Epoch);
+  held = NOW;
+  expect(folding.foldedTo(CONTAINER)).toBe((NOW - LAG_US) as Epoch);
   folding.stop();
 });

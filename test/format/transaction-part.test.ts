@@ -30,10 +30,12 @@ const PLACE = { oid: OID, dkey: KEY };
 const PART: TransactionPart = { id: ID, primary: PLACE, resolveSequence: 4 };
 const DECISION: TransactionDecision = { id: ID, epoch: 99 as Epoch, forgetSequence: 8, participants: [PLACE] };
 const RANGE = { recordIndex: 5, recordCount: 1, recordBytes: 2 };
+const REST = { address: 2 ** 40, bytes: Uint8Array.of(5) };
 const WRITES: PartWrite[] = [
   { kind: "update", akey: KEY, value: Uint8Array.of(1, 2), replaces: true },
   { kind: "write", akey: "a" as ByteString, ...RANGE, value: Uint8Array.of(3, 4) },
   { kind: "punchRecords", akey: "b" as ByteString, ...RANGE, value: new Uint8Array(0) },
+  { kind: "punchRecords", akey: "d" as ByteString, ...RANGE, value: new Uint8Array(0), rest: [REST, REST] },
   { kind: "punchAkey", akey: "c" as ByteString },
 ];
 const STEPS: TransactionStep[] = [

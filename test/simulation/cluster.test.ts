@@ -21,6 +21,7 @@ const FAULTY_MS = 6_000;
 const SEEDS = 10;
 const CRASHES = new Set(["crash", "power loss", "power loss of all"]);
 const COPIES = ["RP_2G1", "RP_3GX", "S1"];
+const CODED = ["EC_2P1G1", "RP_2G1", "S1"];
 
 test("clusters keep what they acknowledged, explainably, through faults of all kinds", async () => {
   let operations = 0;
@@ -187,6 +188,35 @@ test("canary: a transaction whose epoch is below that of one of its locks is fou
   };
   expect(await foundBy(bug)).toBeLessThanOrEqual(200);
 }, 300_000);
+
+test("canary: a shard that ends a transaction without its part is found", async () => {
+  const bug: PlantedBug = {
+    objects: (objects, index) => {
+      if (index !== 1) return;
+      const step = objects.transactionStep.bind(objects);
+      objects.transactionStep = (container, request, what) => {
+        const { shard } = request;
+        if (shard === undefined) return step(container, request, what);
+        const idle: typeof shard = {
+          footprint: (range) => shard.footprint(range),
+          shapeOf: (write) => shard.shapeOf(write),
+          partsOf: () => [],
+        };
+        return step(container, { ...request, shard: idle }, what);
+      };
+    },
+  };
+  expect(await foundBy(bug, { classes: CODED })).toBeLessThanOrEqual(200);
+}, 120_000);
+
+test("canary: a target whose reads do not wait for transactions is found", async () => {
+  const bug: PlantedBug = {
+    objects: (objects, index) => {
+      if (index === 1) objects.locks.blocking = () => undefined;
+    },
+  };
+  expect(await foundBy(bug, { classes: CODED })).toBeLessThanOrEqual(200);
+}, 120_000);
 
 /** Hears of the first epoch that there is instead of the one that is answered. */
 function withoutEpoch(completion: RpcCompletion): RpcCompletion {

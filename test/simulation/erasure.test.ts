@@ -7,6 +7,8 @@ import type { ObjectId } from "../../src/base/object-id.ts";
 import { containerChanges } from "../../src/client/container-changes.ts";
 import { ObjectHandle } from "../../src/client/object-handle.ts";
 import type { ObjectOperations } from "../../src/client/object-operations.ts";
+import type { TransactionObject } from "../../src/client/transaction.ts";
+import { Transactions } from "../../src/client/transactions.ts";
 import { redundancyGroup } from "../../src/redundancy/redundancy-group.ts";
 import { type ModelArray, ModelObject } from "./erasure-model.ts";
 import { CONTAINER } from "./cluster/node.ts";
@@ -40,32 +42,51 @@ function codeOf(reading: Promise<unknown>): Promise<string> {
   );
 }
 
-/** Random updates of one object, the model's and the cluster's. */
+/** What has an object's updates: the object itself, or a transaction. */
+type Updatable = ObjectHandle | TransactionObject;
+type Change = (object: Updatable) => Promise<unknown>;
+
+/** Random updates of one object, the model's and the cluster's: one by one, or some dkeys at a time. */
 class Writer {
   readonly model = new ModelObject();
   readonly #rig: ErasureRig;
   readonly #object: ObjectHandle;
+  readonly #transactions: Transactions | undefined;
 
-  constructor(own: ErasureRig, object: ObjectHandle) {
+  constructor(own: ErasureRig, object: ObjectHandle, how: "singly" | "in transactions") {
     this.#rig = own;
     this.#object = object;
+    this.#transactions = how === "singly" ? undefined : new Transactions(own.session);
   }
 
   async step(): Promise<void> {
     const { random } = this.#rig;
-    const dkey = DKEYS[random.below(DKEYS.length)]!;
+    if (this.#transactions === undefined) {
+      await this.#change(DKEYS[random.below(DKEYS.length)]!)(this.#object);
+      return;
+    }
+    const dkeys = DKEYS.toSorted(() => random.next() - 0.5).slice(random.below(DKEYS.length));
+    const changes = dkeys.map((dkey) => this.#change(dkey));
+    await this.#transactions.run(async (transaction) => {
+      const object = transaction.object(this.#object.id);
+      for (const change of changes) await change(object);
+    });
+  }
+
+  /** Changes the model; how the cluster is changed. */
+  #change(dkey: string): Change {
+    const { random } = this.#rig;
     const draw = random.next();
-    if (draw < 0.25) await this.#update(dkey);
-    else if (draw < 0.8) await this.#write(dkey);
-    else if (draw < 0.93) await this.#punch(dkey);
-    else if (draw < 0.97) {
+    if (draw < 0.25) return this.#update(dkey);
+    if (draw < 0.8) return this.#write(dkey);
+    if (draw < 0.93) return this.#punch(dkey);
+    if (draw < 0.97) {
       const akey = random.next() < 0.5 ? "array" : "value";
       this.model.punch(`${dkey}/${akey}`);
-      await this.#object.punchAkey(dkey, akey);
-    } else {
-      this.model.punch(`${dkey}/`);
-      await this.#object.punchDkey(dkey);
+      return (object) => object.punchAkey(dkey, akey);
     }
+    this.model.punch(`${dkey}/`);
+    return (object) => object.punchDkey(dkey);
   }
 
   #bytes(length: number): Buffer {
@@ -74,11 +95,11 @@ class Writer {
     return bytes;
   }
 
-  async #update(dkey: string): Promise<void> {
+  #update(dkey: string): Change {
     const { random } = this.#rig;
     const value = this.#bytes([0, 10, 4_096, 4_097, 30_000][random.below(5)]!);
     this.model.values.set(`${dkey}/value`, value);
-    await this.#object.update(dkey, "value", value);
+    return (object) => object.update(dkey, "value", value);
   }
 
   /** Whole stripes of 2 and 4 cells of 4 KiB are 8,192 and 16,384 bytes; records are of 100 bytes. */
@@ -89,18 +110,18 @@ class Writer {
     return { index, count: 1 + random.below(random.next() < 0.5 ? 5 : 200) };
   }
 
-  async #write(dkey: string): Promise<void> {
+  #write(dkey: string): Change {
     const { index, count } = this.#range();
     const bytes = this.#bytes(count * RECORD_BYTES);
     this.model.array(`${dkey}/array`).write(index * RECORD_BYTES, bytes);
-    await this.#object.writeArray(dkey, "array", { recordIndex: index, recordBytes: RECORD_BYTES }, bytes);
+    return (object) => object.writeArray(dkey, "array", { recordIndex: index, recordBytes: RECORD_BYTES }, bytes);
   }
 
-  async #punch(dkey: string): Promise<void> {
+  #punch(dkey: string): Change {
     const { index, count } = this.#range();
     this.model.array(`${dkey}/array`).punch(index * RECORD_BYTES, count * RECORD_BYTES);
     const range = { recordIndex: index, recordCount: count, recordBytes: RECORD_BYTES };
-    await this.#object.punchArray(dkey, "array", range);
+    return (object) => object.punchArray(dkey, "array", range);
   }
 }
 
@@ -206,41 +227,48 @@ function targetsOf(own: ErasureRig, object: ObjectHandle, dkey: string): readonl
   return redundancyGroup(own.session.placement, object.id, byteStringOfText(dkey)).shards!.targets;
 }
 
-for (const [className, parity] of [
-  ["EC_2P1G1", 1],
-  ["EC_4P2GX", 2],
+for (const [className, parity, how] of [
+  ["EC_2P1G1", 1, "singly"],
+  ["EC_4P2GX", 2, "singly"],
+  ["EC_2P1GX", 1, "in transactions"],
+  ["EC_4P2G1", 2, "in transactions"],
 ] as const) {
-  test(`${className}: all that was written is read, at every epoch and with ${parity} shards away`, async () => {
-    for (let seed = 1; seed <= 3; seed += 1) {
-      const own = await started(seed);
-      const object = own.object(className);
-      const writer = new Writer(own, object);
-      const past: { epoch: Epoch; model: ModelObject }[] = [];
-      for (let step = 0; step < STEPS; step += 1) {
-        await writer.step();
-        if (step % 8 === 0) past.push({ epoch: await own.snapshot(), model: writer.model.copy() });
-        if (step % 20 === 19) await own.timers.advance(own.random.below(8_000));
-        if (step % 20 === 0) await check(own, object.id, writer.model);
-      }
-      await check(own, object.id, writer.model);
-      for (const { epoch, model } of past) {
-        await check(own, object.id, model, epoch);
-        await checkChanges(own, epoch, model, writer.model);
-      }
-      for (let round = 0; round < 3; round += 1) {
-        const targets = targetsOf(own, object, DKEYS[own.random.below(DKEYS.length)]!);
-        const gone = targets.toSorted(() => own.random.next() - 0.5).slice(0, parity);
-        // What is acknowledged is decided everywhere a moment later; until then its leader must not go.
-        await own.timers.advance(500);
-        for (const target of gone) own.stop(target);
+  const name = `${className}: all that was written ${how} is read, at every epoch and with ${parity} shards away`;
+  test(
+    name,
+    async () => {
+      for (let seed = 1; seed <= 3; seed += 1) {
+        const own = await started(seed);
+        const object = own.object(className);
+        const writer = new Writer(own, object, how);
+        const past: { epoch: Epoch; model: ModelObject }[] = [];
+        for (let step = 0; step < STEPS; step += 1) {
+          await writer.step();
+          if (step % 8 === 0) past.push({ epoch: await own.snapshot(), model: writer.model.copy() });
+          if (step % 20 === 19) await own.timers.advance(own.random.below(8_000));
+          if (step % 20 === 0) await check(own, object.id, writer.model);
+        }
         await check(own, object.id, writer.model);
-        for (const target of gone) await own.restart(target);
-        await writer.step();
+        for (const { epoch, model } of past) {
+          await check(own, object.id, model, epoch);
+          await checkChanges(own, epoch, model, writer.model);
+        }
+        for (let round = 0; round < 3; round += 1) {
+          const targets = targetsOf(own, object, DKEYS[own.random.below(DKEYS.length)]!);
+          const gone = targets.toSorted(() => own.random.next() - 0.5).slice(0, parity);
+          // What is acknowledged is decided everywhere a moment later; until then its leader must not go.
+          await own.timers.advance(500);
+          for (const target of gone) own.stop(target);
+          await check(own, object.id, writer.model);
+          for (const target of gone) await own.restart(target);
+          await writer.step();
+        }
+        await check(own, object.id, writer.model);
+        own.end();
       }
-      await check(own, object.id, writer.model);
-      own.end();
-    }
-  }, 60_000);
+    },
+    60_000,
+  );
 }
 
 test("a record size that is not the array's, an akey of the other kind, and conditions: as of other objects", async () => {

@@ -2,9 +2,13 @@
 import { expect, test } from "bun:test";
 import type { Epoch } from "../../src/base/epoch.ts";
 import type { DaosError } from "../../src/base/errors.ts";
+import { objectClassByName } from "../../src/base/object-class.ts";
+import { objectId } from "../../src/base/object-id.ts";
+import type { PartBytes } from "../../src/format/prepare-request.ts";
 import type { PartRead, PartWrite, TransactionStep } from "../../src/format/transaction-part.ts";
 import type { WriteOutcome } from "../../src/vos/single-value.ts";
 import type { WriteOrder } from "../../src/vos/write-order.ts";
+import type { SharedWrite, TransactionShard } from "../../src/vos/transaction-shard.ts";
 import { bytes, CONTAINER, key, makeRig, oid, type Rig, refusal, settled } from "./rig.ts";
 
 const ID = { client: 5, sequence: 1 };
@@ -210,4 +214,123 @@ test("what follows a leader does not go on where it has refused to resolve", asy
   expect(await refusal(() => rig.objects.transactionStep(CONTAINER, request, next))).toBe("UNAVAILABLE");
   const write = { ...AT, akey: key("a"), order: after() };
   expect(await refusal(() => settled(rig.objects.updateValue(CONTAINER, write, bytes("x"))))).toBe("UNAVAILABLE");
+});
+
+const CODED = { oid: objectId("MULTI_HASHED", objectClassByName("EC_2P1G1"), 0, 1n), dkey: key("d") };
+
+/** A shard whose share the test gives, and that knows of an array byte at its own address and a MiB further on. */
+function shardWith(parts: (write: SharedWrite) => readonly PartBytes[]): TransactionShard {
+  return {
+    partsOf: parts,
+    shapeOf: parts,
+    footprint: ({ start, end }) => [
+      { start, end },
+      { start: start + (1 << 20), end: end + (1 << 20) },
+    ],
+  };
+}
+
+function codedStep(rig: Rig, shard: TransactionShard, what: TransactionStep, epoch = LATEST): Promise<WriteOutcome> {
+  sequence += 1;
+  const order = { origin: { client: 9, sequence, firstIncomplete: 0 }, isPrepared: false, epoch: undefined };
+  return rig.objects.transactionStep(CONTAINER, { ...CODED, epoch, order, shard }, what);
+}
+
+/** Prepares and commits; the epoch. */
+async function coded(rig: Rig, shard: TransactionShard, writes: PartWrite[]): Promise<Epoch> {
+  const part = { id: ID, primary: undefined, resolveSequence: 2 };
+  const { epoch, error } = await codedStep(rig, shard, { kind: "prepare", part, writes, reads: [] });
+  if (error !== undefined) throw error;
+  await codedStep(rig, shard, { kind: "resolve", id: ID }, epoch);
+  return epoch;
+}
+
+const part = (kind: PartBytes["kind"], address: number, text: string): PartBytes => ({
+  kind,
+  address,
+  length: text.length,
+  bytes: bytes(text),
+});
+
+test("a shard ends a transaction with its own share of each write, at one epoch", async () => {
+  const rig = makeRig();
+  const records = { akey: key("r"), recordIndex: 0, recordCount: 4, recordBytes: 2 };
+  const shard = shardWith((write) =>
+    write.kind === "update" ? [part("value", 0, "piece")] : [part("write", 10, "bytes".repeat(2000))],
+  );
+  const epoch = await coded(rig, shard, [
+    update("a", "the whole value"),
+    { kind: "write", ...records, value: bytes("the data") },
+  ]);
+  const found = await rig.objects.readShardValue(CONTAINER, { ...CODED, akey: key("a"), epoch: LATEST });
+  expect([Buffer.from(found.bytes).toString(), found.extents[0]!.epoch]).toEqual(["piece", epoch]);
+  const range = { address: 10, length: 10_000 };
+  const read = await rig.objects.readShardArray(CONTAINER, { ...CODED, akey: key("r"), epoch: LATEST }, range);
+  expect([Buffer.from(read.bytes).toString(), read.recordBytes]).toEqual(["bytes".repeat(2000), 2]);
+  expect(read.extents).toEqual([{ ...range, epoch }]);
+  const before = { ...CODED, akey: key("r"), epoch: (epoch - 1) as Epoch };
+  expect((await rig.objects.readShardArray(CONTAINER, before, range)).extents).toEqual([]);
+});
+
+test("a shard without a part of a value has nothing there any more: neither an old piece, nor an array", async () => {
+  const rig = makeRig();
+  const nothing = shardWith(() => []);
+  await coded(
+    rig,
+    shardWith(() => [part("value", 0, "old")]),
+    [update("a", "old and large")],
+  );
+  const write = { kind: "write" as const, akey: key("r"), recordIndex: 0, recordCount: 1, recordBytes: 1 };
+  await coded(
+    rig,
+    shardWith(() => [part("write", 0, "x")]),
+    [{ ...write, value: bytes("x") }],
+  );
+  await coded(rig, nothing, [update("a", "new"), update("r", "new", true)]);
+  for (const akey of ["a", "r"]) {
+    const request = { ...CODED, akey: key(akey), epoch: LATEST };
+    expect((await rig.objects.readShardValue(CONTAINER, request)).extents).toEqual([]);
+    expect((await rig.objects.readShardArray(CONTAINER, request, { address: 0, length: 1 })).extents).toEqual([]);
+  }
+  expect((await settled(rig.objects.listAkeys(CONTAINER, { ...CODED, limit: 10, epoch: LATEST }))).keys).toEqual([]);
+});
+
+test("of a shard's array all that it knows of the bytes that were read is compared", async () => {
+  const rig = makeRig();
+  const write = (address: number) =>
+    rig.objects.writeShard(CONTAINER, { ...CODED, akey: key("r"), recordBytes: 1 }, [part("write", address, "x")]);
+  await write(5);
+  const read: PartRead = { kind: "records", akey: key("r"), recordIndex: 0, recordCount: 10, recordBytes: 1 };
+  const told = async (address: number): Promise<string | undefined> => {
+    const epoch = rig.objects.newEpoch();
+    await write(address);
+    const request = { id: ID, primary: undefined, resolveSequence: 2 };
+    const prepared = { kind: "prepare", part: request, writes: [], reads: [read] } as const;
+    const outcome = await codedStep(
+      rig,
+      shardWith(() => []),
+      prepared,
+      epoch,
+    );
+    await codedStep(
+      rig,
+      shardWith(() => []),
+      { kind: "resolve", id: ID },
+    );
+    return codeOf(outcome);
+  };
+  expect(await told(7)).toBe("CONFLICT");
+  expect(await told(3 << 20)).toBeUndefined();
+  expect(await told((1 << 20) + 2)).toBe("CONFLICT");
+});
+
+test("a dkey with erasure code is not prepared where nobody knows which shard it is", async () => {
+  const rig = makeRig();
+  const what: TransactionStep = {
+    kind: "prepare",
+    part: { id: ID, primary: undefined, resolveSequence: 2 },
+    writes: [],
+    reads: [],
+  };
+  expect(await refusal(() => step(rig, what, LATEST, CODED))).toBe("UNSUPPORTED");
 });

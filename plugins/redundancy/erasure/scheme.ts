@@ -3,7 +3,7 @@
  */
 import { DaosError } from "../../../src/base/errors.ts";
 import type { Epoch } from "../../../src/base/epoch.ts";
-import { joinRuns } from "../../../src/base/extent-runs.ts";
+import { type ArrayRun, joinRuns } from "../../../src/base/extent-runs.ts";
 import type {
   AddressSpace,
   ArrayContent,
@@ -19,7 +19,7 @@ import { cutExtent } from "../extents.ts";
 import { steppedPlan } from "../plan.ts";
 import { foldStripe } from "./fold-plan.ts";
 import { PARITY_BASE, PARITY_STRIDE_BYTES } from "./geometry.ts";
-import { punchArray } from "./punch-plan.ts";
+import { punchParts, restOfPunch } from "./punch-plan.ts";
 import { readArray } from "./read-plan.ts";
 import { rebuildArray } from "./rebuild-plan.ts";
 import { type Group, isData } from "./stripe-state.ts";
@@ -67,10 +67,17 @@ export class ErasureScheme implements RedundancyScheme {
     return valueParts(this.#group, length, bytes);
   }
 
-  planPunch(address: number, length: number, alive: readonly number[]): Plan<readonly ShardPart[]> | undefined {
+  planPunch(address: number, length: number, alive: readonly number[]): Plan<readonly ArrayRun[]> | undefined {
     if (alive.length < this.dataShards) return undefined;
-    const cut = Math.max(0, Math.min(length, this.maxArrayBytes - address));
-    return steppedPlan(punchArray(this.#group, address, cut, this.#leader(alive), alive));
+    return steppedPlan(restOfPunch(this.#group, address, this.#cut(address, length), this.#leader(alive), alive));
+  }
+
+  punchParts(address: number, length: number, rest: readonly ArrayRun[]): readonly ShardPart[] {
+    return punchParts(this.#group.geometry, address, this.#cut(address, length), rest);
+  }
+
+  #cut(address: number, length: number): number {
+    return Math.max(0, Math.min(length, this.maxArrayBytes - address));
   }
 
   planRead(
@@ -99,6 +106,26 @@ export class ErasureScheme implements RedundancyScheme {
 
   addressSpaces(shard: number, from = 0): readonly AddressSpace[] {
     return this.#group.geometry.spaces(shard, Math.floor(from / this.stripeBytes));
+  }
+
+  footprint(shard: number, address: number, length: number): readonly AddressSpace[] {
+    const { geometry } = this.#group;
+    if (length === 0) return [];
+    const end = address + length;
+    if (isData(geometry, shard)) {
+      const [from, to] = [geometry.localAddress(shard, address), geometry.localAddress(shard, end)];
+      return from === to ? [] : [{ start: from, end: to }];
+    }
+    const { stripeBytes, cellBytes } = geometry;
+    const first = Math.floor(address / stripeBytes);
+    const last = Math.floor((end - 1) / stripeBytes);
+    return [
+      {
+        start: geometry.replicaAddress(first, address - first * stripeBytes),
+        end: geometry.replicaAddress(last, end - last * stripeBytes),
+      },
+      { start: geometry.parityAddress(first), end: geometry.parityAddress(last) + cellBytes },
+    ];
   }
 
   arrayExtents(shard: number, extents: readonly DataExtent[]): readonly DataExtent[] {

@@ -188,7 +188,7 @@ export class Cluster {
     if (!this.#isAnythingLost()) await this.#within(transactions.checkLiveness(this.nodes), CALM_MS, what);
     counts.transactions = transactions.check();
     await this.#checkQuiet(counts);
-    await this.#checkReplicas();
+    await this.#checkReplicas([...this.subjects, ...transactions.coded]);
     this.#checkHistories(counts);
     faults.end();
     for (const [what, count] of Object.entries(this.control.counts)) counts.faults.set(what, count);
@@ -204,7 +204,8 @@ export class Cluster {
     const { clock, timers, network, control, subjects, log } = this;
     const link = this.#options.bug?.link;
     const nextId = (): number => (this.#lastId += 1);
-    return new TransactionWork((number, spy) => {
+    const isCoded = subjects.some(({ name }) => name.startsWith("EC"));
+    return new TransactionWork(isCoded, (number, spy) => {
       const random = this.random.fork();
       const wrapped = (plain: Parameters<typeof spy>[0]) => spy(link?.(plain) ?? plain);
       const parts = { clock, timers, random, network, control, subjects, nextId, log, wrapped };
@@ -310,9 +311,9 @@ export class Cluster {
   }
 
   /** What each readable member of a group shows is the same, and every part of it can be read from one of them. */
-  async #checkReplicas(): Promise<void> {
+  async #checkReplicas(subjects: readonly Subject[]): Promise<void> {
     const placement = new Placement(this.control.map);
-    for (const subject of this.subjects) {
+    for (const subject of subjects) {
       if (subject.name.startsWith("S1")) continue;
       if (subject.name.startsWith("EC")) {
         await this.#orFailure(checkShards(subject, placement, this.nodes));

@@ -60,6 +60,8 @@ export interface PlantedBug {
   readonly fill?: (store: FillStore) => FillStore;
   /** What a member does that its leader has ordered. */
   readonly run?: (run: RunUpdate, objects: VersionedObjects) => RunUpdate;
+  /** Changes the objects of a target in place. */
+  readonly objects?: (objects: VersionedObjects, index: number) => void;
 }
 
 export interface NodeParts {
@@ -152,6 +154,7 @@ export class ClusterNode {
     const release = (): void => device.release();
     const payloadBuffers = { allocate, release };
     const objects = new VersionedObjects({ store, clock, timers, allocate, release });
+    this.#parts.bug.objects?.(objects, this.index);
     const quotas = new QuotaTable(
       (container) => store.usage(container),
       () => wall.monotonicNs() / 1e6,

@@ -32,6 +32,13 @@ export interface LatestRead {
   readonly startNs: number;
 }
 
+/** Of all records of an array at once, at the latest moment. */
+export interface ArrayRead {
+  readonly keys: readonly string[];
+  readonly ids: readonly number[];
+  readonly startNs: number;
+}
+
 interface Version {
   readonly epoch: number;
   readonly id: number;
@@ -43,10 +50,13 @@ export class TransactionHistory {
   readonly transactions: KnownTransaction[] = [];
   readonly snapshotReads: SnapshotRead[] = [];
   readonly latestReads: LatestRead[] = [];
+  readonly arrayReads: ArrayRead[] = [];
   /** By key, then epoch. */
   readonly #versions = new Map<string, Map<number, Version>>();
   /** Punches that may have been. */
   readonly #doubtful = new Map<string, number[]>();
+  /** Ids of what may have been written at some moment; 0: punched. */
+  readonly #possible = new Map<string, Set<number>>();
 
   /** A version that somebody wrote, or saw. Throws when it is another one than before. */
   noteVersion(key: string, epoch: number, id: number, endNs = Number.POSITIVE_INFINITY): void {
@@ -58,6 +68,12 @@ export class TransactionHistory {
     else known.endNs = Math.min(known.endNs, endNs);
   }
 
+  /** Something that may have happened, nobody knows when. */
+  notePossible(key: string, id: number): void {
+    const ids = this.#possible.get(key) ?? new Set();
+    this.#possible.set(key, ids.add(id));
+  }
+
   /** Throws what cannot be. */
   check(): void {
     this.#findOutcomes();
@@ -67,6 +83,7 @@ export class TransactionHistory {
       for (const read of reads) this.#checkSnapshot(read, epoch! - 1, `the commit of ${name}`);
     }
     for (const read of this.latestReads) this.#checkLatest(read);
+    for (const read of this.arrayReads) this.#checkArray(read);
   }
 
   /** Those of which something was seen were committed, and all that they wrote is there. */
@@ -104,6 +121,7 @@ export class TransactionHistory {
     const newest = this.#newest(key, at);
     if ((newest?.id ?? 0) === id && (epoch === undefined || id === 0 || newest?.epoch === epoch)) return;
     if (id === 0 && this.#isDoubtful(key, newest?.epoch ?? 0, at)) return;
+    if (this.#possible.get(key)?.has(id) === true) return;
     const shown = newest === undefined ? "nothing" : `${newest.id} of ${newest.epoch}`;
     throw new Error(`${key}: ${id} of ${epoch ?? "-"} was seen as of ${moment} (${at}), where there is ${shown}`);
   }
@@ -115,6 +133,22 @@ export class TransactionHistory {
       if (isHidden) continue;
       throw new Error(`${key}: ${id} of ${epoch} was seen, after ${version.id} of ${version.epoch} was acknowledged`);
     }
+  }
+
+  /** Some moment shows all of it, and what was acknowledged before it began. */
+  #checkArray({ keys, ids, startNs }: ArrayRead): void {
+    const versions = keys.flatMap((key) => [...(this.#versions.get(key)?.values() ?? [])]);
+    const least = Math.max(0, ...versions.filter(({ endNs }) => endNs < startNs).map(({ epoch }) => epoch));
+    const moments = [least, ...versions.map(({ epoch }) => epoch).filter((epoch) => epoch > least)];
+    const shows = (at: number): boolean => keys.every((key, record) => this.#mayShow(key, ids[record]!, at));
+    if (moments.some(shows)) return;
+    throw new Error(`${keys[0]} and on: ${ids.join(" ")} was seen, which no moment from ${least} on shows`);
+  }
+
+  #mayShow(key: string, id: number, at: number): boolean {
+    const newest = this.#newest(key, at);
+    if ((newest?.id ?? 0) === id || this.#possible.get(key)?.has(id) === true) return true;
+    return id === 0 && this.#isDoubtful(key, newest?.epoch ?? 0, at);
   }
 
   #isPunchedAfter(key: string, { epoch }: Version): boolean {

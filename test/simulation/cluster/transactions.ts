@@ -1,6 +1,6 @@
 /**
- * Clients of a simulated cluster that run transactions over a few dkeys of plain and replicated objects, and single
- * operations on the same between them.
+ * Clients of a simulated cluster that run transactions over a few dkeys of plain, replicated and, in some, erasure-coded
+ * objects, and single operations on the same between them.
  */
 import { byteStringOfText } from "../../../src/base/bytes.ts";
 import { EPOCH_NONE } from "../../../src/base/epoch.ts";
@@ -15,8 +15,9 @@ import { isConflict } from "../../../src/client/transaction.ts";
 import { Transactions } from "../../../src/client/transactions.ts";
 import { Opcode } from "../../../src/format/operations.ts";
 import { decodeTransactionStep } from "../../../src/format/transaction-part.ts";
-import type { ClientParts, ClusterClient } from "./client.ts";
-import { idOfValue, idsOfRecords, RECORD_BYTES, recordsOf, valueOf } from "./content.ts";
+import { akeyOfValue, type ClientParts, type ClusterClient, type Subject } from "./client.ts";
+import { CODED_RECORD_BYTES, idOfValue, idsOfRecords, RECORD_BYTES, recordsOf, valueOf } from "./content.ts";
+import { RECORD_COUNT as CODED_RECORD_COUNT } from "./history.ts";
 import type { ClusterNode } from "./node.ts";
 import { type KnownTransaction, type SnapshotRead, TransactionHistory } from "./transaction-history.ts";
 
@@ -39,14 +40,46 @@ interface Account {
   readonly oid: ReturnType<typeof objectId>;
   readonly dkey: string;
   readonly akey: string;
+  /** Of an array. */
+  readonly recordCount: number;
+  readonly recordBytes: number;
 }
 
-const ACCOUNTS: readonly Account[] = ["RP_2G1", "RP_3GX", "S1", "S2"].flatMap((name, user) => {
-  const oid = objectId("MULTI_HASHED", objectClassByName(name), 77, BigInt(user + 1));
-  return [`dkey 0`, `dkey 1`].flatMap((dkey) =>
-    ["a", "b", ARRAY].map((akey) => ({ name: `${name} ${dkey} ${akey}`, oid, dkey, akey })),
-  );
-});
+const COPIED_CLASSES = ["RP_2G1", "RP_3GX", "S1", "S2"];
+const CODED_CLASSES = ["RP_2G1", "S1", "EC_2P1G1", "EC_2P1GX"];
+
+function accountsOf(classes: readonly string[]): readonly Account[] {
+  return classes.flatMap((name, user) => {
+    const oid = objectId("MULTI_HASHED", objectClassByName(name), 77, BigInt(user + 1));
+    const isCoded = name.startsWith("EC");
+    const recordCount = isCoded ? CODED_RECORD_COUNT : RECORD_COUNT;
+    const recordBytes = isCoded ? CODED_RECORD_BYTES : RECORD_BYTES;
+    return [`dkey 0`, `dkey 1`].flatMap((dkey) =>
+      [akeyOfValue(0), akeyOfValue(1), ARRAY].map((akey) => ({
+        name: `${name} ${dkey} ${akey}`,
+        oid,
+        dkey,
+        akey,
+        recordCount,
+        recordBytes,
+      })),
+    );
+  });
+}
+
+/** Their erasure-coded dkeys, for checks of what snapshots and shards show. */
+function codedSubjects(accounts: readonly Account[]): readonly Subject[] {
+  const arrays = accounts.filter(({ name, akey }) => name.startsWith("EC") && akey === ARRAY);
+  return arrays.map(({ name, oid, dkey, recordBytes }) => ({
+    name,
+    oid,
+    dkey: byteStringOfText(dkey),
+    recordBytes,
+    history: [],
+    past: new Map(),
+    snapshots: new Map(),
+  }));
+}
 
 interface Worker {
   readonly client: ClusterClient;
@@ -64,7 +97,17 @@ export class TransactionWork {
   /** What commits asked for, by the id of the transaction. */
   readonly #commits = new Map<string, number>();
 
-  constructor(join: (number: number, spy: (link: RpcLink) => RpcLink) => Pick<Worker, "client" | "parts">) {
+  readonly #accounts: readonly Account[];
+  /** Of its dkeys those that are erasure-coded. */
+  readonly coded: readonly Subject[];
+
+  /** `isCoded`: erasure-coded objects are among the others. */
+  constructor(
+    isCoded: boolean,
+    join: (number: number, spy: (link: RpcLink) => RpcLink) => Pick<Worker, "client" | "parts">,
+  ) {
+    this.#accounts = accountsOf(isCoded ? CODED_CLASSES : COPIED_CLASSES);
+    this.coded = codedSubjects(this.#accounts);
     for (let number = 0; number < CLIENT_COUNT; number += 1) {
       const { client, parts } = join(number, (link) => this.#spied(link, number));
       const transactions = new Transactions(client.session);
@@ -112,18 +155,21 @@ export class TransactionWork {
       const draw = random.next();
       if (draw < 0.2) await this.#fetch(worker);
       else if (draw < 0.3) await this.#update(worker);
-      else await this.#transact(worker);
+      else if (draw < 0.35 && this.coded.length > 0) {
+        await worker.client.readSnapshot(this.coded[random.below(this.coded.length)]!);
+      } else await this.#transact(worker);
       await timers.advance(random.next() < 0.7 ? random.next() * 5 : random.next() * 150);
     }
   }
 
   #account(worker: Worker): Account {
-    return ACCOUNTS[worker.parts.random.below(ACCOUNTS.length)]!;
+    return this.#accounts[worker.parts.random.below(this.#accounts.length)]!;
   }
 
   async #fetch(worker: Worker): Promise<void> {
-    const { name: key, oid, dkey, akey } = this.#account(worker);
-    if (akey === ARRAY) return;
+    const account = this.#account(worker);
+    const { name: key, oid, dkey, akey } = account;
+    if (akey === ARRAY) return this.#readArray(worker, account);
     const startNs = worker.parts.clock.monotonicNs();
     try {
       const found = await worker.operations.fetchValue(oid, byteStringOfText(dkey), byteStringOfText(akey));
@@ -137,8 +183,9 @@ export class TransactionWork {
   }
 
   async #update(worker: Worker): Promise<void> {
-    const { name: key, oid, dkey, akey } = this.#account(worker);
-    if (akey === ARRAY) return;
+    const account = this.#account(worker);
+    const { name: key, oid, dkey, akey } = account;
+    if (akey === ARRAY) return this.#writeArray(worker, account);
     const id = worker.parts.nextId();
     const { operations } = worker;
     try {
@@ -149,6 +196,48 @@ export class TransactionWork {
       if (!(error instanceof DaosError)) throw error;
       worker.parts.log(`${worker.client.name} updates ${key}: ${id} ${error.code} ${error.message}`);
     }
+  }
+
+  async #readArray({ client, parts, operations }: Worker, account: Account): Promise<void> {
+    const { oid, dkey, akey, recordCount, recordBytes } = account;
+    const keys = keysOf(account, 0, recordCount);
+    const startNs = parts.clock.monotonicNs();
+    const range = { recordIndex: 0, recordCount, recordBytes };
+    try {
+      const bytes = await operations.readRecords(oid, byteStringOfText(dkey), byteStringOfText(akey), range);
+      const ids = idsOfRecords(bytes, recordCount, recordBytes);
+      parts.log(`${client.name} reads ${account.name}: ${ids.join(" ")}`);
+      this.#history.arrayReads.push({ keys, ids, startNs });
+    } catch (error) {
+      if (!(error instanceof DaosError)) throw error;
+    }
+  }
+
+  async #writeArray({ client, parts, operations }: Worker, account: Account): Promise<void> {
+    const { oid, recordBytes } = account;
+    const { random, nextId, clock, log } = parts;
+    const id = random.next() < 0.3 ? 0 : nextId();
+    const { from, count } = this.#range(account, random);
+    const range = { recordIndex: from, recordCount: count, recordBytes };
+    const [dkey, akey] = [byteStringOfText(account.dkey), byteStringOfText(account.akey)];
+    const keys = keysOf(account, from, count);
+    try {
+      const epoch =
+        id === 0
+          ? await operations.punchRecords(oid, dkey, akey, range)
+          : await operations.writeRecords(oid, dkey, akey, range, recordsOf(id, count, recordBytes));
+      log(`${client.name} writes ${keys.join(", ")}: ${id} of ${epoch}`);
+      for (const key of keys) this.#history.noteVersion(key, epoch, id, clock.monotonicNs());
+    } catch (error) {
+      if (!(error instanceof DaosError)) throw error;
+      log(`${client.name} writes ${keys.join(", ")}: ${id} ${error.code} ${error.message}`);
+      for (const key of keys) this.#history.notePossible(key, id);
+    }
+  }
+
+  #range({ recordCount }: Account, random: Worker["parts"]["random"]): { from: number; count: number } {
+    const from = random.below(recordCount);
+    return { from, count: 1 + random.below(recordCount - from) };
   }
 
   /** A transaction of a few random reads and writes. Whether it was committed. */
@@ -205,7 +294,8 @@ export class TransactionWork {
     return known.isCommitted;
   }
 
-  async #read(transaction: Transaction, { name, oid, dkey, akey }: Account): Promise<SnapshotRead[]> {
+  async #read(transaction: Transaction, account: Account): Promise<SnapshotRead[]> {
+    const { name, oid, dkey, akey, recordCount, recordBytes } = account;
     const object = transaction.object(oid);
     if (akey !== ARRAY) {
       const found = await object.fetch(dkey, akey);
@@ -213,17 +303,14 @@ export class TransactionWork {
       if (found !== undefined) this.#history.noteVersion(name, found.epoch, id);
       return [{ key: name, epoch: found?.epoch, id, at: 0 }];
     }
-    const range = { recordIndex: 0, recordCount: RECORD_COUNT, recordBytes: RECORD_BYTES };
-    const ids = idsOfRecords(await object.readArray(dkey, akey, range), RECORD_COUNT, RECORD_BYTES);
-    return ids.map((id, record) => ({ key: `${name} ${record}`, epoch: undefined, id, at: 0 }));
+    const range = { recordIndex: 0, recordCount, recordBytes };
+    const ids = idsOfRecords(await object.readArray(dkey, akey, range), recordCount, recordBytes);
+    const keys = keysOf(account, 0, recordCount);
+    return ids.map((id, record) => ({ key: keys[record]!, epoch: undefined, id, at: 0 }));
   }
 
-  async #write(
-    worker: Worker,
-    transaction: Transaction,
-    { name, oid, dkey, akey }: Account,
-    writes: Map<string, number>,
-  ): Promise<void> {
+  async #write(worker: Worker, transaction: Transaction, account: Account, writes: Map<string, number>): Promise<void> {
+    const { name, oid, dkey, akey, recordBytes } = account;
     const { random, nextId } = worker.parts;
     const object = transaction.object(oid);
     const id = random.next() < 0.1 ? 0 : nextId();
@@ -233,12 +320,11 @@ export class TransactionWork {
       writes.set(name, id);
       return;
     }
-    const from = random.below(RECORD_COUNT);
-    const count = 1 + random.below(RECORD_COUNT - from);
-    const at = { recordIndex: from, recordBytes: RECORD_BYTES };
+    const { from, count } = this.#range(account, random);
+    const at = { recordIndex: from, recordBytes };
     if (id === 0) await object.punchArray(dkey, akey, { ...at, recordCount: count });
-    else await object.writeArray(dkey, akey, at, recordsOf(id, count, RECORD_BYTES));
-    for (let record = from; record < from + count; record += 1) writes.set(`${name} ${record}`, id);
+    else await object.writeArray(dkey, akey, at, recordsOf(id, count, recordBytes));
+    for (const key of keysOf(account, from, count)) writes.set(key, id);
   }
 
   /** Each client can commit, and nothing is left of any transaction. */
@@ -247,7 +333,7 @@ export class TransactionWork {
     for (const worker of this.#workers) {
       for (let committed = 0; committed < 3;) if (await this.#transact(worker, false)) committed += 1;
       await worker.transactions.settled();
-      for (const account of ACCOUNTS) await this.#readAtLast(worker, account);
+      for (const account of this.#accounts) await this.#readAtLast(worker, account);
     }
     await this.#untilResolved(nodes);
   }
@@ -274,4 +360,9 @@ export class TransactionWork {
     this.#history.check();
     return this.counts;
   }
+}
+
+/** Names of the records [from, from + count) of an array. */
+function keysOf({ name }: Account, from: number, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `${name} ${from + index}`);
 }
