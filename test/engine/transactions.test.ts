@@ -1,17 +1,7 @@
 /** Transactions through the client library, on a real engine of two targets that is killed and started again. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { formatObjectId } from "../../src/base/object-id.ts";
-import {
-  type Container,
-  DaosError,
-  objectClassByName,
-  type ObjectId,
-  objectId,
-  type Transaction,
-} from "../../src/library.ts";
-import { EngineRig, runDaos } from "./engine-rig.ts";
+import { type Container, DaosError, type ObjectId, type Transaction } from "../../src/library.ts";
+import { EngineRig } from "./engine-rig.ts";
 
 let rig: EngineRig;
 let container: Container;
@@ -120,51 +110,3 @@ test("what was committed is there after kill -9, large values and all", async ()
   }
   expect(await total()).toBe(400);
 }, 60_000);
-
-test("erasure-coded objects take part, with others, and are there after kill -9; also by the command", async () => {
-  const coded = await EngineRig.start({ targets: 3 });
-  try {
-    await coded.system.pool("tank").createContainer({ label: "bank", type: "object" });
-    let bank = await coded.system.pool("tank").openContainer("bank");
-    const names = ["EC_2P1G1", "S1", "EC_2P1G1"] as const;
-    const [array, plain, value] = names.map((name, index) =>
-      objectId("MULTI_HASHED", objectClassByName(name), 0, BigInt(index + 1)),
-    ) as [ObjectId, ObjectId, ObjectId];
-    const large = new Uint8Array(300_000).fill(7);
-    for (let round = 1; round <= 3; round += 1) {
-      await bank.runTransaction(async (transaction) => {
-        const count = Number(
-          Buffer.from((await transaction.object(plain).fetch("d", "count"))?.value ?? []).toString(),
-        );
-        expect(count).toBe(round - 1);
-        await transaction.object(plain).update("d", "count", amount(round));
-        await transaction.object(value).update("d", "a", large.subarray(0, 100_000 * round));
-        const at = { recordIndex: 1000 * round, recordBytes: 1 };
-        await transaction.object(array).writeArray("d", "r", at, large);
-      });
-    }
-    await coded.kill();
-    await coded.startAgain();
-    bank = await coded.system.pool("tank").openContainer("bank");
-    expect((await bank.object(value).fetch("d", "a"))!.value).toEqual(large);
-    const range = { recordIndex: 0, recordCount: 303_001, recordBytes: 1 };
-    const bytes = await bank.object(array).readArray("d", "r", range);
-    expect([bytes.indexOf(7), bytes.lastIndexOf(7)]).toEqual([1_000, 302_999]);
-    const script = join(coded.storage, "script.json");
-    const object = formatObjectId(array);
-    const steps = [
-      { do: "punchRecords", object, dkey: "d", akey: "r", index: 0, count: 302_995 },
-      { do: "update", object: formatObjectId(value), dkey: "d", akey: "a", text: "small" },
-      { do: "read", object, dkey: "d", akey: "r", index: 302_990, count: 10 },
-    ];
-    writeFileSync(script, JSON.stringify({ steps }));
-    const system = ["--system", coded.engine.address];
-    const outcome = await runDaos(["object", "tx", "tank", "bank", "-f", script, "--json", ...system]);
-    expect(outcome.status).toBe(0);
-    const [read] = (JSON.parse(outcome.output) as { results: { value: string }[] }).results;
-    expect(read!.value).toContain("\0\0\0\0\0" + "\x07".repeat(5));
-    expect(Buffer.from((await bank.object(value).fetch("d", "a"))!.value).toString()).toBe("small");
-  } finally {
-    await coded.remove();
-  }
-}, 90_000);
