@@ -82,7 +82,7 @@ test("engines that are lost one after the other lose nothing, and come back whol
   const folder = mkdtempSync(join(tmpdir(), "daos-cluster-"));
   const config = { exclude_after: "never" };
   const cluster = await ClusterProcess.start({ storage: join(folder, "storage"), engines: 5, ...SIZES, config });
-  const system = await connect({ system: cluster.address, timeoutMs: 5_000, retryWindowMs: 30_000 });
+  const system = await connect({ system: cluster.address, timeoutMs: 15_000, retryWindowMs: 30_000 });
   try {
     await system.createPool({ label: "tank", sizeBytes: 2 ** 30 });
     const pool = system.pool("tank");
