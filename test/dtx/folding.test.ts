@@ -50,6 +50,7 @@ function makeRig(finds: (listing: number) => boolean = () => true): Rig {
     async *extents(): AsyncGenerator<readonly DataExtent[], void, void> {
       yield [{ address: 0, length: 1, epoch: 5 as Epoch }];
     },
+    extentsIn: () => Promise.resolve([]),
   };
   const akey = {
     own: 2,
@@ -66,6 +67,8 @@ function makeRig(finds: (listing: number) => boolean = () => true): Rig {
     groupOf: () => ({ leader: SELF, members: [0, 1, 2], readable: [0, 1, 2], shards: undefined }),
     now: () => NOW,
     shardedAkey: () => akey,
+    filledOf: () => Promise.resolve([]),
+    wasFilled: () => false,
     found: () => {},
   });
   return {

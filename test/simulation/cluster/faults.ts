@@ -48,9 +48,7 @@ export class Faults {
   start(): void {
     const { control } = this.#cluster;
     control.excludes = this.#random.next() < 0.5;
-    // Nobody can fill what is erasure-coded yet.
-    const isCoded = this.#cluster.subjects.some(({ name }) => name.startsWith("EC"));
-    control.reintegrates = control.excludes && this.#random.next() < 0.8 && !isCoded;
+    control.reintegrates = control.excludes && this.#random.next() < 0.8;
     for (const kind of this.#others) kind.begin?.();
     this.#next(this.#crashes, CRASH_PAUSE_MS);
     this.#next(this.#others, PAUSE_MS);

@@ -8,6 +8,7 @@ import { KIB } from "../../../src/base/limits.ts";
 import { portableCodec } from "../../../native/isal/portable-codec.ts";
 import { erasureProvider } from "../../../plugins/redundancy/erasure/index.ts";
 import type { RpcLink } from "../../../src/client/rpc-link.ts";
+import type { RedundancyScheme } from "../../../src/contracts/redundancy.ts";
 import { CapabilityAuthority } from "../../../src/control/capability-authority.ts";
 import type { PeerConnection } from "../../../src/dtx/peer.ts";
 import { type FillStore, fillStore } from "../../../src/dtx/fill-store.ts";
@@ -57,6 +58,8 @@ export interface PlantedBug {
   /** Of clients of transactions. */
   readonly link?: (link: RpcLink) => RpcLink;
   readonly fill?: (store: FillStore) => FillStore;
+  /** Of those who lead erasure-coded dkeys. */
+  readonly scheme?: (scheme: RedundancyScheme) => RedundancyScheme;
 }
 
 export interface NodeParts {
@@ -173,7 +176,10 @@ export class ClusterNode {
       run: (...prepared) => service.runPrepared(...prepared),
       observe: (epoch) => clock.observe(epoch),
       poolOf: (container) => maps.mapOf(container),
-      schemeOf: (container, word) => SCHEMES.of(word, maps.cellBytesOf(container)),
+      schemeOf: (container, word) => {
+        const scheme = SCHEMES.of(word, maps.cellBytesOf(container));
+        return bug.scheme?.(scheme) ?? scheme;
+      },
       readShard: (...request) => shardReads.readForLeader(...request),
       foldStore: new TargetFoldStore(store, objects),
       fillStore: bug.fill?.(fillStore(store, objects)) ?? fillStore(store, objects),
