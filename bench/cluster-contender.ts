@@ -52,7 +52,7 @@ export class ClusterContender implements Contender {
       await system.createPool({ label: POOL, sizeBytes: engines * 8 * GIB });
       const classes = new Set(Object.values(this.#workloads).map(({ objectClass }) => objectClass));
       for (const objectClass of classes) {
-        const own = { oclass: objectClass, rd_preview: true };
+        const own = { oclass: objectClass };
         await system
           .pool(POOL)
           .createContainer({ label: objectClass, type: "object", properties: { ...properties, ...own } });

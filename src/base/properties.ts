@@ -158,15 +158,6 @@ export const PROPERTIES: readonly PropertyDefinition[] = [
   },
   {
     scope: "container",
-    name: "rd_preview",
-    settable: "creation",
-    defaultValue: false,
-    values: "true or false",
-    description: "Accepts that redundancy is a preview: it is young, and erasure code cannot be filled again.",
-    check: checkPreview,
-  },
-  {
-    scope: "container",
     name: "cksum",
     settable: "never",
     defaultValue: "crc32",
@@ -295,12 +286,6 @@ function checkChunkSize(value: PropertyValue): number {
 
 function checkErasureCellSize(scope: PropertyScope, value: PropertyValue): number {
   return checkErasureCellBytes(checkSize(scope, "ec_cell_sz", value));
-}
-
-function checkPreview(value: PropertyValue): boolean {
-  if (value === true || value === "true") return true;
-  if (value === false || value === "false") return false;
-  throw invalid("container", "rd_preview", `"${value}" is neither true nor false`);
 }
 
 function checkRedundancyFactor(value: PropertyValue): number {

@@ -132,7 +132,7 @@ export class Container extends ContainerView {
   /**
    * An id for a new object: random in its 96 user bits, so that no two clients make the same. The class is the
    * container's (property `oclass`) unless named. INVALID_ARGUMENT for a class that the pool cannot hold, UNSUPPORTED for
-   * redundancy where the container does not accept the preview.
+   * redundancy where the container has none (`rd_fac` 0): its pool may have nobody who fills what is lost.
    */
   newObjectId(type: ObjectType, objectClass?: ObjectClass | string): ObjectId {
     const named = objectClass ?? String(this.description.properties["oclass"] ?? "SX");
@@ -141,11 +141,11 @@ export class Container extends ContainerView {
     const chosen = typeof named === "string" ? objectClassByName(named) : named;
     checkHolds(this.parts.session, chosen);
     checkStripe(chosen, cellBytesOf(this.parts.session));
-    if (chosen.redundancy.toleratedFailures > 0 && this.description.properties["rd_preview"] !== true) {
-      const state = "redundancy is a preview, which this container does not accept (property rd_preview)";
+    if (chosen.redundancy.toleratedFailures > 0 && Number(this.description.properties["rd_fac"] ?? 0) === 0) {
+      const state = "the container keeps no redundancy (property rd_fac)";
       throw new DaosError(
         "UNSUPPORTED",
-        `Cannot make an object of class ${chosen.name}: ${state}. Use a class such as SX.`,
+        `Cannot make an object of class ${chosen.name}: ${state}. Use a class such as SX, or another container.`,
       );
     }
     return objectId(type, chosen, bytes.readUInt32BE(0), bytes.readBigUInt64BE(4));

@@ -22,8 +22,7 @@ interface DerivedProperties {
 /**
  * `rd_fac` and `oclass` for the given properties of a container and its pool's `rd_fac`, and `chunk_size` where none was
  * given and the usual one is no whole number of stripes. Throws INVALID_ARGUMENT when the class survives less than asked
- * for, needs more fault domains than the pool has, or has a stripe that does not fit a request or the chunks; UNSUPPORTED
- * for a class with redundancy unless `rd_preview` accepts it.
+ * for, needs more fault domains than the pool has, or has a stripe that does not fit a request or the chunks.
  */
 export function containerRedundancy(given: PropertyMap, poolFactor: number, map: PoolMap): DerivedProperties {
   const named = given["oclass"] === undefined ? undefined : objectClassByName(String(given["oclass"]));
@@ -34,7 +33,6 @@ export function containerRedundancy(given: PropertyMap, poolFactor: number, map:
   checkClass(chosen, factor);
   checkClassFits(chosen, new FaultDomainTree(map));
   const chunks = chunksFor(chosen, given);
-  if (chosen.redundancy.toleratedFailures > 0 && given["rd_preview"] !== true) throw preview(chosen);
   return { rd_fac: factor, oclass: chosen.name, ...chunks };
 }
 
@@ -49,14 +47,6 @@ function chunksFor(chosen: ObjectClass, given: PropertyMap): { readonly chunk_si
   throw new DaosError(
     "INVALID_ARGUMENT",
     `Cannot use object class ${chosen.name}: ${state}. Use a chunk_size of ${formatSize(fitting)}, or another ec_cell_sz.`,
-  );
-}
-
-function preview({ name }: ObjectClass): DaosError {
-  const state = "redundancy is a preview: it is young, and what is erasure-coded cannot be filled again";
-  return new DaosError(
-    "UNSUPPORTED",
-    `Cannot use object class ${name}: ${state}. Use SX, or set rd_preview:true for data that you can lose.`,
   );
 }
 

@@ -5,6 +5,7 @@
 import { DaosError } from "../base/errors.ts";
 import type { MapRecord } from "../format/meta-record.ts";
 import type { TargetState } from "../format/pool-map.ts";
+import { withOutages } from "../placement/outages.ts";
 
 type MapTargetRecord = MapRecord["targets"][number];
 
@@ -140,5 +141,5 @@ function changeStates(
     // The order of failures decides who stands in: it stays until a target is there again.
     return { ...target, state, since: state === "DOWN" || state === "UPIN" ? version : target.since };
   });
-  return hasChanged ? { version, targets } : map;
+  return hasChanged ? { version, targets: withOutages(map.targets, targets) } : map;
 }

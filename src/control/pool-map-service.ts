@@ -125,9 +125,7 @@ export class PoolMapService {
   /** Whether a container of the pool may hold copies. */
   async keepsCopies(pool: string): Promise<boolean> {
     const containers = await this.#parts.records.all("container", containerPrefix(pool));
-    return containers.some(
-      ({ record: { properties } }) => Number(properties["rd_fac"] ?? 0) > 0 || properties["rd_preview"] === true,
-    );
+    return containers.some(({ record: { properties } }) => Number(properties["rd_fac"] ?? 0) > 0);
   }
 
   /** More engines are down than a container with redundancy survives: what they had is not to be had elsewhere. */

@@ -51,9 +51,9 @@ export class PoolMapStore {
 
   /** With the addresses of now. An engine that never told one is left without: nobody can reach it. */
   addressed(map: MapRecord): PoolMap {
-    const targets = map.targets.map(({ index, rank, target, domain, state, since }) => {
+    const targets = map.targets.map(({ index, rank, target, domain, state, since, beside }) => {
       const { host = "", port = 0 } = this.#members.get(rank)?.targets[target] ?? {};
-      return { index, host, port, rank, domain, state, since };
+      return { index, host, port, rank, domain, state, since, ...(beside !== undefined && { beside }) };
     });
     return { version: map.version, targets };
   }

@@ -1,7 +1,8 @@
 /**
  * Looks after pools whose targets are being filled: asks every target that takes part how far it is, and when all have said
- * that everything is where it has to be under the present map, makes the map in which that counts. What the targets do by
- * themselves (src/dtx/filling.ts) needs no word from here.
+ * that everything is where it has to be under the present map, makes the map in which that counts. They have to say so twice:
+ * what the ones have brought last the others may not have been asked about at the time. What the targets do by themselves
+ * (src/dtx/filling.ts) needs no word from here.
  */
 import { DaosError } from "../base/errors.ts";
 import type { Timers } from "../contracts/world.ts";
@@ -18,6 +19,11 @@ import type { PoolMapService } from "./pool-map-service.ts";
 const TICK_MS = 500;
 const NO_PROGRESS = { dkeys: 0, bytes: 0, targetsDone: 0, targets: 0 };
 
+/** How far a pool is, under the map version that is under way or was last. */
+interface Progress extends Omit<PoolRebuild, "state"> {
+  readonly isStuck: boolean;
+}
+
 export interface RebuildWatchParts {
   readonly timers: Timers;
   readonly members: Members;
@@ -28,8 +34,9 @@ export interface RebuildWatchParts {
 
 export class RebuildWatch {
   readonly #parts: RebuildWatchParts;
-  /** By pool, of the map version that is under way or was last. */
-  readonly #progress = new Map<string, Omit<PoolRebuild, "state">>();
+  readonly #progress = new Map<string, Progress>();
+  /** By pool the map version of which all have said that it is done. */
+  readonly #done = new Map<string, number>();
   #cancel: (() => void) | undefined;
   #isStopped = false;
 
@@ -58,11 +65,11 @@ export class RebuildWatch {
 
   /** For people. */
   async describe(pool: string, map: MapRecord | undefined): Promise<PoolRebuild> {
-    const progress = this.#progress.get(pool) ?? NO_PROGRESS;
+    const { isStuck, ...progress } = this.#progress.get(pool) ?? { ...NO_PROGRESS, isStuck: false };
     if (map === undefined) return { state: "idle", ...NO_PROGRESS };
     if (await this.#isWork(pool, map)) {
-      const isStuck = await this.#parts.maps.isTooMuchDown(pool, map);
-      return { state: isStuck ? "stuck" : "busy", ...progress };
+      const isOver = isStuck || (await this.#parts.maps.isTooMuchDown(pool, map));
+      return { state: isOver ? "stuck" : "busy", ...progress };
     }
     return { state: map.targets.some(({ state }) => state === "DOWNOUT") ? "done" : "idle", ...progress };
   }
@@ -93,8 +100,15 @@ export class RebuildWatch {
       bytes: present.reduce((sum, status) => sum + status!.bytes, 0),
       targetsDone: done.length,
       targets: statuses.length,
+      isStuck: present.some((status) => status?.isStuck === true),
     });
+    const wasDone = this.#done.get(pool.id) === map.version;
+    this.#done.delete(pool.id);
     if (done.length < statuses.length || (await maps.isTooMuchDown(pool.id, map))) return;
+    if (!wasDone) {
+      this.#done.set(pool.id, map.version);
+      return;
+    }
     const { map: next } = await maps.completeFilled(pool.id, map.version);
     if (next.version !== map.version + 1) return;
     event("info", `pool "${pool.label}" has its redundancy again (pool map version ${next.version})`);

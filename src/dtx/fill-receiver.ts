@@ -32,6 +32,8 @@ export interface FillReceiverOptions {
   readonly follower: GroupFollower;
   readonly groups: () => Groups;
   readonly containers: () => Iterable<number>;
+  /** Hears that this target has something erasure-coded in the container. */
+  readonly isCoded: (container: number) => void;
 }
 
 /** Under one version of the map. */
@@ -51,6 +53,8 @@ interface Round {
 export class FillReceiver {
   readonly #options: FillReceiverOptions;
   #round: Round | undefined;
+  /** Containers whose gate is being noted. */
+  readonly #noting = new Set<number>();
 
   constructor(options: FillReceiverOptions) {
     this.#options = options;
@@ -92,6 +96,28 @@ export class FillReceiver {
     const left = [...containers].filter((container) => !round.clean.has(container));
     for (const container of left) void this.#attempt(() => this.#clean(round, container));
     return left.length === 0;
+  }
+
+  /**
+   * Whether what was filled into erasure-coded objects of these containers may be read: from the epoch gate on it is as it
+   * should be, at the epochs of before only for snapshots. So the gate has to be above what was filled, for good.
+   */
+  isGated(containers: Iterable<number>): boolean {
+    const { store } = this.#options;
+    const { copies, marks } = store;
+    const behind = [...containers].filter((container) => {
+      const filledAt = store.filledAt(container);
+      return filledAt > marks.gatedTo(container) && copies.hasCoded(container);
+    });
+    for (const container of behind) {
+      this.#options.isCoded(container);
+      const filledAt = store.filledAt(container);
+      if (store.gate(container) < filledAt || this.#noting.has(container)) continue;
+      this.#noting.add(container);
+      const noting = this.#attempt(() => marks.noteGated(container, filledAt));
+      void noting.finally(() => this.#noting.delete(container));
+    }
+    return behind.length === 0;
   }
 
   /** Containers of which the leader has brought all under this map. */
@@ -138,8 +164,8 @@ export class FillReceiver {
       this.#check(round);
       const list = store.copies.list(container, after, LOOK_DKEYS);
       const left = list.places.filter(({ oid, dkey }) => {
-        const { leader, readable, shards } = groups().groupOf(oid, dkey);
-        return shards === undefined && leader >= 0 && leader !== self && !readable.includes(self) && of(leader);
+        const { leader, readable } = groups().groupOf(oid, dkey);
+        return leader >= 0 && leader !== self && !readable.includes(self) && of(leader);
       });
       if (left.length > 0) await this.#purge(round, left);
       if (list.after === undefined) return;

@@ -61,8 +61,10 @@ export class FillRound {
   readonly again = new Set<number>();
   /** Containers of which everything is where it has to be. */
   readonly done = new Set<number>();
-  /** Containers with something that cannot be filled: they are never done. */
-  readonly blocked = new Set<number>();
+  /** Containers with something of which too little is left: they are not done under this map. */
+  readonly stuck = new Set<number>();
+  /** Of those, the ones of which everything else is where it has to be. */
+  readonly left = new Set<number>();
 
   constructor(mapVersion: number, begun: Promise<unknown>) {
     this.mapVersion = mapVersion;

@@ -5,12 +5,18 @@ import type { PoolMap, TargetState } from "../format/pool-map.ts";
 import type { CellStore } from "../store/cell.ts";
 import type { DkeyCopies } from "../vos/dkey-copy.ts";
 import type { FillMarks } from "../vos/fill-marks.ts";
+import type { KeyHistories } from "../vos/key-history.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
 import type { RedundancyGroup } from "./group.ts";
 
 export interface FillStore {
   readonly copies: DkeyCopies;
   readonly marks: FillMarks;
+  readonly keys: KeyHistories;
+  /** The newest epoch at which something of the container was filled here; 0: nothing was. */
+  filledAt(container: number): Epoch;
+  /** The container's epoch gate here. */
+  gate(container: number): Epoch;
   /** Epochs of a container's snapshots, ascending. */
   snapshots(container: number): readonly Epoch[];
   /** See Containers.adoptSnapshots. */
@@ -25,6 +31,9 @@ export function fillStore(store: CellStore, objects: VersionedObjects): FillStor
   return {
     copies: objects.copies,
     marks: objects.fillMarks,
+    keys: objects.keyHistories,
+    filledAt: (container) => objects.filledAt(container),
+    gate: (container) => store.gate(container),
     snapshots: (container) => objects.listSnapshots(container),
     adoptSnapshots: (container, epochs) => objects.adoptSnapshots(container, epochs),
     requests: () => store.requests.remembered(),
@@ -45,14 +54,14 @@ export function isFillingMap({ targets }: PoolMap): boolean {
 const NOBODY: readonly number[] = [];
 const known = new WeakMap<RedundancyGroup, readonly number[]>();
 
-/** Erasure code: its shards are made, not copied, and nobody makes them yet. Such a pool's rebuild does not end. */
-export function cannotFill({ members, readable, shards }: RedundancyGroup): boolean {
-  return shards !== undefined && members.length > readable.length;
+/** Whether so few members can be read that nobody can bring the others what the group has. */
+export function isStuck(group: RedundancyGroup): boolean {
+  return group.leader < 0 && unfilledOf(group).length > 0;
 }
 
-/** The members that have to be brought what the group has: of copies. */
+/** The members that have to be brought what the group has. */
 export function unfilledOf(group: RedundancyGroup): readonly number[] {
-  if (group.members.length === group.readable.length || group.shards !== undefined) return NOBODY;
+  if (group.members.length === group.readable.length) return NOBODY;
   let unfilled = known.get(group);
   if (unfilled === undefined) {
     unfilled = group.members.filter((member) => !group.readable.includes(member));

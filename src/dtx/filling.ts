@@ -2,37 +2,40 @@
  * Fills, for one pool, the members of groups that cannot be read yet: spares of targets that are gone, and targets that came
  * back. The leader of a dkey brings it to them, with the epochs of old, before it gives the dkey another update: so an
  * update never comes to a member that lacks what was before it. What nobody updates is brought by a walk over all dkeys.
+ * Copies are brought as they are stored here; shards of erasure code are made of the others (shard-cells.ts), while the dkey is
+ * held as for a fold.
  *
  * Everything here holds for one version of the pool map, and starts over with the next; towards a target it starts over when
  * the connection to it was lost, for it may have started anew, unless that target was told that it has all (`close`).
  */
-import type { ByteString } from "../base/bytes.ts";
 import { DaosError } from "../base/errors.ts";
+import type { Epoch } from "../base/epoch.ts";
 import type { DkeyPlace } from "../base/key-place.ts";
 import type { Timers } from "../contracts/world.ts";
-import { encodeFillRequest, FillFlag, type FillRequest } from "../format/fill-message.ts";
-import { Opcode } from "../format/operations.ts";
+import { isErasureCoded } from "../base/object-id.ts";
+import { encodeFillRequest, FillFlag } from "../format/fill-message.ts";
 import type { StoredDkey } from "../vos/dkey-copy.ts";
+import { type Cells, copiedCells, inPages, madeCells, type MadeCellsParts } from "./fill-content.ts";
+import { FillLinks } from "./fill-links.ts";
 import { Destination, FillRound, inMessages, LAST_PREFIX, nameOf, notYet } from "./fill-round.ts";
-import { cannotFill, type FillStore, unfilledOf } from "./fill-store.ts";
-import type { Groups } from "./group.ts";
+import { isStuck, unfilledOf } from "./fill-store.ts";
+import type { Groups, RedundancyGroup } from "./group.ts";
 import { unitOf } from "./dkey-unit.ts";
 import type { GroupLeader } from "./group-leader.ts";
 import type { Peer } from "./peer.ts";
 import type { PreparedStore } from "./prepared-store.ts";
+import { UnkeptSnapshot } from "./unkept-snapshot.ts";
 
-/** Dkeys that the walk brings at a time, and looks at in one go. */
+/** Dkeys that the walk brings at a time, of erasure code at most, and looks at in one go. */
 const FILL_WINDOW = 16;
+const CODED_WINDOW = 4;
 const WALK_DKEYS = 64;
 /** Pause before something is tried again, and between looks for containers, milliseconds. */
 const RETRY_MS = 20;
 const LOOK_MS = 100;
-/** Time for a target to take what it is sent, milliseconds. */
-const CALL_TIMEOUT_MS = 30_000;
-export interface FillingOptions {
+export interface FillingOptions extends MadeCellsParts {
   readonly self: number;
   readonly timers: Timers;
-  readonly store: FillStore;
   readonly prepared: PreparedStore;
   readonly leader: GroupLeader;
   readonly groups: () => Groups;
@@ -47,9 +50,11 @@ export class Filling {
   /** Updates that are under way and may not be appended yet. */
   readonly #running = new Set<Promise<unknown>>();
   readonly counts = { dkeys: 0, bytes: 0 };
+  readonly #links: FillLinks;
 
   constructor(options: FillingOptions) {
     this.#options = options;
+    this.#links = new FillLinks(options.peer);
   }
 
   /** A new map. `isFilling`: it has members to be filled. `arriving`: settles when what came from leaders is appended. */
@@ -81,6 +86,28 @@ export class Filling {
     return round === undefined || [...containers].every((container) => round.done.has(container));
   }
 
+  /** Whether there is something in these containers that nobody can fill, for too little of it can be read. */
+  isStuck(containers: Iterable<number>): boolean {
+    const round = this.#round;
+    return round !== undefined && [...containers].some((container) => round.stuck.has(container));
+  }
+
+  /**
+   * The members of a dkey's group that cannot be read yet and have the dkey: what is folded has to be folded there, too. With
+   * the dkey held. Rejects with UNAVAILABLE when one that may have it does not answer.
+   */
+  async filledOf(container: number, { oid, dkey }: DkeyPlace): Promise<readonly number[]> {
+    const { groups, store } = this.#options;
+    const unfilled = unfilledOf(groups().groupOf(oid, dkey));
+    if (unfilled.length === 0) return unfilled;
+    const round = this.#round;
+    if (round === undefined) throw notYet("the pool map is about to change");
+    const prefix = store.copies.prefixOf(container, oid, dkey);
+    const opened = await Promise.all(unfilled.map((target) => this.#open(round, container, target)));
+    this.#check(round);
+    return opened.filter((destination) => destination.has(prefix)).map(({ target }) => target);
+  }
+
   /** Whether the dkey may be updated now. */
   isFilled(container: number, { oid, dkey }: DkeyPlace): boolean {
     const round = this.#round;
@@ -104,20 +131,9 @@ export class Filling {
   /** Targets that do not have the dkey yet. */
   #missing(round: FillRound, container: number, prefix: string, unfilled: readonly number[]): number[] {
     return unfilled.filter((target) => {
-      const destination = this.#present(round, container, target);
+      const destination = this.#links.present(round, container, target);
       return destination === undefined || !destination.has(prefix);
     });
-  }
-
-  /** Undefined when it has to be opened, again. */
-  #present(round: FillRound, container: number, target: number): Destination | undefined {
-    const destination = round.destinations.get(nameOf(container, target));
-    return destination !== undefined && this.#isPresent(destination) ? destination : undefined;
-  }
-
-  #isPresent({ target, life }: Destination): boolean {
-    const peer = this.#options.peer(target);
-    return peer?.isReady === true && peer.life === life;
   }
 
   #fill(round: FillRound, container: number, place: StoredDkey): Promise<void> {
@@ -131,9 +147,21 @@ export class Filling {
   async #bring(round: FillRound, container: number, place: StoredDkey): Promise<void> {
     await round.begun;
     this.#check(round);
-    const { leader, groups, store } = this.#options;
-    const { prefix } = place;
+    const { leader, groups } = this.#options;
     const group = groups().groupOf(place.oid, place.dkey);
+    if (group.shards === undefined) return this.#bringHeld(round, container, place, group);
+    const unlock = await leader.locks.exclusive(unitOf({ container, object: place }));
+    try {
+      this.#check(round);
+      await this.#bringHeld(round, container, place, group);
+    } finally {
+      unlock();
+    }
+  }
+
+  async #bringHeld(round: FillRound, container: number, place: StoredDkey, group: RedundancyGroup): Promise<void> {
+    const { leader, store } = this.#options;
+    const { prefix } = place;
     const unfilled = unfilledOf(group);
     const opened = await Promise.all(unfilled.map((target) => this.#open(round, container, target)));
     this.#check(round);
@@ -142,68 +170,67 @@ export class Filling {
     if (destinations.length === 0) return;
     if (leader.isSettling(unitOf({ container, object: place }))) throw notYet("an update of it is not decided");
     const isAnything = store.copies.has(prefix) || destinations.some(({ broken }) => broken.has(prefix));
-    if (isAnything) await this.#copy(round, container, prefix, destinations);
+    if (isAnything) await this.#bringCells(round, container, place, group, destinations);
     this.#check(round);
     for (const destination of destinations) {
-      if (!this.#isPresent(destination)) throw notYet("a target has another connection");
+      if (!this.#links.isPresent(destination)) throw notYet("a target has another connection");
       destination.add(prefix);
     }
     if (isAnything) this.counts.dkeys += 1;
   }
 
-  async #copy(
+  async #bringCells(
     round: FillRound,
     container: number,
-    prefix: string,
+    place: StoredDkey,
+    { shards }: RedundancyGroup,
     destinations: readonly Destination[],
   ): Promise<void> {
     const { leader, store } = this.#options;
     // Nothing of the dkey is undecided here: with this it is not there, either.
     leader.flushDecisions();
-    for (const { broken } of destinations) broken.add(prefix);
-    let flags: number = FillFlag.first;
-    let from: ByteString | undefined;
-    do {
-      const page = await store.copies.read(container, prefix, from);
-      if (page.isUndecided) throw notYet("an update of it is not decided");
-      await store.stable(page.sequence);
-      this.#check(round);
-      if (page.next === undefined) flags |= FillFlag.last;
-      const { versions } = page;
-      const request = { kind: "cells", container, flags, prefix, versions } as const;
-      const { length } = await this.#send(round, destinations, request);
-      this.counts.bytes += length;
-      from = page.next;
-      flags = 0;
-    } while (from !== undefined);
+    for (const { broken } of destinations) broken.add(place.prefix);
+    if (shards === undefined) {
+      await this.#sendCells(round, container, place.prefix, destinations, copiedCells(store, container, place));
+      return;
+    }
+    const unkept = new Set<Epoch>();
+    for (const destination of destinations) {
+      const shard = shards.numberOf.get(destination.target)!;
+      for (let isSent = false; !isSent;) {
+        const cells = madeCells(this.#options, container, place, shard, unkept);
+        isSent = await this.#sendCells(round, container, place.prefix, [destination], cells).then(
+          () => true,
+          (error: unknown) => {
+            if (!(error instanceof UnkeptSnapshot)) throw error;
+            unkept.add(error.epoch);
+            return false;
+          },
+        );
+      }
+    }
   }
 
-  async #send(
+  async #sendCells(
     round: FillRound,
+    container: number,
+    prefix: string,
     destinations: readonly Destination[],
-    request: FillRequest,
-  ): Promise<{ readonly length: number }> {
-    const { args, payload } = encodeFillRequest(request);
-    const outcomes = await Promise.allSettled(
-      destinations.map(async (destination) => {
-        if (!this.#isPresent(destination)) throw notYet("a target has another connection");
-        return this.#call(round, destination.target, args, payload);
-      }),
-    );
-    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
-    return payload;
-  }
-
-  async #call(round: FillRound, target: number, args: Uint8Array, payload: Uint8Array): Promise<Uint8Array> {
-    const peer = this.#options.peer(target);
-    if (peer?.isReady !== true) throw notYet(`target ${target} cannot be reached`);
-    const options = { mapVersion: round.mapVersion, timeoutMs: CALL_TIMEOUT_MS };
-    return (await peer.call(Opcode.dtxFill, args, payload, options)).payload;
+    cells: Cells,
+  ): Promise<void> {
+    let isFirst = true;
+    for await (const { versions, isLast } of inPages(prefix, cells)) {
+      this.#check(round);
+      const flags = (isFirst ? FillFlag.first : 0) | (isLast ? FillFlag.last : 0);
+      const request = { kind: "cells", container, flags, prefix, versions } as const;
+      this.counts.bytes += (await this.#links.send(round, destinations, request)).length;
+      isFirst = false;
+    }
   }
 
   /** The target as it is now, ready to take dkeys of the container. */
   #open(round: FillRound, container: number, target: number): Promise<Destination> {
-    const present = this.#present(round, container, target);
+    const present = this.#links.present(round, container, target);
     if (present !== undefined) return Promise.resolve(present);
     const name = nameOf(container, target);
     const known = round.opening.get(name);
@@ -217,7 +244,7 @@ export class Filling {
     const life = this.#options.peer(target)?.life ?? 0;
     const snapshots = this.#options.store.snapshots(container);
     const { args, payload } = encodeFillRequest({ kind: "open", container, snapshots });
-    const answer = await this.#call(round, target, args, payload);
+    const answer = await this.#links.call(round, target, args, payload);
     this.#check(round);
     const name = nameOf(container, target);
     const isClosed = answer[0] === 1;
@@ -233,8 +260,9 @@ export class Filling {
     while (this.#round === round) {
       for (const container of this.#options.containers()) {
         if (this.#round !== round) return;
-        if (!round.done.has(container) && !round.blocked.has(container))
+        if (!round.done.has(container) && !round.left.has(container)) {
           await this.#attempt(() => this.#walkContainer(round, container));
+        }
       }
       await this.#pause(LOOK_MS);
     }
@@ -273,7 +301,11 @@ export class Filling {
       if (list.after === undefined) break;
       after = list.after;
     }
-    while (!round.done.has(container) && !round.blocked.has(container)) {
+    if (round.stuck.has(container)) {
+      round.left.add(container);
+      return;
+    }
+    while (!round.done.has(container)) {
       this.#check(round);
       if (round.again.has(container)) throw notYet("a target has another connection");
       await this.#attempt(() => this.#close(round, container));
@@ -284,12 +316,12 @@ export class Filling {
     const { groups, self } = this.#options;
     const isOurs = ({ oid, dkey }: StoredDkey): boolean => {
       const group = groups().groupOf(oid, dkey);
-      if (group.leader !== self) return false;
-      if (cannotFill(group)) round.blocked.add(container);
-      return unfilledOf(group).length > 0;
+      if (isStuck(group)) round.stuck.add(container);
+      return group.leader === self && unfilledOf(group).length > 0;
     };
-    const waiting = places.filter(isOurs);
-    const bring = async (): Promise<void> => {
+    const byKind = Map.groupBy(places.filter(isOurs), ({ oid }) => isErasureCoded(oid));
+    const bring = async (isCoded: boolean): Promise<void> => {
+      const waiting = byKind.get(isCoded) ?? [];
       for (let place = waiting.shift(); place !== undefined; place = waiting.shift()) {
         const unfilled = unfilledOf(groups().groupOf(place.oid, place.dkey));
         while (this.#missing(round, container, place.prefix, unfilled).length > 0) {
@@ -300,7 +332,8 @@ export class Filling {
         this.#check(round);
       }
     };
-    await Promise.all(Array.from({ length: FILL_WINDOW }, bring));
+    const workers = (count: number, isCoded: boolean) => Array.from({ length: count }, () => bring(isCoded));
+    await Promise.all([...workers(FILL_WINDOW, false), ...workers(CODED_WINDOW, true)]);
   }
 
   /**
@@ -343,9 +376,9 @@ export class Filling {
     const { container } = destination;
     const requests = [...this.#options.store.requests()];
     for (const some of inMessages(requests)) {
-      await this.#send(round, [destination], { kind: "close", container, flags: 0, requests: some });
+      await this.#links.send(round, [destination], { kind: "close", container, flags: 0, requests: some });
     }
-    await this.#send(round, [destination], { kind: "close", container, flags: FillFlag.last, requests: [] });
+    await this.#links.send(round, [destination], { kind: "close", container, flags: FillFlag.last, requests: [] });
     destination.isClosed = true;
   }
 

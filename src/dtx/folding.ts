@@ -10,7 +10,7 @@ import type { AkeyPlace, DkeyPlace } from "../base/key-place.ts";
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_MAX, EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import type { DataExtent } from "../contracts/redundancy.ts";
+import type { AddressSpace, DataExtent } from "../contracts/redundancy.ts";
 import type { Timers } from "../contracts/world.ts";
 import { NO_REQUEST_ID, type ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
@@ -20,14 +20,14 @@ import {
   type PreparedPart,
   prepareRequestBytes,
 } from "../format/prepare-request.ts";
-import { NO_TARGET } from "../placement/layout.ts";
 import type { FoldMoment } from "../vos/shard-write.ts";
 import type { Groups } from "./group.ts";
 import { unitOf } from "./dkey-unit.ts";
 import type { GroupLeader } from "./group-leader.ts";
 import type { LedUpdate } from "./led-update.ts";
+import { levelled, stripesOfOthers } from "./levelling.ts";
 import { NO_PARTS, payloadOf, type ShardParts, shardParts } from "./shard-parts.ts";
-import type { ShardedAkey } from "./sharded-akey.ts";
+import { akeyRequest, type ShardedAkey } from "./sharded-akey.ts";
 
 /** Pause between looks at what is to be folded, and how long a stripe is left alone after a write, milliseconds. */
 const LOOK_MS = 250;
@@ -50,6 +50,12 @@ export interface FoldStore {
   heldFrom(container: number): Epoch | undefined;
   /** Extents of one of them here, ascending, page by page. */
   extents(container: number, akey: AkeyPlace): AsyncGenerator<readonly DataExtent[], void, void>;
+  /** The first SHARD_PAGE_EXTENTS extents in [start, end), as of an epoch, once they are decided; fewer: all there are. */
+  extentsIn(
+    container: number,
+    request: AkeyPlace & { readonly epoch: Epoch },
+    space: AddressSpace,
+  ): Promise<readonly DataExtent[]>;
 }
 
 export interface FoldingOptions {
@@ -58,9 +64,14 @@ export interface FoldingOptions {
   readonly timers: Timers;
   readonly leader: GroupLeader;
   readonly groupOf: Groups["groupOf"];
+  /** A new epoch. It moves on when nothing else happens, too. */
   readonly now: () => Epoch;
   /** The akey as its leader works on it; throws STALE when this target does not lead it. */
   readonly shardedAkey: (container: number, object: ObjectRequest) => ShardedAkey;
+  /** See Filling.filledOf. */
+  readonly filledOf: (container: number, dkey: DkeyPlace) => Promise<readonly number[]>;
+  /** Whether this target was ever filled with something of the container. */
+  readonly wasFilled: (container: number) => boolean;
   /** Hears that this target has something erasure-coded in the container. */
   readonly found: (container: number) => void;
 }
@@ -250,7 +261,7 @@ export class Folding {
 
   #touches({ container, place }: UnfoldedAkey, stripe: number, { bytes }: UpdateRange): boolean {
     if (bytes === undefined) return true;
-    const { stripeBytes } = this.#options.shardedAkey(container, requestOf(place)).scheme;
+    const { stripeBytes } = this.#options.shardedAkey(container, akeyRequest(place)).scheme;
     return bytes.start < (stripe + 1) * stripeBytes && bytes.end > stripe * stripeBytes;
   }
 
@@ -305,11 +316,13 @@ export class Folding {
     const { leader, shardedAkey } = this.#options;
     try {
       if (leader.isSettling(unit)) return false;
-      const object = requestOf(place);
+      const object = akeyRequest(place);
       const akey = shardedAkey(container, object);
       leader.flushDecisions();
+      const filled = await this.#options.filledOf(container, place);
       const { epoch, parts } = await akey.run((alive) => akey.scheme.planFold(stripe, EPOCH_NONE, alive));
-      await this.#write(container, object, akey, shardParts(parts), epoch);
+      if (parts.length === 0) await this.#level(container, object, akey, stripe);
+      else await this.#write(container, object, akey, shardParts(parts), epoch, filled);
       this.#forget(unfolded, stripe);
       return true;
     } catch (error) {
@@ -318,19 +331,23 @@ export class Folding {
     }
   }
 
-  /** The other parity shards first: until this one has it, the stripe counts as not folded. */
+  /**
+   * The other parity shards first: until this one has it, the stripe counts as not folded. `filled`: targets of shards that
+   * cannot be read yet.
+   */
   async #write(
     container: number,
     object: ObjectRequest,
     akey: ShardedAkey,
     parts: ShardParts,
     epoch: Epoch,
+    filled: readonly number[],
   ): Promise<void> {
     const { self, store } = this.#options;
     const header = { ...NO_REQUEST_ID, epoch, container, opcode: Opcode.arrayWrite, object };
-    const others = [...parts].flatMap(([shard, share]) => {
-      const target = akey.targetOf(shard);
-      if (target === self || target === NO_TARGET) return [];
+    const others = [...akey.alive.map((shard) => akey.targetOf(shard)), ...filled].flatMap((target) => {
+      const share = parts.get(akey.numberOf(target)!);
+      if (target === self || share === undefined) return [];
       const request = { ...header, parts: share };
       const args = Buffer.alloc(prepareRequestBytes(request));
       encodePrepareRequest(args, 0, request);
@@ -341,6 +358,14 @@ export class Folding {
     const own = parts.get(akey.own);
     const mayAppend = (): void => akey.checkMap();
     if (own !== undefined) await store.apply(container, object, own, { epoch, mayAppend });
+  }
+
+  /** See levelled. */
+  async #level(container: number, object: ObjectRequest, akey: ShardedAkey, stripe: number): Promise<void> {
+    if (!this.#options.wasFilled(container)) return;
+    for await (const { epoch, parts } of levelled(akey, stripe, this.#options.now())) {
+      await this.#write(container, object, akey, shardParts(parts), epoch, []);
+    }
   }
 
   /** Notes what was there before. Counts for nothing when the container is looked at anew meanwhile. */
@@ -374,19 +399,18 @@ export class Folding {
     const { store, self, shardedAkey, groupOf } = this.#options;
     for await (const extents of store.extents(container, place)) {
       if (groupOf(place.oid, place.dkey).leader !== self) return;
-      const { scheme, own } = shardedAkey(container, requestOf(place));
+      const { scheme, own } = shardedAkey(container, akeyRequest(place));
       this.#note(container, place, scheme.stripesToFold(own, extents), OLDEST);
+    }
+    if (this.#options.wasFilled(container) && groupOf(place.oid, place.dkey).leader === self) {
+      const akey = this.#options.shardedAkey(container, akeyRequest(place));
+      for await (const stripes of stripesOfOthers(akey)) this.#note(container, place, stripes, OLDEST);
     }
   }
 }
 
 const OLDEST = 1 as Epoch;
 const NO_BYTES = new Uint8Array(0);
-
-function requestOf({ oid, dkey, akey }: AkeyPlace): ObjectRequest {
-  const range = { recordIndex: 0, recordCount: 0, recordBytes: 1 };
-  return { ...NO_REQUEST_ID, ...range, handle: 0, flags: 0, oid, dkey, akey, epoch: EPOCH_NONE };
-}
 
 function notFolded(): DaosError {
   const state = "a stripe of it has to be folded first, and that failed";

@@ -2,6 +2,7 @@
  * What the other targets of a pool ask of one of them, on the connections that they opened: updates to prepare, decisions,
  * folds, what they fill it with, reads of its shards, and what it knows of undecided updates.
  */
+import { EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { decodeIds, encodeResyncReply } from "../format/dtx-messages.ts";
 import { decodeContainers, encodeContainers, encodeFoldedTo } from "../format/folded-to.ts";
@@ -16,14 +17,16 @@ import type { GroupFollower } from "./group-follower.ts";
 import type { GroupLeader } from "./group-leader.ts";
 import type { PreparedStore } from "./prepared-store.ts";
 import { receivedParts } from "./shard-parts.ts";
-import type { ReadOwnShard } from "./sharded-akey.ts";
+import type { ListOwnShard, ReadOwnShard } from "./sharded-akey.ts";
 
 const NO_ARGUMENTS = new Uint8Array(0);
+const NO_SHARD_READ = { shownAt: EPOCH_NONE, newest: EPOCH_NONE, completeTo: EPOCH_NONE, recordBytes: 0 };
 
 export interface PeerRequestsOptions {
   readonly store: PreparedStore;
   readonly foldStore: FoldStore;
   readonly readShard: ReadOwnShard;
+  readonly listShard: ListOwnShard;
   /** Serves `transactionState`. */
   readonly serveStates: (request: RpcRequest, reply: RpcReply) => void;
   readonly leader: GroupLeader;
@@ -86,6 +89,9 @@ export class PeerRequests {
       case Opcode.dtxShardValueFetch:
         this.#serveShardRead(request, reply);
         break;
+      case Opcode.dtxShardExtents:
+        this.#serveShardExtents(index, request, reply);
+        break;
       case Opcode.dtxRefresh:
         this.#answerDurable(reply, Uint8Array.from(this.#options.leader.statesOf(decodeIds(request.payload))));
         break;
@@ -134,6 +140,22 @@ export class PeerRequests {
         reply.fail(error);
       },
     );
+  }
+
+  #serveShardExtents(leader: number, request: RpcRequest, reply: RpcReply): void {
+    const object = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
+    const { handle, recordIndex: start, recordCount } = object;
+    // What the leader decided before has to be decided here, too.
+    this.#options.follower
+      .settled(leader)
+      .then(() => this.#options.listShard(handle, object, { start, end: start + recordCount }))
+      .then(
+        (extents) => reply.send(encodeShardReadReply({ ...NO_SHARD_READ, extents })),
+        (error: unknown) => {
+          if (!(error instanceof DaosError)) throw error;
+          reply.fail(error);
+        },
+      );
   }
 
   #serveResync(index: number, request: RpcRequest, reply: RpcReply): void {

@@ -32,7 +32,13 @@ import { MapAgreement } from "./map-agreement.ts";
 import { PeerRequests } from "./peer-requests.ts";
 import { Peer, type PeerAddress, type PeerConnection } from "./peer.ts";
 import type { PreparedStore } from "./prepared-store.ts";
-import { type ReadOwnShard, ShardedAkey, type ShardedAkeyParts } from "./sharded-akey.ts";
+import {
+  akeyRequest,
+  type ListOwnShard,
+  type ReadOwnShard,
+  ShardedAkey,
+  type ShardedAkeyParts,
+} from "./sharded-akey.ts";
 
 /** Updates that nobody decided for so long are asked about, milliseconds. */
 const SWEEP_MS = 1_000;
@@ -108,6 +114,8 @@ export class PoolReplication {
       groupOf: (oid, dkey) => this.#groups.groupOf(oid, dkey),
       now,
       shardedAkey: (container, object) => this.shardedAkey(container, object),
+      wasFilled: (container) => options.fillStore.filledAt(container) > 0,
+      filledOf: (container, place) => this.filling.filledOf(container, place),
       found: (container) => void this.#coded.add(container),
     });
     this.#gates = new EpochGates({
@@ -121,18 +129,26 @@ export class PoolReplication {
     });
     const { fillStore: filled, containers } = options;
     const groups = (): Groups => this.#groups;
+    const { leader, follower, folding } = this;
+    const isCoded = (container: number): void => void this.#coded.add(container);
     const common = { self, timers, store: filled, prepared: store, groups, containers };
-    this.filling = new Filling({ ...common, leader: this.leader, peer });
-    this.receiver = new FillReceiver({ ...common, follower: this.follower });
-    const { leader, follower, folding, receiver } = this;
+    this.filling = new Filling({
+      ...common,
+      leader,
+      peer,
+      now,
+      shardedAkey: (container, place) => this.shardedAkey(container, akeyRequest(place)),
+    });
+    this.receiver = new FillReceiver({ ...common, follower, isCoded });
     this.requests = new PeerRequests({
       ...options,
       leader,
       follower,
       folding,
-      receiver,
+      receiver: this.receiver,
+      listShard: this.#listShard,
       mapVersion: () => this.#map.version,
-      isCoded: (container) => void this.#coded.add(container),
+      isCoded,
     });
     this.#fill(undefined);
     this.#resyncAll();
@@ -147,8 +163,10 @@ export class PoolReplication {
 
   /** How far this target is with what it brings to others, and with what it has to remove, under the present map. */
   fillStatus(containers: readonly number[]): TargetFillStatus {
-    const isDone = this.filling.isDone(containers) && this.receiver.isClean(containers);
-    return { mapVersion: this.#map.version, isDone, ...this.filling.counts };
+    const { filling, receiver } = this;
+    const isDone = filling.isDone(containers) && receiver.isClean(containers) && receiver.isGated(containers);
+    const isStuck = filling.isStuck(containers);
+    return { mapVersion: this.#map.version, isDone, isStuck, ...filling.counts };
   }
 
   #noteUpdate(update: LedUpdate): void {
@@ -217,8 +235,12 @@ export class PoolReplication {
     const { version } = this.#map;
     const call: ShardedAkeyParts["call"] = (...request) => this.#callUnder(version, ...request);
     const checkMap = (): void => this.#checkVersion(version);
-    return new ShardedAkey({ scheme, shards, self, readOwn: readShard, call, checkMap }, container, object);
+    const parts = { scheme, shards, self, readOwn: readShard, listOwn: this.#listShard, call, checkMap };
+    return new ShardedAkey(parts, container, object);
   }
+
+  readonly #listShard: ListOwnShard = (container, { oid, dkey, akey, epoch }, space) =>
+    this.#options.foldStore.extentsIn(container, { oid, dkey, akey, epoch }, space);
 
   /**
    * Up to which epoch this target has every update of the dkey that was ever acknowledged, or will be; 0 when it does not know.

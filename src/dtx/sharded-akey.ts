@@ -2,10 +2,24 @@
  * An erasure-coded akey as the leader of its dkey works on it: its scheme, its shards, and the reads that plans ask for.
  */
 import { asBuffer } from "../base/bytes.ts";
-import { EPOCH_NONE } from "../base/epoch.ts";
+import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
+import type { AkeyPlace } from "../base/key-place.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
-import type { Plan, RedundancyScheme, ShardRead, ShardReadResult } from "../contracts/redundancy.ts";
-import { encodeObjectRequest, ObjectFlag, objectRequestBytes, type ObjectRequest } from "../format/object-request.ts";
+import type {
+  AddressSpace,
+  DataExtent,
+  Plan,
+  RedundancyScheme,
+  ShardRead,
+  ShardReadResult,
+} from "../contracts/redundancy.ts";
+import {
+  encodeObjectRequest,
+  NO_REQUEST_ID,
+  ObjectFlag,
+  objectRequestBytes,
+  type ObjectRequest,
+} from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import { decodeShardReadReply, type ShardReadReply } from "../format/shard-read.ts";
 import { runPlan } from "../redundancy/plan-run.ts";
@@ -21,11 +35,39 @@ export type ReadOwnShard = (
   kind: "array" | "value",
 ) => Promise<ShardReadReply & { readonly bytes: Uint8Array }>;
 
+/** Extents of this target's own shard in local addresses [start, end), the first SHARD_PAGE_EXTENTS; fewer: all there are. */
+export type ListOwnShard = (
+  container: number,
+  object: ObjectRequest,
+  space: AddressSpace,
+) => Promise<readonly DataExtent[]>;
+
+/** Extents that are asked for at a time. */
+export const SHARD_PAGE_EXTENTS = 512;
+
+export interface ShardExtents {
+  readonly extents: readonly DataExtent[];
+  /** Where the next ones begin; undefined: these are all. */
+  readonly next: number | undefined;
+}
+
+/** The other shards. */
+export function without(alive: readonly number[], shard: number): readonly number[] {
+  return alive.filter((other) => other !== shard);
+}
+
+/** A request that names an akey, and nothing else. */
+export function akeyRequest({ oid, dkey, akey }: AkeyPlace): ObjectRequest {
+  const range = { recordIndex: 0, recordCount: 0, recordBytes: 1 };
+  return { ...NO_REQUEST_ID, ...range, handle: 0, flags: 0, oid, dkey, akey, epoch: EPOCH_NONE };
+}
+
 export interface ShardedAkeyParts {
   readonly scheme: RedundancyScheme;
   readonly shards: ErasureShards;
   readonly self: number;
   readonly readOwn: ReadOwnShard;
+  readonly listOwn: ListOwnShard;
   /** Asks another target of the pool, which refuses when it goes by another map than the one of `shards`. */
   readonly call: (target: number, opcode: number, args: Uint8Array, payload: Uint8Array) => Promise<RpcAnswer>;
   /** Throws STALE when the map of `shards` is not the present one: the dkey may have another leader. */
@@ -34,7 +76,8 @@ export interface ShardedAkeyParts {
 
 export class ShardedAkey {
   readonly scheme: RedundancyScheme;
-  readonly #alive: readonly number[];
+  /** Numbers of the shards that serve, ascending. */
+  readonly alive: readonly number[];
   readonly #parts: ShardedAkeyParts;
   readonly #container: number;
   readonly #object: ObjectRequest;
@@ -42,7 +85,7 @@ export class ShardedAkey {
   /** `object`: names the akey. */
   constructor(parts: ShardedAkeyParts, container: number, object: ObjectRequest) {
     this.scheme = parts.scheme;
-    this.#alive = parts.shards.alive;
+    this.alive = parts.shards.alive;
     this.#parts = parts;
     this.#container = container;
     this.#object = object;
@@ -56,6 +99,11 @@ export class ShardedAkey {
   /** The target whose shard of this number serves, or NO_TARGET. */
   targetOf(shard: number): number {
     return this.#parts.shards.targets[shard]!;
+  }
+
+  /** Number of the shard that a target has, or is filled with. */
+  numberOf(target: number): number | undefined {
+    return this.#parts.shards.numberOf.get(target);
   }
 
   /** See ShardedAkeyParts. */
@@ -73,7 +121,7 @@ export class ShardedAkey {
    * gives undefined when too few are left. Rejects with UNAVAILABLE, CORRUPT, CONFLICT, IO.
    */
   async run<Result>(planOf: (alive: readonly number[]) => Plan<Result> | undefined): Promise<Result> {
-    let alive = this.#alive;
+    let alive = this.alive;
     for (let damage: DaosError | undefined; ;) {
       const plan = planOf(alive);
       if (plan === undefined) throw damage ?? this.#tooFew();
@@ -91,20 +139,49 @@ export class ShardedAkey {
   }
 
   #tooFew(): DaosError {
-    const state = `${this.#alive.length} of its shards are up, ${this.scheme.leastShardsToRead} are needed`;
+    const state = `${this.alive.length} of its shards are up, ${this.scheme.leastShardsToRead} are needed`;
     return new DaosError("UNAVAILABLE", `Cannot read the object: ${state}. Bring their engines back.`);
+  }
+
+  /** The first extents that a shard shows in [start, end). Rejects as `run`. */
+  async extents(shard: number, { start, end }: AddressSpace, epoch: Epoch): Promise<ShardExtents> {
+    const { self, listOwn } = this.#parts;
+    const target = this.targetOf(shard);
+    const request = this.#requestOf({
+      shard,
+      kind: "array",
+      address: start,
+      length: end - start,
+      epoch,
+      orNextReadable: false,
+    });
+    const extents =
+      target === self
+        ? await listOwn(this.#container, request, { start, end })
+        : await this.#extentsOf(target, request);
+    const last = extents.at(-1);
+    const isAll = last === undefined || extents.length < SHARD_PAGE_EXTENTS;
+    return { extents, next: isAll ? undefined : last.address + last.length };
+  }
+
+  async #extentsOf(target: number, request: ObjectRequest): Promise<readonly DataExtent[]> {
+    const args = Buffer.alloc(objectRequestBytes(request));
+    encodeObjectRequest(args, 0, request);
+    const answer = await this.#parts.call(target, Opcode.dtxShardExtents, args, NO_BYTES);
+    return decodeShardReadReply(asBuffer(answer.args)).extents;
   }
 
   async #read(read: ShardRead, damaged: Set<number>): Promise<ShardReadResult> {
     try {
-      return await this.#readShard(read);
+      return await this.read(read);
     } catch (error) {
       if (hasCode(error, "CORRUPT")) damaged.add(read.shard);
       throw error;
     }
   }
 
-  async #readShard(read: ShardRead): Promise<ShardReadResult> {
+  /** Does one read of a shard that serves. */
+  async read(read: ShardRead): Promise<ShardReadResult> {
     const { self, readOwn } = this.#parts;
     const target = this.targetOf(read.shard);
     const request = this.#requestOf(read);

@@ -168,7 +168,7 @@ export class ErasureUpdates {
         return scheme.planValue(bytes.length, bytes);
       case Opcode.arrayWrite: {
         const { start, end } = writtenRange(object, bytes);
-        return scheme.planWrite(start, end - start, bytes);
+        return announced(scheme.planWrite(start, end - start, bytes));
       }
       case Opcode.arrayPunch: {
         if (object.recordBytes === 0) object.recordBytes = await this.#recordBytes(container, object);
@@ -202,6 +202,13 @@ export class ErasureUpdates {
 }
 
 const NO_BYTES = new Uint8Array(0);
+/** A write of nothing: the array is there. */
+const ANNOUNCEMENT: ShardPart = { shard: 0, kind: "write", holds: "data", address: 0, length: 0, views: [] };
+
+/** Shard 0 hears of every array, too: it leads when no parity shard can be read, and has to know what there is to be filled. */
+function announced(parts: readonly ShardPart[]): readonly ShardPart[] {
+  return parts.some(({ shard }) => shard === ANNOUNCEMENT.shard) ? parts : [...parts, ANNOUNCEMENT];
+}
 
 /** Throws NOT_STAGED when the client has planned otherwise. */
 function checkStaged({ shards }: StagedPayload, parts: ShardParts, { shardCount }: RedundancyScheme): void {

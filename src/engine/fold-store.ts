@@ -5,8 +5,9 @@ import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import { MAX_ENUMERATION_KEYS } from "../base/limits.ts";
 import { FIRST_ERASURE_NUMBER } from "../base/object-class.ts";
 import { isErasureCoded, OBJECT_ID_BYTES } from "../base/object-id.ts";
-import type { DataExtent } from "../contracts/redundancy.ts";
+import type { AddressSpace, DataExtent } from "../contracts/redundancy.ts";
 import type { FoldStore } from "../dtx/folding.ts";
+import { SHARD_PAGE_EXTENTS } from "../dtx/sharded-akey.ts";
 import type { ObjectRequest } from "../format/object-request.ts";
 import type { PartBytes } from "../format/prepare-request.ts";
 import type { CellStore } from "../store/cell.ts";
@@ -30,7 +31,11 @@ export class TargetFoldStore implements FoldStore {
   ): Promise<void> {
     const update = { oid, dkey, akey, recordBytes, fold };
     const { sequence } = await this.#objects.writeShard(container, update, parts);
-    await new Promise<void>((resolve, reject) => {
+    await this.#stable(sequence);
+  }
+
+  #stable(sequence: number): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
       this.#store.whenStable(sequence, (error) => (error === undefined ? resolve() : reject(error)));
     });
   }
@@ -92,6 +97,24 @@ export class TargetFoldStore implements FoldStore {
       const page = await this.#objects.listExtents(container, request);
       yield page.extents.map(({ index, count, epoch }) => ({ address: index, length: count, epoch }));
       if (page.done) return;
+      from = page.next;
+    }
+  }
+
+  async extentsIn(
+    container: number,
+    { oid, dkey, akey, epoch }: AkeyPlace & { readonly epoch: Epoch },
+    { start, end }: AddressSpace,
+  ): Promise<readonly DataExtent[]> {
+    const extents: DataExtent[] = [];
+    for (let from = start; ;) {
+      const limit = SHARD_PAGE_EXTENTS - extents.length;
+      const page = await this.#objects.listExtents(container, { oid, dkey, akey, epoch, from, to: end, limit });
+      await this.#stable(page.sequence);
+      for (const { index, count, epoch: written } of page.extents) {
+        extents.push({ address: index, length: count, epoch: written });
+      }
+      if (page.done || extents.length >= SHARD_PAGE_EXTENTS) return extents;
       from = page.next;
     }
   }

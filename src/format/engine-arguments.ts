@@ -21,6 +21,13 @@ const epoch = z.custom<Epoch>((value) => Number.isSafeInteger(value) && (value a
 const container = z.int().min(1);
 const containers = z.array(container).max(MAX_POOL_CONTAINERS);
 const served = z.object({ number: container, cellBytes: count });
+const outage = z.object({
+  index: count,
+  since: z.int().min(1),
+  get beside() {
+    return z.array(outage).max(MAX_POOL_TARGETS).optional();
+  },
+});
 const map = z.object({
   version: z.int().min(1),
   targets: z
@@ -33,6 +40,7 @@ const map = z.object({
         domain,
         state: z.enum(TARGET_STATES),
         since: z.int().min(1),
+        beside: z.array(outage).max(MAX_POOL_TARGETS).optional(),
       }),
     )
     .max(MAX_POOL_TARGETS),

@@ -104,6 +104,8 @@ export interface TargetFillStatus {
   readonly mapVersion: number;
   /** All is where it has to be under this map, of the containers that were asked for. */
   readonly isDone: boolean;
+  /** Of something in them too few targets can be read: it cannot be filled until some are back. */
+  readonly isStuck: boolean;
   /** Brought under this map. */
   readonly dkeys: number;
   readonly bytes: number;

@@ -24,6 +24,15 @@ const rank = z.int().min(0).max(MAX_RANK);
 const port = z.int().min(0).max(0xffff);
 const properties = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
 
+/** See Outage in pool-map.ts. */
+const outage = z.strictObject({
+  index: z.int().nonnegative(),
+  since: z.int().min(1),
+  get beside() {
+    return z.array(outage).optional();
+  },
+});
+
 const SCHEMAS = {
   /** The system: one record. `capabilityKey`: 32 bytes in hex. */
   system: z.strictObject({
@@ -87,6 +96,7 @@ const SCHEMAS = {
         domain: z.string().min(1),
         state: z.enum(TARGET_STATES),
         since: z.int().min(1),
+        beside: z.array(outage).optional(),
       }),
     ),
   }),

@@ -89,6 +89,7 @@ export const Opcode = {
   dtxFoldedTo: 168,
   transactionState: 169,
   dtxFill: 170,
+  dtxShardExtents: 171,
 } as const;
 export type Opcode = (typeof Opcode)[keyof typeof Opcode];
 

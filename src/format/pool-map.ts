@@ -3,7 +3,7 @@
  * state, or a new target, makes the next version. It travels with `containerOpen`; a data request names the version it was
  * placed by, and a target that has another one answers STALE.
  *
- * Placement depends on the order of `targets`, on domains, ranks, states and `since`, never on addresses: those follow an
+ * Placement depends on the order of `targets`, on domains, ranks, states, `since` and `beside`, never on addresses: those follow an
  * engine that starts anew and do not change the version.
  */
 
@@ -34,6 +34,16 @@ export interface MapTarget extends TargetAddress {
    * Kept while it goes on to DOWN, DOWNOUT and UP; set anew with UPIN.
    */
   readonly since: number;
+  /** Of a target that is gone: what was gone when it went and is back since. Who stands in for it follows from that, too. */
+  readonly beside?: readonly Outage[] | undefined;
+}
+
+/** A target was gone from a map version on. */
+export interface Outage {
+  readonly index: number;
+  readonly since: number;
+  /** As of MapTarget. */
+  readonly beside?: readonly Outage[] | undefined;
 }
 
 export interface PoolMap {

@@ -10,7 +10,8 @@ export interface TierSpace {
 export interface PoolRebuild {
   /**
    * `idle`: nothing is missing. `busy`: members of groups are being filled. `done`: the data of targets that are gone is
-   * whole elsewhere. `stuck`: more engines are down than the containers survive; it goes on when enough are back.
+   * whole elsewhere. `stuck`: more engines are down than the containers survive, or too few shards of something are left; it
+   * goes on when enough are back.
    */
   readonly state: "idle" | "busy" | "done" | "stuck";
   /** Brought since the last change of the map, as far as the engines have told. */

@@ -7,7 +7,7 @@
  * targets is part of placement: new ones are appended, none is ever moved.
  */
 import { DaosError } from "../base/errors.ts";
-import type { PoolMap, TargetState } from "../format/pool-map.ts";
+import type { Outage, PoolMap, TargetState } from "../format/pool-map.ts";
 
 /** Deepest path of named domains that is told apart; what lies deeper counts as one level. */
 const MAX_NAMED_LEVELS = 8;
@@ -20,6 +20,8 @@ export class FaultDomainTree {
   readonly indices: readonly number[];
   readonly states: readonly TargetState[];
   readonly since: readonly number[];
+  /** See MapTarget. */
+  readonly beside: readonly (readonly Outage[] | undefined)[];
   readonly ranks: readonly number[];
   /** Named domain of each target, `/` when it has none. */
   readonly paths: readonly string[];
@@ -45,6 +47,7 @@ export class FaultDomainTree {
     this.indices = targets.map(({ index }) => index);
     this.states = targets.map(({ state }) => state);
     this.since = targets.map(({ since }) => since);
+    this.beside = targets.map(({ beside }) => beside);
     this.ranks = targets.map(({ rank }) => rank);
     this.paths = targets.map(({ domain }) => domain);
     const paths = targets.map(({ domain }) => pathOf(domain));

@@ -105,7 +105,7 @@ export class Layouts {
       objectClass.redundancy.kind === "none"
         ? this.#singleTargets(moment, objectClass.groupCount, seed).map((position) => [position])
         : this.#rows(moment, objectClass, seed);
-    const view = this.#view(moment, objectClass.redundancy.kind !== "none");
+    const view = this.#view(moment, objectClass.redundancy.kind);
     const isGone = moment === "current" ? isGoneNow : isGoneNext;
     const groups = homes.map((home, group) =>
       this.#shards(view, home, crc32(groupStep(group, 0xffff_ffff), seed), isGone),
@@ -132,9 +132,9 @@ export class Layouts {
     });
   }
 
-  #view(moment: Moment, replaces: boolean): TargetView {
-    const name = `${moment} ${replaces}`;
-    const view = this.#views.get(name) ?? targetView(this.tree, moment, replaces);
+  #view(moment: Moment, kind: ObjectClass["redundancy"]["kind"]): TargetView {
+    const name = `${moment} ${kind}`;
+    const view = this.#views.get(name) ?? targetView(this.tree, moment, kind);
     this.#views.set(name, view);
     return view;
   }

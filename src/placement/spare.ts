@@ -4,8 +4,10 @@
  * return brings back just these.
  */
 import { crc32 } from "../base/checksum.ts";
-import type { TargetState } from "../format/pool-map.ts";
+import type { ObjectClass } from "../base/object-class.ts";
+import type { Outage, TargetState } from "../format/pool-map.ts";
 import type { FaultDomainTree } from "./fault-domain.ts";
+import { withOutages } from "./outages.ts";
 import { jumpHashOf32 } from "./jump-hash.ts";
 
 /** Hashes tried for a spare before all targets are compared. */
@@ -19,6 +21,8 @@ export interface TargetView {
   readonly failedAt: Float64Array;
   /** Map version from which on it takes no new shards, at most failedAt; Infinity: it takes them. */
   readonly closedAt: Float64Array;
+  /** What was gone when it failed and is back; see MapTarget. */
+  readonly beside: readonly (readonly Outage[] | undefined)[];
 }
 
 /** States by what a reader finds now (`current`), and by where data is once everything under way is done (`next`). */
@@ -27,8 +31,17 @@ const GONE: Readonly<Record<"current" | "next", readonly TargetState[]>> = {
   next: ["DOWN", "DOWNOUT", "DRAIN"],
 };
 
-/** `replaces`: false for objects without redundancy, for nothing can fill the spare of a target that is gone. */
-export function targetView(tree: FaultDomainTree, moment: "current" | "next", replaces: boolean): TargetView {
+/**
+ * Of objects with copies another spare may take over when a target comes back: it has the same. What is erasure-coded, where
+ * each has another part, is placed as if those that are back were not, as far as they had been gone when others failed. For
+ * objects without redundancy nothing can fill the spare of a target that is gone.
+ */
+export function targetView(
+  tree: FaultDomainTree,
+  moment: "current" | "next",
+  kind: ObjectClass["redundancy"]["kind"],
+): TargetView {
+  const replaces = kind !== "none";
   const failedAt = new Float64Array(tree.targetCount).fill(Number.POSITIVE_INFINITY);
   const closedAt = new Float64Array(tree.targetCount).fill(Number.POSITIVE_INFINITY);
   for (const [position, state] of tree.states.entries()) {
@@ -38,7 +51,17 @@ export function targetView(tree: FaultDomainTree, moment: "current" | "next", re
     if (gone || state === "DRAIN") closedAt[position] = since;
     if (state === "NEW" && moment === "current") closedAt[position] = Number.NEGATIVE_INFINITY;
   }
-  return { failedAt, closedAt };
+  return { failedAt, closedAt, beside: kind === "erasure" ? besideAt(tree, moment) : [] };
+}
+
+/** What targets that are gone remember, once those that are UP are back. */
+function besideAt(tree: FaultDomainTree, moment: "current" | "next"): TargetView["beside"] {
+  if (moment === "current") return tree.beside;
+  const before = tree.indices.map((index, position) => {
+    return { index, state: tree.states[position]!, since: tree.since[position]!, beside: tree.beside[position] };
+  });
+  const after = before.map((target) => (target.state === "UP" ? { ...target, state: "UPIN" as const } : target));
+  return withOutages(before, after).map(({ beside }) => beside);
 }
 
 /**
@@ -52,13 +75,54 @@ export function replaceFailed(
   key: number,
   replaced: (place: number, position: number) => void,
 ): void {
+  const homes = [...group];
   for (;;) {
     const place = firstFailed(view, group);
     if (place === -1) return;
     const failed = group[place]!;
-    group[place] = spareFor(tree, view, group, place, key);
+    const beside = view.beside[failed];
+    group[place] =
+      beside === undefined
+        ? spareFor(tree, view, group, place, key)
+        : formerSpare(tree, formerView(tree, view, failed, beside), homes, place, key);
     replaced(place, failed);
   }
+}
+
+/** What targets were taken for when this one failed. */
+function formerView(
+  tree: FaultDomainTree,
+  { failedAt, closedAt, beside }: TargetView,
+  failed: number,
+  outages: readonly Outage[],
+): TargetView {
+  const moment = failedAt[failed]!;
+  const former = {
+    failedAt: failedAt.map((since) => (since <= moment ? since : Number.POSITIVE_INFINITY)),
+    closedAt: Float64Array.from(closedAt),
+    beside: [...beside],
+  };
+  former.beside[failed] = undefined;
+  for (const outage of outages) {
+    const position = tree.indices.indexOf(outage.index);
+    former.failedAt[position] = outage.since;
+    former.closedAt[position] = outage.since;
+    former.beside[position] = outage.beside;
+  }
+  return former;
+}
+
+/** Who stood in at this place after the last failure that the view knows. */
+function formerSpare(
+  tree: FaultDomainTree,
+  view: TargetView,
+  homes: readonly number[],
+  place: number,
+  key: number,
+): number {
+  const group = [...homes];
+  replaceFailed(tree, view, group, key, () => {});
+  return group[place]!;
 }
 
 /** The place whose target failed first (of equals the first target), or -1. */

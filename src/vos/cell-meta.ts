@@ -91,7 +91,7 @@ export function corruptMeta(): DaosError {
 }
 
 /** Checks layout and length of a version's meta. */
-export function expectMeta(version: Version, type: number, length: number): void {
+export function expectMeta(version: Pick<Version, "metaType" | "meta">, type: number, length: number): void {
   if (version.metaType !== type || version.meta.length !== length) throw corruptMeta();
 }
 
@@ -131,7 +131,7 @@ export function encodeArrayMeta(header: ArrayHeader): Uint8Array {
   return meta;
 }
 
-export function decodeArrayMeta(version: Version): ArrayHeader {
+export function decodeArrayMeta(version: Pick<Version, "metaType" | "meta">): ArrayHeader {
   // One view of it: each operation on an array comes by here.
   const { meta } = version;
   if (version.metaType !== MetaType.array || meta.length !== 14) throw corruptMeta();

@@ -10,7 +10,8 @@ import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
 import type { DkeyPlace } from "../base/key-place.ts";
 import { BLOCK_BYTES, KIB, MIB } from "../base/limits.ts";
-import { isRedundant, type ObjectId } from "../base/object-id.ts";
+import { FIRST_ERASURE_NUMBER } from "../base/object-class.ts";
+import { isErasureCoded, isRedundant, type ObjectId } from "../base/object-id.ts";
 import { type CopiedVersion, copiedVersionBytes } from "../format/fill-message.ts";
 import { type CellWrite, type KeyRange, type ReclaimRange, type Version, VersionKind } from "../store/cell.ts";
 import { isUndecided } from "../store/stability.ts";
@@ -140,6 +141,19 @@ export class DkeyCopies {
   has(prefix: string): boolean {
     const { from, to } = dkeyTransactions(prefix);
     return this.#first(ownCellKey(prefix), prefixEnd(prefix)) !== undefined || this.#first(from, to) !== undefined;
+  }
+
+  /** Whether any cell of an erasure-coded object is here. */
+  hasCoded(container: number): boolean {
+    const prefix = containerPrefix(container);
+    for (let from = prefix as ByteString; ;) {
+      const found = this.#first(from, snapshotStart(prefix));
+      if (found === undefined) return false;
+      const oid = objectOfPrefix(found);
+      if (isErasureCoded(oid)) return true;
+      // Of one type of objects those with other redundancy come first.
+      from = (prefix + oid.slice(0, 1) + String.fromCharCode(FIRST_ERASURE_NUMBER)) as ByteString;
+    }
   }
 
   /** Removes all of these dkeys (ascending): see CellStore.purge. */

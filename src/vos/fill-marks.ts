@@ -5,11 +5,13 @@
  *
  *     C M "f" leader (u32)                   value, meta: type, u32 map version: it has brought all it had
  *     C M "d"                                the same: this target has brought all it leads
+ *     C M "g"                                the same, at the epoch that the container's gate had passed when all that was
+ *                                            filled before it could be read: it does not go back behind that
  *     C M "r" client (u64) sequence (u64)    tombstone: it counts by its origin only
  *     FF FF FF FD "m" pool                   as "f": all targets of the pool went by this map at the latest
  */
 import type { ByteString } from "../base/bytes.ts";
-import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
+import { EPOCH_MAX, EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import type { CompletedElsewhere } from "../format/fill-message.ts";
 import { type CellStore, type CellWrite, VersionKind } from "../store/cell.ts";
 import { containerPrefix, snapshotStart, successor, TARGET_REGION } from "./cell-key.ts";
@@ -23,6 +25,7 @@ const RECORD_BYTES = 256;
 const LEADER = "f";
 const DONE = "d";
 const REQUEST = "r";
+const GATE = "g";
 
 function markStart(container: string, tag: string): string {
   return `${snapshotStart(container)}\xff${tag}`;
@@ -38,6 +41,15 @@ function leaderKey(container: number, leader: number): ByteString {
 
 function poolKey(pool: string): ByteString {
   return `${TARGET_REGION}m${pool}` as ByteString;
+}
+
+function gateKey(container: string): ByteString {
+  return markStart(container, GATE) as ByteString;
+}
+
+/** The container's gate is not lower than this, as far as filling knows; 0: never noted. */
+export function gatedTo(store: CellStore, container: string): Epoch {
+  return store.get(gateKey(container), EPOCH_MAX)?.epoch ?? EPOCH_NONE;
 }
 
 /** Big-endian. */
@@ -97,6 +109,16 @@ export class FillMarks {
     this.#target.containers.noteFilled(container, epoch);
   }
 
+  /** See gatedTo. */
+  gatedTo(container: number): Epoch {
+    return gatedTo(this.#target.store, containerPrefix(container));
+  }
+
+  /** The container's gate has come to this epoch. */
+  async noteGated(container: number, epoch: Epoch): Promise<void> {
+    await this.#put(gateKey(containerPrefix(container)), 0, epoch);
+  }
+
   /** This target has brought all it leads. */
   async noteDone(container: number, mapVersion: number): Promise<void> {
     await this.#put(doneKey(container), mapVersion);
@@ -107,10 +129,10 @@ export class FillMarks {
     await this.#put(poolKey(pool), mapVersion);
   }
 
-  async #put(key: ByteString, mapVersion: number): Promise<Epoch> {
+  async #put(key: ByteString, mapVersion: number, at?: Epoch): Promise<Epoch> {
     const target = this.#target;
     await target.admit(RECORD_BYTES, false);
-    const epoch = target.containers.writeEpoch();
+    const epoch = at ?? target.containers.writeEpoch();
     const meta = Buffer.alloc(META_BYTES);
     meta[0] = MetaType.fillMark;
     meta.writeUInt32LE(mapVersion, 1);

@@ -78,6 +78,8 @@ interface Bulk extends ByteRun {
 }
 
 interface ShardPlan {
+  /** It has writes, maybe of nothing: then there is an array. */
+  readonly isWrite: boolean;
   readonly pieces: readonly PlannedPiece[];
   readonly bulks: readonly Bulk[];
   readonly holes: readonly ByteRun[];
@@ -209,14 +211,14 @@ export class ShardWrites {
     record: ArrayRecord,
     access: ArrayAccess,
     { recordBytes, fold }: ShardUpdate,
-    { pieces, holes }: ShardPlan,
+    { pieces, holes, isWrite }: ShardPlan,
     extents: readonly ExtentRef[],
     seen: Seen,
   ): ArrayHeader | undefined {
     const target = this.#target;
     const { akey } = access;
     // Whoever folds does not know the size of records, and the array stays as it is.
-    const isKept = pieces.length === 0 || fold !== undefined;
+    const isKept = !isWrite || fold !== undefined;
     const header = isKept ? access.header : addHeader(record, access, recordBytes, ALL_CLASSES);
     if (header === undefined) return undefined;
     for (const hole of holes) addHoles(target, record, akey, header, hole, MAX_HOLES, seen);
@@ -295,7 +297,7 @@ function planParts(parts: readonly PartBytes[], inlineBytes: number, keyBytes: n
   for (const { bulk, bytes } of pieces) {
     logBytes += bulk === undefined ? cellBytes + bytes.length : 5 * cellBytes + bytes.length / 1024;
   }
-  return { pieces, bulks, holes, logBytes };
+  return { isWrite: parts.some(({ kind }) => kind !== "punch"), pieces, bulks, holes, logBytes };
 }
 
 /** The blocks of a MiB that are replaced: those of a `block`, and in which a write meets another part; the writes of each. */

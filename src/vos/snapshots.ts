@@ -4,14 +4,14 @@
  * newer than it can be settled, and of its end only after the end is durable.
  */
 import { byteString, bytesOf, type ByteString } from "../base/bytes.ts";
-import { EPOCH_MAX, type Epoch, type HybridLogicalClock } from "../base/epoch.ts";
+import { EPOCH_MAX, EPOCH_NONE, type Epoch, type HybridLogicalClock } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { MAX_SNAPSHOTS } from "../base/limits.ts";
 import { type CellStore, type CellWrite, VersionKind } from "../store/cell.ts";
 import { containerOf, containerPrefix, prefixEnd, snapshotKey, snapshotStart, successor } from "./cell-key.ts";
 import { NO_META, SNAPSHOT_META } from "./cell-meta.ts";
 import { durable } from "./durable.ts";
-import { filledAt } from "./fill-marks.ts";
+import { filledAt, gatedTo } from "./fill-marks.ts";
 import { ReadBound } from "./read-bound.ts";
 import { transactionRange } from "./transaction-cells.ts";
 
@@ -94,6 +94,8 @@ export class Containers {
     };
     this.#byNumber.set(container, opened);
     this.#tellStore(opened);
+    const gate = gatedTo(this.#store, opened.prefix);
+    if (gate > 0) this.#store.setGate(container, gate);
     return opened;
   }
 
@@ -167,6 +169,11 @@ export class Containers {
   noteFilled(container: number, epoch: Epoch): void {
     const opened = this.get(container);
     if (epoch > opened.filledAt) opened.filledAt = epoch;
+  }
+
+  /** See ContainerState; 0 for a container that is not open. */
+  filledAt(container: number): Epoch {
+    return this.#byNumber.get(container)?.filledAt ?? EPOCH_NONE;
   }
 
   /** Takes over snapshots that were made while this target was away. Durable when resolved. */

@@ -26,6 +26,7 @@ import {
 } from "./enumeration.ts";
 import { type ExtentListRequest, ExtentLists, type ExtentPage } from "./extent-list.ts";
 import { FillMarks } from "./fill-marks.ts";
+import { KeyHistories } from "./key-history.ts";
 import { KeyQueries, type KeyQueryOutcome, type KeyQueryRequest } from "./key-query.ts";
 import { type DkeyRequest, type ObjectRequestKeys, Punches } from "./punch.ts";
 import {
@@ -48,6 +49,7 @@ export class VersionedObjects {
   /** For those who fill targets. */
   readonly copies: DkeyCopies;
   readonly fillMarks: FillMarks;
+  readonly keyHistories: KeyHistories;
   readonly #target: TargetObjects;
   readonly #values: SingleValues;
   readonly #arrayReads: ArrayReads;
@@ -86,6 +88,7 @@ export class VersionedObjects {
     this.#changes = new ChangeLists(target);
     this.copies = new DkeyCopies(target);
     this.fillMarks = new FillMarks(target);
+    this.keyHistories = new KeyHistories(target);
   }
 
   /** Values of the container up to this size are to live in SCM from now on, bytes. */
@@ -267,6 +270,11 @@ export class VersionedObjects {
   newestSnapshot(container: number): Epoch {
     const { containers } = this.#target;
     return containers.keptSnapshots(containers.get(container)).at(-1) ?? EPOCH_NONE;
+  }
+
+  /** See ContainerState.filledAt; 0 for a container that is not open. */
+  filledAt(container: number): Epoch {
+    return this.#target.containers.filledAt(container);
   }
 
   /** Raises the container's gate; see CellStore.setGate. */

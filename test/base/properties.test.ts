@@ -26,7 +26,6 @@ test("each property can be set exactly when the table says so", () => {
     chunk_size: "1MiB",
     rd_fac: 0,
     ec_cell_sz: "64KiB",
-    rd_preview: "true",
   };
   for (const { scope, name, settable } of PROPERTIES) {
     const value = good[name] ?? "x";

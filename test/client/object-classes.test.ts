@@ -29,7 +29,7 @@ async function opened(): Promise<Container> {
 function containerOf(engines: number, properties: Record<string, unknown> = {}): Container {
   const session = {
     placement: new Placement(poolMap([engines], 2)),
-    container: { label: "box", type: "object", properties: { oclass: "SX", rd_preview: true, ...properties } },
+    container: { label: "box", type: "object", properties: { oclass: "SX", rd_fac: 1, ...properties } },
     world: { random: { fill: (bytes: Uint8Array) => bytes.fill(7) } },
   };
   return new OpenContainer({ session, calls: undefined, interfaces: [] } as never);

@@ -19,7 +19,7 @@ let container: Container;
 beforeAll(async () => {
   rig = await SystemProcess.start(3);
   await rig.system.createPool({ label: "tank", sizeBytes: 256 << 20 });
-  const properties = { oclass: "EC_2P1GX", rd_preview: true };
+  const properties = { oclass: "EC_2P1GX" };
   await rig.system.pool("tank").createContainer({ label: "coded", type: "object", properties });
   container = await rig.system.pool("tank").openContainer("coded");
 }, 30_000);
@@ -39,13 +39,14 @@ async function refusalOf(code: ErrorCode, run: () => unknown): Promise<string> {
 
 /** What both say of a container that cannot be made. */
 async function expectRefused(properties: Readonly<Record<string, string>>, words: string): Promise<void> {
-  const made = { label: "bad", type: "object" as const, properties: { rd_preview: true, ...properties } };
+  const made = { label: "bad", type: "object" as const, properties };
   const message = await refusalOf("INVALID_ARGUMENT", () => rig.system.pool("tank").createContainer(made));
   expect(message).toContain(words);
-  const { oclass, ...others }: Readonly<Record<string, string>> = { rd_preview: "true", ...properties };
+  const { oclass, ...others }: Readonly<Record<string, string>> = properties;
   const given = Object.entries(others).map(([name, value]) => `${name}:${value}`);
   const classFlag = oclass === undefined ? [] : ["--class", oclass];
-  const told = await rig.daos("container", "create", "tank", "bad", ...classFlag, "--properties", given.join(","));
+  const named = given.length === 0 ? [] : ["--properties", given.join(",")];
+  const told = await rig.daos("container", "create", "tank", "bad", ...classFlag, ...named);
   expect(told).toEqual({ status: 2, output: `daos: ${message}\n` });
 }
 

@@ -24,7 +24,7 @@ test("keys whose engines are all away are UNAVAILABLE, never wrong, and back wit
   const impatient = await connect({ system: cluster.address, timeoutMs: 5_000, retryWindowMs: IMPATIENT_MS });
   try {
     await system.createPool({ label: "tank", sizeBytes: 2 ** 30 });
-    const properties = { oclass: "RP_2GX", rd_preview: true };
+    const properties = { oclass: "RP_2GX" };
     await system.pool("tank").createContainer({ label: "box", type: "kv", properties });
     const kv = (await system.pool("tank").openContainer("box", { readOnly: false })).kv();
     const keys = Array.from({ length: KEYS }, (_value, index) => `key-${index}`);

@@ -191,7 +191,7 @@ class ClusterRun {
     const { engines, objectClass } = this.#options;
     const system = await this.#connect();
     await system.createPool({ label: POOL, sizeBytes: engines * POOL_BYTES_PER_ENGINE });
-    const properties = { oclass: objectClass.name, rd_preview: true };
+    const properties = { oclass: objectClass.name };
     await system.pool(POOL).createContainer({ label: CONTAINER, type: "kv", properties });
     await system.close();
   }

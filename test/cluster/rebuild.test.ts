@@ -6,22 +6,31 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { ObjectId } from "../../src/base/object-id.ts";
 import { connect, type Container, type ContainerView, type System } from "../../src/library.ts";
 import { ClusterProcess } from "./cluster-process.ts";
 import { until } from "./system-process.ts";
 
 const SIZES = { scmSize: "128MiB", nvmeSize: "512MiB" };
 const KEYS = 60;
-const ROUNDS = 3;
+const ARRAY_BYTES = 3 * 1024 * 1024 + 4567;
+
+interface Content {
+  readonly values: ReadonlyMap<string, string>;
+  readonly array: Buffer;
+}
 
 /** What the container is to hold, and what its snapshots show. */
 class Ledger {
   readonly values = new Map<string, string>();
-  readonly #snapshots = new Map<string, ReadonlyMap<string, string>>();
+  readonly array = Buffer.alloc(ARRAY_BYTES);
+  readonly #snapshots = new Map<string, Content>();
   readonly #container: Container;
+  readonly #arrayId: ObjectId;
 
   constructor(container: Container) {
     this.#container = container;
+    this.#arrayId = container.newObjectId("ARRAY_BYTE");
   }
 
   /** Writes most keys anew, some large, and removes the rest. */
@@ -37,19 +46,42 @@ class Ledger {
         this.values.set(key, value);
       }
     }
+    await this.#changeArray(round);
+  }
+
+  /** Whole chunks, and pieces of stripes in others. */
+  async #changeArray(round: number): Promise<void> {
+    const array = this.#container.array(this.#arrayId);
+    const ranges =
+      round === 0
+        ? [[0, ARRAY_BYTES]]
+        : [
+            [round * 700_001, 300_000],
+            [round * 123_457, 7],
+            [1_048_576, 2 ** 20],
+          ];
+    for (const [start, length] of ranges) {
+      const bytes = Buffer.alloc(length!, `round ${round} at ${start} `);
+      await array.write(start!, bytes);
+      bytes.copy(this.array, start);
+    }
   }
 
   async snapshot(label: string): Promise<void> {
     await this.#container.createSnapshot(label);
-    this.#snapshots.set(label, new Map(this.values));
+    this.#snapshots.set(label, { values: new Map(this.values), array: Buffer.from(this.array) });
   }
 
   /** Everything is there, and nothing else. */
   async expectAll(): Promise<void> {
-    await expectValues(this.#container, this.values);
-    for (const [label, values] of this.#snapshots) {
-      await expectValues(await this.#container.at(label), values);
-    }
+    await this.#expect(this.#container, this);
+    for (const [label, content] of this.#snapshots) await this.#expect(await this.#container.at(label), content);
+  }
+
+  async #expect(container: ContainerView, { values, array }: Content): Promise<void> {
+    await expectValues(container, values);
+    const found = Buffer.from(await container.array(this.#arrayId).read(0, ARRAY_BYTES));
+    expect(found.equals(array)).toBe(true);
   }
 }
 
@@ -78,25 +110,26 @@ async function untilRebuild(system: System, state: string): Promise<void> {
   );
 }
 
-test("engines that are lost one after the other lose nothing, and come back whole", async () => {
+/** `lost`: engines that die one after the other, and come back in the end. `last` dies then. */
+async function loseAndReturn(oclass: string, engines: number, lost: readonly number[], last: number): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "daos-cluster-"));
   const config = { exclude_after: "never" };
-  const cluster = await ClusterProcess.start({ storage: join(folder, "storage"), engines: 5, ...SIZES, config });
+  const cluster = await ClusterProcess.start({ storage: join(folder, "storage"), engines, ...SIZES, config });
   const system = await connect({ system: cluster.address, timeoutMs: 15_000, retryWindowMs: 30_000 });
   try {
     await system.createPool({ label: "tank", sizeBytes: 2 ** 30 });
     const pool = system.pool("tank");
-    const properties = { oclass: "RP_2GX", rd_preview: true };
+    const properties = { oclass };
     await pool.createContainer({ label: "box", type: "kv", properties });
     const container = await pool.openContainer("box", { readOnly: false });
     const ledger = new Ledger(container);
     await ledger.change(0);
     await ledger.snapshot("first");
-    const lost = [3, 4, 2];
     const restarts = lost.map((engine) => cluster.restarts(engine));
     cluster.hold();
-    for (let round = 1; round <= ROUNDS; round += 1) {
-      const engine = lost[round - 1]!;
+    let round = 0;
+    for (const engine of lost) {
+      round += 1;
       await cluster.kill(engine);
       await pool.exclude({ ranks: [engine] });
       await ledger.change(round);
@@ -112,14 +145,14 @@ test("engines that are lost one after the other lose nothing, and come back whol
       () => cluster.output,
     );
     await pool.reintegrate({ ranks: lost });
-    await ledger.change(ROUNDS + 1);
+    await ledger.change(round + 1);
     await untilRebuild(system, "idle");
     expect((await pool.queryTargets()).map.targets.every(({ state }) => state === "UPIN")).toBe(true);
     await ledger.expectAll();
     // What came back has all that it is read for.
     cluster.hold();
-    await cluster.kill(1);
-    await pool.exclude({ ranks: [1] });
+    await cluster.kill(last);
+    await pool.exclude({ ranks: [last] });
     await ledger.expectAll();
     cluster.release();
   } finally {
@@ -127,4 +160,12 @@ test("engines that are lost one after the other lose nothing, and come back whol
     await cluster.killAll();
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+test("copies on engines that are lost one after the other lose nothing, and come back whole", async () => {
+  await loseAndReturn("RP_2GX", 5, [3, 4, 2], 1);
+}, 240_000);
+
+test("erasure code on engines that are lost one after the other loses nothing, and comes back whole", async () => {
+  await loseAndReturn("EC_2P1GX", 5, [3, 4], 1);
 }, 240_000);

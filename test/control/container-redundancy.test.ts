@@ -7,7 +7,7 @@ import { expectCode } from "../store/expect-code.ts";
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const derived = (properties: Record<string, string | number>, engines = 20, poolFactor = 0) =>
-  containerRedundancy({ rd_preview: true, ...properties }, poolFactor, poolMap([engines], 1));
+  containerRedundancy({ ...properties }, poolFactor, poolMap([engines], 1));
 const refused = (properties: Record<string, string | number>, engines = 20): string =>
   expectCode("INVALID_ARGUMENT", () => derived(properties, engines)).message;
 

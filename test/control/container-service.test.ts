@@ -37,7 +37,6 @@ describe("container create", () => {
         oclass: "S2",
         chunk_size: 4 * MIB,
         rd_fac: 0,
-        rd_preview: false,
         ec_cell_sz: 131_072,
         cksum: "crc32",
         status: "healthy",

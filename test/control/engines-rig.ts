@@ -35,6 +35,7 @@ export class MemoryEngine implements EngineLink {
   isAway = false;
   /** What it says of filling. */
   isFilled = true;
+  isStuck = false;
   mapsBehind = 0;
   /** Calls of these names fail so. */
   readonly failures = new Map<keyof EngineCalls, DaosError>();
@@ -132,7 +133,17 @@ export class MemoryEngine implements EngineLink {
     if (name === "destroySnapshot") own.delete(epoch!);
     if (name === "fillStatus") {
       const { map } = this.assignments.get((value as { pool: string }).pool)!;
-      return { targets: [{ mapVersion: map.version - this.mapsBehind, isDone: this.isFilled, dkeys: 1, bytes: 2 }] };
+      return {
+        targets: [
+          {
+            mapVersion: map.version - this.mapsBehind,
+            isDone: this.isFilled,
+            isStuck: this.isStuck,
+            dkeys: 1,
+            bytes: 2,
+          },
+        ],
+      };
     }
     return name === "countHandles" ? { count: 0 } : {};
   }

@@ -27,7 +27,7 @@ async function copiesRig(): Promise<EnginesRig> {
   const rig = await enginesRig(4);
   for (const index of [1, 2, 3]) await rig.join(index);
   await rig.plane.pools.create({ label: "tank", sizeBytes: GIB });
-  const properties = { oclass: "RP_2GX", rd_preview: true };
+  const properties = { oclass: "RP_2GX" };
   await rig.plane.containers.create({ pool: "tank", label: "box", type: "kv", properties });
   rig.plane.watch();
   return rig;
@@ -80,6 +80,31 @@ test("when more engines are down than the containers survive, nothing counts as 
   await rig.plane.maps.exclude({ pool: "tank", ranks: [2, 3], force: true });
   await rig.live(2_000, 1);
   expect(await statesOf(rig)).toEqual(["UPIN", "UPIN", "DOWN", "DOWN"]);
+  expect((await rebuildOf(rig)).state).toBe("stuck");
+  rig.plane.close();
+});
+
+test("all have to say so twice: what was brought last may have come after the first time", async () => {
+  const rig = await copiesRig();
+  await rig.plane.maps.exclude({ pool: "tank", ranks: [2] });
+  while ((await rebuildOf(rig)).targetsDone < 3) await rig.live(100, 1, 3);
+  expect((await statesOf(rig))[2]).toBe("DOWN");
+  rig.engines[3]!.isFilled = false;
+  await rig.live(500, 1, 3);
+  rig.engines[3]!.isFilled = true;
+  await rig.live(500, 1, 3);
+  expect((await statesOf(rig))[2]).toBe("DOWN");
+  await rig.live(500, 1, 3);
+  expect((await statesOf(rig))[2]).toBe("DOWNOUT");
+  rig.plane.close();
+});
+
+test("a pool is stuck when a target has something of which too little is left", async () => {
+  const rig = await copiesRig();
+  rig.engines[3]!.isFilled = false;
+  rig.engines[3]!.isStuck = true;
+  await rig.plane.maps.exclude({ pool: "tank", ranks: [2] });
+  await rig.live(1_000, 1, 3);
   expect((await rebuildOf(rig)).state).toBe("stuck");
   rig.plane.close();
 });

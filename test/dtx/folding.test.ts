@@ -54,6 +54,7 @@ function makeRig(
     async *extents(): AsyncGenerator<readonly DataExtent[], void, void> {
       yield [{ address: 0, length: 1, epoch: 5 as Epoch }];
     },
+    extentsIn: () => Promise.resolve([]),
   };
   const akey = {
     own: 2,
@@ -70,6 +71,8 @@ function makeRig(
     groupOf: () => ({ leader: SELF, members: [0, 1, 2], readable: [0, 1, 2], shards: undefined }),
     now: () => NOW,
     shardedAkey: () => akey,
+    filledOf: () => Promise.resolve([]),
+    wasFilled: () => false,
     found: () => {},
   });
   return {

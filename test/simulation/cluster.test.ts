@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { hasCode } from "../../src/base/errors.ts";
 import { type ClusterOptions, runCluster } from "./cluster/cluster.ts";
 import type { PlantedBug } from "./cluster/node.ts";
+import { EPOCH_NONE } from "../../src/base/epoch.ts";
 import type { FillStore } from "../../src/dtx/fill-store.ts";
 import type { CopiedVersion } from "../../src/format/fill-message.ts";
 import { Opcode } from "../../src/format/operations.ts";
@@ -22,6 +23,7 @@ const SEEDS = 10;
 const CRASHES = new Set(["crash", "power loss", "power loss of all"]);
 const COPIES = ["RP_2G1", "RP_3GX", "S1"];
 const CODED = ["EC_2P1G1", "RP_2G1", "S1"];
+const CODED_FILLS = { classes: ["EC_2P1G1"], faultyMs: 2 * FAULTY_MS };
 
 test("clusters keep what they acknowledged, explainably, through faults of all kinds", async () => {
   let operations = 0;
@@ -80,7 +82,7 @@ test("canary: a target that serves on when its lease is over is found", async ()
 function withCopies(store: FillStore, changed: Partial<DkeyCopies>): FillStore {
   const { copies } = store;
   const own = Object.fromEntries(
-    (["prefixOf", "placeOf", "list", "has", "purge", "read", "write", "finish"] as const).map((name) => [
+    (["prefixOf", "placeOf", "list", "has", "hasCoded", "purge", "read", "write", "finish"] as const).map((name) => [
       name,
       (...args: never[]) => (copies[name] as (...args: never[]) => unknown).apply(copies, args),
     ]),
@@ -150,6 +152,11 @@ test("canary: aggregation that does not wait for the folding of stripes is found
   const classes = ["EC_2P1G1"];
   expect(await foundBy({ isGated: () => false }, { classes })).toBeLessThanOrEqual(200);
 }, 300_000);
+
+test("canary: shards that are read before the gate is above what was filled are found", async () => {
+  const bug: PlantedBug = { fill: (store) => ({ ...store, filledAt: () => EPOCH_NONE }) };
+  expect(await foundBy(bug, CODED_FILLS)).toBeLessThanOrEqual(200);
+}, 240_000);
 
 test("canary: a dkey that undoes its part of a transaction without asking is found", async () => {
   const bug: PlantedBug = {

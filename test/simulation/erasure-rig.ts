@@ -14,12 +14,14 @@ import { openSession } from "./cluster/client.ts";
 import { ControlPlane } from "./cluster/control-plane.ts";
 import { ClusterNetwork } from "./cluster/network.ts";
 import { NodeClock } from "./cluster/node-clock.ts";
-import { ClusterNode, CONTAINER } from "./cluster/node.ts";
+import { ClusterNode, CONTAINER, type PlantedBug, POOL } from "./cluster/node.ts";
 import { SimulatedRandom } from "./random.ts";
 import { SimulatedTimers } from "./timers.ts";
 
 /** How far ahead of now a snapshot's epoch is, so that all nodes can still make it. */
 const SNAPSHOT_LEAD_US = 10_000;
+/** Simulated time within which everything is to be filled. */
+const FILL_LIMIT_MS = 60_000;
 
 export class ErasureRig {
   readonly clock = new SimulatedClock();
@@ -31,13 +33,13 @@ export class ErasureRig {
   #session: ContainerSession | undefined;
   #objects = 0;
 
-  constructor(seed: number, nodeCount = 6) {
+  constructor(seed: number, nodeCount = 6, bug: PlantedBug = {}) {
     this.random = new SimulatedRandom(seed);
     const { clock, timers, random } = this;
     this.network = new ClusterNetwork(random.fork(), timers, clock);
     const { network } = this;
     this.nodes = Array.from({ length: nodeCount }, (_, index) => {
-      return new ClusterNode(index, { clock, timers, random: random.fork(), network, bug: {}, log: () => {} });
+      return new ClusterNode(index, { clock, timers, random: random.fork(), network, bug, log: () => {} });
     });
     const objectClass = "EC_2P1G1";
     this.control = new ControlPlane({
@@ -46,7 +48,7 @@ export class ErasureRig {
       random: random.fork(),
       network,
       nodes: this.nodes,
-      leastServing: nodeCount - 2,
+      leastServing: Math.max(1, nodeCount - 4),
       mostDown: 2,
       objectClass,
       log: () => {},
@@ -84,10 +86,11 @@ export class ErasureRig {
     return new ObjectHandle(this.operations, id);
   }
 
-  /** Keeps the container as it is now; the epoch to see it at. All nodes are up. */
+  /** Keeps the container as it is now; the epoch to see it at. All nodes are up that are not excluded. */
   async snapshot(): Promise<Epoch> {
     const create = async (at: Epoch): Promise<void> => {
-      await Promise.all(this.nodes.map(({ life }) => life!.objects.createSnapshot(CONTAINER, at)));
+      const lives = this.nodes.flatMap(({ life, index }) => (this.control.isExcluded(index) ? [] : [life!]));
+      await Promise.all(lives.map(({ objects }) => objects.createSnapshot(CONTAINER, at)));
     };
     return agreeOnEpoch(this.clock, SNAPSHOT_LEAD_US, create);
   }
@@ -108,5 +111,27 @@ export class ErasureRig {
     const node = this.nodes[index]!;
     this.control.serve(node, (await node.restart())!);
     await this.timers.advance(1_000);
+  }
+
+  /** Resolves when nothing is being filled any more. `takesBack`: what was excluded, and is there, is taken back first. */
+  async filled(takesBack = false): Promise<void> {
+    const { control, timers } = this;
+    const isUnderWay = (): boolean => control.map.targets.some(({ state }) => state === "DOWN" || state === "UP");
+    const isOut = (): boolean =>
+      control.map.targets.some(({ index, state }) => state === "DOWNOUT" && this.nodes[index]!.isUp);
+    control.reintegrates = takesBack;
+    for (let waited = 0; isUnderWay() || (takesBack && isOut()); waited += 100) {
+      if (waited > FILL_LIMIT_MS) throw new Error(`what is missing is not filled: ${this.#fillStates()}`);
+      await timers.advance(100);
+    }
+    control.reintegrates = false;
+  }
+
+  #fillStates(): string {
+    const states = this.control.map.targets.map(({ index, state }) => {
+      const status = this.nodes[index]!.life?.replication.fillStatus(POOL, [CONTAINER]);
+      return `n${index} ${state} ${JSON.stringify(status)}`;
+    });
+    return states.join(", ");
   }
 }

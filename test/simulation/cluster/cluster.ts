@@ -94,7 +94,10 @@ export class Cluster {
     this.random = new SimulatedRandom(options.seed);
     this.timers = new SimulatedTimers(this.clock);
     this.network = new ClusterNetwork(this.random.fork(), this.timers, this.clock);
-    const count = 3 + this.random.below(4);
+    const classes = options.classes ?? (options.seed % 3 === 0 ? CODED_CLASSES : COPIED_CLASSES);
+    const redundancies = classes.map((name) => objectClassByName(name).redundancy);
+    const mostShards = Math.max(...redundancies.map(({ shardCount }) => shardCount));
+    const count = Math.max(3 + this.random.below(4), mostShards);
     const { clock, timers, network, random, log } = this;
     const bug = options.bug ?? {};
     this.nodes = Array.from(
@@ -107,12 +110,13 @@ export class Cluster {
       random: random.fork(),
       network,
       nodes: this.nodes,
-      leastServing: 2,
-      mostDown: 1,
+      leastServing: Math.max(2, ...redundancies.map(({ dataShards }) => dataShards)),
+      mostDown: Math.min(
+        ...redundancies.flatMap(({ kind, toleratedFailures }) => (kind === "none" ? [] : toleratedFailures)),
+      ),
       objectClass: "RP_2G1",
       log: (line) => log(line),
     });
-    const classes = options.classes ?? (options.seed % 3 === 0 ? CODED_CLASSES : COPIED_CLASSES);
     this.subjects = classes.flatMap((name, user) => {
       const oid = objectId("MULTI_HASHED", objectClassByName(name), this.random.nextUint32(), BigInt(user + 1));
       const count = name === "S1" ? 1 : 2;

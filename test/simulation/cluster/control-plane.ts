@@ -10,6 +10,7 @@ import { CAPABILITY_NONCE_BYTES, Right } from "../../../src/format/capability.ts
 import type { ContainerOpenReply } from "../../../src/format/operations.ts";
 import { type MapTarget, type PoolMap, servingTarget, type TargetState } from "../../../src/format/pool-map.ts";
 import { type Uuid, uuidFromBytes } from "../../../src/base/uuid.ts";
+import { withOutages } from "../../../src/placement/outages.ts";
 import { hmacSha256 } from "../../../src/world/hmac.ts";
 import type { SimulatedClock } from "../clock.ts";
 import type { SimulatedRandom } from "../random.ts";
@@ -56,6 +57,8 @@ export class ControlPlane {
   readonly counts = { excluded: 0, rebuilt: 0, reintegrated: 0, complete: 0 };
   /** The map version for which a target has last said that it is done. */
   readonly #done = new Map<number, number>();
+  /** All have said so of this version, and since when they are asked again. */
+  #confirming = { version: 0, sinceMs: 0 };
   readonly #parts: ControlPlaneParts;
   readonly #authority: CapabilityAuthority;
   /** Until when each target may serve at most, milliseconds of the common clock. */
@@ -95,8 +98,9 @@ export class ControlPlane {
     if (life === undefined) return;
     const untilNs = node.clock.monotonicNs() + LEASE_MS * 1e6;
     const status = life.replication.fillStatus(POOL, [CONTAINER]);
+    const saidMs = this.#nowMs;
     this.#post(node.name, CONTROL, () => {
-      if (status?.isDone === true) this.#done.set(node.index, status.mapVersion);
+      if (status?.isDone === true && saidMs > this.#confirming.sinceMs) this.#done.set(node.index, status.mapVersion);
       if (this.isExcluded(node.index)) return;
       this.#granted[node.index] = this.#nowMs + LEASE_MS;
       const { map } = this;
@@ -169,7 +173,7 @@ export class ControlPlane {
     }
   }
 
-  /** Once everybody has said that all is filled under this map: what was under way is done. */
+  /** Once everybody has said, twice, that all is filled under this map: what was under way is done. */
   #completeFilled(): void {
     if (this.map.targets.every(({ state }) => state === "UPIN" || state === "DOWNOUT")) return;
     for (const { index } of this.#parts.nodes) {
@@ -177,6 +181,11 @@ export class ControlPlane {
       // It may have started anew since: that must not matter.
       const done = this.#done.get(index);
       if (done !== this.map.version) return;
+    }
+    if (this.#confirming.version !== this.map.version) {
+      this.#confirming = { version: this.map.version, sinceMs: this.#nowMs };
+      this.#done.clear();
+      return;
     }
     const isRebuilt = this.#count("DOWN") > 0;
     this.#change(isRebuilt ? "rebuilt" : "complete", ({ state }) =>
@@ -214,11 +223,12 @@ export class ControlPlane {
   #change(what: keyof ControlPlane["counts"], stateOf: (target: MapTarget) => TargetState): void {
     this.counts[what] += 1;
     const version = this.map.version + 1;
-    const targets = this.map.targets.map((target) => {
+    const changed = this.map.targets.map((target) => {
       const state = stateOf(target);
       const isNewSince = state !== target.state && (state === "DOWN" || state === "UPIN");
       return { ...target, state, since: isNewSince ? version : target.since };
     });
+    const targets = withOutages(this.map.targets, changed);
     this.map = { version, targets };
     this.#parts.log(`map ${version}, ${what}: ${targets.map(({ state }) => state).join(" ")}`);
     for (const node of this.#parts.nodes) {

@@ -47,11 +47,8 @@ export class Faults {
 
   start(): void {
     const { control } = this.#cluster;
-    // Nobody can fill what is erasure-coded yet: a spare holds up the transactions that it knows nothing of.
-    const isCoded = this.#cluster.subjects.some(({ name }) => name.startsWith("EC"));
-    const hasSpares = this.#cluster.nodes.length > 3;
-    control.excludes = this.#random.next() < 0.5 && !(isCoded && hasSpares);
-    control.reintegrates = control.excludes && this.#random.next() < 0.8 && !isCoded;
+    control.excludes = this.#random.next() < 0.5;
+    control.reintegrates = control.excludes && this.#random.next() < 0.8;
     for (const kind of this.#others) kind.begin?.();
     this.#next(this.#crashes, CRASH_PAUSE_MS);
     this.#next(this.#others, PAUSE_MS);

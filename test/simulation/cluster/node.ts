@@ -8,6 +8,7 @@ import { KIB } from "../../../src/base/limits.ts";
 import { portableCodec } from "../../../native/isal/portable-codec.ts";
 import { erasureProvider } from "../../../plugins/redundancy/erasure/index.ts";
 import type { RpcLink } from "../../../src/client/rpc-link.ts";
+import type { RedundancyScheme } from "../../../src/contracts/redundancy.ts";
 import { CapabilityAuthority } from "../../../src/control/capability-authority.ts";
 import type { PeerConnection } from "../../../src/dtx/peer.ts";
 import { type FillStore, fillStore } from "../../../src/dtx/fill-store.ts";
@@ -62,6 +63,8 @@ export interface PlantedBug {
   readonly run?: (run: RunUpdate, objects: VersionedObjects) => RunUpdate;
   /** Changes the objects of a target in place. */
   readonly objects?: (objects: VersionedObjects, index: number) => void;
+  /** Of those who lead erasure-coded dkeys. */
+  readonly scheme?: (scheme: RedundancyScheme) => RedundancyScheme;
 }
 
 export interface NodeParts {
@@ -179,7 +182,10 @@ export class ClusterNode {
       run: (...prepared) => run(...prepared),
       observe: (epoch) => clock.observe(epoch),
       poolOf: (container) => maps.mapOf(container),
-      schemeOf: (container, word) => SCHEMES.of(word, maps.cellBytesOf(container)),
+      schemeOf: (container, word) => {
+        const scheme = SCHEMES.of(word, maps.cellBytesOf(container));
+        return bug.scheme?.(scheme) ?? scheme;
+      },
       readShard: (...request) => shardReads.readForLeader(...request),
       foldStore: new TargetFoldStore(store, objects),
       fillStore: bug.fill?.(fillStore(store, objects)) ?? fillStore(store, objects),

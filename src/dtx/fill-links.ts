@@ -1,0 +1,52 @@
+/** The targets that a leader fills, as it reaches them. */
+import { encodeFillRequest, type FillRequest } from "../format/fill-message.ts";
+import { Opcode } from "../format/operations.ts";
+import { type Destination, type FillRound, nameOf, notYet } from "./fill-round.ts";
+import type { Peer } from "./peer.ts";
+
+/** Time for a target to take what it is sent, milliseconds. */
+const CALL_TIMEOUT_MS = 30_000;
+
+export class FillLinks {
+  readonly #peer: (index: number) => Peer | undefined;
+
+  constructor(peer: (index: number) => Peer | undefined) {
+    this.#peer = peer;
+  }
+
+  /** Undefined when it has to be opened, again. */
+  present(round: FillRound, container: number, target: number): Destination | undefined {
+    const destination = round.destinations.get(nameOf(container, target));
+    return destination !== undefined && this.isPresent(destination) ? destination : undefined;
+  }
+
+  isPresent({ target, life }: Destination): boolean {
+    const peer = this.#peer(target);
+    return peer?.isReady === true && peer.life === life;
+  }
+
+  /** Sends it to all of them; its payload. Rejects when one has not taken it, once none is still being asked. */
+  async send(
+    round: FillRound,
+    destinations: readonly Destination[],
+    request: FillRequest,
+  ): Promise<{ readonly length: number }> {
+    const { args, payload } = encodeFillRequest(request);
+    const outcomes = await Promise.allSettled(
+      destinations.map(async (destination) => {
+        if (!this.isPresent(destination)) throw notYet("a target has another connection");
+        return this.call(round, destination.target, args, payload);
+      }),
+    );
+    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+    return payload;
+  }
+
+  /** What the target answers. Rejects with UNAVAILABLE, and as it does. */
+  async call(round: FillRound, target: number, args: Uint8Array, payload: Uint8Array): Promise<Uint8Array> {
+    const peer = this.#peer(target);
+    if (peer?.isReady !== true) throw notYet(`target ${target} cannot be reached`);
+    const options = { mapVersion: round.mapVersion, timeoutMs: CALL_TIMEOUT_MS };
+    return (await peer.call(Opcode.dtxFill, args, payload, options)).payload;
+  }
+}

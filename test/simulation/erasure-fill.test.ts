@@ -1,0 +1,204 @@
+/**
+ * Shards that are filled: of every choice of shards that decode an object, all show what the model has, of the latest state and
+ * of each snapshot, after targets were lost for good and others came back, while the object was written.
+ */
+import { afterEach, expect, test } from "bun:test";
+import { byteStringOfText } from "../../src/base/bytes.ts";
+import { type Epoch, EPOCH_NONE } from "../../src/base/epoch.ts";
+import type { DaosError } from "../../src/base/errors.ts";
+import type { ObjectHandle } from "../../src/client/object-handle.ts";
+import type { EpochPart, Plan, RedundancyScheme, ShardRead, ShardReadResult } from "../../src/contracts/redundancy.ts";
+import { NO_REQUEST_ID, ObjectFlag } from "../../src/format/object-request.ts";
+import { Placement } from "../../src/placement/placement.ts";
+import { runPlan } from "../../src/redundancy/plan-run.ts";
+import { redundancyGroup } from "../../src/redundancy/redundancy-group.ts";
+import { CONTAINER, type PlantedBug, POOL, SCHEMES, SERVED } from "./cluster/node.ts";
+import type { ModelObject } from "./erasure-model.ts";
+import { ErasureRig } from "./erasure-rig.ts";
+import { DKEYS, ErasureWriter, RECORD_BYTES } from "./erasure-writer.ts";
+
+const ARRAY_BYTES = 600 * RECORD_BYTES;
+
+let rig: ErasureRig | undefined;
+
+afterEach(() => rig?.end());
+
+/** All choices of `count` of these. */
+function* choices(of: readonly number[], count: number): Generator<number[], void, void> {
+  if (count === 0) yield [];
+  for (const [place, first] of of.entries()) {
+    if (count > 0) for (const rest of choices(of.slice(place + 1), count - 1)) yield [first, ...rest];
+  }
+}
+
+/** Every k shards show the model, to readers of the latest state and of the snapshot at `epoch`. */
+async function checkAllShards(own: ErasureRig, object: ObjectHandle, model: ModelObject, epoch: Epoch): Promise<void> {
+  const placement = new Placement(own.control.map);
+  for (const dkey of DKEYS) {
+    const { word, alive, targets } = redundancyGroup(placement, object.id, byteStringOfText(dkey)).shards!;
+    const scheme = SCHEMES.of(word, SERVED.cellBytes);
+    const reader =
+      (akey: string) =>
+      async ({ shard, kind, address, length, ...read }: ShardRead): Promise<ShardReadResult> => {
+        const { objects } = own.nodes[targets[shard]!]!.life!;
+        const flags = (read.orNextReadable ? ObjectFlag.orNextReadable : 0) | ObjectFlag.epochIsSeen;
+        const names = { oid: object.id, dkey: byteStringOfText(dkey), akey: byteStringOfText(akey) };
+        const request = { ...NO_REQUEST_ID, ...names, epoch: read.epoch, flags };
+        return kind === "value"
+          ? objects.readShardValue(CONTAINER, request)
+          : objects.readShardArray(CONTAINER, request, { address, length });
+      };
+    for (const shards of [alive, ...choices(alive, scheme.dataShards)]) {
+      const place = `${dkey} by ${shards.join()} at ${epoch}`;
+      const value = await runPlan(scheme.planValueRead(epoch, shards)!, reader("value"));
+      const wanted = model.values.get(`${dkey}/value`);
+      expect([place, value === "absent" ? undefined : Buffer.from(value.bytes).toString("hex")]).toEqual([
+        place,
+        wanted && Buffer.from(wanted).toString("hex"),
+      ]);
+      const { bytes, extents } = await runPlan(scheme.planRead(0, ARRAY_BYTES, epoch, shards)!, reader("array"));
+      const array = model.array(`${dkey}/array`);
+      const shown = bytes.length === 0 ? Buffer.alloc(ARRAY_BYTES) : Buffer.from(bytes);
+      expect([place, shown.equals(array.read(0, ARRAY_BYTES) ?? Buffer.alloc(ARRAY_BYTES))]).toEqual([place, true]);
+      const written = Buffer.alloc(array.written.length);
+      for (const { address, length } of extents) written.fill(1, address, address + length);
+      expect([place, written.equals(array.written)]).toEqual([place, true]);
+    }
+  }
+}
+
+/** What is lost is filled into others, and what comes back is filled again, while the object is written. Throws what is wrong. */
+async function loseAndReturn(
+  className: string,
+  nodes: number,
+  lost: number,
+  seed: number,
+  bug: PlantedBug = {},
+): Promise<void> {
+  const own = new ErasureRig(seed, nodes, bug);
+  rig = own;
+  await own.start();
+  const object = own.object(className);
+  const writer = new ErasureWriter(own, object);
+  const past: { epoch: Epoch; model: ModelObject }[] = [];
+  const write = async (count: number): Promise<void> => {
+    for (let step = 0; step < count; step += 1) {
+      await writer.step();
+      if (own.random.next() < 0.12) past.push({ epoch: await own.snapshot(), model: writer.model.copy() });
+      if (own.random.next() < 0.1) await own.timers.advance(own.random.below(4_000));
+    }
+  };
+  const check = async (): Promise<void> => {
+    await own.timers.advance(1_000);
+    await checkAllShards(own, object, writer.model, EPOCH_NONE);
+    for (const { epoch, model } of past) await checkAllShards(own, object, model, epoch);
+  };
+  await write(40);
+  const order = own.nodes.map(({ index }) => index).toSorted(() => own.random.next() - 0.5);
+  for (let round = 0; round < 2; round += 1) {
+    for (const target of order.slice(0, lost)) own.stop(target);
+    await own.exclude();
+    await write(10);
+    await own.filled();
+    await write(5);
+    await check();
+    if (round === 1) break;
+    for (const target of order.slice(0, lost)) await own.restart(target);
+    await write(5);
+    const back = own.filled(true);
+    await write(10);
+    await back;
+    await check();
+    order.push(...order.splice(0, lost));
+  }
+  own.end();
+}
+
+for (const [className, nodes, lost] of [
+  ["EC_2P1G1", 5, 1],
+  ["EC_2P2G1", 6, 2],
+  ["EC_4P2G1", 8, 2],
+] as const) {
+  test(`${className}: what is lost is filled into others, and what comes back is filled again`, async () => {
+    for (let seed = 1; seed <= 3; seed += 1) await loseAndReturn(className, nodes, lost, seed);
+  }, 120_000);
+}
+
+test("of what fewer shards can be read than decode it nothing is filled, removed or shown, and that is told", async () => {
+  const own = new ErasureRig(1, 3);
+  rig = own;
+  await own.start();
+  const object = own.object("EC_2P1G1");
+  await object.update("d", "value", Buffer.alloc(20_000, 1));
+  await own.timers.advance(3_000);
+  own.stop(0);
+  await own.exclude();
+  await own.filled();
+  await object.update("d", "value", Buffer.alloc(20_000, 2));
+  await own.timers.advance(1_000);
+  own.stop(1);
+  await own.exclude();
+  await own.filled();
+  for (const index of [0, 1]) await own.restart(index);
+  own.control.reintegrates = true;
+  await own.timers.advance(30_000);
+  expect(own.control.map.targets.map(({ state }) => state)).toEqual(["UP", "UP", "UPIN"]);
+  const lives = own.nodes.map(({ life }) => life!);
+  const states = lives.map(({ replication }) => replication.fillStatus(POOL, [CONTAINER])!);
+  expect(states.every(({ isDone, isStuck }) => isStuck && !isDone)).toBe(true);
+  for (const { objects } of lives) {
+    expect(objects.copies.has(objects.copies.prefixOf(CONTAINER, object.id, byteStringOfText("d")))).toBe(true);
+  }
+  const found = await object.fetch("d", "value").catch((error: DaosError) => error.code);
+  expect(found).toBe("UNAVAILABLE");
+}, 60_000);
+
+/** A scheme that makes other shards to be filled. */
+function withRebuild(
+  scheme: RedundancyScheme,
+  rebuilt: (plan: Plan<readonly EpochPart[]>) => Plan<readonly EpochPart[]>,
+): RedundancyScheme {
+  const planRebuild: RedundancyScheme["planRebuild"] = (...asked) => {
+    const plan = scheme.planRebuild(...asked);
+    return plan === undefined ? undefined : rebuilt(plan);
+  };
+  return new Proxy(scheme, {
+    get(_, name: keyof RedundancyScheme) {
+      const member: unknown = name === "planRebuild" ? planRebuild : scheme[name];
+      return typeof member === "function" ? (member.bind(scheme) as unknown) : member;
+    },
+  });
+}
+
+type RebuildPlan = Plan<readonly EpochPart[]>;
+
+const CANARIES: Readonly<Record<string, (plan: RebuildPlan) => RebuildPlan>> = {
+  "a shard that is decoded from cells that are newer than the parity": (plan) => ({
+    next: () => plan.next().map((read) => (read.orNextReadable ? { ...read, epoch: EPOCH_NONE } : read)),
+    take: (results) => plan.take(results),
+    get result() {
+      return plan.result;
+    },
+  }),
+  "a parity shard that is filled without what is not in parity": (plan) => ({
+    next: () => plan.next(),
+    take: (results) => plan.take(results),
+    get result() {
+      return plan.result?.filter(({ holds }) => holds !== "replica");
+    },
+  }),
+};
+
+for (const [name, rebuilt] of Object.entries(CANARIES)) {
+  test(`canary: ${name} is found`, async () => {
+    const bug: PlantedBug = { scheme: (scheme) => withRebuild(scheme, rebuilt) };
+    let found = false;
+    for (let seed = 1; seed <= 8 && !found; seed += 1) {
+      found = await loseAndReturn("EC_2P1G1", 5, 1, seed, bug).then(
+        () => false,
+        () => true,
+      );
+    }
+    expect(found).toBe(true);
+  }, 120_000);
+}
