@@ -6,6 +6,7 @@ import { MIB } from "../base/limits.ts";
 import { type CopiedVersion, copiedVersionBytes } from "../format/fill-message.ts";
 import type { StoredDkey } from "../vos/dkey-copy.ts";
 import type { KeyHistory } from "../vos/key-history.ts";
+import { dkeyTransactions } from "../vos/transaction-cells.ts";
 import { notYet } from "./fill-round.ts";
 import type { FillStore } from "./fill-store.ts";
 import { shardCells } from "./shard-cells.ts";
@@ -22,13 +23,16 @@ export interface CellPage {
   readonly isLast: boolean;
 }
 
-/** The cells of a dkey with copies, as they are stored here. Rejects with UNAVAILABLE when something is undecided. */
+/**
+ * The cells of a dkey from a key on as they are stored here; all of them without. Rejects with UNAVAILABLE when something is
+ * undecided.
+ */
 export async function* copiedCells(
   store: FillStore,
   container: number,
   { prefix }: StoredDkey,
+  from?: ByteString,
 ): AsyncGenerator<readonly CopiedVersion[], void, void> {
-  let from: ByteString | undefined;
   do {
     const page = await store.copies.read(container, prefix, from);
     if (page.isUndecided) throw undecided();
@@ -46,14 +50,17 @@ export interface MadeCellsParts {
   readonly now: () => Epoch;
 }
 
-/** The cells of the shard of this number of an erasure-coded dkey, made of the others. See `shardCells`. */
-export function madeCells(
+/**
+ * The cells of the shard of this number of an erasure-coded dkey, made of the others (see `shardCells`), and what transactions
+ * keep of the dkey, which all shards have alike.
+ */
+export async function* madeCells(
   { store, shardedAkey, now }: MadeCellsParts,
   container: number,
   place: StoredDkey,
   shard: number,
   unkept: ReadonlySet<Epoch>,
-): Cells {
+): AsyncGenerator<readonly CopiedVersion[], void, void> {
   const { oid, dkey, prefix } = place;
   const keys = async (from: ByteString | undefined): Promise<KeyHistory> => {
     const page = store.keys.read(container, prefix, from);
@@ -62,7 +69,8 @@ export function madeCells(
     return page;
   };
   const parts = { unkept, keys, now, shardedAkey: (akey: ByteString) => shardedAkey(container, { oid, dkey, akey }) };
-  return shardCells(parts, place, shard);
+  yield* shardCells(parts, place, shard);
+  yield* copiedCells(store, container, place, dkeyTransactions(prefix).from);
 }
 
 /** The cells in pages; one at least. */
