@@ -30,7 +30,7 @@ export const MAX_CONNECTION_INFLIGHT_BYTES = 32 * MIB;
 export const MAX_CONNECTION_INFLIGHT_REQUESTS = 4096;
 /** Reply bytes queued for a client that does not read, before its requests are no longer read. */
 export const MAX_CONNECTION_QUEUED_REPLY_BYTES = 16 * MIB;
-/** Updates of redundant objects with so many bytes or more are staged at each target by the client, unless it is told otherwise. */
+/** Updates of redundant objects with so many bytes or more are staged by the client at each target. */
 export const STAGED_UPDATE_BYTES = 64 * KIB;
 /** Bytes, and payloads, that one connection may have staged at a target without their updates. More are OVERLOADED. */
 export const MAX_CONNECTION_STAGED_BYTES = 128 * MIB;

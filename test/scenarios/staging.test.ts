@@ -105,6 +105,12 @@ class RawClient {
     return this.#send(Opcode.arrayWrite, leader, sequence, encodeStagedPayload(staged), ObjectFlag.staged | flags);
   }
 
+  /** The same of a value. */
+  updateValue(sequence: number, staged: StagedPayload): Promise<void> {
+    const { leader } = this.#rig.groupOf(this.#object, "d");
+    return this.#send(Opcode.valueUpdate, leader, sequence, encodeStagedPayload(staged), ObjectFlag.staged);
+  }
+
   updateWithBytes(sequence: number): Promise<void> {
     return this.#send(Opcode.arrayWrite, this.#rig.groupOf(this.#object, "d").leader, sequence, BYTES);
   }
@@ -182,6 +188,10 @@ test("an update that names other bytes than were staged is refused", async () =>
       expect(["NOT_STAGED", "INVALID_ARGUMENT"]).toContain(await codeOf(client.update(sequence, record)));
       expect(await content(object)).toBe("nothing");
     }
+    // What names the bytes must never be taken for them.
+    const nothing = { lengthBytes: 16, shards: staged.shards.map(() => ({ lengthBytes: 0, checksum: 0 })) };
+    expect(["NOT_STAGED", "INVALID_ARGUMENT"]).toContain(await codeOf(client.updateValue(19, nothing)));
+    expect(await object.fetch("d", "array")).toBeUndefined();
     const target = [...client.shares.keys()][0]!;
     const wrong = className === CODED ? Buffer.alloc(5) : BYTES.subarray(1);
     expect(await codeOf(client.stage(target, 20, wrong))).toBe("INVALID_ARGUMENT");
