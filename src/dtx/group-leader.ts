@@ -1,8 +1,9 @@
 /**
  * The leader's part of two-phase commit, for all groups of one pool that this target leads (DAOS: src/dtx, docs/overview/
- * transaction.md). Each update is appended here and sent to the other members in the same turn, so all have the updates of
- * a dkey in one order. When all have one durably it is committed: nobody is asked any more, and the members hear of it
- * later. What a member refuses is aborted, with everything of the dkey that was ordered after it.
+ * transaction.md). Each update is appended here and queued for the other members in the same turn, so all have the updates of
+ * a dkey in one order; what is queued leaves when the log is about to be persisted here. When all have an update durably it
+ * is committed: nobody is asked any more, and the members hear of it later. What a member refuses is aborted, with
+ * everything of the dkey that was ordered after it.
  *
  * Nothing acknowledged depends on what is only in memory: a committed update lies prepared in every member's log, and
  * whoever leads later finds it there (inherited).

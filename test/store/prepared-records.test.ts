@@ -57,6 +57,22 @@ test("a prepared record is read at once, and stable only when committed", async 
   expectCode("CONFLICT", () => rig.store.transactions.decide(id(1), "abort"));
 });
 
+test("who listens hears of each persist before it begins, once what was appended in the turn is there", async () => {
+  const rig = await StoreRig.create();
+  await rig.write([put("a", 1, "one")]);
+  const heard: [persists: number, appended: number][] = [];
+  let appended = 0;
+  rig.store.transactions.onPersist(() => heard.push([rig.machine.persists - before, appended]));
+  const before = rig.machine.persists;
+  const sequences = [1, 2, 3].map((number) => {
+    appended += 1;
+    return rig.store.append([put("b", number, "two")], [], { origin: id(number), prepared: true });
+  });
+  expect(heard).toEqual([]);
+  await rig.durable(sequences[2]!);
+  expect(heard[0]).toEqual([0, 3]);
+});
+
 test("a committed record is not stable before it is durable", async () => {
   const rig = await StoreRig.create();
   await rig.store.admit(100);
