@@ -12,11 +12,11 @@ import { type ObjectId, objectClassOf, objectId, objectIdFromBytes, type ObjectT
 import type { InterfaceProvider } from "../contracts/interface.ts";
 import type { KeyValue } from "../contracts/key-value.ts";
 import { type ContainerDescription, Opcode, type SnapshotDescription } from "../format/operations.ts";
-import { checkClassFits } from "../placement/explanation.ts";
 import type { Placement } from "../placement/placement.ts";
 import { ArrayHandle, type SignalOptions } from "./array-handle.ts";
 import { type Change, containerChanges } from "./container-changes.ts";
 import type { ContainerSession } from "./container-session.ts";
+import { checkHolds } from "./held-class.ts";
 import { keyPages } from "./key-pages.ts";
 import { ObjectHandle } from "./object-handle.ts";
 import { ObjectOperations } from "./object-operations.ts";
@@ -205,11 +205,6 @@ export class Container extends ContainerView {
     const names = snapshots.map(({ name }) => name).join(", ") || "none";
     throw new DaosError("NOT_FOUND", `Cannot find snapshot "${moment}": not there. The snapshots are: ${names}.`);
   }
-}
-
-/** Throws INVALID_ARGUMENT when the pool has too few fault domains for the class. */
-function checkHolds({ placement }: ContainerSession, objectClass: ObjectClass): void {
-  if (objectClass.redundancy.shardCount > 1) checkClassFits(objectClass, placement.layouts.tree);
 }
 
 /** Cells of the container's erasure-coded arrays. */

@@ -10,11 +10,12 @@ import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
 import { akeyOf, dkeyOf, type Key } from "../base/key.ts";
 import { MAX_SINGLE_VALUE_BYTES, MAX_TRANSACTION_DKEYS } from "../base/limits.ts";
-import type { ObjectId } from "../base/object-id.ts";
+import { objectClassOf, type ObjectId } from "../base/object-id.ts";
 import type { Condition, FetchedValue } from "../contracts/interface.ts";
 import type { EpochQueryReply } from "../format/history-operations.ts";
 import { Opcode } from "../format/operations.ts";
 import type { ContainerSession } from "./container-session.ts";
+import { checkHolds } from "./held-class.ts";
 import { keyPages } from "./key-pages.ts";
 import { ObjectOperations, valueTooLarge } from "./object-operations.ts";
 import { rangeRefusal, type RecordRange } from "./record-range.ts";
@@ -52,8 +53,12 @@ export class Transaction {
     return this.#seen;
   }
 
-  /** The object of this id in the transaction. */
+  /**
+   * The object of this id in the transaction. Throws INVALID_ARGUMENT for an id without object class, or of a class that the
+   * pool cannot hold.
+   */
   object(id: ObjectId): TransactionObject {
+    checkHolds(this.#session, objectClassOf(id));
     return new TransactionObject(id, {
       of: (dkey) => this.#touched(id, dkey),
       at: (dkey) => this.#operationsAt(id, dkey),

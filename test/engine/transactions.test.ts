@@ -1,6 +1,13 @@
 /** Transactions through the client library, on a real engine of two targets that is killed and started again. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { type Container, DaosError, type ObjectId, type Transaction } from "../../src/library.ts";
+import {
+  type Container,
+  DaosError,
+  objectClassByName,
+  type ObjectId,
+  objectId,
+  type Transaction,
+} from "../../src/library.ts";
 import { EngineRig } from "./engine-rig.ts";
 
 let rig: EngineRig;
@@ -110,3 +117,8 @@ test("what was committed is there after kill -9, large values and all", async ()
   }
   expect(await total()).toBe(400);
 }, 60_000);
+
+test("an object of a class that the pool cannot hold is refused", () => {
+  const coded = objectId("MULTI_HASHED", objectClassByName("EC_2P1G1"), 0, 1n);
+  expect(() => container.transaction().object(coded)).toThrow("EC_2P1G1");
+});

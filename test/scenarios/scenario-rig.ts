@@ -25,8 +25,6 @@ import { ErasureRig } from "../simulation/erasure-rig.ts";
 /** One class of each kind of protection: none over one and all targets, copies, erasure code. */
 export const CLASSES = ["S1", "SX", "RP_2G1", "RP_3GX", "EC_2P1G1", "EC_4P2GX"];
 export const CODED = ["EC_2P1G1", "EC_4P2GX"];
-/** Those that transactions take. */
-export const WHOLE = ["S1", "RP_2G1", "RP_3GX"];
 /** Of the rig's container: cells of erasure-coded arrays. */
 export const CELL_BYTES = 4096;
 /** After so long what was written is folded, the gate has passed it, and what it kept is gone: milliseconds. */

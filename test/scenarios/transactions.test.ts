@@ -1,4 +1,4 @@
-/** Suite `T` (distributed transactions) of daos_test, on classes that transactions take. See docs/scenarios.md. */
+/** Suite `T` (distributed transactions) of daos_test. See docs/scenarios.md. */
 import { expect, test } from "bun:test";
 import { EPOCH_NONE } from "../../src/base/epoch.ts";
 import type { ObjectHandle } from "../../src/client/object-handle.ts";
@@ -6,7 +6,7 @@ import type { RpcLink } from "../../src/client/rpc-link.ts";
 import type { Transaction } from "../../src/client/transaction.ts";
 import { Opcode } from "../../src/format/operations.ts";
 import { decodeTransactionStep } from "../../src/format/transaction-part.ts";
-import { CODED, codeOf, forEachClass, pattern, type ScenarioRig, text, texts, WHOLE } from "./scenario-rig.ts";
+import { CLASSES, CODED, codeOf, forEachClass, pattern, type ScenarioRig, text, texts } from "./scenario-rig.ts";
 import { Losses } from "./spied-link.ts";
 
 const RANGE = { recordIndex: 0, recordBytes: 1 };
@@ -54,7 +54,7 @@ function kept(rig: ScenarioRig): number {
 }
 
 test("multiple single values and array extents in one object, and in many", async () => {
-  await forEachClass(WHOLE, async (rig, className) => {
+  await forEachClass(CLASSES, async (rig, className) => {
     const objects = Array.from({ length: 5 }, () => rig.object(className));
     await rig.transactions().run(async (transaction) => {
       for (const [index, { id }] of objects.entries()) {
@@ -74,7 +74,7 @@ test("multiple single values and array extents in one object, and in many", asyn
 });
 
 test("multiple large array extents and values over several objects", async () => {
-  await forEachClass(WHOLE, async (rig, className) => {
+  await forEachClass(CLASSES, async (rig, className) => {
     const objects = Array.from({ length: 3 }, () => rig.object(className));
     await rig.transactions().run(async (transaction) => {
       for (const [index, { id }] of objects.entries()) {
@@ -91,7 +91,7 @@ test("multiple large array extents and values over several objects", async () =>
 });
 
 test("single value and array updates plus punches of akeys, records and dkeys", async () => {
-  await forEachClass(WHOLE, async (rig, className) => {
+  await forEachClass(CLASSES, async (rig, className) => {
     const object = rig.object(className);
     for (const dkey of ["d", "e"]) {
       for (const akey of ["a", "b"]) await object.update(dkey, akey, Buffer.from("old"));
@@ -118,7 +118,7 @@ test("single value and array updates plus punches of akeys, records and dkeys", 
 });
 
 test("conditional insert, update and punch: one that does not hold leaves nothing of the transaction", async () => {
-  await forEachClass(WHOLE, async (rig, className) => {
+  await forEachClass(CLASSES, async (rig, className) => {
     const [first, second] = (await accounts(rig, className, 2)) as [ObjectHandle, ObjectHandle];
     const attempt = (akey: string, condition: "ifAbsent" | "ifExists", isPunch = false): Promise<string> =>
       codeOf(
@@ -142,7 +142,7 @@ test("conditional insert, update and punch: one that does not hold leaves nothin
 });
 
 test("read only transaction: one moment, no conflict, nothing left", async () => {
-  await forEachClass(WHOLE, async (rig, className) => {
+  await forEachClass(CLASSES, async (rig, className) => {
     const objects = await accounts(rig, className);
     const transaction = rig.transactions().begin();
     const read = (index: number): Promise<string | undefined> =>
@@ -173,7 +173,7 @@ test("status machine: nothing after a commit, an abort, or a failed commit", asy
 });
 
 test("restart because of a conflict with others: both happen, one after the other", async () => {
-  await forEachClass(WHOLE, async (rig, className) => {
+  await forEachClass(CLASSES, async (rig, className) => {
     const [object] = (await accounts(rig, className, 1)) as [ObjectHandle];
     await object.update("d", "count", Buffer.from("0"));
     const sessions = [rig.session, rig.client(), rig.client()];
@@ -211,7 +211,7 @@ test("a transaction that began under an older pool map commits under the next on
 
 for (const loss of ["request", "reply"] as const) {
   test(`resend commit because of a lost ${loss}: it happens once`, async () => {
-    await forEachClass(WHOLE, async (rig, className) => {
+    await forEachClass(CLASSES, async (rig, className) => {
       const objects = await accounts(rig, className);
       for (let step = 0; step < 6; step += 1) {
         const losses = new Losses(rig.timers);
@@ -235,7 +235,7 @@ for (const loss of ["request", "reply"] as const) {
 }
 
 test("what a transaction has read is later written at a later epoch than its commit", async () => {
-  await forEachClass(WHOLE, async (rig, className) => {
+  await forEachClass(CLASSES, async (rig, className) => {
     const [first, second] = (await accounts(rig, className, 2)) as [ObjectHandle, ObjectHandle];
     const transaction = rig.transactions().begin();
     await transaction.object(first.id).fetch("d", "a");
@@ -245,29 +245,31 @@ test("what a transaction has read is later written at a later epoch than its com
   });
 });
 
-test("objects of several classes in one transaction; those with erasure code are refused, and nothing happens", async () => {
+test("objects of several classes in one transaction, with and without erasure code", async () => {
   await forEachClass(CODED, async (rig, className) => {
-    const objects = ["S1", "RP_2G1", "RP_3GX"].map((name) => rig.object(name));
+    const objects = ["S1", "RP_2G1", className, "RP_3GX", className].map((name) => rig.object(name));
     await rig.transactions().run((transaction) => writeAll(transaction, objects));
-    expect(await values(objects)).toEqual(["new", "new", "new"]);
-    const coded = rig.object(className);
-    await coded.update("d", "a", Buffer.from("old"));
-    for (const act of [
-      (transaction: Transaction) => transaction.object(coded.id).fetch("d", "a"),
-      (transaction: Transaction) => transaction.object(coded.id).update("d", "a", Buffer.from("x")),
-    ]) {
-      const outcome = rig.transactions().run(async (transaction) => {
-        await writeAll(transaction, objects, "newer");
-        await act(transaction);
-      });
-      expect(await codeOf(outcome)).toBe("UNSUPPORTED");
-    }
-    expect(await values([...objects, coded])).toEqual(["new", "new", "new", "old"]);
+    expect(await values(objects)).toEqual(objects.map(() => "new"));
+    const coded = objects[2]!;
+    const seen = await rig.transactions().run(async (transaction) => {
+      const found = await transaction.object(coded.id).fetch("d", "a");
+      await writeAll(transaction, objects, "newer");
+      return text(found);
+    });
+    expect(seen).toBe("new");
+    expect(await values(objects)).toEqual(objects.map(() => "newer"));
+    // One that has read what was there before is told, and nothing of it happens.
+    const late = rig.transactions().begin();
+    await late.object(coded.id).fetch("d", "a");
+    await writeAll(late, objects, "late");
+    await coded.update("d", "a", Buffer.from("between"));
+    expect(await codeOf(late.commit())).toBe("CONFLICT");
+    expect(await values(objects)).toEqual(objects.map((object) => (object === coded ? "between" : "newer")));
   });
 });
 
 test("isolation: what is not committed is seen by its transaction only, and after the commit by all at once", async () => {
-  await forEachClass(WHOLE, async (rig, className) => {
+  await forEachClass(CLASSES, async (rig, className) => {
     const objects = await accounts(rig, className);
     const transaction = rig.transactions().begin();
     await writeAll(transaction, objects);
@@ -294,7 +296,7 @@ test("isolation: what is not committed is seen by its transaction only, and afte
 });
 
 test("uncertain status: a client that ends before its commit has done nothing; fetch, update, punch, lists and queries go on", async () => {
-  await forEachClass(WHOLE, async (rig, className) => {
+  await forEachClass(CLASSES, async (rig, className) => {
     for (const act of [
       async (object: ObjectHandle) => expect(text(await object.fetch("d", "a"))).toBe("old"),
       async (object: ObjectHandle) => expect(await texts(object.listAkeys("d"))).toEqual(["a"]),
@@ -333,7 +335,7 @@ async function retried(act: () => Promise<void>): Promise<void> {
 }
 
 test("uncertain status: a client that ends after its commit has done all of it; readers and writers are told", async () => {
-  await forEachClass(WHOLE, async (rig, className) => {
+  await forEachClass(CLASSES, async (rig, className) => {
     for (const end of ["resolve", "forget"] as const) {
       const objects = await accounts(rig, className);
       const left = rig.transactions(rig.client(endingAt(end))).begin();
@@ -380,7 +382,7 @@ test("resync: the leader of a part ends while it is prepared, or committed, and 
 }, 30_000);
 
 test("resync: all targets of the container start anew in the middle of a commit: all or nothing", async () => {
-  await forEachClass(WHOLE, async (rig, className) => {
+  await forEachClass(CLASSES, async (rig, className) => {
     for (const end of ["commit", "resolve"] as const) {
       const objects = await accounts(rig, className);
       const left = rig.transactions(rig.client(endingAt(end))).begin();
