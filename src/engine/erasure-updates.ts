@@ -11,7 +11,7 @@ import {
   MAX_TRANSACTION_PUNCH_BYTES,
 } from "../base/limits.ts";
 import { isErasureCoded } from "../base/object-id.ts";
-import type { RedundancyScheme, ShardPart } from "../contracts/redundancy.ts";
+import type { AddressSpace, RedundancyScheme, ShardPart } from "../contracts/redundancy.ts";
 import type { Unlock } from "../dtx/dkey-locks.ts";
 import type { UpdateRange } from "../dtx/folding.ts";
 import type { LedUpdate } from "../dtx/led-update.ts";
@@ -32,6 +32,7 @@ import { byteRange, writtenRange } from "../vos/array-read.ts";
 import type { WriteOutcome } from "../vos/single-value.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
 import type { WriteOrder } from "../vos/write-order.ts";
+import { announced } from "./announcement.ts";
 import { stagedParts } from "./staged-parts.ts";
 import { TransactionParts } from "./transaction-parts.ts";
 
@@ -73,7 +74,10 @@ export class ErasureUpdates {
     const unlock = await replication.lock(container, object, isPunch ? "alone" : "shared");
     try {
       const akey = replication.shardedAkey(container, object);
-      if (object.flags !== 0 && akey.own < akey.scheme.dataShards) throw blind();
+      const isBlind = akey.own < akey.scheme.dataShards;
+      if (object.flags !== 0 && isBlind) throw blind();
+      // See withoutParity: nobody has staged that.
+      if (staged !== undefined && isBlind) throw otherBytes();
       const parts =
         staged === undefined
           ? await this.#plan(opcode, container, akey, object, payload)
@@ -96,7 +100,8 @@ export class ErasureUpdates {
     const unlock = await replication.lock(container, object, ranges.length > 0 ? "alone" : "shared");
     try {
       const { own, scheme } = replication.shardedAkey(container, object);
-      if (step.kind === "prepare" && own < scheme.dataShards) throw blind();
+      // Its end writes parity, if it writes at all: see withoutParity.
+      if ((step.kind === "prepare" || object.epoch !== EPOCH_NONE) && own < scheme.dataShards) throw blind();
       if (ranges.length > 0) await replication.foldAlone(container, object, ranges);
       const kept = step.kind === "prepare" ? await this.#withRest(container, object, step, payload) : payload;
       return { led: replication.begin({ container, opcode: Opcode.transactionStep, object, payload: kept }), unlock };
@@ -168,7 +173,8 @@ export class ErasureUpdates {
         return scheme.planValue(bytes.length, bytes);
       case Opcode.arrayWrite: {
         const { start, end } = writtenRange(object, bytes);
-        return announced(scheme.planWrite(start, end - start, bytes));
+        const parts = announced(scheme.planWrite(start, end - start, bytes));
+        return akey.own < scheme.dataShards ? withoutParity(scheme, parts, start, bytes) : parts;
       }
       case Opcode.arrayPunch: {
         if (object.recordBytes === 0) object.recordBytes = await this.#recordBytes(container, object);
@@ -202,21 +208,17 @@ export class ErasureUpdates {
 }
 
 const NO_BYTES = new Uint8Array(0);
-/** A write of nothing: the array is there. */
-const ANNOUNCEMENT: ShardPart = { shard: 0, kind: "write", holds: "data", address: 0, length: 0, views: [] };
-
-/** Shard 0 hears of every array, too: it leads when no parity shard can be read, and has to know what there is to be filled. */
-function announced(parts: readonly ShardPart[]): readonly ShardPart[] {
-  return parts.some(({ shard }) => shard === ANNOUNCEMENT.shard) ? parts : [...parts, ANNOUNCEMENT];
-}
 
 /** Throws NOT_STAGED when the client has planned otherwise. */
 function checkStaged({ shards }: StagedPayload, parts: ShardParts, { shardCount }: RedundancyScheme): void {
   const isOwn = ({ lengthBytes }: StagedShard, number: number): boolean =>
     lengthBytes === storedBytes(parts.get(number) ?? NO_PARTS);
-  if (shards.length === shardCount && shards.every(isOwn)) return;
-  const state = "the shards have other bytes than its class wants";
-  throw new DaosError("NOT_STAGED", `Cannot update the object: ${state}. Send them with the update.`);
+  if (shards.length !== shardCount || !shards.every(isOwn)) throw otherBytes();
+}
+
+function otherBytes(): DaosError {
+  const state = "the shards have other bytes than it wants";
+  return new DaosError("NOT_STAGED", `Cannot update the object: ${state}. Send them with the update.`);
 }
 
 /** What of the dkey's arrays a write of a transaction changes. */
@@ -231,6 +233,33 @@ function foldedRange(write: PartWrite): UpdateRange[] {
     default:
       return [{ akey: write.akey, bytes: byteRange(write, write.recordBytes, MAX_ARRAY_IO_BYTES) }];
   }
+}
+
+/**
+ * While a data shard leads nobody folds, and a punch does not look for parity: parity shards, which cannot be read yet, get whole
+ * stripes as replicas then.
+ */
+function withoutParity(
+  scheme: RedundancyScheme,
+  parts: readonly ShardPart[],
+  address: number,
+  bytes: Uint8Array,
+): readonly ShardPart[] {
+  const { stripeBytes, dataShards, shardCount } = scheme;
+  const replicas: ShardPart[] = [];
+  for (let shard = dataShards; shard < shardCount; shard += 1) {
+    for (
+      let stripe = Math.ceil(address / stripeBytes);
+      (stripe + 1) * stripeBytes <= address + bytes.length;
+      stripe += 1
+    ) {
+      const start = stripe * stripeBytes;
+      const views = [bytes.subarray(start - address, start - address + stripeBytes)];
+      const [replica] = scheme.addressSpaces(shard, start) as [AddressSpace];
+      replicas.push({ shard, kind: "write", holds: "replica", address: replica.start, length: stripeBytes, views });
+    }
+  }
+  return [...parts.filter(({ holds }) => holds !== "parity" && holds !== "hidden"), ...replicas];
 }
 
 function newerSnapshot(): DaosError {

@@ -6,6 +6,7 @@ import type { PartBytes, PreparedPart } from "../format/prepare-request.ts";
 import { byteRange } from "../vos/array-read.ts";
 import type { ByteRun } from "../vos/cell-meta.ts";
 import type { SharedWrite, TransactionShard } from "../vos/transaction-shard.ts";
+import { announced } from "./announcement.ts";
 
 export class TransactionParts implements TransactionShard {
   readonly #scheme: RedundancyScheme;
@@ -50,7 +51,7 @@ function planOf(scheme: RedundancyScheme, write: SharedWrite, bytes: Uint8Array 
       return scheme.planValue(write.value.length, bytes);
     case "write": {
       const { start, end } = byteRange(write, write.recordBytes, MAX_ARRAY_IO_BYTES);
-      return scheme.planWrite(start, end - start, bytes);
+      return announced(scheme.planWrite(start, end - start, bytes));
     }
     case "punchRecords": {
       const { start, end } = byteRange(write, write.recordBytes, MAX_TRANSACTION_PUNCH_BYTES);

@@ -13,7 +13,7 @@ import { Placement } from "../../src/placement/placement.ts";
 import { runPlan } from "../../src/redundancy/plan-run.ts";
 import { redundancyGroup } from "../../src/redundancy/redundancy-group.ts";
 import { CONTAINER, type PlantedBug, POOL, SCHEMES, SERVED } from "./cluster/node.ts";
-import type { ModelObject } from "./erasure-model.ts";
+import { ModelObject } from "./erasure-model.ts";
 import { ErasureRig } from "./erasure-rig.ts";
 import { DKEYS, ErasureWriter, RECORD_BYTES } from "./erasure-writer.ts";
 
@@ -123,6 +123,38 @@ for (const [className, nodes, lost] of [
     for (let seed = 1; seed <= 3; seed += 1) await loseAndReturn(className, nodes, lost, seed);
   }, 120_000);
 }
+
+test("what only a parity shard and one data shard had is filled when the parity shard is lost", async () => {
+  const own = new ErasureRig(1, 4);
+  rig = own;
+  await own.start();
+  const object = own.object("EC_2P1G1");
+  const placement = new Placement(own.control.map);
+  const parityOf = (dkey: string): number =>
+    redundancyGroup(placement, object.id, byteStringOfText(dkey)).shards!.targets[2]!;
+  const model = new ModelObject();
+  const second = { recordIndex: 41, recordBytes: RECORD_BYTES };
+  for (const [index, dkey] of DKEYS.entries()) {
+    const bytes = Buffer.alloc(20 * RECORD_BYTES, index + 1);
+    await object.writeArray(dkey, "array", second, bytes);
+    model.array(`${dkey}/array`).write(41 * RECORD_BYTES, bytes);
+  }
+  await own.timers.advance(3_000);
+  own.stop(parityOf("a"));
+  await own.exclude();
+  // Whole stripes and parts of them, while a data shard leads.
+  for (const dkey of DKEYS) {
+    const bytes = Buffer.alloc(170 * RECORD_BYTES, 7);
+    await object.writeArray(dkey, "array", { recordIndex: 80, recordBytes: RECORD_BYTES }, bytes);
+    model.array(`${dkey}/array`).write(80 * RECORD_BYTES, bytes);
+    await object.punchArray(dkey, "array", { recordIndex: 100, recordCount: 9, recordBytes: RECORD_BYTES });
+    model.array(`${dkey}/array`).punch(100 * RECORD_BYTES, 9 * RECORD_BYTES);
+  }
+  await own.filled();
+  await checkAllShards(own, object, model, EPOCH_NONE);
+  await own.timers.advance(10_000);
+  await checkAllShards(own, object, model, EPOCH_NONE);
+}, 60_000);
 
 test("of what fewer shards can be read than decode it nothing is filled, removed or shown, and that is told", async () => {
   const own = new ErasureRig(1, 3);

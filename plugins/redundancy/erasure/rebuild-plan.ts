@@ -1,15 +1,15 @@
 /**
  * What a lost shard has to hold as of an epoch, made from those that are left. A data shard gets its cell as of the parity's
  * epoch, and the replicas after it at theirs: both are needed to decode another shard. A parity shard gets what another
- * parity shard has; when there is none, parity of what the data shards show.
+ * parity shard has; when there is none, replicas of what the data shards show.
  */
 import type { Epoch } from "../../../src/base/epoch.ts";
 import type { DataExtent, EpochPart } from "../../../src/contracts/redundancy.ts";
 import { runAt, writtenAt } from "../epoch-part.ts";
-import { coveredBytes, joinNeighbours, newestEpoch } from "../extents.ts";
+import { joinNeighbours } from "../extents.ts";
 import { type Steps, together } from "../plan.ts";
 import { arrayRead, type CellRange, columnContent, type Group, isData, readStripeSlice } from "./stripe-state.ts";
-import { droppedParity, encodeStripe, hiddenReplicas, parityPart } from "./write-plan.ts";
+import { droppedParity, hiddenReplicas, parityPart } from "./write-plan.ts";
 
 interface Rebuilding {
   readonly group: Group;
@@ -62,8 +62,9 @@ function* rebuildParity({ group, lost, epoch, alive }: Rebuilding, stripe: numbe
 }
 
 /**
- * All data shards are alive, and no other parity shard is. Replicas get the epoch that is asked for: at their own they might
- * lie beneath the parity of an earlier snapshot, and be folded into it and go.
+ * All data shards are alive, and no other parity shard is. So a data shard leads, which neither folds nor knows of parity: there
+ * is none until this shard leads itself. Replicas get the epoch that is asked for: at their own they might lie beneath what an
+ * earlier snapshot shows.
  */
 function* rebuildFromData({ group, lost, epoch }: Rebuilding, stripe: number): Steps<EpochPart[]> {
   const { geometry } = group;
@@ -73,14 +74,9 @@ function* rebuildFromData({ group, lost, epoch }: Rebuilding, stripe: number): S
   const extents = results.flatMap((result, shard) => {
     image.set(result.bytes, shard * cellBytes);
     const shift = shard * cellBytes - stripe * cellBytes;
-    return result.extents.map((extent) => ({ ...extent, address: extent.address + shift }));
+    return result.extents.map((extent) => ({ ...extent, address: extent.address + shift, epoch }));
   });
-  if (coveredBytes(extents) < geometry.stripeBytes) {
-    const replicas = joinNeighbours(extents.map((extent) => ({ ...extent, epoch })));
-    return replicasAt(group, lost, stripe, image, replicas, epoch);
-  }
-  const cell = encodeStripe(geometry, group.code, group.allocate, image)[lost - geometry.dataShards]!;
-  return parityAt(group, lost, stripe, cell, newestEpoch(extents));
+  return replicasAt(group, lost, stripe, image, joinNeighbours(extents), epoch);
 }
 
 /** Parity of that epoch, and nothing beside it yet. */

@@ -111,9 +111,8 @@ export class Cluster {
       network,
       nodes: this.nodes,
       leastServing: Math.max(2, ...redundancies.map(({ dataShards }) => dataShards)),
-      mostDown: Math.min(
-        ...redundancies.flatMap(({ kind, toleratedFailures }) => (kind === "none" ? [] : toleratedFailures)),
-      ),
+      // Transactions are of objects with two copies.
+      mostDown: 1,
       objectClass: "RP_2G1",
       log: (line) => log(line),
     });
