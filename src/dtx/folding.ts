@@ -10,21 +10,15 @@ import type { AkeyPlace, DkeyPlace } from "../base/key-place.ts";
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_MAX, EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import type { AddressSpace, DataExtent } from "../contracts/redundancy.ts";
 import type { Timers } from "../contracts/world.ts";
 import { NO_REQUEST_ID, type ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
-import {
-  encodePrepareRequest,
-  type PartBytes,
-  type PreparedPart,
-  prepareRequestBytes,
-} from "../format/prepare-request.ts";
-import type { FoldMoment } from "../vos/shard-write.ts";
+import { encodePrepareRequest, type PreparedPart, prepareRequestBytes } from "../format/prepare-request.ts";
 import type { Groups } from "./group.ts";
 import { unitOf } from "./dkey-unit.ts";
 import type { GroupLeader } from "./group-leader.ts";
 import type { LedUpdate } from "./led-update.ts";
+import type { FoldStore } from "./fold-store.ts";
 import { levelled, stripesOfOthers } from "./levelling.ts";
 import { NO_PARTS, payloadOf, type ShardParts, shardParts } from "./shard-parts.ts";
 import { akeyRequest, type ShardedAkey } from "./sharded-akey.ts";
@@ -38,25 +32,6 @@ const FOLD_WINDOW = 4;
 export const MAX_UNFOLDED_STRIPES = 65_536;
 /** What is younger counts as not folded: readers may be at it (docs/redundancy.md), microseconds. */
 const GATE_LAG_US = 2_000_000;
-
-/** What folding needs of this target's objects. */
-export interface FoldStore {
-  /** Does one shard's share of a fold. Resolves when it is durable. */
-  apply(container: number, object: ObjectRequest, parts: readonly PartBytes[], fold: FoldMoment): Promise<void>;
-  /** The erasure-coded akeys that this target has something of. */
-  akeys(container: number): AsyncGenerator<AkeyPlace, void, void>;
-  akeysOf(container: number, dkey: DkeyPlace): AsyncGenerator<AkeyPlace, void, void>;
-  /** The epoch of the oldest lock that a transaction has on an erasure-coded dkey here; undefined without one. */
-  heldFrom(container: number): Epoch | undefined;
-  /** Extents of one of them here, ascending, page by page. */
-  extents(container: number, akey: AkeyPlace): AsyncGenerator<readonly DataExtent[], void, void>;
-  /** The first SHARD_PAGE_EXTENTS extents in [start, end), as of an epoch, once they are decided; fewer: all there are. */
-  extentsIn(
-    container: number,
-    request: AkeyPlace & { readonly epoch: Epoch },
-    space: AddressSpace,
-  ): Promise<readonly DataExtent[]>;
-}
 
 export interface FoldingOptions {
   readonly self: number;

@@ -11,7 +11,7 @@ import { decodePrepareRequest, type PrepareRequest } from "../format/prepare-req
 import type { RpcReply, RpcRequest } from "../rpc/request.ts";
 import { DtxMap } from "../store/dtx-map.ts";
 import type { WriteOutcome } from "../vos/single-value.ts";
-import type { WriteOrder } from "../vos/write-order.ts";
+import type { OrderedShard, WriteOrder } from "../vos/write-order.ts";
 import type { Timers } from "../contracts/world.ts";
 import type { Groups } from "./group.ts";
 import type { Peer } from "./peer.ts";
@@ -60,9 +60,11 @@ export class GroupFollower {
     this.#groups = groups;
   }
 
-  /** The number of this target's shard of an erasure-coded dkey. */
-  #shardOf({ oid, dkey }: PrepareRequest["object"]): number | undefined {
-    return this.#groups.groupOf(oid, dkey).shards?.numberOf.get(this.#options.self);
+  /** Of an erasure-coded dkey. */
+  #shardOf({ oid, dkey }: PrepareRequest["object"], leader: number): OrderedShard | undefined {
+    const numberOf = this.#groups.groupOf(oid, dkey).shards?.numberOf;
+    const own = numberOf?.get(this.#options.self);
+    return own === undefined ? undefined : { own, leader: numberOf!.get(leader)! };
   }
 
   /** Serves `prepare` of a leader. A large payload is kept until `done`. */
@@ -82,7 +84,7 @@ export class GroupFollower {
     const turn = this.#turns.get(leader);
     // It waits here for what came before it: what is logged then must not lie in the receive buffer.
     if (turn !== undefined) request.retain();
-    const shard = prepare.opcode === Opcode.transactionStep ? this.#shardOf(prepare.object) : undefined;
+    const shard = prepare.opcode === Opcode.transactionStep ? this.#shardOf(prepare.object, leader) : undefined;
     let hasAppended = (): void => {};
     const order: WriteOrder = {
       origin: prepare,

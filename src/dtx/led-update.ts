@@ -10,7 +10,7 @@ import { encodePrepareRequest, type PartBytes, prepareRequestBytes } from "../fo
 import { encodeStagedPayload, type StagedPayload, type StagedShard } from "../format/staged-payload.ts";
 import type { ErasureShards } from "../redundancy/redundancy-group.ts";
 import type { ArgumentEncoder } from "../rpc/pending-call.ts";
-import type { WriteOrder } from "../vos/write-order.ts";
+import type { OrderedShard, WriteOrder } from "../vos/write-order.ts";
 import { unitOf } from "./dkey-unit.ts";
 import type { RedundancyGroup } from "./group.ts";
 import { type ArrayShare, NO_PARTS, payloadOf, type ShardParts } from "./shard-parts.ts";
@@ -50,7 +50,7 @@ export class LedUpdate implements WriteOrder {
   readonly object: ObjectRequest;
   payload: Uint8Array | undefined;
   readonly mayAppend: (() => void) | undefined;
-  readonly shard: number | undefined;
+  readonly shard: OrderedShard | undefined;
   readonly #parts: ShardParts | undefined;
   readonly #staged: StagedPayload | undefined;
   #shards: ErasureShards | undefined;
@@ -88,7 +88,8 @@ export class LedUpdate implements WriteOrder {
     this.#parts = request.parts;
     this.#staged = request.staged;
     this.#shards = group.shards;
-    this.shard = group.shards?.numberOf.get(self);
+    const own = group.shards?.numberOf.get(self);
+    this.shard = own === undefined ? undefined : { own, leader: own };
     this.ownParts = request.parts === undefined ? undefined : this.partsOf(self);
     this.ownStaged = this.stagedAt(self);
     this.members = group.members;

@@ -11,7 +11,7 @@ import {
   MAX_TRANSACTION_PUNCH_BYTES,
 } from "../base/limits.ts";
 import { isErasureCoded } from "../base/object-id.ts";
-import type { AddressSpace, RedundancyScheme, ShardPart } from "../contracts/redundancy.ts";
+import type { RedundancyScheme, ShardPart } from "../contracts/redundancy.ts";
 import type { Unlock } from "../dtx/dkey-locks.ts";
 import type { UpdateRange } from "../dtx/folding.ts";
 import type { LedUpdate } from "../dtx/led-update.ts";
@@ -32,7 +32,7 @@ import { byteRange, writtenRange } from "../vos/array-read.ts";
 import type { WriteOutcome } from "../vos/single-value.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
 import type { WriteOrder } from "../vos/write-order.ts";
-import { announced } from "./announcement.ts";
+import { arrayParts } from "./array-parts.ts";
 import { stagedParts } from "./staged-parts.ts";
 import { TransactionParts } from "./transaction-parts.ts";
 
@@ -76,7 +76,7 @@ export class ErasureUpdates {
       const akey = replication.shardedAkey(container, object);
       const isBlind = akey.own < akey.scheme.dataShards;
       if (object.flags !== 0 && isBlind) throw blind();
-      // See withoutParity: nobody has staged that.
+      // Its plan is another one (arrayParts): nobody has staged that.
       if (staged !== undefined && isBlind) throw otherBytes();
       const parts =
         staged === undefined
@@ -100,8 +100,7 @@ export class ErasureUpdates {
     const unlock = await replication.lock(container, object, ranges.length > 0 ? "alone" : "shared");
     try {
       const { own, scheme } = replication.shardedAkey(container, object);
-      // Its end writes parity, if it writes at all: see withoutParity.
-      if ((step.kind === "prepare" || object.epoch !== EPOCH_NONE) && own < scheme.dataShards) throw blind();
+      if (step.kind === "prepare" && own < scheme.dataShards) throw blind();
       if (ranges.length > 0) await replication.foldAlone(container, object, ranges);
       const kept = step.kind === "prepare" ? await this.#withRest(container, object, step, payload) : payload;
       return { led: replication.begin({ container, opcode: Opcode.transactionStep, object, payload: kept }), unlock };
@@ -173,8 +172,7 @@ export class ErasureUpdates {
         return scheme.planValue(bytes.length, bytes);
       case Opcode.arrayWrite: {
         const { start, end } = writtenRange(object, bytes);
-        const parts = announced(scheme.planWrite(start, end - start, bytes));
-        return akey.own < scheme.dataShards ? withoutParity(scheme, parts, start, bytes) : parts;
+        return arrayParts(scheme, akey.own, start, end - start, bytes);
       }
       case Opcode.arrayPunch: {
         if (object.recordBytes === 0) object.recordBytes = await this.#recordBytes(container, object);
@@ -233,33 +231,6 @@ function foldedRange(write: PartWrite): UpdateRange[] {
     default:
       return [{ akey: write.akey, bytes: byteRange(write, write.recordBytes, MAX_ARRAY_IO_BYTES) }];
   }
-}
-
-/**
- * While a data shard leads nobody folds, and a punch does not look for parity: parity shards, which cannot be read yet, get whole
- * stripes as replicas then.
- */
-function withoutParity(
-  scheme: RedundancyScheme,
-  parts: readonly ShardPart[],
-  address: number,
-  bytes: Uint8Array,
-): readonly ShardPart[] {
-  const { stripeBytes, dataShards, shardCount } = scheme;
-  const replicas: ShardPart[] = [];
-  for (let shard = dataShards; shard < shardCount; shard += 1) {
-    for (
-      let stripe = Math.ceil(address / stripeBytes);
-      (stripe + 1) * stripeBytes <= address + bytes.length;
-      stripe += 1
-    ) {
-      const start = stripe * stripeBytes;
-      const views = [bytes.subarray(start - address, start - address + stripeBytes)];
-      const [replica] = scheme.addressSpaces(shard, start) as [AddressSpace];
-      replicas.push({ shard, kind: "write", holds: "replica", address: replica.start, length: stripeBytes, views });
-    }
-  }
-  return [...parts.filter(({ holds }) => holds !== "parity" && holds !== "hidden"), ...replicas];
 }
 
 function newerSnapshot(): DaosError {

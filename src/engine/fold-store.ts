@@ -6,7 +6,7 @@ import { MAX_ENUMERATION_KEYS } from "../base/limits.ts";
 import { FIRST_ERASURE_NUMBER } from "../base/object-class.ts";
 import { isErasureCoded, OBJECT_ID_BYTES } from "../base/object-id.ts";
 import type { AddressSpace, DataExtent } from "../contracts/redundancy.ts";
-import type { FoldStore } from "../dtx/folding.ts";
+import type { FoldStore } from "../dtx/fold-store.ts";
 import { SHARD_PAGE_EXTENTS } from "../dtx/sharded-akey.ts";
 import type { ObjectRequest } from "../format/object-request.ts";
 import type { PartBytes } from "../format/prepare-request.ts";

@@ -5,7 +5,7 @@ import type { RedundancyScheme, ShardPart } from "../contracts/redundancy.ts";
 import type { ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import { writtenRange } from "../vos/array-read.ts";
-import { announced } from "./announcement.ts";
+import { arrayParts } from "./array-parts.ts";
 
 /** `opcode`: of the update; `lengthBytes`: of all its bytes. Throws INVALID_ARGUMENT, TOO_LARGE. */
 export function stagedParts(
@@ -19,7 +19,8 @@ export function stagedParts(
     return scheme.planValue(lengthBytes);
   }
   const { start, end } = writtenRange(object, { length: lengthBytes });
-  return announced(scheme.planWrite(start, end - start));
+  // The client counts on parity.
+  return arrayParts(scheme, scheme.dataShards, start, end - start);
 }
 
 function tooLarge(lengthBytes: number): DaosError {

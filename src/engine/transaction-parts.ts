@@ -5,38 +5,40 @@ import { type ArrayShare, NO_PARTS, shardParts } from "../dtx/shard-parts.ts";
 import type { PartBytes, PreparedPart } from "../format/prepare-request.ts";
 import { byteRange } from "../vos/array-read.ts";
 import type { ByteRun } from "../vos/cell-meta.ts";
+import type { OrderedShard } from "../vos/write-order.ts";
 import type { SharedWrite, TransactionShard } from "../vos/transaction-shard.ts";
-import { announced } from "./announcement.ts";
+import { arrayParts } from "./array-parts.ts";
 
 export class TransactionParts implements TransactionShard {
   readonly #scheme: RedundancyScheme;
-  readonly #shard: number;
+  readonly #shard: OrderedShard;
   readonly #shares: ArrayShare[];
 
   /** `shares`: gets what is planned of arrays. */
-  constructor(scheme: RedundancyScheme, shard: number, shares: ArrayShare[] = []) {
+  constructor(scheme: RedundancyScheme, shard: OrderedShard, shares: ArrayShare[] = []) {
     this.#scheme = scheme;
     this.#shard = shard;
     this.#shares = shares;
   }
 
   partsOf(write: SharedWrite): readonly PartBytes[] {
-    const parts = this.#own(planOf(this.#scheme, write, write.value));
+    const parts = this.#own(planOf(this.#scheme, this.#shard.leader, write, write.value));
     if (write.kind !== "update") this.#shares.push({ akey: write.akey, parts: parts.map(withoutBytes) });
     return parts;
   }
 
   shapeOf(write: SharedWrite): readonly PartBytes[] {
-    return this.#own(planOf(this.#scheme, write, undefined));
+    return this.#own(planOf(this.#scheme, this.#shard.leader, write, undefined));
   }
 
   footprint({ start, end }: ByteRun): readonly ByteRun[] {
-    return this.#scheme.footprint(this.#shard, start, end - start);
+    return this.#scheme.footprint(this.#shard.own, start, end - start);
   }
 
   #own(plan: readonly ShardPart[]): readonly PartBytes[] {
-    const own = plan.filter(({ shard }) => shard === this.#shard);
-    return shardParts(own).get(this.#shard) ?? NO_PARTS;
+    const number = this.#shard.own;
+    const own = plan.filter(({ shard }) => shard === number);
+    return shardParts(own).get(number) ?? NO_PARTS;
   }
 }
 
@@ -45,13 +47,18 @@ function withoutBytes({ kind, address, length }: PartBytes): PreparedPart {
 }
 
 /** `bytes` undefined: their shape alone. Throws TOO_LARGE. */
-function planOf(scheme: RedundancyScheme, write: SharedWrite, bytes: Uint8Array | undefined): readonly ShardPart[] {
+function planOf(
+  scheme: RedundancyScheme,
+  leader: number,
+  write: SharedWrite,
+  bytes: Uint8Array | undefined,
+): readonly ShardPart[] {
   switch (write.kind) {
     case "update":
       return scheme.planValue(write.value.length, bytes);
     case "write": {
       const { start, end } = byteRange(write, write.recordBytes, MAX_ARRAY_IO_BYTES);
-      return announced(scheme.planWrite(start, end - start, bytes));
+      return arrayParts(scheme, leader, start, end - start, bytes);
     }
     case "punchRecords": {
       const { start, end } = byteRange(write, write.recordBytes, MAX_TRANSACTION_PUNCH_BYTES);

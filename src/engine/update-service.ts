@@ -32,6 +32,7 @@ import type { Attachment } from "./attachments.ts";
 import { ErasureUpdates, type PlannedUpdate } from "./erasure-updates.ts";
 import type { QuotaTable } from "./quota.ts";
 import type { StageService } from "./stage-service.ts";
+import { runOperation } from "./update-operation.ts";
 
 /** What a small write takes in the log beside its value and keys, at most: the records of two cells and a header. */
 const RECORD_OVERHEAD_BYTES = 512;
@@ -270,29 +271,8 @@ export class UpdateService {
     payload: Uint8Array,
     shares?: ArrayShare[],
   ): WriteOutcome | Promise<WriteOutcome> {
-    const { objects } = this.#parts;
-    switch (opcode) {
-      case Opcode.valueUpdate:
-        return objects.updateValue(container, object, payload);
-      case Opcode.arrayWrite:
-        return objects.writeArray(container, object, payload);
-      case Opcode.transactionStep:
-        return objects.transactionStep(
-          container,
-          { ...object, shard: this.#erasure?.shardOf(container, object, shares) },
-          decodeTransactionStep(payload),
-        );
-      case Opcode.objectPunch:
-        return objects.punchObject(container, object);
-      case Opcode.dkeyPunch:
-        return objects.punchDkey(container, object);
-      case Opcode.akeyPunch:
-        return objects.punchAkey(container, object);
-      case Opcode.arrayPunch:
-        return objects.punchArray(container, object);
-      default:
-        throw new DaosError("UNSUPPORTED", `Cannot run operation ${opcode} as an update: it is none.`);
-    }
+    const shard = this.#erasure?.shardOf(container, object, shares);
+    return runOperation(this.#parts.objects, opcode, container, { ...object, shard }, payload);
   }
 
   /** Makes the update of what the client has staged here. Throws NOT_STAGED. */

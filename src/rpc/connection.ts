@@ -306,7 +306,8 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     try {
       this.#writer.writeEncoded(argsLength, encoder, payload);
     } catch (error) {
-      this.#refuse(call, error);
+      this.#calls.take(call.requestId, call.opcode);
+      void RESOLVED.then(() => call.fail(notEncoded(error), false));
       return false;
     }
     return true;
@@ -323,14 +324,6 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     this.#isSendingEarly = true;
     this.#output.flush();
     this.#isSendingEarly = false;
-  }
-
-  /** Ends a call whose arguments could not be written. */
-  #refuse(call: PendingCall, cause: unknown): void {
-    this.#calls.take(call.requestId, call.opcode);
-    if (call.isDone) return;
-    call.end();
-    void RESOLVED.then(() => call.completion.failed(notEncoded(cause), false));
   }
 
   readonly #flushListed = (): void => {
@@ -398,14 +391,8 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     const waiting = this.#waiting;
     this.#calls.clear();
     this.#waiting = [];
-    for (const call of calls) this.#fail(call, error, true);
-    for (const { call } of waiting) this.#fail(call, error, false);
+    for (const call of calls) call.fail(error, true);
+    for (const { call } of waiting) call.fail(error, false);
     for (const listener of this.#closeListeners) listener(error);
-  }
-
-  #fail(call: PendingCall, error: DaosError, wasSent: boolean): void {
-    if (call.isDone) return;
-    call.end();
-    call.completion.failed(error, wasSent);
   }
 }

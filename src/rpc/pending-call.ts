@@ -66,6 +66,13 @@ export class PendingCall {
     this.isDone = true;
     if (this.#aborted !== undefined) this.#signal?.removeEventListener("abort", this.#aborted);
   }
+
+  /** Ends the call with an error, unless it has ended. */
+  fail(error: DaosError, wasSent: boolean): void {
+    if (this.isDone) return;
+    this.end();
+    this.completion.failed(error, wasSent);
+  }
 }
 
 /** A call that waits for room in the output queue. */

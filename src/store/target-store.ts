@@ -129,11 +129,7 @@ export class TargetStore implements CellStore {
     return this.#admission.admit(recordBytes, options?.punch === true);
   }
 
-  append(
-    writes: readonly CellWrite[],
-    reclaims: readonly ReclaimRange[] = NO_RECLAIMS,
-    options?: AppendOptions,
-  ): number {
+  append(writes: readonly CellWrite[], reclaims = NO_RECLAIMS, options?: AppendOptions): number {
     checkWrites(writes, reclaims);
     if (this.#closing !== undefined) throw closed();
     if (options?.prepared === true) return this.#appendPrepared(writes, reclaims, options);

@@ -7,6 +7,13 @@ import type { Epoch } from "../base/epoch.ts";
 import type { RequestId } from "../format/object-request.ts";
 import type { CellWrite, ReclaimRange } from "../store/cell.ts";
 
+/** Numbers of shards, in the dkey's own order, under the map by which the leader ordered the update. */
+export interface OrderedShard {
+  /** This target's. */
+  readonly own: number;
+  readonly leader: number;
+}
+
 export interface WriteOrder {
   /** The request that the write serves: kept with it, so that the same request sent again is known. */
   readonly origin: Readonly<RequestId>;
@@ -14,8 +21,8 @@ export interface WriteOrder {
   readonly isPrepared: boolean;
   /** What the leader gave; undefined where this target leads. */
   readonly epoch: Epoch | undefined;
-  /** Of erasure code: number of this target's shard, in the dkey's own order, under the map by which the leader ordered it. */
-  readonly shard?: number | undefined;
+  /** Of erasure code. */
+  readonly shard?: OrderedShard | undefined;
   /** Settles when all writes are appended that the leader ordered before this one; absent when they are. */
   readonly turn?: Promise<void> | undefined;
   /** Asked where this target leads, in the turn of the append: throws when the write must not happen now. */

@@ -8,7 +8,7 @@ import type { UpdateRequest } from "../../src/dtx/led-update.ts";
 import type { PeerAddress, PeerConnection } from "../../src/dtx/peer.ts";
 import type { OpenUpdate, PreparedStore } from "../../src/dtx/prepared-store.ts";
 import type { FillStore } from "../../src/dtx/fill-store.ts";
-import type { FoldStore } from "../../src/dtx/folding.ts";
+import type { FoldStore } from "../../src/dtx/fold-store.ts";
 import { Replication } from "../../src/dtx/replication.ts";
 import { decodeIds, DtxState, encodeResyncReply } from "../../src/format/dtx-messages.ts";
 import { NO_REQUEST_ID, type ObjectRequest } from "../../src/format/object-request.ts";

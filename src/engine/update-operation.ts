@@ -1,0 +1,43 @@
+/** The operations on a target's objects that updates are. */
+import { DaosError } from "../base/errors.ts";
+import type { ObjectRequest } from "../format/object-request.ts";
+import { Opcode } from "../format/operations.ts";
+import { decodeTransactionStep } from "../format/transaction-part.ts";
+import type { WriteOutcome } from "../vos/single-value.ts";
+import type { TransactionShard } from "../vos/transaction-shard.ts";
+import type { VersionedObjects } from "../vos/versioned-objects.ts";
+import type { WriteOrder } from "../vos/write-order.ts";
+
+export interface OperationRequest extends ObjectRequest {
+  order?: WriteOrder | undefined;
+  /** Of steps of transactions on erasure-coded dkeys. */
+  readonly shard: TransactionShard | undefined;
+}
+
+/** Errors: those of the operation; UNSUPPORTED for an opcode that is no update. */
+export function runOperation(
+  objects: VersionedObjects,
+  opcode: number,
+  container: number,
+  object: OperationRequest,
+  payload: Uint8Array,
+): WriteOutcome | Promise<WriteOutcome> {
+  switch (opcode) {
+    case Opcode.valueUpdate:
+      return objects.updateValue(container, object, payload);
+    case Opcode.arrayWrite:
+      return objects.writeArray(container, object, payload);
+    case Opcode.transactionStep:
+      return objects.transactionStep(container, object, decodeTransactionStep(payload));
+    case Opcode.objectPunch:
+      return objects.punchObject(container, object);
+    case Opcode.dkeyPunch:
+      return objects.punchDkey(container, object);
+    case Opcode.akeyPunch:
+      return objects.punchAkey(container, object);
+    case Opcode.arrayPunch:
+      return objects.punchArray(container, object);
+    default:
+      throw new DaosError("UNSUPPORTED", `Cannot run operation ${opcode} as an update: it is none.`);
+  }
+}
