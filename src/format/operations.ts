@@ -1,7 +1,6 @@
 /**
- * Operations of the wire protocol: opcodes, and the arguments and replies of those that are not on the hot path, which
- * travel as CBOR maps. Hot object operations use the fixed records of object-request.ts and object-reply.ts.
- * docs/protocol.md is the prose of this file.
+ * Operations of the wire protocol (docs/protocol.md): opcodes, and the arguments and replies of those that are not on the hot
+ * path, which travel as CBOR maps. Hot object operations use the fixed records of object-request.ts and object-reply.ts.
  */
 import type { Epoch } from "../base/epoch.ts";
 import type { PoolMap } from "./pool-map.ts";
