@@ -147,42 +147,37 @@ for (const [className, parity, how] of [
   ["EC_2P1GX", 1, "in transactions"],
   ["EC_4P2G1", 2, "in transactions"],
 ] as const) {
-  const name = `${className}: all that was written ${how} is read, at every epoch and with ${parity} shards away`;
-  test(
-    name,
-    async () => {
-      for (let seed = 1; seed <= 3; seed += 1) {
-        const own = await started(seed);
-        const object = own.object(className);
-        const writer = new ErasureWriter(own, object, how);
-        const past: { epoch: Epoch; model: ModelObject }[] = [];
-        for (let step = 0; step < STEPS; step += 1) {
-          await writer.step();
-          if (step % 8 === 0) past.push({ epoch: await own.snapshot(), model: writer.model.copy() });
-          if (step % 20 === 19) await own.timers.advance(own.random.below(8_000));
-          if (step % 20 === 0) await check(own, object.id, writer.model);
-        }
-        await check(own, object.id, writer.model);
-        for (const { epoch, model } of past) {
-          await check(own, object.id, model, epoch);
-          await checkChanges(own, epoch, model, writer.model);
-        }
-        for (let round = 0; round < 3; round += 1) {
-          const targets = targetsOf(own, object, DKEYS[own.random.below(DKEYS.length)]!);
-          const gone = targets.toSorted(() => own.random.next() - 0.5).slice(0, parity);
-          // What is acknowledged is decided everywhere a moment later; until then its leader must not go.
-          await own.timers.advance(500);
-          for (const target of gone) own.stop(target);
-          await check(own, object.id, writer.model);
-          for (const target of gone) await own.restart(target);
-          await writer.step();
-        }
-        await check(own, object.id, writer.model);
-        own.end();
+  test(`${className}: all that was written ${how} is read, at every epoch and with ${parity} shards away`, async () => {
+    for (let seed = 1; seed <= 3; seed += 1) {
+      const own = await started(seed);
+      const object = own.object(className);
+      const writer = new ErasureWriter(own, object, how);
+      const past: { epoch: Epoch; model: ModelObject }[] = [];
+      for (let step = 0; step < STEPS; step += 1) {
+        await writer.step();
+        if (step % 8 === 0) past.push({ epoch: await own.snapshot(), model: writer.model.copy() });
+        if (step % 20 === 19) await own.timers.advance(own.random.below(8_000));
+        if (step % 20 === 0) await check(own, object.id, writer.model);
       }
-    },
-    60_000,
-  );
+      await check(own, object.id, writer.model);
+      for (const { epoch, model } of past) {
+        await check(own, object.id, model, epoch);
+        await checkChanges(own, epoch, model, writer.model);
+      }
+      for (let round = 0; round < 3; round += 1) {
+        const targets = targetsOf(own, object, DKEYS[own.random.below(DKEYS.length)]!);
+        const gone = targets.toSorted(() => own.random.next() - 0.5).slice(0, parity);
+        // What is acknowledged is decided everywhere a moment later; until then its leader must not go.
+        await own.timers.advance(500);
+        for (const target of gone) own.stop(target);
+        await check(own, object.id, writer.model);
+        for (const target of gone) await own.restart(target);
+        await writer.step();
+      }
+      await check(own, object.id, writer.model);
+      own.end();
+    }
+  }, 60_000);
 }
 
 test("a record size that is not the array's, an akey of the other kind, and conditions: as of other objects", async () => {

@@ -63,8 +63,8 @@ function* rebuildParity({ group, lost, epoch, alive }: Rebuilding, stripe: numbe
 
 /**
  * All data shards are alive, and no other parity shard is. So a data shard leads, which neither folds nor knows of parity: there
- * is none until this shard leads itself. Replicas get the epoch that is asked for: at their own they might lie beneath what an
- * earlier snapshot shows.
+ * is none until this shard leads itself. Replicas keep the epochs of what they show, so that all parity shards have them alike,
+ * whenever each was filled: the leader folds at the epoch of its newest, and that has to hide the others', too.
  */
 function* rebuildFromData({ group, lost, epoch }: Rebuilding, stripe: number): Steps<EpochPart[]> {
   const { geometry } = group;
@@ -74,7 +74,7 @@ function* rebuildFromData({ group, lost, epoch }: Rebuilding, stripe: number): S
   const extents = results.flatMap((result, shard) => {
     image.set(result.bytes, shard * cellBytes);
     const shift = shard * cellBytes - stripe * cellBytes;
-    return result.extents.map((extent) => ({ ...extent, address: extent.address + shift, epoch }));
+    return result.extents.map((extent) => ({ ...extent, address: extent.address + shift }));
   });
   return replicasAt(group, lost, stripe, image, joinNeighbours(extents), epoch);
 }

@@ -32,6 +32,8 @@ const FAULTY_MS = 12_000;
 const LONG_FAULTY_MS = 70_000;
 /** Simulated time within which everything is to be quiet and well once it is healed. */
 const CALM_MS = 90_000;
+/** Pauses of 10 simulated milliseconds within which a read in the background ends. */
+const MAX_READ_WAITS = 50;
 /** Simulated time within which all targets are up again, and there is room on them. */
 const HEAL_MS = 60_000;
 
@@ -306,6 +308,8 @@ export class Cluster {
       const undecided = life.store.transactions.undecided().length;
       const open = life.replication.openCount;
       if (undecided + open > 0) throw new Error(`${name} has ${undecided} undecided updates, ${open} open ones`);
+      // A fold may be at it just now.
+      for (let waits = 0; life.device.lent !== 0 && waits < MAX_READ_WAITS; waits += 1) await this.#pass(10);
       const { lent } = life.device;
       if (lent !== 0) throw new Error(`${name} has ${lent} buffers of its device that nobody uses`);
       // Known: a member that misses the word that it may forget a decision remembers it for good.
