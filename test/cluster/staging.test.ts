@@ -69,7 +69,7 @@ for (const oclass of ["RP_3G1", "EC_2P1G1"]) {
     try {
       await system.createPool({ label: "tank", sizeBytes: 2 ** 30 });
       const pool = system.pool("tank");
-      await pool.createContainer({ label: "box", type: "object", properties: { oclass, rd_preview: true } });
+      await pool.createContainer({ label: "box", type: "object", properties: { oclass, rd_fac: 1 } });
       const container = await pool.openContainer("box", { readOnly: false });
       const mirror = new Mirror(container);
       for (let count = 0; count < PLACES.length; count += 1) await mirror.write();

@@ -19,7 +19,7 @@ test("erasure-coded objects take part with others, through kill -9 of engines in
   const system = await connect({ system: cluster.address, timeoutMs: 5_000, retryWindowMs: 30_000 });
   try {
     await system.createPool({ label: "tank", sizeBytes: 2 ** 30 });
-    await system.pool("tank").createContainer({ label: "bank", type: "object" });
+    await system.pool("tank").createContainer({ label: "bank", type: "object", properties: { rd_fac: 1 } });
     const bank = await system.pool("tank").openContainer("bank", { readOnly: false });
     const [array, count, value] = ["EC_2P1G1", "RP_2G1", "EC_2P1G1"].map((name, index) =>
       objectId("MULTI_HASHED", objectClassByName(name), 0, BigInt(index + 1)),
