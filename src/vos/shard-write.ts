@@ -8,7 +8,7 @@
 import { assert } from "../base/assert.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import { BLOCK_BYTES, MIB } from "../base/limits.ts";
+import { BLOCK_BYTES, MAX_RECORD_BYTES, MIB } from "../base/limits.ts";
 import { recordSizeMismatch } from "../base/object-refusals.ts";
 import type { PartBytes } from "../format/prepare-request.ts";
 import { type ExtentRef, VersionKind } from "../store/cell.ts";
@@ -47,6 +47,8 @@ const MAX_HOLES = 4096;
 const ALL_CLASSES = 7;
 /** Class of the window that is a whole block. */
 const BLOCK_CLASS = 20;
+/** Bytes of pieces that one record holds: a quarter of what it may have. */
+const MAX_LOGGED_BYTES = MAX_RECORD_BYTES / 4;
 
 export interface ShardUpdate extends AkeyRequest {
   /** Bytes of a record of the array that the object's users see. */
@@ -111,7 +113,7 @@ export class ShardWrites {
     parts: readonly PartBytes[],
     inlineBytes: number,
   ): WriteOutcome | Promise<WriteOutcome> {
-    const plan = planParts(parts, inlineBytes, update.dkey.length + update.akey.length);
+    const plan = planFitting(parts, inlineBytes, update);
     if (plan.bulks.length > 0) return this.#writeLarge(container, update, parts, plan, inlineBytes);
     const wait = this.#target.admitInTurn(plan.logBytes, update.order, plan.pieces.length === 0);
     if (wait === undefined) return this.#append(container, update, plan, []);
@@ -133,8 +135,7 @@ export class ShardWrites {
     } catch (error) {
       // It may have been to spare the SCM, which may still have room for it.
       const threshold = target.threshold(container);
-      const hasLarger = plan.pieces.some(({ bytes }) => bytes.length > threshold);
-      if (hasLarger || inlineBytes >= threshold) throw error;
+      if (inlineBytes >= threshold || planFitting(parts, threshold, update).bulks.length > 0) throw error;
       return await this.#writePlanned(container, update, parts, threshold);
     }
     const append = (): WriteOutcome => this.#append(container, update, plan, extents);
@@ -145,7 +146,7 @@ export class ShardWrites {
   async stage(container: number, update: ShardUpdate, parts: readonly PartBytes[]): Promise<StagedWrite> {
     checkKeys(update.dkey, update.akey);
     const target = this.#target;
-    const plan = planParts(parts, target.inlineBytes(container), update.dkey.length + update.akey.length);
+    const plan = planFitting(parts, target.inlineBytes(container), update);
     await target.admit(plan.logBytes, false);
     const extents = await this.#writeBulks(plan.bulks);
     const pieces = plan.pieces.map((piece) => ({
@@ -272,6 +273,18 @@ function refusalOf(
   if (header === undefined || header.recordBytes === recordBytes) return undefined;
   if (!anythingVisible(target, state, akey, "akey", floor, LATEST, seen)) return undefined;
   return refusedWrite(recordSizeMismatch(recordBytes, header.recordBytes), seen.sequence);
+}
+
+/** As planParts; where so many small pieces come together that no record holds them they go to the device, too. */
+function planFitting(
+  parts: readonly PartBytes[],
+  inlineBytes: number,
+  { dkey, akey }: Pick<ShardUpdate, "dkey" | "akey">,
+): ShardPlan {
+  const keyBytes = dkey.length + akey.length;
+  const plan = planParts(parts, inlineBytes, keyBytes);
+  const logged = plan.pieces.reduce((sum, { bulk, bytes }) => (bulk === undefined ? sum + bytes.length : sum), 0);
+  return logged <= MAX_LOGGED_BYTES ? plan : planParts(parts, 0, keyBytes);
 }
 
 /** `keyBytes`: of dkey and akey together. */

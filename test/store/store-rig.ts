@@ -41,6 +41,7 @@ export class StoreRig {
   region!: ReturnType<CrashMachine["openRegion"]>;
   device!: ReturnType<CrashMachine["openDevice"]>;
   generationCells = 64;
+  segmentBytes = 16 * KIB;
   transactionPages = { usual: 2, smallIndex: 2 };
   destageRule: DestageRule | undefined;
   isGated: GateRule | undefined;
@@ -70,7 +71,7 @@ export class StoreRig {
       index: this.index,
       settler: this.#wrap(new InlineSettler(this.index, readLog, this.isGated)),
       create,
-      segmentBytes: 16 * KIB,
+      segmentBytes: this.segmentBytes,
       transactionPages: this.transactionPages,
       generationCells: this.generationCells,
       ...(this.destageRule !== undefined && { destageRule: this.destageRule }),

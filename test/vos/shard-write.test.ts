@@ -1,9 +1,11 @@
 /** What one shard of an erasure-coded akey stores, and tells of it. */
 import { expect, test } from "bun:test";
-import { EPOCH_NONE } from "../../src/base/epoch.ts";
 import { MIB } from "../../src/base/limits.ts";
 import { objectClassByName } from "../../src/base/object-class.ts";
 import { objectId } from "../../src/base/object-id.ts";
+import { EPOCH_NONE, HybridLogicalClock } from "../../src/base/epoch.ts";
+import { VersionedObjects } from "../../src/vos/versioned-objects.ts";
+import { StoreRig } from "../store/store-rig.ts";
 import { bytes, CONTAINER, key, makeRig } from "./rig.ts";
 
 const AKEY = { oid: objectId("ARRAY", objectClassByName("EC_2P1G1"), 0, 1n), dkey: key("d"), akey: key("a") };
@@ -63,4 +65,32 @@ test("ExtentLists, KeyQueries: of a shard all is in bytes of its local array, wi
   expect(await query("min", { start: MIB, end: 4 * MIB })).toEqual({ index: MIB, count: 9 });
   expect(await query("max", { start: 4 * MIB, end: 8 * MIB })).toBeUndefined();
   await expect(query("max", { start: 1, end: MIB })).rejects.toThrow("whole MiB");
+});
+
+test("ShardWrites.write: more small pieces than a record holds go to the device", async () => {
+  const rig = new StoreRig({ regionBytes: 16 * MIB, deviceBytes: 64 * MIB });
+  rig.segmentBytes = MIB;
+  await rig.open(true);
+  const { store, device, machine } = rig;
+  const clock = new HybridLogicalClock(() => machine.clock.wallMs());
+  const allocate = (sizeBytes: number): Uint8Array => device.allocate(sizeBytes);
+  const objects = new VersionedObjects({
+    store,
+    clock,
+    timers: machine.timers,
+    allocate,
+    release: () => device.release(),
+  });
+  objects.openContainer(CONTAINER);
+  // Parity of 1.5 MiB in cells of 4 KiB, each in a MiB of its own.
+  const parts = Array.from({ length: 384 }, (_, index) => {
+    const cell = { address: index * MIB, length: 4096, bytes: new Uint8Array(4096).fill(index) };
+    return { kind: "write" as const, ...cell };
+  });
+  await objects.writeShard(CONTAINER, { ...AKEY, recordBytes: 1 }, parts);
+  for (const { address, bytes: expected } of [parts[0]!, parts[200]!, parts[383]!]) {
+    const range = { address, length: 4096 };
+    const read = await objects.readShardArray(CONTAINER, { ...AKEY, epoch: EPOCH_NONE }, range);
+    expect(Buffer.from(read.bytes).equals(expected)).toBe(true);
+  }
 });
