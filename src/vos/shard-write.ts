@@ -5,10 +5,9 @@
  *
  * A shard without parts leaves a record all the same: it proves that the update came by.
  */
-import { assert } from "../base/assert.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import { BLOCK_BYTES, MAX_RECORD_BYTES, MIB } from "../base/limits.ts";
+import { BLOCK_BYTES } from "../base/limits.ts";
 import { recordSizeMismatch } from "../base/object-refusals.ts";
 import type { PartBytes } from "../format/prepare-request.ts";
 import { type ExtentRef, VersionKind } from "../store/cell.ts";
@@ -25,19 +24,13 @@ import {
   type PieceBytes,
   storedBytes,
 } from "./array-record.ts";
-import { cutIntoWindows, windowBytes, type WindowPiece } from "./array-window.ts";
+import { windowBytes } from "./array-window.ts";
 import { type Crowded, noteCrowded } from "./array-write.ts";
 import { windowKey } from "./cell-key.ts";
-import { type ArrayHeader, type ByteRun, encodeSegmentsMeta, MAX_META_SEGMENTS, WHOLE_META } from "./cell-meta.ts";
+import { type ArrayHeader, encodeSegmentsMeta, WHOLE_META } from "./cell-meta.ts";
 import { anythingVisible, checkConditions, checkFlags, LATEST, UPDATE_FLAGS } from "./condition.ts";
-import {
-  type AkeyRequest,
-  mixed,
-  NO_BYTES,
-  RECORD_OVERHEAD_BYTES,
-  refusedWrite,
-  type WriteOutcome,
-} from "./single-value.ts";
+import { type AkeyRequest, mixed, NO_BYTES, refusedWrite, type WriteOutcome } from "./single-value.ts";
+import { type Bulk, planFitting, type PlannedPiece, type ShardPlan } from "./shard-plan.ts";
 import { StagedWrite } from "./staged-write.ts";
 import { checkKeys, Seen, type TargetObjects } from "./target-objects.ts";
 
@@ -45,10 +38,6 @@ import { checkKeys, Seen, type TargetObjects } from "./target-objects.ts";
 const MAX_HOLES = 4096;
 /** All window classes: a fold, which writes at a past epoch, must find them in the akey's cell. */
 const ALL_CLASSES = 7;
-/** Class of the window that is a whole block. */
-const BLOCK_CLASS = 20;
-/** Bytes of pieces that one record holds: a quarter of what it may have. */
-const MAX_LOGGED_BYTES = MAX_RECORD_BYTES / 4;
 
 export interface ShardUpdate extends AkeyRequest {
   /** Bytes of a record of the array that the object's users see. */
@@ -63,29 +52,6 @@ export interface FoldMoment {
   readonly epoch: Epoch;
   /** Asked in the turn of the append: throws when the dkey may have another leader now, whose updates it must not meet. */
   readonly mayAppend: () => void;
-}
-
-/** A piece of data for one window, and where its bytes are. */
-interface PlannedPiece extends WindowPiece {
-  readonly bytes: Uint8Array;
-  /** Runs of data within the window, which has nothing else then. Undefined: a run of data, older ones show beside it. */
-  readonly segments: readonly ByteRun[] | undefined;
-  /** Which of the plan's bulks has the bytes, and where that begins; undefined: they go into the record. */
-  readonly bulk: { readonly index: number; readonly start: number } | undefined;
-}
-
-/** Bytes that go to one extent. */
-interface Bulk extends ByteRun {
-  readonly bytes: Uint8Array;
-}
-
-interface ShardPlan {
-  /** It has writes, maybe of nothing: then there is an array. */
-  readonly isWrite: boolean;
-  readonly pieces: readonly PlannedPiece[];
-  readonly bulks: readonly Bulk[];
-  readonly holes: readonly ByteRun[];
-  readonly logBytes: number;
 }
 
 export class ShardWrites {
@@ -273,134 +239,6 @@ function refusalOf(
   if (header === undefined || header.recordBytes === recordBytes) return undefined;
   if (!anythingVisible(target, state, akey, "akey", floor, LATEST, seen)) return undefined;
   return refusedWrite(recordSizeMismatch(recordBytes, header.recordBytes), seen.sequence);
-}
-
-/** As planParts; where so many small pieces come together that no record holds them they go to the device, too. */
-function planFitting(
-  parts: readonly PartBytes[],
-  inlineBytes: number,
-  { dkey, akey }: Pick<ShardUpdate, "dkey" | "akey">,
-): ShardPlan {
-  const keyBytes = dkey.length + akey.length;
-  const plan = planParts(parts, inlineBytes, keyBytes);
-  const logged = plan.pieces.reduce((sum, { bulk, bytes }) => (bulk === undefined ? sum + bytes.length : sum), 0);
-  return logged <= MAX_LOGGED_BYTES ? plan : planParts(parts, 0, keyBytes);
-}
-
-/** `keyBytes`: of dkey and akey together. */
-function planParts(parts: readonly PartBytes[], inlineBytes: number, keyBytes: number): ShardPlan {
-  const bulks: Bulk[] = [];
-  const pieces: PlannedPiece[] = [];
-  const shared = sharedBlocks(parts);
-  for (const [block, runs] of shared) {
-    const piece = sharedPiece(block, runs);
-    pieces.push(asStored(piece, inlineBytes, bulks));
-  }
-  for (const { kind, address, length, bytes } of parts) {
-    if (kind !== "write") continue;
-    for (const run of outside(shared, address, address + length)) {
-      pieces.push(...piecesOf(run, bytes.subarray(run.start - address, run.end - address), inlineBytes, bulks));
-    }
-  }
-  const punched = parts.filter(({ kind }) => kind === "punch");
-  const holes = punched.flatMap(({ address, length }) => outside(shared, address, address + length));
-  // A key takes up to twice its length; object and akey cell may be part of the record, and holes, which are not known yet.
-  const cellBytes = RECORD_OVERHEAD_BYTES + 2 * keyBytes;
-  let logBytes = (2 + 4 * holes.length) * cellBytes;
-  for (const { bulk, bytes } of pieces) {
-    logBytes += bulk === undefined ? cellBytes + bytes.length : 5 * cellBytes + bytes.length / 1024;
-  }
-  return { isWrite: parts.some(({ kind }) => kind !== "punch"), pieces, bulks, holes, logBytes };
-}
-
-/** The blocks of a MiB that are replaced: those of a `block`, and in which a write meets another part; the writes of each. */
-function sharedBlocks(parts: readonly PartBytes[]): Map<number, PartBytes[]> {
-  const shared = new Map<number, PartBytes[]>();
-  for (const part of parts) {
-    if (part.bytes.length === 0) continue;
-    const last = Math.floor((part.address + part.length - 1) / MIB);
-    for (let block = Math.floor(part.address / MIB); block <= last; block += 1) {
-      const within = parts.filter((other) => meets(other, block * MIB, (block + 1) * MIB));
-      if (within.length === 1 && part.kind !== "block") continue;
-      shared.set(
-        block,
-        within.filter(({ bytes }) => bytes.length > 0),
-      );
-    }
-  }
-  return shared;
-}
-
-function meets({ address, length }: PartBytes, start: number, end: number): boolean {
-  return address < end && address + length > start;
-}
-
-/** All that the block holds, as one piece. */
-function sharedPiece(block: number, writes: readonly PartBytes[]): Omit<PlannedPiece, "bulk"> {
-  const base = block * MIB;
-  const runs = writes
-    .map((part) => {
-      const start = Math.max(part.address, base);
-      const end = Math.min(part.address + part.length, base + MIB);
-      return { start, end, bytes: part.bytes.subarray(start - part.address, end - part.address) };
-    })
-    .toSorted((left, right) => left.start - right.start);
-  const start = runs[0]!.start;
-  const end = runs.at(-1)!.end;
-  const isAlone = runs.length === 1;
-  const bytes = isAlone ? runs[0]!.bytes : new Uint8Array(end - start);
-  const segments: { start: number; end: number }[] = [];
-  for (const run of runs) {
-    if (!isAlone) bytes.set(run.bytes, run.start - start);
-    const last = segments.at(-1);
-    if (last?.end === run.start - base) last.end = run.end - base;
-    else segments.push({ start: run.start - base, end: run.end - base });
-  }
-  assert(segments.length <= MAX_META_SEGMENTS, "a plan has few parts in one block");
-  return { windowClass: BLOCK_CLASS, window: block, start, end, bytes, segments };
-}
-
-/** What of [start, end) lies outside the shared blocks. */
-function outside(shared: ReadonlyMap<number, unknown>, start: number, end: number): ByteRun[] {
-  const runs: ByteRun[] = [];
-  let at = start;
-  for (const block of [...shared.keys()].toSorted((left, right) => left - right)) {
-    const from = block * MIB;
-    if (from + MIB <= at || from >= end) continue;
-    if (from > at) runs.push({ start: at, end: from });
-    at = from + MIB;
-  }
-  if (at < end) runs.push({ start: at, end });
-  return runs;
-}
-
-/** A run of data cut into windows; what is large goes to one extent. */
-function piecesOf(run: ByteRun, bytes: Uint8Array, inlineBytes: number, bulks: Bulk[]): PlannedPiece[] {
-  const cut = cutIntoWindows(run.start, run.end);
-  const large = cut.filter(({ start, end }) => end - start > inlineBytes);
-  const first = large[0];
-  const bulk = first === undefined ? undefined : { index: bulks.length, start: first.start };
-  if (first !== undefined) {
-    const { start } = first;
-    const { end } = large.at(-1)!;
-    bulks.push({ start, end, bytes: bytes.subarray(start - run.start, end - run.start) });
-  }
-  return cut.map((piece) => {
-    const isLarge = piece.end - piece.start > inlineBytes;
-    return {
-      ...piece,
-      bytes: bytes.subarray(piece.start - run.start, piece.end - run.start),
-      segments: undefined,
-      bulk: isLarge ? bulk : undefined,
-    };
-  });
-}
-
-function asStored(piece: Omit<PlannedPiece, "bulk">, inlineBytes: number, bulks: Bulk[]): PlannedPiece {
-  const { start, end, bytes } = piece;
-  if (end - start <= inlineBytes) return { ...piece, bulk: undefined };
-  bulks.push({ start, end, bytes });
-  return { ...piece, bulk: { index: bulks.length - 1, start } };
 }
 
 function undecided(): DaosError {
