@@ -2,54 +2,31 @@
  * Acts on engines that are silent for too long: excludes them from the pools that bear it. A pool that would lose data
  * keeps them in its map, and they are looked at again later.
  */
-import { DaosError } from "../base/errors.ts";
-import type { Timers } from "../contracts/world.ts";
 import { poolKey } from "../format/meta-key.ts";
 import type { Members } from "./members.ts";
 import type { MetaRecords } from "./meta-records.ts";
 import type { PoolMapService } from "./pool-map-service.ts";
+import { Watch, type WatchParts } from "./watch.ts";
 
 const TICK_MS = 250;
 /** A pool that did not bear an exclusion is asked again after this time, milliseconds. */
 const RETRY_MS = 5_000;
 
-export interface FailureWatchParts {
-  readonly timers: Timers;
+export interface FailureWatchParts extends WatchParts {
   readonly members: Members;
   readonly maps: PoolMapService;
   readonly records: MetaRecords;
-  readonly event: (level: "error" | "warn" | "info", message: string) => void;
 }
 
-export class FailureWatch {
+export class FailureWatch extends Watch {
   readonly #parts: FailureWatchParts;
   readonly #suspects = new Set<number>();
   readonly #reasons = new Map<number, string>();
   readonly #retryAtMs = new Map<number, number>();
-  #cancel: (() => void) | undefined;
-  #isStopped = false;
 
   constructor(parts: FailureWatchParts) {
+    super(parts, TICK_MS);
     this.#parts = parts;
-  }
-
-  start(): void {
-    if (this.#isStopped) return;
-    this.#cancel = this.#parts.timers.after(TICK_MS, () => {
-      void this.tick().then(
-        () => this.start(),
-        (error: unknown) => {
-          if (!(error instanceof DaosError)) throw error;
-          this.#parts.event("error", error.message);
-          this.start();
-        },
-      );
-    });
-  }
-
-  stop(): void {
-    this.#isStopped = true;
-    this.#cancel?.();
   }
 
   /** Why a suspect stays in the maps. */

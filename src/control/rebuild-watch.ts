@@ -4,8 +4,6 @@
  * what the ones have brought last the others may not have been asked about at the time. What the targets do by themselves
  * (src/dtx/filling.ts) needs no word from here.
  */
-import { DaosError } from "../base/errors.ts";
-import type { Timers } from "../contracts/world.ts";
 import type { TargetFillStatus } from "../format/engine-operations.ts";
 import { containerPrefix, mapKey, POOL_PREFIX } from "../format/meta-key.ts";
 import type { MapRecord, PoolRecord } from "../format/meta-record.ts";
@@ -15,6 +13,7 @@ import type { Members } from "./members.ts";
 import type { MetaRecords } from "./meta-records.ts";
 import { isUnderWay } from "./pool-map-changes.ts";
 import type { PoolMapService } from "./pool-map-service.ts";
+import { Watch, type WatchParts } from "./watch.ts";
 
 const TICK_MS = 500;
 const NO_PROGRESS = { dkeys: 0, bytes: 0, targetsDone: 0, targets: 0 };
@@ -24,43 +23,21 @@ interface Progress extends Omit<PoolRebuild, "state"> {
   readonly isStuck: boolean;
 }
 
-export interface RebuildWatchParts {
-  readonly timers: Timers;
+export interface RebuildWatchParts extends WatchParts {
   readonly members: Members;
   readonly maps: PoolMapService;
   readonly records: MetaRecords;
-  readonly event: (level: "error" | "warn" | "info", message: string) => void;
 }
 
-export class RebuildWatch {
+export class RebuildWatch extends Watch {
   readonly #parts: RebuildWatchParts;
   readonly #progress = new Map<string, Progress>();
   /** By pool the map version of which all have said that it is done. */
   readonly #done = new Map<string, number>();
-  #cancel: (() => void) | undefined;
-  #isStopped = false;
 
   constructor(parts: RebuildWatchParts) {
+    super(parts, TICK_MS);
     this.#parts = parts;
-  }
-
-  start(): void {
-    if (this.#isStopped) return;
-    this.#cancel = this.#parts.timers.after(TICK_MS, () => {
-      void this.tick().then(
-        () => this.start(),
-        (error: unknown) => {
-          if (!(error instanceof DaosError)) throw error;
-          this.#parts.event("error", error.message);
-          this.start();
-        },
-      );
-    });
-  }
-
-  stop(): void {
-    this.#isStopped = true;
-    this.#cancel?.();
   }
 
   /** For people. */

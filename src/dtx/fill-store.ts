@@ -4,6 +4,7 @@ import type { CompletedElsewhere } from "../format/fill-message.ts";
 import type { PoolMap, TargetState } from "../format/pool-map.ts";
 import type { CellStore } from "../store/cell.ts";
 import type { DkeyCopies } from "../vos/dkey-copy.ts";
+import { stable } from "../vos/durable.ts";
 import type { FillMarks } from "../vos/fill-marks.ts";
 import type { KeyHistories } from "../vos/key-history.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
@@ -37,10 +38,7 @@ export function fillStore(store: CellStore, objects: VersionedObjects): FillStor
     snapshots: (container) => objects.listSnapshots(container),
     adoptSnapshots: (container, epochs) => objects.adoptSnapshots(container, epochs),
     requests: () => store.requests.remembered(),
-    stable: (sequence) =>
-      new Promise((resolve, reject) => {
-        store.whenStable(sequence, (error) => (error === undefined ? resolve() : reject(error)));
-      }),
+    stable: (sequence) => stable(store, sequence),
   };
 }
 

@@ -13,6 +13,7 @@ import type { PartBytes } from "../format/prepare-request.ts";
 import type { CellStore } from "../store/cell.ts";
 import type { FoldMoment } from "../vos/shard-write.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
+import { stable } from "../vos/durable.ts";
 
 export class TargetFoldStore implements FoldStore {
   readonly #store: CellStore;
@@ -31,13 +32,7 @@ export class TargetFoldStore implements FoldStore {
   ): Promise<void> {
     const update = { oid, dkey, akey, recordBytes, fold };
     const { sequence } = await this.#objects.writeShard(container, update, parts);
-    await this.#stable(sequence);
-  }
-
-  #stable(sequence: number): Promise<void> {
-    return new Promise<void>((resolve, reject) => {
-      this.#store.whenStable(sequence, (error) => (error === undefined ? resolve() : reject(error)));
-    });
+    await stable(this.#store, sequence);
   }
 
   heldFrom(container: number): Epoch | undefined {
@@ -110,7 +105,7 @@ export class TargetFoldStore implements FoldStore {
     for (let from = start; ;) {
       const limit = SHARD_PAGE_EXTENTS - extents.length;
       const page = await this.#objects.listExtents(container, { oid, dkey, akey, epoch, from, to: end, limit });
-      await this.#stable(page.sequence);
+      await stable(this.#store, page.sequence);
       for (const { index, count, epoch: written } of page.extents) {
         extents.push({ address: index, length: count, epoch: written });
       }

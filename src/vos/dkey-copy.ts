@@ -42,6 +42,7 @@ import {
   transactionRange,
   withoutRegion,
 } from "./transaction-cells.ts";
+import { firstKey } from "./first-key.ts";
 
 /** Bytes of a page, but one version at least. */
 const PAGE_BYTES = 1 * MIB;
@@ -99,8 +100,8 @@ export class DkeyCopies {
     let from = after === undefined ? (prefix as ByteString) : behind(after);
     let last = after;
     while (places.length < limit) {
-      const plain = this.#first(from, end);
-      const held = this.#first(regionKey(from), transactions.to);
+      const plain = firstKey(this.#target.store, from, end);
+      const held = firstKey(this.#target.store, regionKey(from), transactions.to);
       const inDkey = held === undefined ? undefined : withoutRegion(held);
       const found = plain === undefined || (inDkey !== undefined && inDkey < plain) ? inDkey : plain;
       if (found === undefined) return { places, after: undefined };
@@ -117,15 +118,6 @@ export class DkeyCopies {
     return { places, after: last };
   }
 
-  #first(from: ByteString, to: ByteString): ByteString | undefined {
-    let first: ByteString | undefined;
-    this.#target.store.scan(from, to, EPOCH_MAX, (key) => {
-      first = key;
-      return false;
-    });
-    return first;
-  }
-
   prefixOf(container: number, oid: ObjectId, dkey: ByteString): string {
     return dkeyPrefix(containerPrefix(container) + oid, dkey);
   }
@@ -140,14 +132,17 @@ export class DkeyCopies {
   /** Whether any cell of the dkey is here. */
   has(prefix: string): boolean {
     const { from, to } = dkeyTransactions(prefix);
-    return this.#first(ownCellKey(prefix), prefixEnd(prefix)) !== undefined || this.#first(from, to) !== undefined;
+    return (
+      firstKey(this.#target.store, ownCellKey(prefix), prefixEnd(prefix)) !== undefined ||
+      firstKey(this.#target.store, from, to) !== undefined
+    );
   }
 
   /** Whether any cell of an erasure-coded object is here. */
   hasCoded(container: number): boolean {
     const prefix = containerPrefix(container);
     for (let from = prefix as ByteString; ;) {
-      const found = this.#first(from, snapshotStart(prefix));
+      const found = firstKey(this.#target.store, from, snapshotStart(prefix));
       if (found === undefined) return false;
       const oid = objectOfPrefix(found);
       if (isErasureCoded(oid)) return true;
@@ -161,7 +156,9 @@ export class DkeyCopies {
     const { store, locks } = this.#target;
     const ranges: KeyRange[] = prefixes.map((prefix) => ({ from: ownCellKey(prefix), to: prefixEnd(prefix) }));
     await store.purge(ranges);
-    const held = prefixes.map(dkeyTransactions).filter(({ from, to }) => this.#first(from, to) !== undefined);
+    const held = prefixes
+      .map(dkeyTransactions)
+      .filter(({ from, to }) => firstKey(this.#target.store, from, to) !== undefined);
     await store.purge(held);
     if (held.length > 0) locks.removeDkeys(prefixes);
   }

@@ -7,3 +7,10 @@ export function durable(store: CellStore, sequence: number): Promise<void> {
     store.whenDurable(sequence, (error) => (error === undefined ? resolve() : reject(error)));
   });
 }
+
+/** Resolves when nothing that `sequence` names can be undone any more. Rejects as CellStore.whenStable calls back. */
+export function stable(store: CellStore, sequence: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    store.whenStable(sequence, (error) => (error === undefined ? resolve() : reject(error)));
+  });
+}

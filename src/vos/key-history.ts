@@ -3,12 +3,13 @@
  * lies beneath an akey, and without the bytes of values: of erasure code each shard has something else there.
  */
 import type { ByteString } from "../base/bytes.ts";
-import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
+import type { Epoch } from "../base/epoch.ts";
 import { type Version, VersionKind } from "../store/cell.ts";
 import { isUndecided } from "../store/stability.ts";
 import { akeyPrefixOf, beneathStart, nameOfPrefix, ownCellKey, prefixEnd } from "./cell-key.ts";
 import { LATEST } from "./condition.ts";
 import { Seen, type TargetObjects } from "./target-objects.ts";
+import { firstKey } from "./first-key.ts";
 
 /** Akeys of a page. */
 const PAGE_AKEYS = 64;
@@ -75,7 +76,7 @@ export class KeyHistories {
     const akeys: AkeyHistory[] = [];
     let next: ByteString | undefined = from;
     while (next !== undefined && akeys.length < PAGE_AKEYS) {
-      const key = this.#first(next, prefixEnd(prefix));
+      const key = firstKey(this.#target.store, next, prefixEnd(prefix));
       if (key === undefined) next = undefined;
       else {
         const akey = akeyPrefixOf(key, prefix);
@@ -84,15 +85,6 @@ export class KeyHistories {
       }
     }
     return { own, akeys, next, sequence: seen.sequence, isUndecided: isUndecided(seen.sequence) };
-  }
-
-  #first(from: ByteString, to: ByteString): ByteString | undefined {
-    let first: ByteString | undefined;
-    this.#target.store.scan(from, to, EPOCH_MAX, (key) => {
-      first = key;
-      return false;
-    });
-    return first;
   }
 }
 
