@@ -244,5 +244,8 @@ function tooMuchRest(): DaosError {
 
 function blind(): DaosError {
   const state = "all parity shards of its group are away, and no other knows all of its keys";
-  return new DaosError("UNAVAILABLE", `Cannot check conditions on the object: ${state}. Retry when an engine is back.`);
+  return new DaosError(
+    "UNAVAILABLE",
+    `Cannot decide what conditions or transactions ask for: ${state}. Retry when an engine is back.`,
+  );
 }
