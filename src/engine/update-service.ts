@@ -120,10 +120,9 @@ export class UpdateService {
     const { replication } = this.#parts;
     if (this.#erasure !== undefined && isErasureCoded(object.oid)) {
       request.retain();
-      const update = unordered;
-      const planned = this.#runPlanned(update);
+      const planned = this.#runPlanned(unordered);
       replication?.track(container, planned);
-      return this.#track(update, planned);
+      return this.#track(unordered, planned);
     }
     const led = this.#order(unordered);
     const update: Update = { ...unordered, led };
