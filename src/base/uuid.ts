@@ -19,7 +19,7 @@ export function parseUuid(text: string): Uuid | undefined {
 
 /** A version 4 id from 16 random bytes. */
 export function uuidFromRandom(random: Uint8Array): Uuid {
-  const bytes = Uint8Array.from(random);
+  const bytes = new Uint8Array(random);
   assert(bytes.length === UUID_BYTES, "a UUID is made of 16 bytes");
   bytes[6] = (bytes[6]! & 0x0f) | 0x40;
   bytes[8] = (bytes[8]! & 0x3f) | 0x80;

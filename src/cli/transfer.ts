@@ -31,7 +31,7 @@ export async function readWhole(session: Session, path: string, limitBytes: numb
   for await (const chunk of untilAborted(source.chunks, session.signal)) {
     sizeBytes += chunk.length;
     if (sizeBytes > limitBytes) return undefined;
-    chunks.push(Uint8Array.from(chunk));
+    chunks.push(new Uint8Array(chunk));
   }
   return Buffer.concat(chunks, sizeBytes);
 }

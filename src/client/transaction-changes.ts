@@ -81,7 +81,7 @@ export class DkeyChanges {
     const before = this.#changeable(akey);
     if (before?.kind === "records") throw mixed();
     const replaces = before?.kind === "punched" || (before?.kind === "value" && before.replaces);
-    this.#set(akey, { kind: "value", value: Uint8Array.from(value), replaces });
+    this.#set(akey, { kind: "value", value: new Uint8Array(value), replaces });
   }
 
   /** `bytes`: those of whole records; undefined: they are punched. */
@@ -95,7 +95,7 @@ export class DkeyChanges {
     const run: Run = {
       start: recordIndex,
       end: recordIndex + recordCount,
-      bytes: bytes === undefined ? undefined : Uint8Array.from(bytes),
+      bytes: bytes === undefined ? undefined : new Uint8Array(bytes),
     };
     const runs = joined(before?.runs ?? [], run, recordBytes);
     const spanBytes = (runs.at(-1)!.end - runs[0]!.start) * recordBytes;

@@ -153,7 +153,7 @@ export class TransactionObject {
     const [at, name] = [dkeyOf(dkey), akeyOf(akey)];
     const changes = this.#access.of(at);
     const own = changes.of(name);
-    if (own?.kind === "value") return { value: Uint8Array.from(own.value), epoch: EPOCH_NONE };
+    if (own?.kind === "value") return { value: new Uint8Array(own.value), epoch: EPOCH_NONE };
     if (own?.kind === "punched") return undefined;
     if (own !== undefined) throw holdsArray();
     const operations = await this.#access.at(at);
@@ -197,7 +197,7 @@ export class TransactionObject {
     const operations = await this.#access.at(at);
     const bytes = await operations.readRecords(this.id, at, name, range, { signal: this.#access.signal });
     changes.noteRecords(name, range);
-    const seen = bytes === undefined ? empty : Uint8Array.from(bytes);
+    const seen = bytes === undefined ? empty : new Uint8Array(bytes);
     if (own !== undefined) overlay(seen, range, own);
     return seen;
   }

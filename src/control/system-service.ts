@@ -53,7 +53,7 @@ export async function openSystem(store: MetaStore, options: OpenSystemOptions): 
 
 /** The key of a system's capabilities, 32 bytes. */
 export function capabilityKeyOf(record: SystemRecord): Uint8Array {
-  return Uint8Array.from(Buffer.from(record.capabilityKey, "hex"));
+  return new Uint8Array(Buffer.from(record.capabilityKey, "hex"));
 }
 
 /** What the engine knows about itself. */

@@ -94,7 +94,7 @@ export class PeerRequests {
         this.#serveShardExtents(index, request, reply);
         break;
       case Opcode.dtxRefresh:
-        this.#answerDurable(reply, Uint8Array.from(this.#options.leader.statesOf(decodeIds(request.payload))));
+        this.#answerDurable(reply, new Uint8Array(this.#options.leader.statesOf(decodeIds(request.payload))));
         break;
       case Opcode.transactionState:
         this.#options.serveStates(request, reply);

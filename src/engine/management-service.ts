@@ -83,7 +83,7 @@ export class ManagementService implements RpcHandler {
 
   async #answerClient(request: RpcRequest, reply: RpcReply): Promise<void> {
     const { opcode } = request;
-    const bytes = Uint8Array.from(request.args);
+    const bytes = new Uint8Array(request.args);
     const args: unknown = bytes.length === 0 ? {} : decodeCbor(bytes);
     if (opcode !== Opcode.serverStop) {
       reply.send(await this.#answer(opcode, args, bytes));

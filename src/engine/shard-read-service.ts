@@ -57,7 +57,7 @@ export class ShardReadService {
   /** The same with the bytes in ordinary memory: for the leader, who keeps them until what it plans is done. */
   async readForLeader(container: number, object: ObjectRequest, kind: "array" | "value"): Promise<ShardAnswer> {
     const answer = await this.read(container, object, kind);
-    const bytes = Uint8Array.from(answer.bytes);
+    const bytes = new Uint8Array(answer.bytes);
     this.#release(answer.bytes);
     return { ...answer, bytes };
   }

@@ -268,7 +268,7 @@ export class TargetService implements RpcHandler {
       else reply.send(this.#encoded(), bytes);
       return;
     }
-    const copy = Uint8Array.from(bytes);
+    const copy = new Uint8Array(bytes);
     this.#whenStable(outcome, reply, () => {
       this.#fill(outcome.epoch, copy.length, recordBytes, outcome.found);
       reply.send(this.#encoded(), copy);

@@ -177,7 +177,7 @@ function decodeVersions(prefix: string, payload: Uint8Array, count: number): Cop
       key: (prefix + byteString(view.subarray(at + VERSION_BYTES, nameEnd))) as ByteString,
       epoch,
       kind: kind as CopiedVersion["kind"],
-      meta: Uint8Array.from(view.subarray(nameEnd, metaEnd)),
+      meta: new Uint8Array(view.subarray(nameEnd, metaEnd)),
       bytes: hasBytes ? view.subarray(metaEnd, end) : undefined,
     });
     at = end;

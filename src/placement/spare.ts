@@ -99,7 +99,7 @@ function formerView(
   const moment = failedAt[failed]!;
   const former = {
     failedAt: failedAt.map((since) => (since <= moment ? since : Number.POSITIVE_INFINITY)),
-    closedAt: Float64Array.from(closedAt),
+    closedAt: new Float64Array(closedAt),
     beside: [...beside],
   };
   former.beside[failed] = undefined;

@@ -230,7 +230,7 @@ export class CellRewriter {
       this.#storeGate(container, use);
       if (use.keptTo > 0) keptForGates.push([container, use.keptTo]);
     }
-    return { freed: Float64Array.from(this.#freed), usage: [...this.#usage], keptForGates };
+    return { freed: new Float64Array(this.#freed), usage: [...this.#usage], keptForGates };
   }
 
   #storeGate(container: number, { isUsed, keptTo }: GateUse): void {

@@ -131,8 +131,8 @@ export class DecisionLog {
     for (const decided of added) decided.hasRow = true;
     const closed = this.#closedRows.slice();
     return {
-      added: Float64Array.from(added.flatMap(({ id, kind }) => [id.client, id.sequence, kind])),
-      closed: Float64Array.from(closed.flatMap(({ id }) => [id.client, id.sequence])),
+      added: new Float64Array(added.flatMap(({ id, kind }) => [id.client, id.sequence, kind])),
+      closed: new Float64Array(closed.flatMap(({ id }) => [id.client, id.sequence])),
       settled: () => void this.#closedRows.splice(0, closed.length),
       failed: () => {
         for (const decided of added) decided.hasRow = decided.closed;

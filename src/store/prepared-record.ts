@@ -147,7 +147,7 @@ export class PreparedRecord implements VersionSource {
     for (const { version } of this.writes) {
       if (version.extent !== undefined) ranges.push(version.extent.offset, version.extent.length);
     }
-    return Float64Array.from(ranges);
+    return new Float64Array(ranges);
   }
 
   /** Calls all who wait. */

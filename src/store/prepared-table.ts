@@ -187,7 +187,7 @@ export class PreparedTable {
   /** Sequences up to this one that are not to be settled, ascending. */
   skipped(upTo: number): Float64Array {
     const found = [...this.#skipped].filter((sequence) => sequence <= upTo);
-    return Float64Array.from(found).sort();
+    return new Float64Array(found).sort();
   }
 
   /**

@@ -87,7 +87,7 @@ export class RequestTable implements Requests {
   /** Clients that are not remembered and may have a row in the index. */
   forgotten(): Float64Array {
     for (const id of this.#forgotten) if (this.#young.has(id) || this.#old.has(id)) this.#forgotten.delete(id);
-    return Float64Array.from(this.#forgotten);
+    return new Float64Array(this.#forgotten);
   }
 
   /** Their rows are gone. */

@@ -60,7 +60,7 @@ interface WritePlan {
 function keptPlan(plan: WritePlan): WritePlan {
   return {
     ...plan,
-    pieces: plan.pieces.map((piece) => ({ ...piece, inline: piece.inline && Uint8Array.from(piece.inline) })),
+    pieces: plan.pieces.map((piece) => ({ ...piece, inline: piece.inline && new Uint8Array(piece.inline) })),
   };
 }
 

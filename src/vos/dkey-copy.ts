@@ -364,8 +364,8 @@ class CopyReading {
       key,
       epoch,
       kind,
-      meta: Uint8Array.from(version.meta),
-      bytes: inline === undefined ? undefined : Uint8Array.from(inline),
+      meta: new Uint8Array(version.meta),
+      bytes: inline === undefined ? undefined : new Uint8Array(inline),
     };
     if (extent !== undefined) {
       const lead = windowLead(version) ?? 0;

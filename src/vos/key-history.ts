@@ -89,5 +89,5 @@ export class KeyHistories {
 }
 
 function copy({ epoch, kind, meta }: Version): KeyVersion {
-  return { epoch, kind, meta: Uint8Array.from(meta) };
+  return { epoch, kind, meta: new Uint8Array(meta) };
 }

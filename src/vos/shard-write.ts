@@ -117,7 +117,7 @@ export class ShardWrites {
     const extents = await this.#writeBulks(plan.bulks);
     const pieces = plan.pieces.map((piece) => ({
       ...piece,
-      bytes: piece.bulk === undefined ? Uint8Array.from(piece.bytes) : NO_BYTES,
+      bytes: piece.bulk === undefined ? new Uint8Array(piece.bytes) : NO_BYTES,
     }));
     const append = (later: ShardUpdate): WriteOutcome => {
       checkFlags(later.flags ?? 0, UPDATE_FLAGS);

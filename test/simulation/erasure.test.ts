@@ -244,7 +244,7 @@ test("reads that run beside writes and folds show all of a write or nothing of i
     let before = 0;
     while (!isOver) {
       const bytes = await object.readArray("d", "array", range);
-      const numbers = new Set(new Uint32Array(Uint8Array.from(bytes).buffer));
+      const numbers = new Set(new Uint32Array(new Uint8Array(bytes).buffer));
       expect([...numbers]).toEqual([expect.any(Number)]);
       const [number] = numbers;
       expect(number).toBeGreaterThanOrEqual(before);

@@ -49,7 +49,7 @@ export class SimulatedSocket implements Socket {
     if (taken < bytes.length) this.#wantsDrain = true;
     if (taken === 0) return 0;
     this.#outstandingBytes += taken;
-    const packet = Uint8Array.from(bytes.subarray(0, taken)); // a slice of a Buffer would share its memory
+    const packet = new Uint8Array(bytes.subarray(0, taken)); // a slice of a Buffer would share its memory
     this.#network.deliver(this, () => this.peer?.arrive(packet));
     return taken;
   }
