@@ -106,17 +106,14 @@ export class Layouts {
         ? this.#singleTargets(moment, objectClass.groupCount, seed).map((position) => [position])
         : this.#rows(moment, objectClass, seed);
     const view = this.#view(moment, objectClass.redundancy.kind);
-    const isGone = moment === "current" ? isGoneNow : isGoneNext;
-    const groups = homes.map((home, group) =>
-      this.#shards(view, home, crc32(groupStep(group, 0xffff_ffff), seed), isGone),
-    );
+    const groups = homes.map((home, group) => this.#shards(view, home, crc32(groupStep(group, 0xffff_ffff), seed)));
     const firstTargets = groups.map((group) => (group.find(({ state }) => state === "serving") ?? group[0]!).target);
     for (const [group, target] of firstTargets.entries())
       if (target === NO_TARGET) firstTargets[group] = groups[group]![0]!.home;
     return { objectClass, seed, groups, firstTargets, targets: targetsOf(groups, firstTargets), next: undefined };
   }
 
-  #shards(view: TargetView, home: readonly number[], key: number, isGone: (state: TargetState) => boolean): ShardGroup {
+  #shards(view: TargetView, home: readonly number[], key: number): ShardGroup {
     const { states, indices } = this.tree;
     const group = [...home];
     const rebuilding = new Set<number>();
@@ -221,11 +218,7 @@ function groupStep(group: number, attempt: number): Buffer {
   return step;
 }
 
-function isGoneNow(state: TargetState): boolean {
-  return isGoneNext(state) || state === "UP";
-}
-
-function isGoneNext(state: TargetState): boolean {
+function isGone(state: TargetState): boolean {
   return state === "DOWN" || state === "DOWNOUT";
 }
 

@@ -34,7 +34,7 @@ const GONE: Readonly<Record<"current" | "next", readonly TargetState[]>> = {
 /**
  * Of objects with copies another spare may take over when a target comes back: it has the same. What is erasure-coded, where
  * each has another part, is placed as if those that are back were not, as far as they had been gone when others failed. For
- * objects without redundancy nothing can fill the spare of a target that is gone.
+ * objects without redundancy nothing can fill the spare of a target that is gone, unless it was drained.
  */
 export function targetView(
   tree: FaultDomainTree,
@@ -47,7 +47,7 @@ export function targetView(
   for (const [position, state] of tree.states.entries()) {
     const since = tree.since[position]!;
     const gone = GONE[moment].includes(state);
-    if (gone && (replaces || state === "DRAIN")) failedAt[position] = since;
+    if (gone && (replaces || state === "DRAIN" || tree.isDrained[position]!)) failedAt[position] = since;
     if (gone || state === "DRAIN") closedAt[position] = since;
     if (state === "NEW" && moment === "current") closedAt[position] = Number.NEGATIVE_INFINITY;
   }
@@ -149,11 +149,13 @@ function spareFor(
   const others = group.map((position, index) =>
     index !== place && position !== NO_POSITION && view.failedAt[position]! > moment ? position : NO_POSITION,
   );
+  // Those that came later take nothing over: whoever stood in before them still has it.
+  const count = tree.countBefore(moment);
   const step = Buffer.alloc(8);
   step.writeUInt32LE(place, 0);
   for (let attempt = 0; attempt < SPARE_ATTEMPTS; attempt += 1) {
     step.writeUInt32LE(attempt, 4);
-    const candidate = jumpHashOf32(crc32(step, key), tree.targetCount);
+    const candidate = jumpHashOf32(crc32(step, key), count);
     if (view.closedAt[candidate]! <= moment) continue;
     if (tree.sharedLevels(candidate, others, 0, others.length, place) === 0) return candidate;
   }
@@ -164,7 +166,7 @@ function spareFor(
 function leastShared(tree: FaultDomainTree, view: TargetView, others: number[], moment: number, key: number): number {
   let fewest = Number.POSITIVE_INFINITY;
   let candidates: number[] = [];
-  for (let position = 0; position < tree.targetCount; position += 1) {
+  for (let position = 0; position < tree.countBefore(moment); position += 1) {
     if (view.closedAt[position]! <= moment) continue;
     const shared = tree.sharedLevels(position, others, 0, others.length, -1);
     if (shared === Number.POSITIVE_INFINITY || shared > fewest) continue;
