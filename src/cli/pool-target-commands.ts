@@ -47,7 +47,7 @@ export const exclude = command({
 });
 
 export const reintegrate = command({
-  summary: "Take excluded or drained targets of a pool back, or end a drain",
+  summary: "Take excluded or drained targets of a pool back",
   examples: ["daos pool reintegrate tank --ranks 1", "daos pool reintegrate tank --targets 5"],
   arguments: { label: POOL_ARGUMENT, ...SELECTION },
   async run({ label, ranks, targets }, session) {

@@ -108,7 +108,7 @@ export class Pool {
     return this.#parts.calls.drainTargets({ ...selection, pool: this.name }, options);
   }
 
-  /** Takes excluded and drained targets back, and ends a drain. UNAVAILABLE while their engine is away. */
+  /** Takes excluded and drained targets back. UNAVAILABLE while their engine is away. */
   async reintegrate(selection: TargetSelection, options: SignalOptions = {}): Promise<PoolTargetsReply> {
     return this.#parts.calls.reintegrateTargets({ ...selection, pool: this.name }, options);
   }

@@ -33,23 +33,32 @@ export class PoolElasticity {
 
   /**
    * Adds all targets of some engines; data moves to them in the background. The pool's size stays. Rejects with NOT_FOUND (no
-   * such rank), ALREADY_EXISTS (the pool has it), UNAVAILABLE (its engine is away), TOO_LARGE.
+   * such rank), ALREADY_EXISTS (the pool has it), UNAVAILABLE (its engine is away), UNSUPPORTED, TOO_LARGE.
    */
   extend({ pool, ranks }: PoolExtendArguments): Promise<PoolTargetsReply> {
     const { maps, store } = this.#parts;
-    return maps.change({ pool }, "extend", async ({ label }, map) => extendMap(label, map, store.enginesOf(ranks)));
+    return maps.change({ pool }, "extend", async (found, map) => {
+      const next = extendMap(found.label, map, store.enginesOf(ranks));
+      if (next !== map) checkMovable("extend", found, await this.#containers(found));
+      return next;
+    });
+  }
+
+  async #containers({ id }: PoolRecord): Promise<ContainerRecord[]> {
+    const stored = await this.#parts.records.all("container", containerPrefix(id));
+    return stored.map(({ record }) => record);
   }
 
   /**
    * Moves everything away from targets, in the background; they serve until then. Rejects with INVALID_ARGUMENT when the others
-   * could not keep shards of a container's class apart, NO_SPACE when they have no room, BUSY, NOT_FOUND.
+   * could not keep shards of a container's class apart, NO_SPACE when they have no room, UNSUPPORTED, BUSY, NOT_FOUND.
    */
   drain(args: PoolTargetsArguments): Promise<PoolTargetsReply> {
     return this.#parts.maps.change(args, "drain targets of", async (pool, map) => {
       const next = drainTargets(pool.label, map, args);
       if (next === map) return map;
-      const stored = await this.#parts.records.all("container", containerPrefix(pool.id));
-      const containers = stored.map(({ record }) => record);
+      const containers = await this.#containers(pool);
+      checkMovable("drain targets of", pool, containers);
       checkDomains(pool, next, containers);
       await this.#checkRoom(pool, map, next, containers);
       return next;
@@ -88,6 +97,17 @@ export class PoolElasticity {
 
 function keepingOf({ targets }: MapRecord, rank: number): number {
   return targets.filter((target) => target.rank === rank && isKeeping(target.state)).length;
+}
+
+/** Throws UNSUPPORTED when a container may hold objects without redundancy: their one copy stays where it was written. */
+function checkMovable(action: string, pool: PoolRecord, containers: readonly ContainerRecord[]): void {
+  const found = containers.find(({ properties }) => Number(properties["rd_fac"] ?? 0) === 0);
+  if (found === undefined) return;
+  const state = `container "${found.label}" has no redundancy (rd_fac 0), and what has one copy cannot be moved while it is used`;
+  throw new DaosError(
+    "UNSUPPORTED",
+    `Cannot ${action} pool "${pool.label}": ${state}. Copy it to a container with rd_fac 1 or more, or to another pool.`,
+  );
 }
 
 /** Throws INVALID_ARGUMENT when too few engines would be left for the class of a container. */

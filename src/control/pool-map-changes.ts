@@ -58,12 +58,11 @@ function appended(
   state: TargetState,
   since: number,
 ): MapTargetRecord[] {
-  const added = state === "NEW" ? { added: since } : {};
   const targets = [...present];
   for (const { rank, domain, targets: count } of engines) {
     for (let target = 0; target < count; target += 1) {
       const index = (targets.at(-1)?.index ?? -1) + 1;
-      targets.push({ index, rank, target, domain, state, since, ...added });
+      targets.push({ index, rank, target, domain, state, since });
     }
   }
   return targets;
@@ -120,8 +119,8 @@ export function drainTargets(pool: string, map: MapRecord, selection: TargetSele
 }
 
 /**
- * DOWNOUT -> UP, and DOWN -> UP where nothing is filled: else spares would be read that do not have all yet. DRAIN -> UPIN: it
- * still has everything. Throws NOT_FOUND, BUSY (being added, or DOWN and being rebuilt elsewhere).
+ * DOWNOUT -> UP, and DOWN -> UP where nothing is filled: else spares would be read that do not have all yet. Throws NOT_FOUND,
+ * BUSY (being added or drained, or DOWN and being rebuilt elsewhere).
  */
 export function reintegrateTargets(
   pool: string,
@@ -132,8 +131,7 @@ export function reintegrateTargets(
   const chosen = selected("reintegrate targets of", pool, map, selection);
   return changeStates("reintegrate", pool, map, chosen, ({ state }) => {
     if (state === "DOWNOUT" || (state === "DOWN" && !isFilled)) return "UP";
-    if (state === "DRAIN") return "UPIN";
-    return state === "NEW" || state === "DOWN" ? undefined : state;
+    return state === "UPIN" || state === "UP" ? state : undefined;
   });
 }
 
@@ -215,7 +213,9 @@ function changeStates(
 
 function changed(target: MapTargetRecord, state: TargetState, version: number): MapTargetRecord {
   const { drained, ...rest } = target;
-  if (state === "UPIN") return { ...rest, state, since: version };
+  if (state === "UPIN") {
+    return { ...rest, state, since: version, ...(target.state === "NEW" && { added: version }) };
+  }
   // The order in which targets went decides who stands in: it stays until a target is there again.
   const hasLeft = target.state === "UPIN";
   const moved = target.state === "DRAIN" && state === "DOWNOUT" ? version : drained;

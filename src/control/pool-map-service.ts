@@ -21,14 +21,7 @@ import type { KeyedLock } from "./keyed-lock.ts";
 import type { EngineLink, Members } from "./members.ts";
 import { type Change, type MetaRecords, putRecord, type Stored, unchanged } from "./meta-records.ts";
 import { servedContainer } from "./served-container.ts";
-import {
-  completeAll,
-  completeTargets,
-  excludeTargets,
-  ranksOf,
-  reintegrateTargets,
-  type TargetSelection,
-} from "./pool-map-changes.ts";
+import { completeAll, completeTargets, excludeTargets, ranksOf, reintegrateTargets } from "./pool-map-changes.ts";
 import type { PoolMapStore } from "./pool-map-store.ts";
 
 /** An engine that has not taken an exclusion within this time gets no lease any more, milliseconds. */

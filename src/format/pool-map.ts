@@ -34,7 +34,7 @@ export interface MapTarget extends TargetAddress {
    * Kept while it goes on to DOWN, DOWNOUT and UP; set anew with UPIN.
    */
   readonly since: number;
-  /** Map version in which it came to the pool; absent: with the pool itself. Who stands in for others follows from that. */
+  /** Map version in which it was UPIN first; absent: with the pool itself, or not yet. It stands in for none that went before. */
   readonly added?: number | undefined;
   /** Map version in which it became DOWNOUT from DRAIN: all that it had is on others, whatever the class. Until it is UPIN again. */
   readonly drained?: number | undefined;

@@ -20,7 +20,7 @@ export class FaultDomainTree {
   readonly indices: readonly number[];
   readonly states: readonly TargetState[];
   readonly since: readonly number[];
-  /** Map version in which each came to the pool, ascending. */
+  /** Map version from which on each was UPIN first, ascending; Infinity while it is NEW. */
   readonly added: readonly number[];
   /** Whether it is gone, and others have what it had. */
   readonly isDrained: readonly boolean[];
@@ -51,7 +51,7 @@ export class FaultDomainTree {
     this.indices = targets.map(({ index }) => index);
     this.states = targets.map(({ state }) => state);
     this.since = targets.map(({ since }) => since);
-    this.added = targets.map(({ added = 1 }) => added);
+    this.added = targets.map(({ added = 1, state }) => (state === "NEW" ? Number.POSITIVE_INFINITY : added));
     this.isDrained = targets.map(({ drained }) => drained !== undefined);
     this.beside = targets.map(({ beside }) => beside);
     this.ranks = targets.map(({ rank }) => rank);
@@ -69,12 +69,6 @@ export class FaultDomainTree {
 
   get targetCount(): number {
     return this.indices.length;
-  }
-
-  /** How many were in the pool before this version of its map: the first so many. */
-  countBefore(mapVersion: number): number {
-    const later = this.added.findIndex((added) => added >= mapVersion);
-    return later === -1 ? this.targetCount : later;
   }
 
   /**

@@ -294,7 +294,6 @@ export class FakePool implements PoolAccess {
         domain: `/rack${rank}`,
         state: "NEW",
         since: version,
-        added: version,
         host: "127.0.0.1",
         port,
       };

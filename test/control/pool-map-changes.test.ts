@@ -100,8 +100,8 @@ test("drained: DRAIN, DOWNOUT with its mark, UP, UPIN; its engine is taken from 
   const failed = excludeTargets("tank", during, { targets: [3] });
   expect([states(failed), failed.taken]).toEqual(["UPIN1 UPIN1 UPIN1 DOWN2", [3]]);
   expect(completeAll("tank", failed).targets[3]!.drained).toBeUndefined();
-  // It has everything until the end.
-  expect(states(reintegrateTargets("tank", during, { targets: [3] }, true))).toBe("UPIN1 UPIN1 UPIN1 UPIN3");
+  // Who stands in for others was chosen without it.
+  expect(codeOf(() => reintegrateTargets("tank", during, { targets: [3] }, true))).toBe("BUSY");
 });
 
 test("a drain needs targets that stay, and targets that serve", () => {
@@ -118,11 +118,17 @@ test("added: NEW, UPIN; excluded before, as if it had never come; what is there 
   const during = extendMap("tank", MAP, [engine]);
   expect([states(during), isUnderWay(during)]).toEqual(["UPIN1 UPIN1 UPIN1 UPIN1 NEW2 NEW2", true]);
   expect(during.targets.slice(4)).toEqual([
-    { index: 4, rank: 5, target: 0, domain: "/rack2", state: "NEW", since: 2, added: 2 },
-    { index: 5, rank: 5, target: 1, domain: "/rack2", state: "NEW", since: 2, added: 2 },
+    { index: 4, rank: 5, target: 0, domain: "/rack2", state: "NEW", since: 2 },
+    { index: 5, rank: 5, target: 1, domain: "/rack2", state: "NEW", since: 2 },
   ]);
   expect(extendMap("tank", during, [engine])).toBe(during);
-  expect(states(completeAll("tank", during))).toBe("UPIN1 UPIN1 UPIN1 UPIN1 UPIN3 UPIN3");
+  const larger = completeAll("tank", during);
+  expect(states(larger)).toBe("UPIN1 UPIN1 UPIN1 UPIN1 UPIN3 UPIN3");
+  expect(larger.targets.map(({ added }) => added)).toEqual([undefined, undefined, undefined, undefined, 3, 3]);
+  const back = reintegrateTargets("tank", completeAll("tank", excludeTargets("tank", larger, { targets: [5] })), {
+    targets: [5],
+  });
+  expect(completeAll("tank", back).targets[5]!.added).toBe(3);
   const without = excludeTargets("tank", during, { ranks: [5] });
   expect([without.version, without.targets, without.taken]).toEqual([3, MAP.targets, undefined]);
   expect(codeOf(() => drainTargets("tank", during, { ranks: [5] }))).toBe("BUSY");

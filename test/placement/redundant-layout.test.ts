@@ -288,7 +288,7 @@ describe("states", () => {
         for (const [target, state] of states)
           before = withStates(before, [target], state as TargetState, before.version + 1);
         const added = larger.targets.slice(12).map((target): MapTarget => {
-          return { ...target, state: "NEW", since: before.version + 1, added: before.version + 1 };
+          return { ...target, state: "NEW", since: before.version + 1 };
         });
         const during = { version: before.version + 1, targets: [...before.targets, ...added] };
         for (const className of ["RP_3G1", "EC_4P1G1", "RP_2G2", "RP_3GX", "S2", "SX"]) {
