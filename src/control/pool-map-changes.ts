@@ -106,9 +106,16 @@ export function excludeTargets(pool: string, map: MapRecord, selection: TargetSe
   );
 }
 
-/** UPIN -> DRAIN. Throws NOT_FOUND, INVALID_ARGUMENT (no target would be left to move to), BUSY (it does not serve). */
+/**
+ * UPIN -> DRAIN. Throws NOT_FOUND, INVALID_ARGUMENT (no target would be left to move to), BUSY (it does not serve, or others are
+ * being added: these could not take anything over).
+ */
 export function drainTargets(pool: string, map: MapRecord, selection: TargetSelection): MapRecord {
   const chosen = selected("drain targets of", pool, map, selection);
+  if (map.targets.some(({ state }) => state === "NEW")) {
+    const state = "others are being added to it, and take nothing over before they serve";
+    throw new DaosError("BUSY", `Cannot drain targets of pool "${pool}": ${state}. Wait until they are UPIN.`);
+  }
   const changed = changeStates("drain", pool, map, chosen, ({ state, drained }) => {
     if (state === "DRAIN" || (state === "DOWNOUT" && drained !== undefined)) return state;
     return state === "UPIN" ? "DRAIN" : undefined;

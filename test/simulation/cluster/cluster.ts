@@ -199,7 +199,8 @@ export class Cluster {
     await this.#within(working, CALM_MS, "operations do not end after everything is healed");
     await this.#checkLiveness();
     const what = "transactions that were left are not resolved, or none succeeds, after everything is healed";
-    if (!this.#isAnythingLost()) await this.#within(transactions.checkLiveness(this.nodes), CALM_MS, what);
+    const partaking = this.nodes.filter(({ index }) => !this.control.isExcluded(index));
+    if (!this.#isAnythingLost()) await this.#within(transactions.checkLiveness(partaking), CALM_MS, what);
     counts.transactions = transactions.check();
     await this.#checkQuiet(counts);
     await this.#checkReplicas([...this.subjects, ...transactions.coded]);

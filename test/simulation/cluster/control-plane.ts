@@ -181,7 +181,9 @@ export class ControlPlane {
   }
 
   #mayLose(): boolean {
-    const { mostDown, leastServing } = this.#parts;
+    const { mostDown, leastServing, leastLeft } = this.#parts;
+    // Else there is nobody who could take over what is drained.
+    if (this.#count("DRAIN") > 0 && this.#count("UPIN") <= leastLeft) return false;
     return this.#count("DOWN") < mostDown && this.#count("UPIN") + this.#count("DRAIN") > leastServing;
   }
 
@@ -257,7 +259,8 @@ export class ControlPlane {
   #drain(): void {
     const { random, nodes, leastLeft } = this.#parts;
     const index = random.below(nodes.length);
-    if (this.#stateOf(index) !== "UPIN" || this.#count("UPIN") <= leastLeft || this.#count("DOWN") > 0) return;
+    if (this.#stateOf(index) !== "UPIN" || this.#count("UPIN") <= leastLeft) return;
+    if (this.#count("DOWN") + this.#count("NEW") > 0) return;
     this.#change("drained", (target) => (target.index === index ? "DRAIN" : target.state));
   }
 
