@@ -86,6 +86,8 @@ export class Folding {
   #unfoldedCount = 0;
   /** How far what was there before is known, by container. */
   readonly #scans = new Map<number, Scan>();
+  /** Settles when nothing that came under an earlier map is still to be appended; undefined when that is so. */
+  #arriving: Promise<unknown> | undefined;
   #folding = 0;
   #isStopped = false;
   #cancel: () => void;
@@ -100,11 +102,18 @@ export class Folding {
     this.#cancel();
   }
 
-  /** This target may lead other dkeys now: what is to be folded is looked for again. */
-  mapChanged(): void {
+  /**
+   * This target may lead other dkeys now: what is to be folded is looked for again. Not before `arriving` settles: what the
+   * leaders of before have sent, and is appended after the look, nobody would note.
+   */
+  mapChanged(arriving: Promise<unknown>): void {
     this.#unfolded.clear();
     this.#unfoldedCount = 0;
     this.#scans.clear();
+    this.#arriving = arriving;
+    void arriving.finally(() => {
+      if (this.#arriving === arriving) this.#arriving = undefined;
+    });
   }
 
   removeContainer(container: number): void {
@@ -249,7 +258,7 @@ export class Folding {
 
   /** One container at a time, while there is room for what is found. */
   #scanNext(): void {
-    if (this.#unfoldedCount >= MAX_UNFOLDED_STRIPES / 2) return;
+    if (this.#arriving !== undefined || this.#unfoldedCount >= MAX_UNFOLDED_STRIPES / 2) return;
     const scans = [...this.#scans];
     if (scans.some(([, { state }]) => state === "running")) return;
     const next = scans.find(([, { state }]) => state === "wanted");
