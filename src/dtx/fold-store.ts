@@ -15,6 +15,8 @@ export interface FoldStore {
    */
   akeys(container: number): AsyncGenerator<AkeyPlace, void, void>;
   akeysOf(container: number, dkey: DkeyPlace): AsyncGenerator<AkeyPlace, void, void>;
+  /** Whether this target was ever filled with something of the container. */
+  wasFilled(container: number): boolean;
   /** The epoch of the oldest lock that a transaction has on an erasure-coded dkey here; undefined without one. */
   heldFrom(container: number): Epoch | undefined;
   /** Extents of one of them here, ascending, page by page. */

@@ -19,7 +19,7 @@ import { unitOf } from "./dkey-unit.ts";
 import type { GroupLeader } from "./group-leader.ts";
 import type { LedUpdate } from "./led-update.ts";
 import type { FoldStore } from "./fold-store.ts";
-import { levelled, stripesOfOthers } from "./levelling.ts";
+import { levelled, mayBeAhead, stripesOfOthers } from "./levelling.ts";
 import { NO_PARTS, payloadOf, type ShardParts, shardParts } from "./shard-parts.ts";
 import { akeyRequest, type ShardedAkey } from "./sharded-akey.ts";
 
@@ -45,8 +45,6 @@ export interface FoldingOptions {
   readonly shardedAkey: (container: number, object: ObjectRequest) => ShardedAkey;
   /** See Filling.filledOf. */
   readonly filledOf: (container: number, dkey: DkeyPlace) => Promise<readonly number[]>;
-  /** Whether this target was ever filled with something of the container. */
-  readonly wasFilled: (container: number) => boolean;
   /** Hears that this target has something erasure-coded in the container. */
   readonly found: (container: number) => void;
 }
@@ -346,7 +344,7 @@ export class Folding {
 
   /** See levelled. */
   async #level(container: number, object: ObjectRequest, akey: ShardedAkey, stripe: number): Promise<void> {
-    if (!this.#options.wasFilled(container)) return;
+    if (!mayBeAhead(akey, this.#options.store.wasFilled(container))) return;
     for await (const { epoch, parts } of levelled(akey, stripe, this.#options.now())) {
       await this.#write(container, object, akey, shardParts(parts), epoch, []);
     }
@@ -386,10 +384,10 @@ export class Folding {
       const { scheme, own } = shardedAkey(container, akeyRequest(place));
       this.#note(container, place, scheme.stripesToFold(own, extents), OLDEST);
     }
-    if (this.#options.wasFilled(container) && groupOf(place.oid, place.dkey).leader === self) {
-      const akey = this.#options.shardedAkey(container, akeyRequest(place));
-      for await (const stripes of stripesOfOthers(akey)) this.#note(container, place, stripes, OLDEST);
-    }
+    if (groupOf(place.oid, place.dkey).leader !== self) return;
+    const akey = shardedAkey(container, akeyRequest(place));
+    if (!mayBeAhead(akey, store.wasFilled(container))) return;
+    for await (const stripes of stripesOfOthers(akey)) this.#note(container, place, stripes, OLDEST);
   }
 }
 

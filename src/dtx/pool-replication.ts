@@ -115,7 +115,6 @@ export class PoolReplication {
       groupOf: (oid, dkey) => this.#groups.groupOf(oid, dkey),
       now,
       shardedAkey: (container, object) => this.shardedAkey(container, object),
-      wasFilled: (container) => options.fillStore.filledAt(container) > 0,
       filledOf: (container, place) => this.filling.filledOf(container, place),
       found: (container) => void this.#coded.add(container),
     });

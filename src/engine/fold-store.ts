@@ -36,6 +36,10 @@ export class TargetFoldStore implements FoldStore {
     await stable(this.#store, sequence);
   }
 
+  wasFilled(container: number): boolean {
+    return this.#objects.filledAt(container) > 0;
+  }
+
   heldFrom(container: number): Epoch | undefined {
     let oldest: Epoch | undefined;
     for (const lock of this.#objects.locks.locks) {

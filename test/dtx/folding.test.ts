@@ -43,6 +43,7 @@ function makeRig(
   const mayFold = Promise.withResolvers<void>();
   const store: FoldStore = {
     apply: () => Promise.resolve(),
+    wasFilled: () => false,
     heldFrom,
     async *akeys(): AsyncGenerator<AkeyPlace, void, void> {
       const listing = finishes.length;
@@ -60,7 +61,7 @@ function makeRig(
   const akey = {
     own: 2,
     alive: [0, 1, 2],
-    scheme: { stripesToFold: () => [0], planFold: () => undefined },
+    scheme: { toleratedFailures: 1, stripesToFold: () => [0], planFold: () => undefined },
     run: () => mayFold.promise.then(() => ({ epoch: 5, parts: [] })),
   } as unknown as ShardedAkey;
   const leader = { locks: new DkeyLocks(), isSettling: () => false, flushDecisions: () => {} };
@@ -73,7 +74,6 @@ function makeRig(
     now: () => NOW,
     shardedAkey: () => akey,
     filledOf: () => Promise.resolve([]),
-    wasFilled: () => false,
     found: () => {},
   });
   return {

@@ -12,6 +12,7 @@ import type { RedundancyScheme } from "../../../src/contracts/redundancy.ts";
 import { CapabilityAuthority } from "../../../src/control/capability-authority.ts";
 import type { PeerConnection } from "../../../src/dtx/peer.ts";
 import { type FillStore, fillStore } from "../../../src/dtx/fill-store.ts";
+import type { FoldStore } from "../../../src/dtx/fold-store.ts";
 import type { RunUpdate } from "../../../src/dtx/group-follower.ts";
 import { preparedStore, type PreparedStore } from "../../../src/dtx/prepared-store.ts";
 import { Replication } from "../../../src/dtx/replication.ts";
@@ -59,6 +60,7 @@ export interface PlantedBug {
   /** Of clients of transactions. */
   readonly link?: (link: RpcLink) => RpcLink;
   readonly fill?: (store: FillStore) => FillStore;
+  readonly fold?: (store: FoldStore) => FoldStore;
   /** What a member does that its leader has ordered. */
   readonly run?: (run: RunUpdate, objects: VersionedObjects) => RunUpdate;
   /** Changes the objects of a target in place. */
@@ -187,7 +189,7 @@ export class ClusterNode {
         return bug.scheme?.(scheme) ?? scheme;
       },
       readShard: (...request) => shardReads.readForLeader(...request),
-      foldStore: new TargetFoldStore(store, objects),
+      foldStore: bug.fold?.(new TargetFoldStore(store, objects)) ?? new TargetFoldStore(store, objects),
       fillStore: bug.fill?.(fillStore(store, objects)) ?? fillStore(store, objects),
       setGate: (container, epoch) => objects.setGate(container, epoch),
       now: () => clock.next(),
