@@ -7,6 +7,8 @@
  *     C M "d"                                the same: this target has brought all it leads
  *     C M "g"                                the same, at the epoch that the container's gate had passed when all that was
  *                                            filled before it could be read: it does not go back behind that
+ *     C M "o"                                the same, at an epoch: no request that was completed elsewhere, and forgotten
+ *                                            there, has a later one
  *     C M "r" client (u64) sequence (u64)    tombstone: it counts by its origin only
  *     FF FF FF FD "m" pool                   as "f": all targets of the pool went by this map at the latest
  */
@@ -26,6 +28,7 @@ const LEADER = "f";
 const DONE = "d";
 const REQUEST = "r";
 const GATE = "g";
+const FORGOTTEN = "o";
 
 function markStart(container: string, tag: string): string {
   return `${snapshotStart(container)}\xff${tag}`;
@@ -50,6 +53,15 @@ function gateKey(container: string): ByteString {
 /** The container's gate is not lower than this, as far as filling knows; 0: never noted. */
 export function gatedTo(store: CellStore, container: string): Epoch {
   return store.get(gateKey(container), EPOCH_MAX)?.epoch ?? EPOCH_NONE;
+}
+
+function forgottenKey(container: string): ByteString {
+  return markStart(container, FORGOTTEN) as ByteString;
+}
+
+/** No request that others have forgotten, who filled the container here, was completed after it; 0: there is none. */
+export function forgottenTo(store: CellStore, container: string): Epoch {
+  return store.get(forgottenKey(container), EPOCH_MAX)?.epoch ?? EPOCH_NONE;
 }
 
 /** Big-endian. */
@@ -117,6 +129,14 @@ export class FillMarks {
   /** The container's gate has come to this epoch. */
   async noteGated(container: number, epoch: Epoch): Promise<void> {
     await this.#put(gateKey(containerPrefix(container)), 0, epoch);
+  }
+
+  /** Whoever filled the container has forgotten requests up to this epoch. */
+  async noteForgotten(container: number, epoch: Epoch): Promise<void> {
+    const { store } = this.#target;
+    const prefix = containerPrefix(container);
+    if (epoch > forgottenTo(store, prefix)) await this.#put(forgottenKey(prefix), 0, epoch);
+    store.requests.forget(epoch);
   }
 
   /** This target has brought all it leads. */

@@ -126,6 +126,38 @@ test("a prepared record's request is completed as soon as it is there, and not a
   expect([completed(rig, 1), completed(rig, 2)]).toEqual([1, undefined]);
 });
 
+test("RequestTable: of what is forgotten an epoch is left that nothing of it was completed after", () => {
+  const table = new RequestTable();
+  table.add({ client: 1, sequence: 1 }, 1, 10 as Epoch, 0);
+  table.age();
+  expect(table.forgottenTo).toBe(0 as Epoch);
+  table.add({ client: 2, sequence: 1 }, 1, 20 as Epoch, 0);
+  table.age();
+  expect(table.completed({ client: 1, sequence: 1 })).toBeUndefined();
+  expect(table.forgottenTo).toBe(10 as Epoch);
+  table.forget(15 as Epoch);
+  table.forget(5 as Epoch);
+  expect(table.forgottenTo).toBe(15 as Epoch);
+  table.age();
+  table.age();
+  expect(table.forgottenTo).toBe(20 as Epoch);
+});
+
+test("a store knows how far it has forgotten over settling and power losses", async () => {
+  const rig = await StoreRig.create();
+  await request(rig, 1, 1);
+  await rig.machine.timers.advance(2 * FORGET_CLIENT_MS + 1000);
+  expect([completed(rig, 1), rig.store.requests.forgottenTo]).toEqual([undefined, 1]);
+  // It is in the log: nothing is forgotten as long as that is so.
+  await rig.crash();
+  expect([completed(rig, 1), rig.store.requests.forgottenTo]).toEqual([1, 0]);
+  await rig.machine.timers.advance(2 * FORGET_CLIENT_MS + 1000);
+  await rig.write([put("other", 9, "x")]);
+  await rig.settle();
+  await rig.crash();
+  expect([completed(rig, 1), rig.store.requests.forgottenTo]).toEqual([undefined, 1]);
+});
+
 test("a client that stays silent is forgotten, in the index too", async () => {
   const rig = await StoreRig.create();
   await request(rig, 1, 1);
