@@ -10,7 +10,8 @@
  *     C M "o"                                the same, at an epoch: no request that was completed elsewhere, and forgotten
  *                                            there, has a later one
  *     C M "r" client (u64) sequence (u64)    tombstone: it counts by its origin only
- *     FF FF FF FD "m" pool                   as "f": all targets of the pool went by this map at the latest
+ *     FF FF FF FD "m" pool                   as "f": all targets of the pool went by this map at the latest;
+ *                                            gone with the pool
  */
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_MAX, EPOCH_NONE, type Epoch } from "../base/epoch.ts";
@@ -110,7 +111,7 @@ export class FillMarks {
 
   #version(key: ByteString): number {
     const version = this.#target.store.get(key, EPOCH_MAX);
-    if (version === undefined) return 0;
+    if (version === undefined || version.kind === VersionKind.tombstone) return 0;
     expectMeta(version, MetaType.fillMark, META_BYTES);
     return Buffer.from(version.meta).readUInt32LE(1);
   }
@@ -147,6 +148,15 @@ export class FillMarks {
   /** All targets of the pool go by this map, or a newer one. */
   async noteAgreed(pool: string, mapVersion: number): Promise<void> {
     await this.#put(poolKey(pool), mapVersion);
+  }
+
+  /** The pool is gone: nothing is left of it. Rejects as CellStore.admit. */
+  async forgetPool(pool: string): Promise<void> {
+    if (this.agreedUnder(pool) === 0) return;
+    const { store, containers } = this.#target;
+    await this.#target.admit(RECORD_BYTES, true);
+    const [key, epoch] = [poolKey(pool), containers.writeEpoch()];
+    await durable(store, store.append([{ key, epoch, kind: VersionKind.tombstone, meta: NO_META }]));
   }
 
   async #put(key: ByteString, mapVersion: number, at?: Epoch): Promise<Epoch> {
