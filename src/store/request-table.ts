@@ -33,12 +33,14 @@ export class RequestTable implements Requests {
   #latest: Epoch = EPOCH_NONE;
   #oldLatest: Epoch = EPOCH_NONE;
   #forgottenTo: Epoch = EPOCH_NONE;
-  /** Clients whose rows in the index are to go. */
-  readonly #forgotten = new Set<number>();
+  /** Clients whose rows in the index are to go, and the last sequence that may make one anew. */
+  readonly #forgotten = new Map<number, number>();
   #timers: Timers | undefined;
   #timer: (() => void) | undefined;
   /** See CellStore.pending. */
   pending: (sequence: number) => number = (sequence) => sequence;
+  /** Of the log. */
+  lastSequence: () => number = () => 0;
 
   #find(id: number): Client | undefined {
     if (id === this.#lastId && this.#last !== undefined) return this.#last;
@@ -83,7 +85,8 @@ export class RequestTable implements Requests {
 
   /** Forgets the clients that were silent since it was called last. */
   age(): void {
-    for (const id of this.#old.keys()) this.#forgotten.add(id);
+    const lastSequence = this.lastSequence();
+    for (const id of this.#old.keys()) this.#forgotten.set(id, lastSequence);
     if (this.#old.size > 0) this.forget(this.#oldLatest);
     this.#old = this.#young;
     this.#oldLatest = this.#latest;
@@ -108,13 +111,13 @@ export class RequestTable implements Requests {
 
   /** Clients that are not remembered and may have a row in the index. */
   forgotten(): Float64Array {
-    for (const id of this.#forgotten) if (this.#young.has(id) || this.#old.has(id)) this.#forgotten.delete(id);
-    return new Float64Array(this.#forgotten);
+    for (const id of this.#forgotten.keys()) if (this.#young.has(id) || this.#old.has(id)) this.#forgotten.delete(id);
+    return new Float64Array(this.#forgotten.keys());
   }
 
-  /** Their rows are gone. */
-  forgottenSettled(clients: Float64Array): void {
-    for (const id of clients) this.#forgotten.delete(id);
+  /** Their rows are gone, and the records up to `sequence` settled. */
+  forgottenSettled(clients: Float64Array, sequence: number): void {
+    for (const id of clients) if (this.#forgotten.get(id)! <= sequence) this.#forgotten.delete(id);
   }
 
   /** Takes what the index has of a client that is not there yet. */

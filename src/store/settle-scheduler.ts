@@ -265,7 +265,7 @@ export class SettleScheduler {
       this.destagedBytes += destaging.settledTo(result.lastSequence);
       decisions.settled();
       if (result.lastOrdinal === lastOrdinal) this.#quietSequence = this.#hold.movedSequence;
-      requests.forgottenSettled(forgottenClients);
+      requests.forgottenSettled(forgottenClients, result.lastSequence);
       if (result.reclaimsAdded > 0) this.#maintenance.reclaimsAdded();
       this.#noteKept(result);
       this.#maintenancePostponed = false;

@@ -171,3 +171,32 @@ test("a client that stays silent is forgotten, in the index too", async () => {
   await rig.settle();
   expect(rows()).toBe(0);
 });
+
+test("of a forgotten client no row is left, however late the last of its records are settled", async () => {
+  const maySettle = Promise.withResolvers<void>();
+  let settles = 0;
+  const rig = await StoreRig.create({}, (settler) => ({
+    settle: async (asked) => {
+      settles += 1;
+      await maySettle.promise;
+      return settler.settle(asked);
+    },
+    maintain: (asked) => settler.maintain(asked),
+    close: () => settler.close(),
+  }));
+  for (let number = 1; number <= 150; number += 1) {
+    await rig.store.admit(500);
+    const writes = [put(`k${number}`, number, "x".repeat(200))];
+    const written = rig.store.append(writes, [], { origin: { client: 9, sequence: number }, firstIncomplete: number });
+    if (number % 30 === 0) await rig.durable(written);
+  }
+  const table = rig.store.requests as RequestTable;
+  table.age();
+  table.age();
+  maySettle.resolve();
+  await rig.settle();
+  expect(settles).toBeGreaterThan(1);
+  expect(rig.store.space().logUsedBytes).toBe(0);
+  const rows = [...rig.machine.tables.rows.get("meta")!.keys()];
+  expect(rows.filter((name) => name.startsWith("request"))).toEqual([]);
+});
