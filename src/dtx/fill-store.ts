@@ -24,6 +24,8 @@ export interface FillStore {
   adoptSnapshots(container: number, epochs: readonly Epoch[]): Promise<void>;
   /** Requests that were completed here. */
   requests(): Iterable<CompletedElsewhere>;
+  /** See Requests. */
+  forgottenTo(): Epoch;
   /** Resolves when nothing that `sequence` names can be undone any more; see CellStore.whenStable. */
   stable(sequence: number): Promise<void>;
 }
@@ -38,6 +40,7 @@ export function fillStore(store: CellStore, objects: VersionedObjects): FillStor
     snapshots: (container) => objects.listSnapshots(container),
     adoptSnapshots: (container, epochs) => objects.adoptSnapshots(container, epochs),
     requests: () => store.requests.remembered(),
+    forgottenTo: () => store.requests.forgottenTo,
     stable: (sequence) => stable(store, sequence),
   };
 }

@@ -374,11 +374,11 @@ export class Filling {
 
   async #tellClosed(round: FillRound, destination: Destination): Promise<void> {
     const { container } = destination;
-    const requests = [...this.#options.store.requests()];
-    for (const some of inMessages(requests)) {
-      await this.#links.send(round, [destination], { kind: "close", container, flags: 0, requests: some });
-    }
-    await this.#links.send(round, [destination], { kind: "close", container, flags: FillFlag.last, requests: [] });
+    const { store } = this.#options;
+    const requests = [...store.requests()];
+    const close = { kind: "close", container, flags: 0, forgottenTo: store.forgottenTo() } as const;
+    for (const some of inMessages(requests)) await this.#links.send(round, [destination], { ...close, requests: some });
+    await this.#links.send(round, [destination], { ...close, flags: FillFlag.last, requests: [] });
     destination.isClosed = true;
   }
 

@@ -3,7 +3,7 @@
  * sent, and answered when nothing can undo them. Part of the data path (target-service.ts).
  */
 import type { DtxId } from "../base/dtx-id.ts";
-import type { Epoch } from "../base/epoch.ts";
+import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { isErasureCoded, isRedundant } from "../base/object-id.ts";
 import type { LedUpdate } from "../dtx/led-update.ts";
@@ -181,7 +181,10 @@ export class UpdateService {
     }
     const { store } = this.#parts;
     const completed = store.requests.completed(object, object.firstIncomplete);
-    if (completed === undefined) return false;
+    if (completed === undefined) {
+      if ((object.issued ?? EPOCH_NONE) < store.requests.forgottenTo) throw forgottenRequest(object);
+      return false;
+    }
     if (completed === "old") throw oldRequest(object);
     store.whenStable(completed.sequence, (error) => this.#answer(error, completed.epoch, reply));
     return true;
@@ -371,6 +374,11 @@ function oldRequest({ sequence, firstIncomplete }: ObjectRequest): DaosError {
     "INVALID_ARGUMENT",
     `Cannot run request ${sequence} again: ${state}. Send it under a new number.`,
   );
+}
+
+function forgottenRequest({ sequence }: ObjectRequest): DaosError {
+  const state = "it got its number so long ago that it may have been run before, and that is forgotten";
+  return new DaosError("OLD_REQUEST", `Cannot run request ${sequence}: ${state}. Read before you write again.`);
 }
 
 function sentTwice(): DaosError {

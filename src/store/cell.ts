@@ -182,6 +182,13 @@ export interface Requests {
    * the request says, the client's requests below it are answered and acknowledged.
    */
   completed(request: DtxId, firstIncomplete?: number): CompletedRequest | "old" | undefined;
+  /**
+   * No request that was completed here and is forgotten has a later epoch: one that is not known and got its number before this
+   * epoch must not be run.
+   */
+  readonly forgottenTo: Epoch;
+  /** Requests were completed elsewhere, up to this epoch, that are forgotten there. Whoever calls remembers it durably. */
+  forget(upTo: Epoch): void;
   /** All that are remembered and can no longer be undone, in no order. */
   remembered(): Generator<RememberedRequest, void, void>;
 }

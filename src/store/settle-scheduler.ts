@@ -244,7 +244,8 @@ export class SettleScheduler {
     hooks.settling(lastOrdinal);
     const destaging = await destager.destage(lastOrdinal, this.#settledSequence);
     await durable(log, log.lastSequence);
-    const forgottenClients = this.#options.requests.forgotten();
+    const { requests } = this.#options;
+    const [forgottenClients, forgottenTo] = [requests.forgotten(), requests.forgottenTo];
     const decisions = this.#options.prepared.decisions.rows(lastSequence);
     try {
       const result = await settler.settle({
@@ -255,6 +256,7 @@ export class SettleScheduler {
         views: this.#views(),
         skipped: this.#options.prepared.skipped(lastSequence),
         forgottenClients,
+        forgottenTo,
         decided: decisions.added,
         forgotten: decisions.closed,
         destaged: destaging.list(),
@@ -263,7 +265,7 @@ export class SettleScheduler {
       this.destagedBytes += destaging.settledTo(result.lastSequence);
       decisions.settled();
       if (result.lastOrdinal === lastOrdinal) this.#quietSequence = this.#hold.movedSequence;
-      this.#options.requests.forgottenSettled(forgottenClients);
+      requests.forgottenSettled(forgottenClients, result.lastSequence);
       if (result.reclaimsAdded > 0) this.#maintenance.reclaimsAdded();
       this.#noteKept(result);
       this.#maintenancePostponed = false;

@@ -74,6 +74,7 @@ export class TargetStore implements CellStore {
     this.#indexSpace = parts.index.space();
     this.requests = parts.requests;
     this.requests.pending = (sequence) => this.pending(sequence);
+    this.requests.lastSequence = () => this.#log.lastSequence;
     this.requests.start(parts.timers);
     this.#log = new Log({
       ...parts,

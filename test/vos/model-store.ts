@@ -6,7 +6,7 @@
 import { assert } from "../../src/base/assert.ts";
 import type { ByteString } from "../../src/base/bytes.ts";
 import { crc32 } from "../../src/base/checksum.ts";
-import type { Epoch } from "../../src/base/epoch.ts";
+import { type Epoch, EPOCH_NONE } from "../../src/base/epoch.ts";
 import { DaosError } from "../../src/base/errors.ts";
 import { BLOCK_BYTES, MAX_CELL_KEY_BYTES } from "../../src/base/limits.ts";
 import { containerOf, isGatedKey } from "../../src/vos/cell-key.ts";
@@ -180,7 +180,12 @@ export class ModelStore implements CellStore {
     onAborted: () => {},
     onPersist: () => {},
   };
-  readonly requests = { completed: () => undefined, remembered: function* () {} };
+  readonly requests = {
+    completed: () => undefined,
+    forgottenTo: EPOCH_NONE,
+    forget: () => {},
+    remembered: function* () {},
+  };
 
   #lend(version: StoredVersion): Version {
     const sequence = version.sequence > this.durableSequence ? version.sequence : 0;

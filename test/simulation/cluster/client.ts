@@ -72,6 +72,7 @@ export function openSession(name: string, clock: NodeClock, parts: SessionParts)
   }, 2_000);
   return new ContainerSession(parts.control.openNow(), {
     world,
+    clock: epochs,
     connections,
     buffers,
     schemes: SCHEMES,
