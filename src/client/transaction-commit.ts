@@ -8,8 +8,8 @@ import type { ByteString } from "../base/bytes.ts";
 import type { DtxId } from "../base/dtx-id.ts";
 import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError, type ErrorCode, hasCode } from "../base/errors.ts";
-import { MAX_TRANSACTION_BYTES, MAX_TRANSACTION_DKEYS } from "../base/limits.ts";
-import { objectClassOf } from "../base/object-id.ts";
+import { MAX_TRANSACTION_BYTES, MAX_TRANSACTION_PARTS } from "../base/limits.ts";
+import { isRedundant, objectClassOf } from "../base/object-id.ts";
 import { TransactionConflict } from "../base/transaction-conflict.ts";
 import { decodeObjectReply } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
@@ -38,6 +38,8 @@ const NOT_COMMITTED: ReadonlySet<ErrorCode> = new Set([
 export interface CommitPart extends DkeyPlace {
   readonly reads: readonly PartRead[];
   readonly writes: readonly PartWrite[];
+  /** See TransactionPart. */
+  readonly punchesUnder?: number | undefined;
 }
 
 interface NumberedPart extends CommitPart {
@@ -106,10 +108,11 @@ export class TransactionCommit {
   }
 
   #prepare(part: NumberedPart, primary: NumberedPart | undefined): Promise<Epoch> {
-    const { reads, writes, resolveSequence } = part;
+    const { reads, writes, resolveSequence, punchesUnder } = part;
     this.#begun.push(part);
     const place = primary === undefined ? undefined : { oid: primary.oid, dkey: primary.dkey };
-    const step = { kind: "prepare", part: { id: this.#id, primary: place, resolveSequence }, reads, writes } as const;
+    const header = { id: this.#id, primary: place, resolveSequence, punchesUnder };
+    const step = { kind: "prepare", part: header, reads, writes } as const;
     return this.#send(part, part.prepareSequence, this.#snapshot, step, this.#signal);
   }
 
@@ -171,7 +174,8 @@ export class TransactionCommit {
   }
 }
 
-function compareParts(left: DkeyPlace, right: DkeyPlace): number {
+function compareParts(left: CommitPart, right: CommitPart): number {
+  if (isSwept(left) !== isSwept(right)) return isSwept(left) ? 1 : -1;
   const borne = toleratedFailures(right) - toleratedFailures(left);
   if (borne !== 0) return borne;
   if (left.oid !== right.oid) return left.oid < right.oid ? -1 : 1;
@@ -179,12 +183,19 @@ function compareParts(left: DkeyPlace, right: DkeyPlace): number {
   return left.dkey < right.dkey ? -1 : 1;
 }
 
+/** What such a part does takes steps of its own, after the decision: it is taken elsewhere. */
+function isSwept({ oid, punchesUnder }: CommitPart): boolean {
+  return punchesUnder !== undefined && isRedundant(oid);
+}
+
 function toleratedFailures({ oid }: DkeyPlace): number {
   return objectClassOf(oid).redundancy.toleratedFailures;
 }
 
 function checkSize(parts: readonly CommitPart[]): void {
-  if (parts.length > MAX_TRANSACTION_DKEYS) throw tooLarge(`${parts.length} dkeys`, `${MAX_TRANSACTION_DKEYS}`);
+  if (parts.length > MAX_TRANSACTION_PARTS) {
+    throw tooLarge(`${parts.length} dkeys and leaders of punched objects`, `${MAX_TRANSACTION_PARTS}`);
+  }
   let bytes = 0;
   for (const { dkey, writes } of parts) {
     bytes += dkey.length;

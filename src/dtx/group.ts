@@ -11,9 +11,15 @@ export interface Groups {
   readonly mapVersion: number;
   /** See redundancyGroup. */
   groupOf(oid: ObjectId, dkey: ByteString): RedundancyGroup;
+  /** Whether something of the object is on its way to other targets. */
+  moves(oid: ObjectId): boolean;
 }
 
 export function placedGroups(map: PoolMap): Groups {
   const placement = new Placement(map);
-  return { mapVersion: map.version, groupOf: (oid, dkey) => redundancyGroup(placement, oid, dkey) };
+  return {
+    mapVersion: map.version,
+    groupOf: (oid, dkey) => redundancyGroup(placement, oid, dkey),
+    moves: (oid) => placement.layout(oid).next !== undefined,
+  };
 }

@@ -69,7 +69,8 @@ export class Punches {
     if (isRedundant(request.oid)) throw dkeyByDkey();
     return appendPunch(this.#target, request.order, () => {
       const state = this.#target.object(container, request.oid);
-      this.#target.locks.checkObject(state.prefix);
+      // What a transaction gathers is of an object that it holds itself.
+      if (request.order?.gather === undefined) this.#target.locks.checkObject(state.prefix);
       const seen = new Seen();
       seen.add(this.#target.pending(state.sequence));
       return this.#subtree(state, "object", state.prefix, state.punchEpoch, request, seen);

@@ -156,20 +156,23 @@ export class TargetObjects {
     return order.epoch;
   }
 
-  /** As CellStore.append, in its place among the writes of its group. `holdsLock`: a transaction's writes to what it holds. */
+  /**
+   * As CellStore.append, in its place among the writes of its group. `right`: of a transaction's writes to what it holds; of
+   * a fold, which changes nothing that anybody sees.
+   */
   append(
     writes: readonly CellWrite[],
     reclaims: readonly ReclaimRange[] | undefined,
     epoch: Epoch,
     order: WriteOrder | undefined,
-    holdsLock = false,
+    right?: "holder" | "fold",
   ): number {
     if (order?.gather !== undefined) {
       order.gather(writes, reclaims ?? []);
       return 0;
     }
     // Also of what a leader has ordered: a target that has refused to resolve what it has locked must not go on.
-    if (!holdsLock) this.locks.checkWrites(writes);
+    if (right !== "holder") this.locks.checkWrites(writes, right === "fold" || order?.epoch !== undefined);
     if (order === undefined) return this.store.append(writes, reclaims);
     const { origin, isPrepared: prepared } = order;
     const { firstIncomplete } = origin;

@@ -2,6 +2,9 @@
  * The dkeys of a target that transactions hold, and decisions that are to be told, in memory: what the transaction cells
  * say in their newest versions, decided or not. Whoever reads, writes or lists looks here first; most of the time it is
  * empty.
+ *
+ * A lock whose part punches the object holds all dkeys of the object that are here, also those with another leader: those are
+ * locked by the same transaction, and somewhat longer here than there.
  */
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
@@ -43,6 +46,8 @@ export class TransactionLocks {
   readonly #store: CellStore;
   /** By prefix of the dkey. */
   readonly #locks = new Map<string, DkeyLock>();
+  /** Those of them that hold an object, by prefix of the object. */
+  readonly #objects = new Map<string, Set<DkeyLock>>();
   /** By key of the cell. */
   readonly #decisions = new Map<string, HeldDecision>();
   readonly #opened = new Set<number>();
@@ -73,12 +78,30 @@ export class TransactionLocks {
     return this.#locks.get(dkeyPrefix);
   }
 
+  /** Locks that hold the object of this prefix, or of one beneath it. */
+  ofObject(prefix: string): Iterable<DkeyLock> {
+    return this.#objects.get(prefix.slice(0, OBJECT_PREFIX_BYTES)) ?? [];
+  }
+
+  /** Locks of dkeys of an object, and of the object. */
+  *within(objectPrefix: string): Generator<DkeyLock, void, void> {
+    for (const lock of this.#locks.values()) if (lock.prefix.startsWith(objectPrefix)) yield lock;
+  }
+
+  /** Objects of the container that are held. */
+  heldObjects(container: number): ObjectId[] {
+    return [...this.#objects.keys()].filter((prefix) => containerOf(prefix) === container).map(objectOfPrefix);
+  }
+
   /** A lock beneath this prefix, of a container, an object or a dkey, that matters to a read at `epoch`; 0: the latest. */
   blocking(prefix: string, epoch: Epoch): DkeyLock | undefined {
     if (this.#locks.size === 0) return undefined;
     const own = this.#locks.get(prefix);
-    if (own !== undefined) return matters(own, epoch) ? own : undefined;
-    if (prefix.length > OBJECT_PREFIX_BYTES) return undefined;
+    if (own !== undefined && matters(own, epoch)) return own;
+    if (prefix.length > OBJECT_PREFIX_BYTES) {
+      for (const lock of this.ofObject(prefix)) if (matters(lock, epoch)) return lock;
+      return undefined;
+    }
     for (const lock of this.#locks.values()) if (lock.prefix.startsWith(prefix) && matters(lock, epoch)) return lock;
     return undefined;
   }
@@ -88,13 +111,17 @@ export class TransactionLocks {
     return new Promise((resolve) => void this.#hears.push(resolve));
   }
 
-  /** Throws UNAVAILABLE when a transaction holds the dkey of one of these cells. */
-  checkWrites(writes: readonly CellWrite[]): void {
+  /**
+   * Throws UNAVAILABLE when a transaction holds the dkey of one of these cells. `isLed`: what another target has ordered, and
+   * a fold, may be of an object that is held: the dkey's leader knows whether the dkey still is.
+   */
+  checkWrites(writes: readonly CellWrite[], isLed: boolean): void {
     if (this.#locks.size === 0) return;
     for (const { key } of writes) {
       if (key.length <= OBJECT_PREFIX_BYTES + 1 || isTransactionKey(key)) continue;
       const lock = this.#locks.get(dkeyPrefixOf(key));
-      if (lock !== undefined) throw held();
+      if (lock !== undefined && lock.part.punchesUnder === undefined) throw held();
+      if (!isLed && this.#objects.has(key.slice(0, OBJECT_PREFIX_BYTES))) throw held();
     }
   }
 
@@ -115,7 +142,7 @@ export class TransactionLocks {
 
   /** Nobody asks for the container any more. */
   removeContainer(container: number): void {
-    for (const [prefix, lock] of this.#locks) if (lock.container === container) this.#locks.delete(prefix);
+    for (const [prefix, lock] of this.#locks) if (lock.container === container) this.#drop(prefix);
     for (const [key, held] of this.#decisions) if (held.container === container) this.#decisions.delete(key);
     this.#tell();
   }
@@ -123,7 +150,7 @@ export class TransactionLocks {
   /** The cells of these dkeys are gone. */
   removeDkeys(prefixes: readonly string[]): void {
     const gone = new Set(prefixes);
-    for (const prefix of gone) this.#locks.delete(prefix);
+    for (const prefix of gone) this.#drop(prefix);
     for (const [key, held] of this.#decisions) if (gone.has(held.prefix)) this.#decisions.delete(key);
     this.#tell();
   }
@@ -134,12 +161,30 @@ export class TransactionLocks {
   }
 
   setLock(prefix: string, epoch: Epoch, part: TransactionPart): void {
-    this.#locks.set(prefix, { ...placeOf(prefix), epoch, part });
+    this.#drop(prefix);
+    const lock = { ...placeOf(prefix), epoch, part };
+    this.#locks.set(prefix, lock);
+    if (part.punchesUnder !== undefined) {
+      const object = prefix.slice(0, OBJECT_PREFIX_BYTES);
+      const known = this.#objects.get(object);
+      if (known === undefined) this.#objects.set(object, new Set([lock]));
+      else known.add(lock);
+    }
     this.#tell();
   }
 
   unlock(prefix: string): void {
-    if (this.#locks.delete(prefix)) this.#tell();
+    if (this.#drop(prefix)) this.#tell();
+  }
+
+  #drop(prefix: string): boolean {
+    const lock = this.#locks.get(prefix);
+    if (lock === undefined) return false;
+    this.#locks.delete(prefix);
+    const object = prefix.slice(0, OBJECT_PREFIX_BYTES);
+    const others = this.#objects.get(object);
+    if (others?.delete(lock) === true && others.size === 0) this.#objects.delete(object);
+    return true;
   }
 
   setDecision(key: ByteString, decision: TransactionDecision): void {

@@ -209,6 +209,7 @@ export class ClusterNode {
       learnMap: (newer) => maps.learn(newer),
       timers,
       clock: wall,
+      random: this.#parts.random,
     });
     maps.onChange((changed) => replication.mapChanged(changed));
     const common = { network, timers, clock, host: this.name, port: this.port, software: "simulated" };
