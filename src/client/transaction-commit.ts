@@ -14,6 +14,7 @@ import { TransactionConflict } from "../base/transaction-conflict.ts";
 import { decodeObjectReply } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import {
+  encodeTransactionDecision,
   encodeTransactionStep,
   type PartRead,
   type PartWrite,
@@ -111,9 +112,18 @@ export class TransactionCommit {
     const { reads, writes, resolveSequence, punchesUnder } = part;
     this.#begun.push(part);
     const place = primary === undefined ? undefined : { oid: primary.oid, dkey: primary.dkey };
-    const header = { id: this.#id, primary: place, resolveSequence, punchesUnder };
+    const endBytes = primary === undefined ? this.#decisionBytes() : undefined;
+    const header = { id: this.#id, primary: place, resolveSequence, punchesUnder, endBytes };
     const step = { kind: "prepare", part: header, reads, writes } as const;
     return this.#send(part, part.prepareSequence, this.#snapshot, step, this.#signal);
+  }
+
+  /** What the decision takes where it is kept. */
+  #decisionBytes(): number {
+    const epoch = Number.MAX_SAFE_INTEGER as Epoch;
+    const participants = this.#parts.slice(1);
+    return encodeTransactionDecision({ id: this.#id, epoch, forgetSequence: this.#forgetSequence, participants })
+      .length;
   }
 
   async #commit(primary: NumberedPart, others: readonly NumberedPart[], epoch: Epoch): Promise<Epoch> {

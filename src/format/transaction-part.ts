@@ -73,6 +73,8 @@ export interface TransactionPart {
    * the client chose a dkey for each leader.
    */
   readonly punchesUnder?: number | undefined;
+  /** From the client, at the primary: bytes of the decision. Where it is kept: of the record that ends it, at most. */
+  readonly endBytes?: number | undefined;
 }
 
 export interface TransactionDecision {
@@ -143,10 +145,10 @@ const part = z
     primary: place.optional(),
     resolveSequence: positive,
     punchesUnder: positive.optional(),
+    endBytes: positive.optional(),
   })
-  .transform(({ id: name, primary, resolveSequence, punchesUnder }) => {
-    const fields = { id: name, primary, resolveSequence };
-    return punchesUnder === undefined ? fields : { ...fields, punchesUnder };
+  .transform(({ id: name, primary, resolveSequence, punchesUnder, endBytes }): TransactionPart => {
+    return { id: name, primary, resolveSequence, ...optional({ punchesUnder, endBytes }) };
   });
 const writes = z.array(write).max(MAX_TRANSACTION_OPERATIONS);
 const decision = z
@@ -237,11 +239,18 @@ export function decodeStates(bytes: Uint8Array, expected: number): number[] {
   return received(z.array(count).length(expected), bytes);
 }
 
-function partFields({ id: name, primary, resolveSequence, punchesUnder }: TransactionPart): object {
+function partFields({ id: name, primary, resolveSequence, punchesUnder, endBytes }: TransactionPart): object {
   const at = primary === undefined ? undefined : placeFields(primary);
   const { client, sequence } = name;
   const fields = { version: PART_VERSION, id: { client, sequence }, primary: at, resolveSequence };
-  return punchesUnder === undefined ? fields : { ...fields, punchesUnder };
+  return { ...fields, ...optional({ punchesUnder, endBytes }) };
+}
+
+/** The fields that there are. */
+function optional(fields: Readonly<Record<string, number | undefined>>): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(fields).filter((field): field is [string, number] => field[1] !== undefined),
+  );
 }
 
 function decisionFields({ id: name, epoch: at, forgetSequence, participants }: TransactionDecision): object {

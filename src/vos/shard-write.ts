@@ -94,7 +94,7 @@ export class ShardWrites {
     inlineBytes: number,
   ): Promise<WriteOutcome> {
     const target = this.#target;
-    await target.admit(plan.logBytes, false);
+    await target.admit(plan.logBytes, false, update.order);
     let extents: readonly ExtentRef[];
     try {
       extents = await this.#writeBulks(plan.bulks);

@@ -9,6 +9,7 @@
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
+import { KIB } from "../base/limits.ts";
 import type { ObjectId } from "../base/object-id.ts";
 import {
   decodeTransactionDecision,
@@ -22,6 +23,8 @@ import { MetaType } from "./cell-meta.ts";
 import { isPartKey, isTransactionKey, transactionRange, withoutRegion } from "./transaction-cells.ts";
 
 const NO_BYTES = new Uint8Array(0);
+/** Of the record that ends a lock of which an earlier release has not kept how large that is. */
+const LEAST_END_BYTES = 8 * KIB;
 
 interface HeldPlace {
   readonly container: number;
@@ -51,6 +54,8 @@ export class TransactionLocks {
   /** By key of the cell. */
   readonly #decisions = new Map<string, HeldDecision>();
   readonly #opened = new Set<number>();
+  /** Of the records that end the locks. */
+  #promisedBytes = 0;
   #hears: (() => void)[] = [];
 
   constructor(store: CellStore) {
@@ -130,14 +135,14 @@ export class TransactionLocks {
     if (this.blocking(objectPrefix, 0 as Epoch) !== undefined) throw held();
   }
 
-  /** Takes what the store has of a container, once. */
+  /** Takes what the store has of a container, once. Throws CORRUPT, and again the next time. */
   open(container: number): void {
     if (this.#opened.has(container)) return;
-    this.#opened.add(container);
     const { from, to } = transactionRange(container);
     const keys: ByteString[] = [];
     this.#store.scan(from, to, EPOCH_MAX, (key) => void keys.push(key));
     for (const key of keys) this.#refresh(key);
+    this.#opened.add(container);
   }
 
   /** Nobody asks for the container any more. */
@@ -164,6 +169,7 @@ export class TransactionLocks {
     this.#drop(prefix);
     const lock = { ...placeOf(prefix), epoch, part };
     this.#locks.set(prefix, lock);
+    this.#promise(part.endBytes ?? LEAST_END_BYTES);
     if (part.punchesUnder !== undefined) {
       const object = prefix.slice(0, OBJECT_PREFIX_BYTES);
       const known = this.#objects.get(object);
@@ -177,10 +183,17 @@ export class TransactionLocks {
     if (this.#drop(prefix)) this.#tell();
   }
 
+  /** The store keeps room for what ends the locks. */
+  #promise(moreBytes: number): void {
+    this.#promisedBytes += moreBytes;
+    this.#store.promise(this.#promisedBytes);
+  }
+
   #drop(prefix: string): boolean {
     const lock = this.#locks.get(prefix);
     if (lock === undefined) return false;
     this.#locks.delete(prefix);
+    this.#promise(-(lock.part.endBytes ?? LEAST_END_BYTES));
     const object = prefix.slice(0, OBJECT_PREFIX_BYTES);
     const others = this.#objects.get(object);
     if (others?.delete(lock) === true && others.size === 0) this.#objects.delete(object);

@@ -64,12 +64,9 @@ import {
   wrongEpoch,
 } from "./transaction-refusals.ts";
 import type { TransactionShard } from "./transaction-shard.ts";
-import { type Gathered, gatheredBytes, resolvedBytes } from "./transaction-size.ts";
+import { type Gathered, endBytes, gatheredBytes } from "./transaction-size.ts";
 import { type TransactionOperations, TransactionWrites } from "./transaction-writes.ts";
 import type { WriteOrder } from "./write-order.ts";
-
-/** What the end of an object's punch writes where the object has a cell, as far as its size goes. */
-const OBJECT_PUNCH: readonly PartWrite[] = [{ kind: "punchDkey" }];
 
 /** A step of a transaction on a dkey. */
 export interface TransactionRequest extends DkeyPlace {
@@ -135,8 +132,7 @@ export class Transactions {
     const bytes = encodePartWrites(step.writes);
     const isInline = bytes.length <= target.inlineBytes(container);
     // It is to be certain now that the record that resolves it can be written.
-    const writes = step.part.punchesUnder === undefined ? step.writes : OBJECT_PUNCH;
-    const recordBytes = resolvedBytes(writes, request.dkey.length, target.inlineBytes(container), request.shard);
+    const recordBytes = endBytes(step, request, target.threshold(container));
     let extent: ExtentRef | undefined;
     if (!isInline) {
       await target.admit(recordBytes, false);
@@ -144,10 +140,13 @@ export class Transactions {
     }
     let isAppended = false;
     try {
-      await target.admitInTurn(recordBytes, order);
+      // At the primary the decision is in it, too: the client knows how long that will be.
+      const promised = recordBytes + (step.part.primary === undefined ? (step.part.endBytes ?? 0) : 0);
+      await target.admitLock(isInline ? Math.max(bytes.length, recordBytes) : recordBytes, promised, order);
       const refusal = this.#refusal(container, request, step, new Seen());
       if (refusal !== undefined) return refusal;
-      const outcome = this.#lock(container, request, step, isInline ? { inline: bytes } : { extent: extent! });
+      const locked = { ...step, part: { ...step.part, endBytes: promised } };
+      const outcome = this.#lock(container, request, locked, isInline ? { inline: bytes } : { extent: extent! });
       isAppended = true;
       return outcome;
     } finally {
@@ -258,7 +257,7 @@ export class Transactions {
         await this.#writes.gather(container, request, await this.#writesOf(prefix), gathered);
       }
       const decided = decision === undefined ? undefined : encodeTransactionDecision(decision);
-      await target.admit(gatheredBytes(gathered) + (decided?.length ?? 0), true);
+      await target.admitEnd(gatheredBytes(gathered) + (decided?.length ?? 0));
       if (!isSame(target.locks.of(prefix)?.part.id, id)) return this.#ended(prefix, id, decision, order);
       const outcome = this.#unlock(prefix, request, gathered, decision, decided);
       isAppended = true;

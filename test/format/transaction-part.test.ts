@@ -50,7 +50,7 @@ const STEPS: TransactionStep[] = [
       { kind: "akeys" },
     ],
   },
-  { kind: "prepare", part: { ...PART, punchesUnder: 7 }, writes: [], reads: [] },
+  { kind: "prepare", part: { ...PART, punchesUnder: 7, endBytes: 4_000 }, writes: [], reads: [] },
   { kind: "commit", decision: DECISION },
   { kind: "resolve", id: ID },
   { kind: "sweep", id: ID },
