@@ -12,7 +12,11 @@ export interface DkeyPresence {
 }
 
 /** Whether an akey of it is not punched, be it an array of which no byte lies here. */
-export function dkeyPresence(target: TargetObjects, container: number, { oid, prefix }: StoredDkey): DkeyPresence {
+export function dkeyPresence(
+  target: TargetObjects,
+  container: number,
+  { oid, prefix }: Pick<StoredDkey, "oid" | "prefix">,
+): DkeyPresence {
   const seen = new Seen();
   const floor = target.floor(target.object(container, oid), prefix, LATEST, seen);
   let isThere = false;
