@@ -1,6 +1,6 @@
 /** The redundancy groups of a pool under one version of its map, as replication asks for them. */
 import type { ByteString } from "../base/bytes.ts";
-import type { ObjectId } from "../base/object-id.ts";
+import { isRedundant, type ObjectId } from "../base/object-id.ts";
 import type { PoolMap } from "../format/pool-map.ts";
 import { Placement } from "../placement/placement.ts";
 import { type RedundancyGroup, redundancyGroup } from "../redundancy/redundancy-group.ts";
@@ -11,8 +11,8 @@ export interface Groups {
   readonly mapVersion: number;
   /** See redundancyGroup. */
   groupOf(oid: ObjectId, dkey: ByteString): RedundancyGroup;
-  /** Whether something of the object is on its way to other targets. */
-  moves(oid: ObjectId): boolean;
+  /** Whether dkeys of an object with redundancy that have one group now have several where the object moves to. */
+  parts(oid: ObjectId): boolean;
 }
 
 export function placedGroups(map: PoolMap): Groups {
@@ -20,6 +20,9 @@ export function placedGroups(map: PoolMap): Groups {
   return {
     mapVersion: map.version,
     groupOf: (oid, dkey) => redundancyGroup(placement, oid, dkey),
-    moves: (oid) => placement.layout(oid).next !== undefined,
+    parts: (oid) => {
+      const { groups, next } = placement.layout(oid);
+      return isRedundant(oid) && next !== undefined && next.groups.length !== groups.length;
+    },
   };
 }
