@@ -25,7 +25,7 @@ import type { RedundancySchemes } from "../redundancy/redundancy-schemes.ts";
 import { type CallSender, type ObjectCall, TARGET_OF_DKEY } from "./object-call.ts";
 import type { ReceiveBuffers } from "./receive-buffers.ts";
 import { decodeReply, wrongReply } from "./reply.ts";
-import { RequestNumbers } from "./request-numbers.ts";
+import { RequestNumbers } from "../rpc/request-numbers.ts";
 import { ServedTime } from "./served-time.ts";
 import { abortable, type AttemptReach, clientClosed, Retry } from "./retry.ts";
 import type { RpcAnswer, RpcCallOptions, RpcLink } from "./rpc-link.ts";

@@ -10,7 +10,7 @@ import { encodeObjectRequest, ObjectFlag, type ObjectRequest } from "../format/o
 import type { Opcode } from "../format/operations.ts";
 import type { FrameBody } from "../rpc/frame-body.ts";
 import type { ArgumentEncoder, RequestPayload, RpcCompletion } from "../rpc/pending-call.ts";
-import type { RequestNumbers } from "./request-numbers.ts";
+import type { RequestNumbers } from "../rpc/request-numbers.ts";
 
 /** `target` of a call that goes where its dkey lives. */
 export const TARGET_OF_DKEY = -1;

@@ -8,7 +8,7 @@
  */
 import type { AkeyPlace, DkeyPlace } from "../base/key-place.ts";
 import type { ByteString } from "../base/bytes.ts";
-import { EPOCH_MAX, EPOCH_NONE, type Epoch } from "../base/epoch.ts";
+import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import type { Timers } from "../contracts/world.ts";
 import { NO_REQUEST_ID, type ObjectRequest } from "../format/object-request.ts";
@@ -214,13 +214,18 @@ export class Folding {
   }
 
   /**
-   * The same of all that there is, for whoever keeps the dkey alone: then nothing of these ranges has to be folded before the
-   * next update of the dkey, whatever snapshots are taken.
+   * The same of all that there is up to an epoch, for whoever keeps the dkey alone. Up to EPOCH_MAX: then nothing of these
+   * ranges has to be folded before the next update of the dkey, whatever snapshots are taken.
    */
-  async foldAlone(container: number, { oid, dkey }: DkeyPlace, ranges: readonly UpdateRange[]): Promise<void> {
+  async foldAlone(
+    container: number,
+    { oid, dkey }: DkeyPlace,
+    ranges: readonly UpdateRange[],
+    upTo: Epoch,
+  ): Promise<void> {
     const unit = unitOf({ container, object: { oid, dkey } });
     const fold = (akey: UnfoldedAkey, stripe: number): Promise<boolean> => this.#foldHeld(akey, stripe, unit);
-    await this.#foldAll(container, { oid, dkey }, ranges, EPOCH_MAX, fold);
+    await this.#foldAll(container, { oid, dkey }, ranges, upTo, fold);
   }
 
   async #foldAll(

@@ -134,6 +134,8 @@ export class Target implements TargetCalls {
       learnMap: (newer) => maps.learn(newer),
       timers: world.timers,
       clock: world.clock,
+      random: world.random,
+      now: () => clock.next(),
     });
     maps.onChange((changed) => replication.mapChanged(changed));
     const server = this.#listen(settings, { clock, handler: service, payloadBuffers });

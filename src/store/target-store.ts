@@ -14,6 +14,7 @@ import { uint32OfKey } from "../format/settled-row.ts";
 import { Admission } from "./admission.ts";
 import { raiseAggregated } from "./aggregated-epochs.ts";
 import type {
+  AdmitOptions,
   AppendOptions,
   CellStore,
   CellUsage,
@@ -126,8 +127,12 @@ export class TargetStore implements CellStore {
     return this.#log.durableSequence;
   }
 
-  admit(recordBytes: number, options?: { punch?: boolean }): undefined | Promise<void> {
-    return this.#admission.admit(recordBytes, options?.punch === true);
+  admit(recordBytes: number, options?: AdmitOptions): undefined | Promise<void> {
+    return this.#admission.admit(recordBytes, options);
+  }
+
+  promise(totalBytes: number): void {
+    this.#admission.promise(totalBytes);
   }
 
   append(writes: readonly CellWrite[], reclaims = NO_RECLAIMS, options?: AppendOptions): number {
@@ -352,13 +357,8 @@ export class TargetStore implements CellStore {
 
   #failed(cause: Error): void {
     if (this.#log.failure !== undefined) return;
-    this.#log.stop(
-      new DaosError(
-        "READ_ONLY",
-        `Cannot write: settling failed (${cause.message}). The target serves reads only; check its medium and restart it.`,
-        { cause },
-      ),
-    );
+    const state = `settling failed (${cause.message}). The target serves reads only; check its medium and restart it.`;
+    this.#log.stop(new DaosError("READ_ONLY", `Cannot write: ${state}`, { cause }));
   }
 
   #stop(error: DaosError): void {

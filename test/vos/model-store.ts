@@ -70,6 +70,8 @@ export class ModelStore implements CellStore {
   /** Calls of get, versions and scan. */
   lookups = 0;
   appends = 0;
+  /** Of records that are to come. */
+  promisedBytes = 0;
   /** The next this many admits make the caller wait. */
   congestion = 0;
   /** Ends the next operation that needs space. */
@@ -88,6 +90,10 @@ export class ModelStore implements CellStore {
     if (this.congestion === 0) return undefined;
     this.congestion -= 1;
     return Promise.resolve();
+  }
+
+  promise(totalBytes: number): void {
+    this.promisedBytes = totalBytes;
   }
 
   append(writes: readonly CellWrite[], reclaims: readonly ReclaimRange[] = []): number {

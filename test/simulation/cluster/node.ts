@@ -214,6 +214,8 @@ export class ClusterNode {
       learnMap: (newer) => maps.learn(newer),
       timers,
       clock: wall,
+      random: this.#parts.random,
+      now: () => clock.next(),
     });
     maps.onChange((changed) => replication.mapChanged(changed));
     const common = { network, timers, clock, host: this.name, port: this.port, software: "simulated" };

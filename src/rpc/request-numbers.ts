@@ -4,10 +4,14 @@
  */
 import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import type { Random } from "../contracts/world.ts";
-import type { ServedTime } from "./served-time.ts";
 
 /** Bits of a client number: a JavaScript number holds them exactly. */
 const CLIENT_BYTES = 6;
+
+/** What time it is where the requests are served: never ahead of it. */
+export interface EpochSource {
+  now(): Epoch;
+}
 
 export class RequestNumbers {
   readonly client: number;
@@ -15,9 +19,9 @@ export class RequestNumbers {
   #first = 1;
   /** When each open number was given. */
   readonly #open = new Map<number, Epoch>();
-  readonly #served: Pick<ServedTime, "now">;
+  readonly #served: EpochSource;
 
-  constructor(random: Random, served: Pick<ServedTime, "now">) {
+  constructor(random: Random, served: EpochSource) {
     this.#served = served;
     const bytes = Buffer.alloc(CLIENT_BYTES);
     random.fill(bytes);
