@@ -46,6 +46,8 @@ export class Admission {
   /** Of those whose promise was granted to waiters that have not run yet. */
   #grantedPromiseBytes = 0;
   #refusal: DaosError | undefined;
+  /** Last record of the log when it was settled last for want of room in the index. */
+  #settledForRoom = 0;
 
   constructor(log: Log, timers: Timers, hooks: AdmissionHooks) {
     this.#log = log;
@@ -99,7 +101,10 @@ export class Admission {
     if (!isUrgent(options)) {
       const state = this.#hooks.indexState(recordBytes + this.#grantedBytes);
       if (state === "settle") return false;
-      if (state !== "room") throw state;
+      if (state !== "room") {
+        this.#settleForRoom();
+        throw state;
+      }
     }
     const needed = recordBytes + this.#grantedBytes + ESTIMATE_SLACK_BYTES;
     const free = this.#log.freeSegments;
@@ -108,6 +113,14 @@ export class Admission {
     // A waiting crowd may be granted more than the rest of this segment, but never more than one further one.
     if (this.#log.segmentRestBytes >= needed) return free >= reserve;
     return free >= reserve + 1 && needed <= this.#log.maxRecordBytes + ESTIMATE_SLACK_BYTES;
+  }
+
+  /** What is logged since the last time may hold punches, which make room once they are settled. */
+  #settleForRoom(): void {
+    const { lastSequence } = this.#log;
+    if (lastSequence === this.#settledForRoom) return;
+    this.#settledForRoom = lastSequence;
+    this.#hooks.settleNow();
   }
 
   /** Lets in those for whom there is room now, in order; what is urgent passes what is not. */

@@ -179,6 +179,41 @@ test("a full index refuses writes with NO_SPACE, lets punches in, and takes writ
   expect(rig.names()).toEqual(["again"]);
 });
 
+test("a full index that was punched takes writes again, though the log never comes to rest", async () => {
+  const rig = await StoreRig.create({ indexBytes: 64 * KIB });
+  let count = 0;
+  for (let isFull = false; !isFull; count += 1) {
+    try {
+      // They take more than was thought.
+      await rig.store.admit(10);
+      await rig.durable(rig.store.append([put(`k${count}`, 1, "x".repeat(800))]));
+      if (count % 10 === 9) await rig.settle();
+    } catch {
+      isFull = true;
+    }
+  }
+  await rig.settle();
+  for (let index = 0; index < count; index += 1) {
+    await rig.store.admit(100, { punch: true });
+    rig.store.append([tombstone(`k${index}`, 2)]);
+  }
+  let refusals = 0;
+  for (let round = 0; round < 30; round += 1) {
+    // Something small goes on, as decisions of others do, and somebody asks for room.
+    await rig.store.admit(100, { punch: true });
+    rig.store.append([tombstone("other", 3 + round)]);
+    await rig.machine.timers.advance(200);
+    try {
+      await rig.store.admit(1000);
+    } catch (error) {
+      expect((error as DaosError).code).toBe("NO_SPACE");
+      refusals += 1;
+    }
+  }
+  expect(refusals).toBeGreaterThan(0);
+  expect(refusals).toBeLessThan(5);
+});
+
 test("settling that finds the index full is tried again with the punches that came since", async () => {
   const rig = await StoreRig.create({ indexBytes: 256 * KIB });
   for (let index = 0; index < 20; index += 1) await rig.write([put(`k${index}`, 1, "x".repeat(900))]);
