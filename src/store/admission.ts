@@ -26,6 +26,8 @@ interface Waiter {
 export interface AdmissionHooks {
   /** The log or the index cannot take more until something is settled. */
   settleNow(): void;
+  /** Something is refused for want of room that settling may make. */
+  settleForRoom(): void;
   /** Whether the index has room for so many bytes more, may have when the log is settled, or the error that refuses. */
   indexState(recordBytes: number): "room" | "settle" | DaosError;
   /** Why waiting for the log is in vain, if it is. */
@@ -46,8 +48,6 @@ export class Admission {
   /** Of those whose promise was granted to waiters that have not run yet. */
   #grantedPromiseBytes = 0;
   #refusal: DaosError | undefined;
-  /** Last record of the log when it was settled last for want of room in the index. */
-  #settledForRoom = 0;
 
   constructor(log: Log, timers: Timers, hooks: AdmissionHooks) {
     this.#log = log;
@@ -102,7 +102,7 @@ export class Admission {
       const state = this.#hooks.indexState(recordBytes + this.#grantedBytes);
       if (state === "settle") return false;
       if (state !== "room") {
-        this.#settleForRoom();
+        this.#hooks.settleForRoom();
         throw state;
       }
     }
@@ -113,14 +113,6 @@ export class Admission {
     // A waiting crowd may be granted more than the rest of this segment, but never more than one further one.
     if (this.#log.segmentRestBytes >= needed) return free >= reserve;
     return free >= reserve + 1 && needed <= this.#log.maxRecordBytes + ESTIMATE_SLACK_BYTES;
-  }
-
-  /** What is logged since the last time may hold punches, which make room once they are settled. */
-  #settleForRoom(): void {
-    const { lastSequence } = this.#log;
-    if (lastSequence === this.#settledForRoom) return;
-    this.#settledForRoom = lastSequence;
-    this.#hooks.settleNow();
   }
 
   /** Lets in those for whom there is room now, in order; what is urgent passes what is not. */

@@ -96,6 +96,8 @@ export class SettleScheduler {
   readonly #hold: SettleHold;
   /** Bytes that were destaged since the store was opened. */
   destagedBytes = 0;
+  /** Last record of the log when it was settled last for want of room. */
+  #settledForRoom = 0;
   /** Last record of the log when it was moved for a settle that succeeded since. */
   #quietSequence = Number.NEGATIVE_INFINITY;
 
@@ -157,6 +159,14 @@ export class SettleScheduler {
   settleNow(): void {
     this.#settleUpTo = this.#options.log.lastSequence;
     this.#schedule();
+  }
+
+  /** Something was refused for want of room: what is logged since the last time may hold punches, which make room once settled. */
+  settleForRoom(): void {
+    const { lastSequence } = this.#options.log;
+    if (lastSequence === this.#settledForRoom) return;
+    this.#settledForRoom = lastSequence;
+    this.settleNow();
   }
 
   /** A snapshot of the container is gone: what was kept for it may be reclaimed. */

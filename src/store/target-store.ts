@@ -7,7 +7,7 @@
 import type { ByteString } from "../base/bytes.ts";
 import type { DtxId } from "../base/dtx-id.ts";
 import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
-import { DaosError } from "../base/errors.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
 import { LOG_RECORD_HEADER_BYTES, LOG_WRITE_BYTES, logWriteBytes, type RecordSnapshots } from "../format/log-record.ts";
 import { LOG_ORIGIN_BYTES } from "../format/log-record-transaction.ts";
 import { uint32OfKey } from "../format/settled-row.ts";
@@ -97,6 +97,7 @@ export class TargetStore implements CellStore {
     for (const [decision, sequence] of parts.decisions) this.#prepared.decisions.restore(decision, sequence);
     this.#admission = new Admission(this.#log, parts.timers, {
       settleNow: () => this.#scheduler.settleNow(),
+      settleForRoom: () => this.#scheduler.settleForRoom(),
       indexState: (recordBytes) => this.#indexState(recordBytes),
       stuck: () => this.#scheduler.full,
       reservedSegments: () => this.#prepared.reservedSegments,
@@ -234,7 +235,12 @@ export class TargetStore implements CellStore {
   async writeExtent(buffer: Uint8Array): Promise<ExtentRef> {
     if (this.#closing !== undefined) throw closed();
     if (this.#log.failure !== undefined) throw this.#log.failure;
-    return this.#extents.write(buffer);
+    try {
+      return await this.#extents.write(buffer);
+    } catch (error) {
+      if (hasCode(error, "NO_SPACE")) this.#scheduler.settleForRoom();
+      throw error;
+    }
   }
 
   sliceExtent(extent: ExtentRef, offset: number, length: number): ExtentRef {

@@ -113,6 +113,25 @@ test("a full device is NO_SPACE and leaves nothing behind", async () => {
   expect(rig.store.space().nvmeUsedBytes).toBe(0);
 });
 
+test("a full device that was punched takes extents again, though the log never comes to rest", async () => {
+  const rig = await StoreRig.create({ deviceBytes: 64 * KIB });
+  const extent = await rig.store.writeExtent(new Uint8Array(64 * KIB));
+  await rig.write([{ key: key("x"), epoch: 1 as Epoch, kind: VersionKind.value, meta: NO_META, extent }]);
+  await rig.write([tombstone("x", 2)]);
+  let refusals = 0;
+  for (let round = 0; round < 20; round += 1) {
+    await rig.write([tombstone("other", 3 + round)]);
+    await rig.machine.timers.advance(200);
+    try {
+      rig.store.abandonExtent(await rig.store.writeExtent(new Uint8Array(1)));
+    } catch (error) {
+      expect((error as DaosError).code).toBe("NO_SPACE");
+      refusals += 1;
+    }
+  }
+  expect(refusals).toBe(1);
+});
+
 test("a full log makes writes wait until it is settled", async () => {
   const rig = await StoreRig.create();
   const waits: Promise<void>[] = [];
