@@ -269,7 +269,8 @@ export class Swim {
       if (this.#accused(update)) this.#send(MembershipKind.gossip, from, 0, from);
       return;
     }
-    if (rank === from) return;
+    // What it says of itself by being there is heard already; its farewell is more than that.
+    if (rank === from && update.state !== MemberState.left) return;
     if (this.#views.isNews(update)) {
       const isSync = kind === MembershipKind.sync || kind === MembershipKind.syncReply;
       if (!isSync || update.state !== MemberState.dead) return this.#beliefs.believe(update, nowMs);
