@@ -40,7 +40,7 @@ fault_domain: /
 
 # Seconds for which an engine serves without an answer of the control plane. The first engine's counts.
 # Environment: DAOS_LEASE
-lease: 4
+lease: 3
 
 # Seconds of silence after which an engine is excluded from pools that bear it although others may still reach it, more
 # than lease; or never, for dead ones too. The first engine's counts.

@@ -184,7 +184,7 @@ export const CONFIGURATION_KEYS: readonly ConfigurationKey[] = [
     path: "lease",
     environment: "DAOS_LEASE",
     expected: "seconds from 1 to 60",
-    defaultText: "4",
+    defaultText: "3",
     description: "Time for which an engine serves without an answer of the control plane. The first engine's counts.",
     schema: z.number().min(1).max(60),
     fromText: asSeconds,

@@ -50,7 +50,7 @@ describe("defaults", () => {
       engines: 0,
       join: undefined,
       faultDomain: "/",
-      membership: { leaseMs: 4000, excludeAfterMs: 60_000, excludeDeadAfterMs: 0 },
+      membership: { leaseMs: 3000, excludeAfterMs: 60_000, excludeDeadAfterMs: 0 },
       swim: DEFAULT_SWIM_SETTINGS,
       scm: { plugin: "auto", sizeBytes: 4 * GIB, config: {} },
       nvme: {
