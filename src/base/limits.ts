@@ -146,7 +146,7 @@ export const MAX_DOMAIN_NAME = 63;
 /** An engine tells the control plane that it lives at this interval, milliseconds. */
 export const HEARTBEAT_MS = 500;
 /** Time for which one heartbeat lets an engine serve, unless configured, milliseconds. */
-export const DEFAULT_LEASE_MS = 4_000;
+export const DEFAULT_LEASE_MS = 3_000;
 /** Silence after which an engine is excluded from the pools that bear it, unless configured, milliseconds. */
 export const DEFAULT_EXCLUDE_AFTER_MS = 60_000;
 /** Silence after which an engine is a suspect, milliseconds; a lost connection makes it one at once. */

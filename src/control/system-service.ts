@@ -123,7 +123,7 @@ export class SystemService {
       const { rank, engine, domain, host, port, targets } = record;
       const state = members.state(rank);
       const space = spaces.get(rank);
-      const exclusionAtMs = state === "suspect" ? members.life.exclusionAtMs(rank) : undefined;
+      const exclusionAtMs = state === "suspect" ? members.exclusionAtMs(rank) : undefined;
       const why = state === "suspect" ? reason(rank) : undefined;
       return {
         rank,
