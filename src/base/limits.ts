@@ -102,6 +102,10 @@ export const MIN_TARGET_NVME_BYTES = 64 * MIB;
 export const MAX_META_KEY_BYTES = 1 * KIB;
 /** Largest value of the control plane's store, bytes (etcd takes requests of 1.5 MiB). */
 export const MAX_META_VALUE_BYTES = 1 * MIB;
+/** Most that one commit of the control plane's store compares and changes, and bytes of keys and values it writes. */
+export const MAX_META_COMMIT_COMPARES = 60;
+export const MAX_META_COMMIT_OPERATIONS = 2048;
+export const MAX_META_COMMIT_BYTES = 1.25 * MIB;
 /** Time for a foreign plugin's module to load before it is listed as unavailable, milliseconds. */
 export const PLUGIN_LOAD_TIMEOUT_MS = 10_000;
 /** Prepared records of a target that are undecided, or decided and not forgotten. More are OVERLOADED. */
