@@ -6,6 +6,7 @@ import blockDeviceFile from "./block-device/file/index.ts";
 import blockDeviceUring from "./block-device/uring/index.ts";
 import blockDeviceSpdk from "./block-device/spdk/index.ts";
 import interfaceKv from "./interface/kv/index.ts";
+import metaStoreEtcd from "./meta-store/etcd/index.ts";
 import metaStoreSqlite from "./meta-store/sqlite/index.ts";
 import redundancyErasure from "./redundancy/erasure/index.ts";
 import redundancyNone from "./redundancy/none/index.ts";
@@ -26,4 +27,5 @@ export const BUILT_IN_PLUGINS: readonly PluginDefinition[] = [
   redundancyErasure,
   interfaceKv,
   metaStoreSqlite,
+  metaStoreEtcd,
 ];

@@ -12,6 +12,7 @@ const LAYERS = [
   "base",
   "format",
   "contracts",
+  "membership",
   "placement",
   "redundancy",
   "store",

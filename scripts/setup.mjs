@@ -17,8 +17,8 @@ const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const LEAST_NODE_MAJOR = 20;
 /** Argument: make ready for `npm test` too. */
 const FOR_TESTS = "--tests";
-/** qemu-storage-daemon is the back-end that block-device spdk is tested against. */
-const TEST_PACKAGES = ["qemu-system-common"];
+/** qemu-storage-daemon is the back-end that block-device spdk is tested against, etcd the service of meta-store etcd. */
+const TEST_PACKAGES = ["qemu-system-common", "etcd-server"];
 /** Smaller files are the placeholder scripts that the npm package `bun` ships instead of the binary. */
 const LEAST_BINARY_BYTES = 1024 * 1024;
 

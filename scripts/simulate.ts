@@ -7,6 +7,8 @@
 import { parseArgs } from "node:util";
 import { type ClusterCounts, runCluster } from "../test/simulation/cluster/cluster.ts";
 
+/** A line of progress comes after so many. */
+const PROGRESS_SEEDS = 100;
 const OPTION = { type: "string" } as const;
 const { values } = parseArgs({
   options: {
@@ -51,6 +53,7 @@ while (seeds < limit && performance.now() - start < seconds * 1000) {
     if (values.continue !== true) break;
   }
   seeds += 1;
+  if (seeds % PROGRESS_SEEDS === 0) console.error(`${seeds} seeds from ${first}, ${failures} failed`);
 }
 
 const minutes = (performance.now() - start) / 60_000;

@@ -50,6 +50,8 @@ export const ERROR_CODES = {
   PERMISSION: 22,
   /** A target does not have what the update says was staged there: send the update with its bytes. */
   NOT_STAGED: 23,
+  /** The request may have been done, and what was done then is forgotten. Read, then send it under a new number. */
+  OLD_REQUEST: 24,
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

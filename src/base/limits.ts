@@ -102,6 +102,10 @@ export const MIN_TARGET_NVME_BYTES = 64 * MIB;
 export const MAX_META_KEY_BYTES = 1 * KIB;
 /** Largest value of the control plane's store, bytes (etcd takes requests of 1.5 MiB). */
 export const MAX_META_VALUE_BYTES = 1 * MIB;
+/** Most that one commit of the control plane's store compares and changes, and bytes of keys and values it writes. */
+export const MAX_META_COMMIT_COMPARES = 60;
+export const MAX_META_COMMIT_OPERATIONS = 2048;
+export const MAX_META_COMMIT_BYTES = 1.25 * MIB;
 /** Time for a foreign plugin's module to load before it is listed as unavailable, milliseconds. */
 export const PLUGIN_LOAD_TIMEOUT_MS = 10_000;
 /** Prepared records of a target that are undecided, or decided and not forgotten. More are OVERLOADED. */
@@ -110,6 +114,11 @@ export const MAX_OPEN_RECORDS = 65_536;
 export const OPEN_RECORDS_SHARE = 1 / 8;
 /** Dkeys that one transaction reads and writes. */
 export const MAX_TRANSACTION_DKEYS = 64;
+/**
+ * Parts that one transaction has: its dkeys, and one for each set of dkeys with one leader of an object that it punches. The
+ * largest pool has up to eight sets a target of an object.
+ */
+export const MAX_TRANSACTION_PARTS = 8192 + 64;
 /** Operations on one dkey, and different reads of it, in one transaction. */
 export const MAX_TRANSACTION_OPERATIONS = 256;
 /** Bytes that one transaction writes, keys included. */
@@ -141,7 +150,7 @@ export const MAX_DOMAIN_NAME = 63;
 /** An engine tells the control plane that it lives at this interval, milliseconds. */
 export const HEARTBEAT_MS = 500;
 /** Time for which one heartbeat lets an engine serve, unless configured, milliseconds. */
-export const DEFAULT_LEASE_MS = 4_000;
+export const DEFAULT_LEASE_MS = 3_000;
 /** Silence after which an engine is excluded from the pools that bear it, unless configured, milliseconds. */
 export const DEFAULT_EXCLUDE_AFTER_MS = 60_000;
 /** Silence after which an engine is a suspect, milliseconds; a lost connection makes it one at once. */

@@ -76,7 +76,18 @@ export async function connect(world: World, options: ConnectOptions): Promise<Sy
     management.close();
     throw error;
   }
-  return new System({ world, management, calls, connections, buffers, interfaces, schemes, timeoutMs, retryWindowMs });
+  return new System({
+    world,
+    clock,
+    management,
+    calls,
+    connections,
+    buffers,
+    interfaces,
+    schemes,
+    timeoutMs,
+    retryWindowMs,
+  });
 }
 
 /** Targets forget a client's updates after a while: what is sent again later could take effect twice. */

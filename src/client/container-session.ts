@@ -8,13 +8,14 @@
  */
 import type { DkeyPlace } from "../base/key-place.ts";
 import type { ByteString } from "../base/bytes.ts";
-import { EPOCH_NONE } from "../base/epoch.ts";
+import { EPOCH_NONE, type HybridLogicalClock } from "../base/epoch.ts";
 import { DaosError, type ErrorCode, hasCode } from "../base/errors.ts";
 import { DEFAULT_ERASURE_CELL_BYTES } from "../base/limits.ts";
 import { isRedundant, type ObjectId } from "../base/object-id.ts";
 import type { RedundancyScheme } from "../contracts/redundancy.ts";
 import type { World } from "../contracts/world.ts";
 import { encodeCbor } from "../format/cbor.ts";
+import { attempted, NotSent } from "./call-attempt.ts";
 import { objectRequestBytes } from "../format/object-request.ts";
 import { type AttachReply, type ContainerDescription, type ContainerOpenReply, Opcode } from "../format/operations.ts";
 import type { PoolMap } from "../format/pool-map.ts";
@@ -24,7 +25,8 @@ import type { RedundancySchemes } from "../redundancy/redundancy-schemes.ts";
 import { type CallSender, type ObjectCall, TARGET_OF_DKEY } from "./object-call.ts";
 import type { ReceiveBuffers } from "./receive-buffers.ts";
 import { decodeReply, wrongReply } from "./reply.ts";
-import { RequestNumbers } from "./request-numbers.ts";
+import { RequestNumbers } from "../rpc/request-numbers.ts";
+import { ServedTime } from "./served-time.ts";
 import { abortable, type AttemptReach, clientClosed, Retry } from "./retry.ts";
 import type { RpcAnswer, RpcCallOptions, RpcLink } from "./rpc-link.ts";
 import { stageUpdate } from "./staged-update.ts";
@@ -49,6 +51,8 @@ type Send<T> = (link: RpcLink, handle: number, options: RpcCallOptions) => Promi
 
 export interface SessionOptions {
   readonly world: World;
+  /** That of all connections. */
+  readonly clock: HybridLogicalClock;
   readonly connections: TargetConnections;
   readonly buffers: ReceiveBuffers;
   readonly readOnly: boolean;
@@ -82,7 +86,7 @@ export class ContainerSession implements CallSender {
   /** Throws PROTOCOL when the reply's map is of no use. */
   constructor(opened: ContainerOpenReply, options: SessionOptions) {
     this.#options = options;
-    this.#numbers = new RequestNumbers(options.world.random);
+    this.#numbers = new RequestNumbers(options.world.random, new ServedTime(options.clock, options.world.clock));
     this.#adopt(opened);
   }
 
@@ -152,6 +156,7 @@ export class ContainerSession implements CallSender {
       const options = call.signal === undefined ? this.#callOptions : { ...this.#callOptions, signal: call.signal };
       call.handle = target!.handle;
       call.generation = this.#generation;
+      call.sendings += 1;
       link.start(call.opcode, objectRequestBytes(call), call, call.payload, options, call);
     });
   }
@@ -171,6 +176,10 @@ export class ContainerSession implements CallSender {
 
   callFailed(call: ObjectCall<unknown>, error: DaosError, wasSent: boolean): void {
     this.#sendAgain(call, error, wasSent ? "sent" : "refused");
+  }
+
+  callRenamed(call: ObjectCall<unknown>): void {
+    this.#sendAgain(call, undefined, "refused");
   }
 
   /**
@@ -238,20 +247,7 @@ export class ContainerSession implements CallSender {
   #sendAgain(call: ObjectCall<unknown>, failure: DaosError | undefined, reach: AttemptReach): void {
     const { signal, generation } = call;
     const retry = call.firm ? new Retry(this.world, 0, true, signal) : this.newRetry(signal);
-    const send: Send<void> = (link, handle, options) =>
-      new Promise<void>((resolve, reject) => {
-        call.handle = handle;
-        link.start(call.opcode, objectRequestBytes(call), call, call.payload, options, {
-          answered(body): void {
-            call.answered(body);
-            resolve();
-          },
-          failed(error, wasSent): void {
-            call.nameBytes();
-            reject(wasSent ? error : new NotSent(error));
-          },
-        });
-      });
+    const send: Send<void> = (link, handle, options) => attempted(call, link, handle, options);
     const place = (attempt: number): number => this.#placeOf(call, attempt);
     const isRead = call.sequence === 0 && call.target === TARGET_OF_DKEY;
     const alternatives = (): number => (isRead ? this.#placesOf(call.oid, call.dkey) : 1);
@@ -385,14 +381,4 @@ const TARGET_ERRORS: ReadonlySet<ErrorCode> = new Set(["UNAVAILABLE", "TIMEOUT",
 
 function isOfTarget(error: unknown): boolean {
   return error instanceof DaosError && TARGET_ERRORS.has(error.code);
-}
-
-/** Carries a failure of a request that never left. */
-class NotSent extends Error {
-  readonly error: DaosError;
-
-  constructor(error: DaosError) {
-    super(error.message);
-    this.error = error;
-  }
 }

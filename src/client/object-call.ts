@@ -10,10 +10,13 @@ import { encodeObjectRequest, ObjectFlag, type ObjectRequest } from "../format/o
 import type { Opcode } from "../format/operations.ts";
 import type { FrameBody } from "../rpc/frame-body.ts";
 import type { ArgumentEncoder, RequestPayload, RpcCompletion } from "../rpc/pending-call.ts";
-import type { RequestNumbers } from "./request-numbers.ts";
+import type { RequestNumbers } from "../rpc/request-numbers.ts";
 
 /** `target` of a call that goes where its dkey lives. */
 export const TARGET_OF_DKEY = -1;
+
+/** How often an update takes another number because it is too old at its first sending. */
+const MAX_RENAMES = 3;
 
 /** Makes the result from an answer's body, which is valid in the call only. */
 export type AnswerDecoder<T> = (body: FrameBody, call: ObjectCall<T>) => T;
@@ -21,6 +24,8 @@ export type AnswerDecoder<T> = (body: FrameBody, call: ObjectCall<T>) => T;
 /** Who sends a call again after a failure; it settles the call or sends it again. */
 export interface CallSender {
   callFailed(call: ObjectCall<unknown>, error: DaosError, wasSent: boolean): void;
+  /** The call has another number, and was never sent under it. */
+  callRenamed(call: ObjectCall<unknown>): void;
 }
 
 export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcCompletion {
@@ -48,6 +53,12 @@ export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcComplet
   /** 0 for reads. */
   sequence = 0;
   firstIncomplete = 0;
+  issued: Epoch = EPOCH_NONE;
+  /** How often it may have been sent under its number. */
+  sendings = 0;
+  #renames = 0;
+  /** Its number is its own, and is part of nothing else. */
+  #isNamed = false;
   /** Where the number of an update was given. */
   numbers: RequestNumbers | undefined = undefined;
   /** Opening of the container it was last sent under. */
@@ -66,7 +77,10 @@ export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcComplet
   }
 
   encode(into: Buffer, offset: number): void {
-    if (this.numbers !== undefined) this.firstIncomplete = this.numbers.firstIncomplete;
+    if (this.numbers !== undefined) {
+      this.firstIncomplete = this.numbers.firstIncomplete;
+      this.issued = this.numbers.issued(this.sequence);
+    }
     encodeObjectRequest(into, offset, this);
   }
 
@@ -91,8 +105,25 @@ export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcComplet
   /** Gives an update its number. */
   name(numbers: RequestNumbers): void {
     this.numbers = numbers;
+    this.#isNamed = true;
     this.client = numbers.client;
     this.sequence = numbers.begin();
+  }
+
+  /**
+   * After a failure: true when it has another number now, and is to be sent as if it never was. So it is when the answer to its first
+   * sending was that its number is too old: it was not done. `wasSent`: see RpcCompletion.
+   */
+  renamed(error: DaosError, wasSent: boolean): boolean {
+    const { numbers } = this;
+    if (!wasSent) this.sendings -= 1;
+    const isFirst = this.sendings === 1 && this.#renames < MAX_RENAMES;
+    if (error.code !== "OLD_REQUEST" || numbers === undefined || !this.#isNamed || !isFirst) return false;
+    numbers.end(this.sequence);
+    this.name(numbers);
+    this.sendings = 0;
+    this.#renames += 1;
+    return true;
   }
 
   /** The bytes are staged at all members: the update is sent with this record of them. */
@@ -116,6 +147,7 @@ export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcComplet
 
   failed(error: DaosError, wasSent: boolean): void {
     this.nameBytes();
-    this.sender!.callFailed(this as ObjectCall<unknown>, error, wasSent);
+    if (this.renamed(error, wasSent)) this.sender!.callRenamed(this as ObjectCall<unknown>);
+    else this.sender!.callFailed(this as ObjectCall<unknown>, error, wasSent);
   }
 }

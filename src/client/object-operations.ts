@@ -11,7 +11,7 @@ import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { MAX_ARRAY_IO_BYTES, MAX_SINGLE_VALUE_BYTES } from "../base/limits.ts";
 import { type ObjectClass, objectClassByName } from "../base/object-class.ts";
-import { isErasureCoded, isRedundant, type ObjectId } from "../base/object-id.ts";
+import { isErasureCoded, type ObjectId } from "../base/object-id.ts";
 import type { Condition, FetchedValue, ObjectAccess } from "../contracts/interface.ts";
 import { decodeObjectReply, type ObjectReply, ReplyFlag } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
@@ -21,6 +21,7 @@ import type { ContainerSession } from "./container-session.ts";
 import { ErasureReads } from "./erasure-reads.ts";
 import { keyPages } from "./key-pages.ts";
 import { type AnswerDecoder, ObjectCall } from "./object-call.ts";
+import { isPunchedByOne, punchAtomically } from "./object-punch.ts";
 import { isCount, notAnEpoch, rangeRefusal, type RecordRange } from "./record-range.ts";
 import { wrongReply } from "./reply.ts";
 
@@ -103,34 +104,20 @@ export class ObjectOperations implements ObjectAccess {
   }
 
   /**
-   * Punches the object on each of its targets, or, with redundancy, dkey by dkey. `ifExists` fails with DOES_NOT_EXIST when
-   * there was nothing of it. Over several targets or dkeys it is not one atomic step.
+   * Punches the object, on all of its targets at one epoch. `ifExists` fails with DOES_NOT_EXIST when there was nothing of it.
+   * Over several targets, or with redundancy, it is a transaction: CONFLICT when others are in its way for long.
    */
   async punchObject(oid: ObjectId, options: WriteOptions = NO_OPTIONS): Promise<Epoch> {
-    if (isRedundant(oid)) return this.#punchDkeys(oid, options);
-    const punches = this.session.placement.targetsOf(oid).map((target) => {
+    if (isPunchedByOne(this.session, oid)) {
       const call = new ObjectCall(Opcode.objectPunch, oid, NO_KEY, NO_KEY, decodeEpoch);
-      call.target = target;
       return this.#write(call, options, "object", AllowedConditions.punchObject);
-    });
-    const outcomes = await Promise.allSettled(punches);
-    const epochs = outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
-    const failures: unknown[] = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason] : []));
-    const serious = failures.find((failure) => !isAbsence(failure)) ?? (epochs.length === 0 ? failures[0] : undefined);
-    if (serious !== undefined) throw serious;
-    return Math.max(...epochs) as Epoch;
-  }
-
-  async #punchDkeys(oid: ObjectId, options: WriteOptions): Promise<Epoch> {
+    }
+    if (this.session.readOnly || this.epoch !== EPOCH_NONE) throw notWritable(this.epoch);
     const flags = conditionFlags(options.condition, "object", options.conditions, AllowedConditions.punchObject);
     const { signal } = options;
-    let latest: Epoch = EPOCH_NONE;
-    for await (const page of keyPages(this, { opcode: Opcode.dkeyList, oid }, { signal })) {
-      const epochs = await Promise.all(page.map((dkey) => this.punchDkey(oid, dkey, { signal })));
-      for (const epoch of epochs) if (epoch > latest) latest = epoch;
-    }
-    if (latest !== EPOCH_NONE || flags === 0) return latest;
-    throw new DaosError("DOES_NOT_EXIST", "Cannot punch the object: it does not exist. Drop the condition.");
+    const someDkey = async (epoch: Epoch): Promise<ByteString | undefined> =>
+      (await this.listDkeys(oid, { limit: 1, epoch, signal }))[0];
+    return punchAtomically(this.session, { oid, signal, ifExists: flags !== 0, someDkey });
   }
 
   /**
@@ -261,10 +248,6 @@ const decodeRecords: AnswerDecoder<Uint8Array | undefined> = (body, call) => {
 
 function replyOf(body: FrameBody): ObjectReply {
   return decodeObjectReply(body.bytes, body.argumentsStart, body.argumentsLength);
-}
-
-function isAbsence(failure: unknown): boolean {
-  return failure instanceof DaosError && failure.code === "DOES_NOT_EXIST";
 }
 
 function notWritable(epoch: Epoch): DaosError {

@@ -2,6 +2,7 @@
  * A pool by its label or id, and the containers in it. Nothing is held open: each call asks the management side, and is
  * refused there with NOT_FOUND when the pool or container is not there.
  */
+import type { HybridLogicalClock } from "../base/epoch.ts";
 import { STAGED_UPDATE_BYTES } from "../base/limits.ts";
 import type { InterfaceProvider } from "../contracts/interface.ts";
 import type { World } from "../contracts/world.ts";
@@ -22,6 +23,8 @@ import type { TargetConnections } from "./target-connection.ts";
 
 export interface PoolParts {
   readonly world: World;
+  /** That of all connections. */
+  readonly clock: HybridLogicalClock;
   readonly calls: SystemCalls;
   readonly connections: TargetConnections;
   readonly buffers: ReceiveBuffers;
@@ -151,13 +154,14 @@ export class Pool {
     options: SignalOptions & { readonly readOnly?: boolean } = {},
   ): Promise<Container> {
     const { calls, interfaces, sessions } = this.#parts;
-    const { world, connections, buffers, timeoutMs, retryWindowMs, schemes } = this.#parts;
+    const { world, clock, connections, buffers, timeoutMs, retryWindowMs, schemes } = this.#parts;
     const readOnly = options.readOnly ?? false;
     const opened = await calls.openContainer({ pool: this.name, container: label, readOnly }, options);
     // By id from here on: a container that takes the label later is another one.
     const again = { pool: opened.container.pool, container: opened.container.id, readOnly };
     const session = new ContainerSession(opened, {
       world,
+      clock,
       connections,
       buffers,
       readOnly,

@@ -134,6 +134,7 @@ function stageCall(
   call.client = update.client;
   call.sequence = update.sequence;
   call.firstIncomplete = update.numbers!.firstIncomplete;
+  call.issued = update.numbers!.issued(update.sequence);
   call.payload = payload;
   call.target = target;
   call.firm = true;

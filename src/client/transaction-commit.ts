@@ -8,12 +8,13 @@ import type { ByteString } from "../base/bytes.ts";
 import type { DtxId } from "../base/dtx-id.ts";
 import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError, type ErrorCode, hasCode } from "../base/errors.ts";
-import { MAX_TRANSACTION_BYTES, MAX_TRANSACTION_DKEYS } from "../base/limits.ts";
-import { objectClassOf } from "../base/object-id.ts";
+import { MAX_TRANSACTION_BYTES, MAX_TRANSACTION_PARTS } from "../base/limits.ts";
+import { isRedundant, objectClassOf } from "../base/object-id.ts";
 import { TransactionConflict } from "../base/transaction-conflict.ts";
 import { decodeObjectReply } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import {
+  encodeTransactionDecision,
   encodeTransactionStep,
   type PartRead,
   type PartWrite,
@@ -38,6 +39,8 @@ const NOT_COMMITTED: ReadonlySet<ErrorCode> = new Set([
 export interface CommitPart extends DkeyPlace {
   readonly reads: readonly PartRead[];
   readonly writes: readonly PartWrite[];
+  /** See TransactionPart. */
+  readonly punchesUnder?: number | undefined;
 }
 
 interface NumberedPart extends CommitPart {
@@ -106,11 +109,21 @@ export class TransactionCommit {
   }
 
   #prepare(part: NumberedPart, primary: NumberedPart | undefined): Promise<Epoch> {
-    const { reads, writes, resolveSequence } = part;
+    const { reads, writes, resolveSequence, punchesUnder } = part;
     this.#begun.push(part);
     const place = primary === undefined ? undefined : { oid: primary.oid, dkey: primary.dkey };
-    const step = { kind: "prepare", part: { id: this.#id, primary: place, resolveSequence }, reads, writes } as const;
+    const endBytes = primary === undefined ? this.#decisionBytes() : undefined;
+    const header = { id: this.#id, primary: place, resolveSequence, punchesUnder, endBytes };
+    const step = { kind: "prepare", part: header, reads, writes } as const;
     return this.#send(part, part.prepareSequence, this.#snapshot, step, this.#signal);
+  }
+
+  /** What the decision takes where it is kept. */
+  #decisionBytes(): number {
+    const epoch = Number.MAX_SAFE_INTEGER as Epoch;
+    const participants = this.#parts.slice(1);
+    return encodeTransactionDecision({ id: this.#id, epoch, forgetSequence: this.#forgetSequence, participants })
+      .length;
   }
 
   async #commit(primary: NumberedPart, others: readonly NumberedPart[], epoch: Epoch): Promise<Epoch> {
@@ -171,7 +184,8 @@ export class TransactionCommit {
   }
 }
 
-function compareParts(left: DkeyPlace, right: DkeyPlace): number {
+function compareParts(left: CommitPart, right: CommitPart): number {
+  if (isSwept(left) !== isSwept(right)) return isSwept(left) ? 1 : -1;
   const borne = toleratedFailures(right) - toleratedFailures(left);
   if (borne !== 0) return borne;
   if (left.oid !== right.oid) return left.oid < right.oid ? -1 : 1;
@@ -179,12 +193,19 @@ function compareParts(left: DkeyPlace, right: DkeyPlace): number {
   return left.dkey < right.dkey ? -1 : 1;
 }
 
+/** What such a part does takes steps of its own, after the decision: it is taken elsewhere. */
+function isSwept({ oid, punchesUnder }: CommitPart): boolean {
+  return punchesUnder !== undefined && isRedundant(oid);
+}
+
 function toleratedFailures({ oid }: DkeyPlace): number {
   return objectClassOf(oid).redundancy.toleratedFailures;
 }
 
 function checkSize(parts: readonly CommitPart[]): void {
-  if (parts.length > MAX_TRANSACTION_DKEYS) throw tooLarge(`${parts.length} dkeys`, `${MAX_TRANSACTION_DKEYS}`);
+  if (parts.length > MAX_TRANSACTION_PARTS) {
+    throw tooLarge(`${parts.length} dkeys and leaders of punched objects`, `${MAX_TRANSACTION_PARTS}`);
+  }
   let bytes = 0;
   for (const { dkey, writes } of parts) {
     bytes += dkey.length;

@@ -7,22 +7,23 @@ import type { DkeyPlace } from "../base/key-place.ts";
 import { notBytes } from "../base/bytes-argument.ts";
 import { bytesOf, type ByteString } from "../base/bytes.ts";
 import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
-import { DaosError, hasCode } from "../base/errors.ts";
+import { DaosError } from "../base/errors.ts";
 import { akeyOf, dkeyOf, type Key } from "../base/key.ts";
 import { MAX_SINGLE_VALUE_BYTES, MAX_TRANSACTION_DKEYS } from "../base/limits.ts";
 import { objectClassOf, type ObjectId } from "../base/object-id.ts";
 import type { Condition, FetchedValue } from "../contracts/interface.ts";
-import type { EpochQueryReply } from "../format/history-operations.ts";
 import { Opcode } from "../format/operations.ts";
+import type { PartWrite } from "../format/transaction-part.ts";
 import type { ContainerSession } from "./container-session.ts";
 import { checkHolds } from "./held-class.ts";
 import { keyPages } from "./key-pages.ts";
+import { momentOf } from "./moment.ts";
 import { ObjectOperations, valueTooLarge } from "./object-operations.ts";
+import { punchParts } from "./object-punch.ts";
 import { rangeRefusal, type RecordRange } from "./record-range.ts";
-import { decodeReply } from "./reply.ts";
 import { canceled } from "./retry.ts";
 import { type AkeyChange, covers, DkeyChanges, overlay } from "./transaction-changes.ts";
-import { TransactionCommit } from "./transaction-commit.ts";
+import { type CommitPart, TransactionCommit } from "./transaction-commit.ts";
 
 export interface TransactionOptions {
   readonly signal?: AbortSignal | undefined;
@@ -37,6 +38,8 @@ export class Transaction {
   readonly #signal: AbortSignal | undefined;
   readonly #settling: (settled: Promise<void>) => void;
   readonly #dkeys = new Map<string, TouchedDkey>();
+  /** Objects that it punches. */
+  readonly #punched = new Set<ObjectId>();
   #snapshot: Promise<Epoch> | undefined;
   #seen: Epoch | undefined;
   #isOver = false;
@@ -62,8 +65,15 @@ export class Transaction {
     return new TransactionObject(id, {
       of: (dkey) => this.#touched(id, dkey),
       at: (dkey) => this.#operationsAt(id, dkey),
+      punch: () => this.#punch(id),
       signal: this.#signal,
     });
+  }
+
+  #punch(oid: ObjectId): void {
+    if (this.#isOver) throw over();
+    this.#punched.add(oid);
+    for (const touched of this.#dkeys.values()) if (touched.oid === oid) touched.changes.punchDkey();
   }
 
   #touched(oid: ObjectId, dkey: ByteString): DkeyChanges {
@@ -73,19 +83,14 @@ export class Transaction {
     if (known !== undefined) return known.changes;
     if (this.#dkeys.size >= MAX_TRANSACTION_DKEYS) throw tooManyDkeys();
     const changes = new DkeyChanges();
+    if (this.#punched.has(oid)) changes.punchDkey();
     this.#dkeys.set(name, { oid, dkey, changes });
     return changes;
   }
 
   /** Reads of the one moment that the transaction sees: when it read first. */
   async #operationsAt(oid: ObjectId, dkey: ByteString): Promise<ObjectOperations> {
-    this.#snapshot ??= this.#session.read(
-      Opcode.epochQuery,
-      { oid, dkey },
-      (handle) => ({ handle }),
-      (answer) => decodeReply<EpochQueryReply>(answer.args, "epoch query", { epoch: "count" }).epoch,
-      this.#signal,
-    );
+    this.#snapshot ??= momentOf(this.#session, { oid, dkey }, this.#signal);
     this.#seen = await this.#snapshot;
     return new ObjectOperations(this.#session, this.#seen);
   }
@@ -99,16 +104,21 @@ export class Transaction {
     if (this.#isOver) throw over();
     if (this.#session.readOnly) throw readOnly();
     if (this.#signal?.aborted === true) throw canceled();
-    const touched = [...this.#dkeys.values()].filter(({ changes }) => changes.hasWrites || changes.hasReads);
-    if (!touched.some(({ changes }) => changes.hasWrites)) {
+    const writes = ({ oid, changes }: TouchedDkey): boolean => changes.hasWrites && !this.#punched.has(oid);
+    const touched = [...this.#dkeys.values()].filter((dkey) => writes(dkey) || dkey.changes.hasReads);
+    if (this.#punched.size === 0 && !touched.some(writes)) {
       this.#isOver = true;
       return EPOCH_NONE;
     }
-    const parts = [];
+    const parts: CommitPart[] = [];
     for (const { oid, dkey, changes } of touched) {
-      const object = this.object(oid);
-      const writes = await changes.writes((akey, range) => object.readArray(bytesOf(dkey), bytesOf(akey), range));
-      parts.push({ oid, dkey, writes, reads: changes.reads });
+      const { reads } = changes;
+      if (this.#punched.has(oid)) parts.push({ oid, dkey, reads, writes: [] });
+      else parts.push({ oid, dkey, reads, writes: await this.#writesOf(oid, dkey, changes) });
+    }
+    for (const oid of this.#punched) {
+      const taken = new Set(parts.filter((part) => part.oid === oid).map(({ dkey }) => dkey));
+      parts.push(...punchParts(this.#session.placement, oid, taken));
     }
     this.#isOver = true;
     const commit = new TransactionCommit(this.#session, this.#seen ?? EPOCH_NONE, parts, this.#signal);
@@ -117,6 +127,11 @@ export class Transaction {
     } finally {
       this.#settling(commit.settled);
     }
+  }
+
+  #writesOf(oid: ObjectId, dkey: ByteString, changes: DkeyChanges): Promise<PartWrite[]> {
+    const object = this.object(oid);
+    return changes.writes((akey, range) => object.readArray(bytesOf(dkey), bytesOf(akey), range));
   }
 
   /** Ends it; nothing happened. */
@@ -130,6 +145,8 @@ interface TransactionAccess {
   /** Throws INVALID_ARGUMENT when the transaction has ended. */
   readonly of: (dkey: ByteString) => DkeyChanges;
   readonly at: (dkey: ByteString) => Promise<ObjectOperations>;
+  /** Throws as `of`. */
+  readonly punch: () => void;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -173,6 +190,11 @@ export class TransactionObject {
   async punchAkey(dkey: Key, akey: Key, options: TransactionWriteOptions = {}): Promise<void> {
     await this.#check(dkey, akey, options.condition);
     this.#access.of(dkeyOf(dkey)).punchAkey(akeyOf(akey));
+  }
+
+  /** Removes everything of the object, also what others write until the transaction is committed. */
+  async punch(): Promise<void> {
+    this.#access.punch();
   }
 
   async punchDkey(dkey: Key): Promise<void> {
@@ -244,11 +266,6 @@ export class TransactionObject {
     if (condition === "ifAbsent" && isThere) throw alreadyThere();
     if (condition === "ifExists" && !isThere) throw notThere();
   }
-}
-
-/** True when the same transaction may succeed when it is run again. */
-export function isConflict(error: unknown): boolean {
-  return hasCode(error, "CONFLICT") || hasCode(error, "EPOCH_AGGREGATED");
 }
 
 function over(): DaosError {

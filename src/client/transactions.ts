@@ -1,14 +1,8 @@
 /** The transactions of an open container: begun one by one, or run until they succeed. */
 import { DaosError } from "../base/errors.ts";
 import type { ContainerSession } from "./container-session.ts";
-import { canceled, pause } from "./retry.ts";
-import { isConflict, Transaction, type TransactionOptions } from "./transaction.ts";
-
-/** Attempts of runTransaction unless the caller says otherwise. */
-const DEFAULT_ATTEMPTS = 32;
-/** First and longest pause between two of them, milliseconds. */
-const FIRST_PAUSE_MS = 5;
-const MAX_PAUSE_MS = 500;
+import { DEFAULT_ATTEMPTS, untilNoConflict } from "./conflict-retry.ts";
+import { Transaction, type TransactionOptions } from "./transaction.ts";
 
 export interface RunTransactionOptions extends TransactionOptions {
   /** How often it is run, at most. */
@@ -38,9 +32,7 @@ export class Transactions {
   async run<T>(body: (transaction: Transaction) => Promise<T>, options: RunTransactionOptions = {}): Promise<T> {
     const { attempts = DEFAULT_ATTEMPTS, signal } = options;
     if (!Number.isInteger(attempts) || attempts < 1) throw noAttempts(attempts);
-    let pauseMs = FIRST_PAUSE_MS;
-    for (let attempt = 1; ; attempt += 1) {
-      if (signal?.aborted === true) throw canceled();
+    return untilNoConflict(this.#session, attempts, signal, async () => {
       const transaction = this.begin(options);
       try {
         const result = await body(transaction);
@@ -48,12 +40,9 @@ export class Transactions {
         return result;
       } catch (error) {
         transaction.abort();
-        if (!isConflict(error) || attempt >= attempts) throw error;
+        throw error;
       }
-      const { world } = this.#session;
-      await pause(world, pauseMs * (0.5 + world.random.next()), signal);
-      pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS);
-    }
+    });
   }
 
   /** Resolves when what was committed is told to everybody, or left to the targets to tell. */

@@ -1,8 +1,12 @@
 /**
  * Extension point `meta-store`: the control plane's small, strongly consistent, ordered store. Keys are text, values
- * bytes; every commit has a revision, one higher than the last. Keys are well-formed text, neither empty nor with NUL, in
+ * bytes; every commit has a revision, higher than the last. Keys are well-formed text, neither empty nor with NUL, in
  * the order of their UTF-8 bytes (INVALID_ARGUMENT, TOO_LARGE over MAX_META_KEY_BYTES or MAX_META_VALUE_BYTES); a commit
- * names a key once. Everything after `close` rejects with UNAVAILABLE.
+ * changes a key once, and is at most MAX_META_COMMIT_COMPARES, MAX_META_COMMIT_OPERATIONS and MAX_META_COMMIT_BYTES
+ * (TOO_LARGE). Everything after `close` rejects with UNAVAILABLE.
+ *
+ * A store that is a service rejects with UNAVAILABLE when it was not to be had in its time, with PERMISSION when it does
+ * not let us in, and with CORRUPT when it is not the store that was opened any more: it was wiped or put back.
  */
 import type { World } from "./world.ts";
 
@@ -34,13 +38,18 @@ export interface MetaStore {
   /** Keys with this prefix, in order; at most `limit`, after `after`. */
   range(prefix: string, options?: { limit?: number; after?: string }): Promise<MetaEntry[]>;
   /**
-   * All or nothing, durable when resolved: the new revision. Rejects with CONFLICT when a compare fails, NOT_FOUND when a
-   * lease has ended, NO_SPACE, IO.
+   * All or nothing, once, durable when resolved: the new revision. Rejects with CONFLICT when a compare fails, NOT_FOUND
+   * when a lease has ended, NO_SPACE, IO: nothing was changed. TIMEOUT: whether it happened is not known, and it may still
+   * until this store's next commit.
    */
   commit(compares: readonly MetaCompare[], operations: readonly MetaOperation[]): Promise<number>;
-  /** Calls `handler` for each later change under the prefix, in order. Returns what stops it. */
+  /**
+   * Calls `handler` for each change under the prefix that is later than all this store has read or committed, in order and
+   * once; some time after it was committed. Returns what stops it. Only where the store has forgotten what happened while
+   * it could not be reached, a key's changes are told as one, and removals last.
+   */
   watch(prefix: string, handler: (event: MetaEvent) => void): () => void;
-  /** Keys put with this lease vanish when it is not kept alive for `ttlMs`. */
+  /** Keys put with this lease vanish when it is not kept alive for `ttlMs`, or somewhat later; not before. */
   grantLease(ttlMs: number): Promise<string>;
   /** False when the lease has ended. */
   keepAlive(lease: string): Promise<boolean>;
@@ -49,5 +58,6 @@ export interface MetaStore {
 }
 
 export interface MetaStoreProvider {
+  /** `folder` is the engine's, for stores that are files. A store that is empty is no error: who expected records says so. */
   open(world: World, options: { folder: string }): Promise<MetaStore>;
 }

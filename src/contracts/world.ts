@@ -125,6 +125,27 @@ export interface Network {
   ): Promise<Socket>;
 }
 
+/** Hears one datagram. `bytes` are valid only during the call; `host` is the numeric address of the sender. */
+export type DatagramHandler = (bytes: Uint8Array, host: string, port: number) => void;
+
+export interface DatagramSocket {
+  readonly host: string;
+  readonly port: number;
+  /**
+   * Sends one datagram, or does not: whatever keeps it from being sent, an unknown name or a full buffer, is as if it were lost.
+   * The bytes may be reused at once.
+   */
+  send(bytes: Uint8Array, host: string, port: number): void;
+  /** Nothing is heard or sent any more. Closing twice is harmless. */
+  close(): void;
+}
+
+/** Datagrams: each arrives whole or not at all, perhaps twice, in any order (UDP). */
+export interface DatagramNetwork {
+  /** Port 0 picks one. Rejects with UNAVAILABLE (address in use). */
+  bind(host: string, port: number, received: DatagramHandler): Promise<DatagramSocket>;
+}
+
 /** A message channel to another thread. Messages are structured-cloned; `transfer` moves buffers. */
 export interface Thread {
   post(message: unknown, transfer?: ArrayBuffer[]): void;
@@ -140,4 +161,5 @@ export interface World {
   readonly random: Random;
   readonly disk: Disk;
   readonly network: Network;
+  readonly datagrams: DatagramNetwork;
 }

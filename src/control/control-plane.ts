@@ -32,6 +32,7 @@ import { Resumption, type ResumeReport } from "./resumption.ts";
 import { SnapshotService } from "./snapshot-service.ts";
 import { capabilityKeyOf, type EngineFacts, SystemService } from "./system-service.ts";
 import type { TargetControl } from "./target-control.ts";
+import type { Verdicts } from "./verdicts.ts";
 
 export interface ControlPlaneOptions {
   readonly metaStore: MetaStore;
@@ -43,6 +44,7 @@ export interface ControlPlaneOptions {
   readonly own: OwnEngine;
   readonly dial: MembersParts["dial"];
   readonly membership: MembershipSettings;
+  readonly verdicts: Verdicts;
   /** Whether an exclusion loses nothing; `tolerates` unless given. */
   readonly mayExclude?: ExclusionRule;
   readonly event: FailureWatchParts["event"];
@@ -75,10 +77,11 @@ export class ControlPlane {
 
   constructor(options: ControlPlaneOptions) {
     const { clock, timers, random, containerTypes, hmac, system, own, dial, membership: settings, event } = options;
+    const { verdicts } = options;
     const authority = new CapabilityAuthority({ key: capabilityKeyOf(system), hmac, wallMs: () => clock.wallMs() });
     const records = new MetaRecords(options.metaStore);
     const locks = new KeyedLock();
-    const members = new Members({ records, clock, settings, dial, system });
+    const members = new Members({ records, clock, settings, verdicts, dial, system });
     const mapStore = new PoolMapStore(records, members);
     const engineSet = new EngineSet(members, mapStore, clock);
     const targets = options.targets ?? engineSet;
@@ -118,7 +121,7 @@ export class ControlPlane {
     this.snapshots = new SnapshotService(parts, catalogue);
     this.#members = members;
     this.#own = own;
-    this.#watch = new FailureWatch({ timers, members, maps: this.maps, records, event });
+    this.#watch = new FailureWatch({ timers, members, verdicts, maps: this.maps, records, event });
     this.system = new SystemService({
       name: system.name,
       facts: options.facts,

@@ -5,6 +5,7 @@
 import { DaosError } from "../base/errors.ts";
 import {
   ENGINE_PROTOCOL_VERSION,
+  type EngineHeartbeatArguments,
   type EngineHeartbeatReply,
   type EngineHelloArguments,
   type EngineHelloReply,
@@ -74,10 +75,11 @@ export class EngineAdmission {
   }
 
   /** Throws STALE for an engine that has not joined. */
-  heartbeat({ rank, incarnation }: EngineReference): EngineHeartbeatReply {
+  heartbeat({ rank, incarnation, roster: known }: EngineHeartbeatArguments): EngineHeartbeatReply {
     const { members } = this.#parts;
     const leaseMs = members.life.heartbeat(rank, incarnation, members.nowMs());
-    if (leaseMs !== undefined) return { leaseMs };
+    const roster = members.roster();
+    if (leaseMs !== undefined) return roster.version === known ? { leaseMs } : { leaseMs, roster };
     throw new DaosError("STALE", `Cannot renew the lease of rank ${rank}: it has not joined. Join again.`);
   }
 

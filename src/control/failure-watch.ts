@@ -6,6 +6,7 @@ import { poolKey } from "../format/meta-key.ts";
 import type { Members } from "./members.ts";
 import type { MetaRecords } from "./meta-records.ts";
 import type { PoolMapService } from "./pool-map-service.ts";
+import type { Verdicts } from "./verdicts.ts";
 import { Watch, type WatchParts } from "./watch.ts";
 
 const TICK_MS = 250;
@@ -14,6 +15,7 @@ const RETRY_MS = 5_000;
 
 export interface FailureWatchParts extends WatchParts {
   readonly members: Members;
+  readonly verdicts: Verdicts;
   readonly maps: PoolMapService;
   readonly records: MetaRecords;
 }
@@ -23,6 +25,7 @@ export class FailureWatch extends Watch {
   readonly #suspects = new Set<number>();
   readonly #reasons = new Map<number, string>();
   readonly #retryAtMs = new Map<number, number>();
+  #rosterVersion = 0;
 
   constructor(parts: FailureWatchParts) {
     super(parts, TICK_MS);
@@ -31,15 +34,21 @@ export class FailureWatch extends Watch {
 
   /** Why a suspect stays in the maps. */
   reason(rank: number): string | undefined {
+    if (this.#parts.members.isHeardOnlyHere(rank)) {
+      return "its heartbeats come and its datagrams do not: let UDP through to the port of its address";
+    }
     return this.#reasons.get(rank);
   }
 
   /** One look at all engines. */
   async tick(): Promise<void> {
-    const { members } = this.#parts;
+    const { members, verdicts } = this.#parts;
+    const roster = members.roster();
+    if (roster.version !== this.#rosterVersion) verdicts.adopt(roster);
+    this.#rosterVersion = roster.version;
     this.#tellSuspects();
     const nowMs = members.nowMs();
-    for (const rank of members.life.tick(nowMs)) {
+    for (const rank of members.dueExclusions()) {
       if (nowMs < (this.#retryAtMs.get(rank) ?? 0)) continue;
       await this.#exclude(rank);
     }

@@ -12,11 +12,13 @@ import type {
   EngineHelloArguments,
   EngineJoinArguments,
   EngineReference,
+  EngineRoster,
 } from "../format/engine-operations.ts";
 import { MEMBER_PREFIX, memberKey, RANK_COUNTER_KEY } from "../format/meta-key.ts";
 import type { MemberRecord } from "../format/meta-record.ts";
 import type { EngineState } from "../format/operations.ts";
 import { Membership, type MembershipSettings } from "./membership.ts";
+import type { Verdict, Verdicts } from "./verdicts.ts";
 import { absent, type Change, type MetaRecords, putRecord, unchanged } from "./meta-records.ts";
 
 /** Of the engine that runs the control plane. */
@@ -34,6 +36,8 @@ export interface EngineLink {
 /** The engine of the control plane itself. */
 export interface OwnEngine {
   readonly engine: string;
+  /** When it was started, milliseconds since 1970. */
+  readonly incarnation: number;
   readonly domain: string;
   readonly address: EngineAddress;
   readonly targets: readonly EngineAddress[];
@@ -46,6 +50,7 @@ export interface MembersParts {
   readonly records: MetaRecords;
   readonly clock: Clock;
   readonly settings: MembershipSettings;
+  readonly verdicts: Verdicts;
   /** A link to the engine that listens there; connects when it is called. */
   readonly dial: (address: EngineAddress) => EngineLink;
   readonly system: { readonly id: string; readonly name: string };
@@ -56,6 +61,9 @@ export class Members {
   readonly #parts: MembersParts;
   readonly #byRank = new Map<number, MemberRecord>();
   readonly #links = new Map<number, EngineLink>();
+  #ownIncarnation = 0;
+  #roster: EngineRoster | undefined;
+  #rosterVersion = 0;
 
   constructor(parts: MembersParts) {
     this.#parts = parts;
@@ -70,10 +78,11 @@ export class Members {
   async start(own: OwnEngine): Promise<void> {
     const { records } = this.#parts;
     for (const { record } of await records.all("member", MEMBER_PREFIX)) {
-      this.#byRank.set(record.rank, record);
+      this.#keep(record);
       if (record.rank !== CONTROL_RANK && record.state === "joined") this.life.remember(record.rank, this.nowMs());
     }
     const { link, address, targets, engine, domain, scmBytes, nvmeBytes } = own;
+    this.#ownIncarnation = own.incarnation;
     const { host, port } = address;
     this.#links.set(CONTROL_RANK, link);
     await this.#write(CONTROL_RANK, () => ({
@@ -99,6 +108,20 @@ export class Members {
     return this.#byRank.get(rank);
   }
 
+  /** Those that look after each other. The version says whether it is another one, also after a start of the control plane. */
+  roster(): EngineRoster {
+    if (this.#roster !== undefined) return this.#roster;
+    const joined = this.list().filter(({ state, port }) => state === "joined" && port > 0);
+    const members = joined.map(({ rank, incarnation, host, port }) => ({
+      rank,
+      incarnation: rank === CONTROL_RANK ? this.#ownIncarnation : incarnation,
+      address: { host, port },
+    }));
+    this.#rosterVersion = Math.max(this.#rosterVersion + 1, Math.floor(this.#parts.clock.wallMs()));
+    this.#roster = { version: this.#rosterVersion, members };
+    return this.#roster;
+  }
+
   /** The link to an engine that is here; undefined when it is away, a suspect included: it must join again then. */
   link(rank: number): EngineLink | undefined {
     const link = this.#links.get(rank);
@@ -114,8 +137,37 @@ export class Members {
 
   state(rank: number): EngineState {
     const record = this.#byRank.get(rank);
-    if (record?.state === "joined" && this.life.isSuspect(rank, this.nowMs())) return "suspect";
+    if (record?.state === "joined" && this.#isDoubted(rank)) return "suspect";
     return record?.state ?? "new";
+  }
+
+  /** By its silence, or by what the engines find among themselves. */
+  #isDoubted(rank: number): boolean {
+    return (this.#verdict(rank)?.state ?? "alive") !== "alive" || this.life.isSuspect(rank, this.nowMs());
+  }
+
+  /** Which engines are due to be excluded. */
+  dueExclusions(): number[] {
+    return this.life.tick(this.nowMs(), (rank) => {
+      const verdict = this.#verdict(rank);
+      return verdict?.state === "dead" ? verdict.atMs : undefined;
+    });
+  }
+
+  /** When a suspect will be excluded unless it is heard of; undefined: never. */
+  exclusionAtMs(rank: number): number | undefined {
+    const verdict = this.#verdict(rank);
+    return this.life.exclusionAtMs(rank, verdict?.state === "alive" ? undefined : verdict?.atMs);
+  }
+
+  /** Whether the engines do not hear of it by datagrams while it sends heartbeats. */
+  isHeardOnlyHere(rank: number): boolean {
+    return this.#verdict(rank)?.state === "dead" && !this.life.isSuspect(rank, this.nowMs());
+  }
+
+  #verdict(rank: number): Verdict | undefined {
+    const { verdicts } = this.#parts;
+    return rank === CONTROL_RANK || verdicts.isAlone ? undefined : verdicts.of(rank);
   }
 
   /**
@@ -194,6 +246,11 @@ export class Members {
     for (const link of this.#links.values()) link.close();
   }
 
+  #keep(record: MemberRecord): void {
+    this.#byRank.set(record.rank, record);
+    this.#roster = undefined;
+  }
+
   #add({ engine, domain, targets }: EngineHelloArguments): Promise<number> {
     const { records } = this.#parts;
     return records.change(`join engine ${engine}`, async () => {
@@ -218,7 +275,7 @@ export class Members {
         scmBytes: 0,
         nvmeBytes: 0,
       };
-      this.#byRank.set(rank, record);
+      this.#keep(record);
       return {
         compares: [absent(memberKey(rank)), { key: RANK_COUNTER_KEY, revision: counter?.revision ?? 0 }],
         operations: [
@@ -251,7 +308,7 @@ export class Members {
       const stored = await records.get("member", memberKey(rank));
       const record = next(stored?.record);
       if (record === undefined) return { compares: [], operations: [], result: undefined };
-      this.#byRank.set(rank, record);
+      this.#keep(record);
       if (stored !== undefined && JSON.stringify(stored.record) === JSON.stringify(record)) {
         return { compares: [], operations: [], result: undefined };
       }

@@ -1,6 +1,6 @@
 /**
  * Who of the engines lives, as far as the control plane can tell: heartbeats, leases and silence. No I/O: a driver brings
- * the time and does what `tick` says.
+ * the time, and says what the engines have found out about each other.
  *
  * An engine may serve while it holds a lease; the control plane counts a lease from when it answered, the engine from
  * when it asked, so the engine's is over first. After a start of the control plane every engine counts as silent since
@@ -10,8 +10,10 @@ import { SUSPECT_AFTER_MS } from "../base/limits.ts";
 
 export interface MembershipSettings {
   readonly leaseMs: number;
-  /** Silence after which `tick` names an engine; undefined: never. */
+  /** Silence after which an engine is excluded although the others may reach it; undefined: none ever is. */
   readonly excludeAfterMs: number | undefined;
+  /** Time after which one is that the others have found dead, once its lease is over. */
+  readonly excludeDeadAfterMs: number;
 }
 
 /** A tick that comes this much later than it should says that it was us who slept, milliseconds. */
@@ -126,22 +128,31 @@ export class Membership {
     return life?.isHere === true && (life.isLost || nowMs - life.heardMs > SUSPECT_AFTER_MS);
   }
 
-  /** When a suspect is due; undefined: never. */
-  exclusionAtMs(rank: number): number | undefined {
-    const { excludeAfterMs } = this.#settings;
+  /**
+   * When it is to be excluded if no heartbeat comes; undefined: never. `deadAtMs`: when the others have found it dead. That counts
+   * when its lease is over and it is silent here too: who can be heard by some and not by others is not dead.
+   */
+  exclusionAtMs(rank: number, deadAtMs?: number): number | undefined {
+    const { excludeAfterMs, excludeDeadAfterMs } = this.#settings;
     const life = this.#lives.get(rank);
-    return life === undefined || excludeAfterMs === undefined ? undefined : life.heardMs + excludeAfterMs;
+    if (life === undefined || excludeAfterMs === undefined) return undefined;
+    const silentMs = life.heardMs + excludeAfterMs;
+    if (deadAtMs === undefined) return silentMs;
+    return Math.min(
+      silentMs,
+      Math.max(deadAtMs + excludeDeadAfterMs, life.leaseUntilMs, life.heardMs + SUSPECT_AFTER_MS),
+    );
   }
 
-  /** Ranks that were silent for too long. When it was us who slept, nobody is blamed for that time. */
-  tick(nowMs: number): number[] {
+  /**
+   * Ranks that are to be excluded; `deadAtMs`: since when the others have found one dead. When it was us who slept, nobody is
+   * blamed for that time.
+   */
+  tick(nowMs: number, deadAtMs: (rank: number) => number | undefined = () => undefined): number[] {
     const sleptMs = this.#tickedMs === undefined ? 0 : nowMs - this.#tickedMs;
     this.#tickedMs = nowMs;
     if (sleptMs > STALL_MS) for (const life of this.#lives.values()) life.heardMs += sleptMs;
-    const { excludeAfterMs } = this.#settings;
-    if (excludeAfterMs === undefined) return [];
-    return [...this.#lives]
-      .filter(([, life]) => life.isHere && nowMs - life.heardMs > excludeAfterMs)
-      .map(([rank]) => rank);
+    const here = [...this.#lives].filter(([, life]) => life.isHere).map(([rank]) => rank);
+    return here.filter((rank) => nowMs > (this.exclusionAtMs(rank, deadAtMs(rank)) ?? Number.POSITIVE_INFINITY));
   }
 }

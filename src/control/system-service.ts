@@ -35,7 +35,7 @@ export async function openSystem(store: MetaStore, options: OpenSystemOptions): 
   const record = await records.change("open the system", async () => {
     const stored = await records.get("system", SYSTEM_KEY);
     if (stored !== undefined) return { compares: [], operations: [], result: stored.record };
-    if (!options.create) throw foreign(options.name, "the meta store has no record of it");
+    if (!options.create) throw foreign(options, "the meta store has no record of it");
     const key = new Uint8Array(CAPABILITY_KEY_BYTES);
     options.random.fill(key);
     const created: SystemRecord = {
@@ -48,7 +48,7 @@ export async function openSystem(store: MetaStore, options: OpenSystemOptions): 
     return { compares: [absent(SYSTEM_KEY)], operations, result: created };
   });
   if (record.id === options.id && record.name === options.name) return record;
-  throw foreign(options.name, `the meta store belongs to system "${record.name}" (${record.id})`);
+  throw foreign(options, `the meta store belongs to system "${record.name}" (${record.id})`);
 }
 
 /** The key of a system's capabilities, 32 bytes. */
@@ -123,7 +123,7 @@ export class SystemService {
       const { rank, engine, domain, host, port, targets } = record;
       const state = members.state(rank);
       const space = spaces.get(rank);
-      const exclusionAtMs = state === "suspect" ? members.life.exclusionAtMs(rank) : undefined;
+      const exclusionAtMs = state === "suspect" ? members.exclusionAtMs(rank) : undefined;
       const why = state === "suspect" ? reason(rank) : undefined;
       return {
         rank,
@@ -156,9 +156,9 @@ export class SystemService {
   }
 }
 
-function foreign(name: string, state: string): DaosError {
-  return new DaosError(
-    "CORRUPT",
-    `Cannot open system "${name}": ${state}. Restore the meta store that belongs to this storage folder.`,
-  );
+function foreign({ name, create }: OpenSystemOptions, state: string): DaosError {
+  const advice = create
+    ? "Give this one a meta store of its own, or a prefix of its own in it"
+    : "Name the meta store that belongs to this storage folder, or restore it; the data in the folder is as it was";
+  return new DaosError("CORRUPT", `Cannot open system "${name}": ${state}. ${advice}.`);
 }

@@ -275,12 +275,14 @@ export class FillReceiver {
 
   async #close(
     leader: number,
-    { container, flags, requests }: FillRequest & { readonly kind: "close" },
+    { container, flags, requests, forgottenTo }: FillRequest & { readonly kind: "close" },
     mapVersion: number,
   ): Promise<void> {
     const { marks } = this.#options.store;
     await marks.noteRequests(container, requests);
-    if ((flags & FillFlag.last) !== 0) await marks.noteBrought(container, leader, mapVersion);
+    if ((flags & FillFlag.last) === 0) return;
+    await marks.noteForgotten(container, forgottenTo);
+    await marks.noteBrought(container, leader, mapVersion);
   }
 
   async #attempt(work: () => Promise<void>): Promise<void> {

@@ -1,5 +1,6 @@
 /** What filling needs of a target's objects, at both ends; and which members of a group are to be filled. */
 import type { Epoch } from "../base/epoch.ts";
+import type { ObjectId } from "../base/object-id.ts";
 import type { CompletedElsewhere } from "../format/fill-message.ts";
 import type { PoolMap, TargetState } from "../format/pool-map.ts";
 import type { CellStore } from "../store/cell.ts";
@@ -14,6 +15,8 @@ export interface FillStore {
   readonly copies: DkeyCopies;
   readonly marks: FillMarks;
   readonly keys: KeyHistories;
+  /** Objects that transactions hold here to punch them. */
+  readonly heldObjects: (container: number) => readonly ObjectId[];
   /** The newest epoch at which something of the container was filled here; 0: nothing was. */
   filledAt(container: number): Epoch;
   /** The container's epoch gate here. */
@@ -24,6 +27,8 @@ export interface FillStore {
   adoptSnapshots(container: number, epochs: readonly Epoch[]): Promise<void>;
   /** Requests that were completed here. */
   requests(): Iterable<CompletedElsewhere>;
+  /** See Requests. */
+  forgottenTo(): Epoch;
   /** Resolves when nothing that `sequence` names can be undone any more; see CellStore.whenStable. */
   stable(sequence: number): Promise<void>;
 }
@@ -33,11 +38,13 @@ export function fillStore(store: CellStore, objects: VersionedObjects): FillStor
     copies: objects.copies,
     marks: objects.fillMarks,
     keys: objects.keyHistories,
+    heldObjects: (container) => objects.locks.heldObjects(container),
     filledAt: (container) => objects.filledAt(container),
     gate: (container) => store.gate(container),
     snapshots: (container) => objects.listSnapshots(container),
     adoptSnapshots: (container, epochs) => objects.adoptSnapshots(container, epochs),
     requests: () => store.requests.remembered(),
+    forgottenTo: () => store.requests.forgottenTo,
     stable: (sequence) => stable(store, sequence),
   };
 }

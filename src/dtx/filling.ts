@@ -342,7 +342,10 @@ export class Filling {
    */
   async #close(round: FillRound, container: number): Promise<void> {
     await this.#mend(round, container);
-    const { marks } = this.#options.store;
+    const { marks, heldObjects } = this.#options.store;
+    // One dkey holds all of its group for a punch: that is over before they part.
+    const groups = this.#options.groups();
+    if (heldObjects(container).some((oid) => groups.parts(oid))) throw notYet("an object that parts is being punched");
     // What was decided is there as it is. Were it undecided here again after a crash, a target that has all would be asked.
     await this.#allDurable();
     this.#check(round);
@@ -374,11 +377,11 @@ export class Filling {
 
   async #tellClosed(round: FillRound, destination: Destination): Promise<void> {
     const { container } = destination;
-    const requests = [...this.#options.store.requests()];
-    for (const some of inMessages(requests)) {
-      await this.#links.send(round, [destination], { kind: "close", container, flags: 0, requests: some });
-    }
-    await this.#links.send(round, [destination], { kind: "close", container, flags: FillFlag.last, requests: [] });
+    const { store } = this.#options;
+    const requests = [...store.requests()];
+    const close = { kind: "close", container, flags: 0, forgottenTo: store.forgottenTo() } as const;
+    for (const some of inMessages(requests)) await this.#links.send(round, [destination], { ...close, requests: some });
+    await this.#links.send(round, [destination], { ...close, flags: FillFlag.last, requests: [] });
     destination.isClosed = true;
   }
 

@@ -9,9 +9,14 @@ import type { FoldMoment } from "../vos/shard-write.ts";
 export interface FoldStore {
   /** Does one shard's share of a fold. Resolves when it is durable. */
   apply(container: number, object: ObjectRequest, parts: readonly PartBytes[], fold: FoldMoment): Promise<void>;
-  /** The erasure-coded akeys that this target has something of. */
+  /**
+   * The erasure-coded akeys that this target has something of. This and the other listings rest on nothing that could still be
+   * undone: they wait for it, and reject with UNAVAILABLE when it was.
+   */
   akeys(container: number): AsyncGenerator<AkeyPlace, void, void>;
   akeysOf(container: number, dkey: DkeyPlace): AsyncGenerator<AkeyPlace, void, void>;
+  /** Whether this target was ever filled with something of the container. */
+  wasFilled(container: number): boolean;
   /** The epoch of the oldest lock that a transaction has on an erasure-coded dkey here; undefined without one. */
   heldFrom(container: number): Epoch | undefined;
   /** Extents of one of them here, ascending, page by page. */

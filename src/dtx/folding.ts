@@ -8,7 +8,7 @@
  */
 import type { AkeyPlace, DkeyPlace } from "../base/key-place.ts";
 import type { ByteString } from "../base/bytes.ts";
-import { EPOCH_MAX, EPOCH_NONE, type Epoch } from "../base/epoch.ts";
+import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import type { Timers } from "../contracts/world.ts";
 import { NO_REQUEST_ID, type ObjectRequest } from "../format/object-request.ts";
@@ -19,7 +19,7 @@ import { unitOf } from "./dkey-unit.ts";
 import type { GroupLeader } from "./group-leader.ts";
 import type { LedUpdate } from "./led-update.ts";
 import type { FoldStore } from "./fold-store.ts";
-import { levelled, stripesOfOthers } from "./levelling.ts";
+import { levelled, mayBeAhead, stripesOfOthers } from "./levelling.ts";
 import { NO_PARTS, payloadOf, type ShardParts, shardParts } from "./shard-parts.ts";
 import { akeyRequest, type ShardedAkey } from "./sharded-akey.ts";
 
@@ -45,8 +45,6 @@ export interface FoldingOptions {
   readonly shardedAkey: (container: number, object: ObjectRequest) => ShardedAkey;
   /** See Filling.filledOf. */
   readonly filledOf: (container: number, dkey: DkeyPlace) => Promise<readonly number[]>;
-  /** Whether this target was ever filled with something of the container. */
-  readonly wasFilled: (container: number) => boolean;
   /** Hears that this target has something erasure-coded in the container. */
   readonly found: (container: number) => void;
 }
@@ -86,6 +84,8 @@ export class Folding {
   #unfoldedCount = 0;
   /** How far what was there before is known, by container. */
   readonly #scans = new Map<number, Scan>();
+  /** Settles when nothing that came under an earlier map is still to be appended; undefined when that is so. */
+  #arriving: Promise<unknown> | undefined;
   #folding = 0;
   #isStopped = false;
   #cancel: () => void;
@@ -100,11 +100,18 @@ export class Folding {
     this.#cancel();
   }
 
-  /** This target may lead other dkeys now: what is to be folded is looked for again. */
-  mapChanged(): void {
+  /**
+   * This target may lead other dkeys now: what is to be folded is looked for again. Not before `arriving` settles: what the
+   * leaders of before have sent, and is appended after the look, nobody would note.
+   */
+  mapChanged(arriving: Promise<unknown>): void {
     this.#unfolded.clear();
     this.#unfoldedCount = 0;
     this.#scans.clear();
+    this.#arriving = arriving;
+    void arriving.finally(() => {
+      if (this.#arriving === arriving) this.#arriving = undefined;
+    });
   }
 
   removeContainer(container: number): void {
@@ -207,13 +214,18 @@ export class Folding {
   }
 
   /**
-   * The same of all that there is, for whoever keeps the dkey alone: then nothing of these ranges has to be folded before the
-   * next update of the dkey, whatever snapshots are taken.
+   * The same of all that there is up to an epoch, for whoever keeps the dkey alone. Up to EPOCH_MAX: then nothing of these
+   * ranges has to be folded before the next update of the dkey, whatever snapshots are taken.
    */
-  async foldAlone(container: number, { oid, dkey }: DkeyPlace, ranges: readonly UpdateRange[]): Promise<void> {
+  async foldAlone(
+    container: number,
+    { oid, dkey }: DkeyPlace,
+    ranges: readonly UpdateRange[],
+    upTo: Epoch,
+  ): Promise<void> {
     const unit = unitOf({ container, object: { oid, dkey } });
     const fold = (akey: UnfoldedAkey, stripe: number): Promise<boolean> => this.#foldHeld(akey, stripe, unit);
-    await this.#foldAll(container, { oid, dkey }, ranges, EPOCH_MAX, fold);
+    await this.#foldAll(container, { oid, dkey }, ranges, upTo, fold);
   }
 
   async #foldAll(
@@ -249,7 +261,7 @@ export class Folding {
 
   /** One container at a time, while there is room for what is found. */
   #scanNext(): void {
-    if (this.#unfoldedCount >= MAX_UNFOLDED_STRIPES / 2) return;
+    if (this.#arriving !== undefined || this.#unfoldedCount >= MAX_UNFOLDED_STRIPES / 2) return;
     const scans = [...this.#scans];
     if (scans.some(([, { state }]) => state === "running")) return;
     const next = scans.find(([, { state }]) => state === "wanted");
@@ -337,7 +349,7 @@ export class Folding {
 
   /** See levelled. */
   async #level(container: number, object: ObjectRequest, akey: ShardedAkey, stripe: number): Promise<void> {
-    if (!this.#options.wasFilled(container)) return;
+    if (!mayBeAhead(akey, this.#options.store.wasFilled(container))) return;
     for await (const { epoch, parts } of levelled(akey, stripe, this.#options.now())) {
       await this.#write(container, object, akey, shardParts(parts), epoch, []);
     }
@@ -377,10 +389,10 @@ export class Folding {
       const { scheme, own } = shardedAkey(container, akeyRequest(place));
       this.#note(container, place, scheme.stripesToFold(own, extents), OLDEST);
     }
-    if (this.#options.wasFilled(container) && groupOf(place.oid, place.dkey).leader === self) {
-      const akey = this.#options.shardedAkey(container, akeyRequest(place));
-      for await (const stripes of stripesOfOthers(akey)) this.#note(container, place, stripes, OLDEST);
-    }
+    if (groupOf(place.oid, place.dkey).leader !== self) return;
+    const akey = shardedAkey(container, akeyRequest(place));
+    if (!mayBeAhead(akey, store.wasFilled(container))) return;
+    for await (const stripes of stripesOfOthers(akey)) this.#note(container, place, stripes, OLDEST);
   }
 }
 

@@ -6,6 +6,14 @@ import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import type { AddressSpace, Fold } from "../contracts/redundancy.ts";
 import { type ShardedAkey, type ShardExtents, without } from "./sharded-akey.ts";
 
+/**
+ * Whether this target, which leads, may have folded what other parity shards have not. Its leader of before has written to all
+ * others before itself: so there is a third one, or this one was filled at that time.
+ */
+export function mayBeAhead({ scheme }: ShardedAkey, wasFilled: boolean): boolean {
+  return wasFilled || scheme.toleratedFailures > 2;
+}
+
 /** The stripes that the other parity shards have replicas of, page by page. Rejects as ShardedAkey.extents. */
 export async function* stripesOfOthers(akey: ShardedAkey): AsyncGenerator<readonly number[], void, void> {
   for (const shard of othersWithParity(akey)) {

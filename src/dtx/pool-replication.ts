@@ -115,7 +115,6 @@ export class PoolReplication {
       groupOf: (oid, dkey) => this.#groups.groupOf(oid, dkey),
       now,
       shardedAkey: (container, object) => this.shardedAkey(container, object),
-      wasFilled: (container) => options.fillStore.filledAt(container) > 0,
       filledOf: (container, place) => this.filling.filledOf(container, place),
       found: (container) => void this.#coded.add(container),
     });
@@ -151,14 +150,14 @@ export class PoolReplication {
       mapVersion: () => this.#map.version,
       isCoded,
     });
-    this.#fill(undefined);
+    this.#fill(undefined, Promise.resolve());
     this.#resyncAll();
     this.#sweep();
   }
 
-  /** Takes the present map for filling, after `before`. */
-  #fill(before: PoolMap | undefined): void {
-    this.filling.mapChanged(isFillingMap(this.#map), this.follower.allSettled());
+  /** Takes the present map for filling, after `before`. `arriving`: settles when what came from leaders is appended. */
+  #fill(before: PoolMap | undefined, arriving: Promise<unknown>): void {
+    this.filling.mapChanged(isFillingMap(this.#map), arriving);
     this.receiver.mapChanged(this.#map, before);
   }
 
@@ -272,10 +271,11 @@ export class PoolReplication {
       this.leader.removeMember(index);
     }
     this.#agreement.mapChanged(map, this.others);
-    this.folding.mapChanged();
+    const arriving = this.follower.allSettled();
+    this.folding.mapChanged(arriving);
     this.follower.mapChanged(this.#groups);
     this.leader.mapChanged(this.#groups);
-    this.#fill(before);
+    this.#fill(before, arriving);
     this.#resyncAll();
   }
 

@@ -162,8 +162,8 @@ export class Replication {
   }
 
   /** See Folding.foldAlone. */
-  foldAlone(container: number, dkey: DkeyPlace, ranges: readonly UpdateRange[]): Promise<void> {
-    return this.#poolOf(container).folding.foldAlone(container, dkey, ranges);
+  foldAlone(container: number, dkey: DkeyPlace, ranges: readonly UpdateRange[], upTo: Epoch): Promise<void> {
+    return this.#poolOf(container).folding.foldAlone(container, dkey, ranges, upTo);
   }
 
   /** Before `begin`: undefined, or settles when a member that is filled has the dkey. Rejects with UNAVAILABLE. */

@@ -40,12 +40,21 @@ fault_domain: /
 
 # Seconds for which an engine serves without an answer of the control plane. The first engine's counts.
 # Environment: DAOS_LEASE
-lease: 4
+lease: 3
 
-# Seconds of silence after which an engine is excluded from pools that bear it, more than lease; or never. The first
-# engine's counts.
+# Seconds of silence after which an engine is excluded from pools that bear it although others may still reach it, more
+# than lease; or never, for dead ones too. The first engine's counts.
 # Environment: DAOS_EXCLUDE_AFTER
 exclude_after: 60
+
+# Seconds after which an engine is excluded that the others have found dead, once its lease is over. The first engine's
+# counts. Raise it where an engine that crashed is back soon and its pools should wait for it.
+# Environment: DAOS_EXCLUDE_DEAD_AFTER
+exclude_dead_after: 0
+
+# How engines find out which of them are dead, milliseconds: a ping each period_ms, and so on; docs/membership.md has all.
+# The same on all engines.
+swim: { period_ms: 200, ping_timeout_ms: 250, indirect_timeout_ms: 350, suspicion_ms: 500 }
 
 # Storage class memory: the log, the index and small values.
 scm:

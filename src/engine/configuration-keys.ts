@@ -8,6 +8,7 @@ import { labelPattern } from "../base/label.ts";
 import { MAX_ENGINE_TARGETS, MAX_HOST_ENGINES, MAX_LABEL_BYTES } from "../base/limits.ts";
 import { parseSize } from "../base/size.ts";
 import { deviceListSchema } from "./device-configuration.ts";
+import { detectorSchema } from "./detector-settings.ts";
 import { faultSettingsSchema } from "./device-faults.ts";
 import { parseListenAddress } from "./listen-address.ts";
 
@@ -183,7 +184,7 @@ export const CONFIGURATION_KEYS: readonly ConfigurationKey[] = [
     path: "lease",
     environment: "DAOS_LEASE",
     expected: "seconds from 1 to 60",
-    defaultText: "4",
+    defaultText: "3",
     description: "Time for which an engine serves without an answer of the control plane. The first engine's counts.",
     schema: z.number().min(1).max(60),
     fromText: asSeconds,
@@ -192,10 +193,28 @@ export const CONFIGURATION_KEYS: readonly ConfigurationKey[] = [
     path: "exclude_after",
     environment: "DAOS_EXCLUDE_AFTER",
     expected: "seconds, more than lease, or never",
-    defaultText: "6",
-    description: "Silence after which an engine is excluded from pools that bear it. The first engine's counts.",
+    defaultText: "60",
+    description: "Silence after which an engine that others still reach is excluded. The first engine's counts.",
     schema: z.union([z.number().min(1).max(86_400), z.literal("never")]),
     fromText: asSeconds,
+  },
+  {
+    path: "exclude_dead_after",
+    environment: "DAOS_EXCLUDE_DEAD_AFTER",
+    expected: "seconds",
+    defaultText: "0",
+    description: "Time after which an engine that the others find dead is excluded, once its lease is over.",
+    schema: z.number().min(0).max(86_400),
+    fromText: asSeconds,
+  },
+  {
+    path: "swim",
+    environment: undefined,
+    expected: "period_ms, ping_timeout_ms, indirect_timeout_ms, suspicion_ms and others",
+    defaultText: "what finds a killed engine in 2 s",
+    description: "Times of the failure detection, the same on all engines; docs/membership.md explains each.",
+    schema: detectorSchema,
+    fromText: asText,
   },
   ...tierKeys("scm", "scm", "4 GiB, or 20 % of what is free when that is less", "the log, the index and small values"),
   ...tierKeys("nvme", "block-device", "16 GiB, or 60 % of what is free when that is less", "bulk data"),

@@ -17,8 +17,10 @@ import {
 import { formatSize } from "../base/size.ts";
 import { ROOT_DOMAIN } from "../format/pool-map.ts";
 import { didYouMean } from "../base/suggestion.ts";
+import type { SwimSettings } from "../membership/settings.ts";
 import { readConfigurationFile } from "./configuration-file.ts";
 import { type DeviceConfiguration, MAX_DEVICES } from "./device-configuration.ts";
+import { DEFAULT_DETECTOR, swimSettings } from "./detector-settings.ts";
 import { DEFAULT_FAULT_SETTINGS, type FaultSettings } from "./device-faults.ts";
 import { AUTO_PLUGIN, type ConfigurationKey, CONFIGURATION_KEYS, type LogLevel } from "./configuration-keys.ts";
 import { isLoopback, type ListenAddress, parseListenAddress } from "./listen-address.ts";
@@ -52,6 +54,7 @@ export interface Configuration {
   /** Path of the fault domain. */
   readonly faultDomain: string;
   readonly membership: MembershipSettings;
+  readonly swim: SwimSettings;
   readonly scm: TierConfiguration;
   readonly nvme: NvmeConfiguration;
   readonly metaStore: PluginConfiguration;
@@ -234,6 +237,7 @@ function assemble(gathering: Gathering, { environment, cores, workingFolder }: C
     join: gathering.values.has("join") ? parseListenAddress(gathering.get("join", "")) : undefined,
     faultDomain: gathering.get("fault_domain", ROOT_DOMAIN),
     membership: membershipOf(gathering),
+    swim: swimSettings(gathering.get("swim", DEFAULT_DETECTOR)),
     scm: {
       plugin: gathering.get("scm.plugin", AUTO_PLUGIN),
       sizeBytes: gathering.get("scm.size", DEFAULT_SCM_BYTES),
@@ -256,6 +260,7 @@ function membershipOf(gathering: Gathering): MembershipSettings {
   return {
     leaseMs: Math.round(gathering.get("lease", DEFAULT_LEASE_MS / 1000) * 1000),
     excludeAfterMs: excludeAfter === "never" ? undefined : Math.round(excludeAfter * 1000),
+    excludeDeadAfterMs: Math.round(gathering.get("exclude_dead_after", 0) * 1000),
   };
 }
 

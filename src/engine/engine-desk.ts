@@ -99,9 +99,10 @@ export class EngineDesk {
         return {};
       }
       case Opcode.engineHeartbeat: {
-        const { rank, incarnation, sentAtMs } = checkEngineValue(engineSchemas.reference, "engineHeartbeat", body);
+        const heartbeat = checkEngineValue(engineSchemas.heartbeat, "engineHeartbeat", body);
+        const { rank, incarnation } = heartbeat;
         connection.session = { rank, incarnation } satisfies PeerSession;
-        return admission.heartbeat({ rank, incarnation, sentAtMs });
+        return admission.heartbeat(heartbeat);
       }
       case Opcode.engineLeave:
         await admission.leave(checkEngineValue(engineSchemas.reference, "engineLeave", body));

@@ -20,6 +20,7 @@ import type { Configuration } from "./configuration.ts";
 import type { EngineEvent } from "./device-service.ts";
 import type { DeviceTable } from "./device-table.ts";
 import type { EngineService } from "./engine-service.ts";
+import type { FailureDetector } from "./failure-detector.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
 import { formatListenAddress } from "./listen-address.ts";
 import type { ControlAccess } from "./management-service.ts";
@@ -40,6 +41,7 @@ export interface RoleParts {
   readonly targets: Targets;
   readonly addresses: readonly EngineAddress[];
   readonly incarnation: number;
+  readonly detector: FailureDetector;
   readonly engine: EngineService;
   readonly facts: EngineFacts;
   readonly containerTypes: readonly string[];
@@ -92,6 +94,7 @@ export class ControlRole implements EngineRole {
       system,
       own: {
         engine: superblock.engine,
+        incarnation: parts.incarnation,
         domain: faultDomain,
         address: listen,
         targets: addresses,
@@ -100,6 +103,7 @@ export class ControlRole implements EngineRole {
       },
       dial: (address) => new PeerLink(address, key, peers),
       membership,
+      verdicts: parts.detector,
       event,
       clock,
       timers,
@@ -119,8 +123,9 @@ export class ControlRole implements EngineRole {
   }
 
   async begin(address: EngineAddress): Promise<void> {
-    const { targets, world } = this.#parts;
+    const { targets, world, detector, configuration } = this.#parts;
     await this.#control.listensAt(address);
+    await detector.start({ host: configuration.listen.host, port: address.port });
     await new LeaseKeeper(targets, world.clock).grantForever();
     bringMaps(this.#parts, (pool) => this.#control.engines.map({ rank: CONTROL_RANK, pool }));
     this.#control.watch();
@@ -142,6 +147,7 @@ export class ControlRole implements EngineRole {
   }
 
   leave(): Promise<void> {
+    this.#parts.detector.close();
     return Promise.resolve();
   }
 }
@@ -166,7 +172,9 @@ export class MemberRole implements EngineRole {
 
   async begin(address: EngineAddress): Promise<void> {
     const { peers, key, superblock, rank, incarnation, targets, addresses, event, canceled, table } = this.#parts;
-    const { faultDomain: domain } = this.#parts.configuration;
+    const { detector, configuration } = this.#parts;
+    const { faultDomain: domain } = configuration;
+    await detector.start({ host: configuration.listen.host, port: address.port });
     const system = { id: superblock.id, name: superblock.system };
     this.#member = new SystemMember({
       peers,
@@ -176,6 +184,7 @@ export class MemberRole implements EngineRole {
       incarnation,
       join: { address, targets: addresses, ...tierBytes(superblock) },
       lease: new LeaseKeeper(targets, peers.clock),
+      adoptRoster: (roster) => detector.adopt(roster),
       addresses: this.#control,
       found: (control) => table.setControl(formatListenAddress(control)),
       event,
@@ -199,6 +208,7 @@ export class MemberRole implements EngineRole {
   close(): void {}
 
   async leave(): Promise<void> {
+    this.#parts.detector.close();
     await this.#member?.stop();
   }
 

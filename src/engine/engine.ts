@@ -22,6 +22,7 @@ import type { Configuration } from "./configuration.ts";
 import { DeviceService, type EngineEvent } from "./device-service.ts";
 import { EngineDesk } from "./engine-desk.ts";
 import { EngineIdentity } from "./engine-identity.ts";
+import { FailureDetector } from "./failure-detector.ts";
 import { ControlRole, type EngineRole, MemberRole, type RoleParts } from "./engine-role.ts";
 import { EngineService } from "./engine-service.ts";
 import { isWildcard } from "./listen-address.ts";
@@ -238,6 +239,15 @@ class EngineStartup {
       targets,
       addresses: addresses.map((address) => this.#reached(address)),
       incarnation,
+      detector: new FailureDetector({
+        world,
+        rank,
+        incarnation,
+        system: superblock.id as Uuid,
+        key,
+        hmac,
+        settings: this.#configuration.swim,
+      }),
       engine: new EngineService({ targets, incarnation, stop: () => this.#requestStop() }),
       facts: { software, storage: this.#configuration.storage, pid, startedAtNs: this.#startedAtNs },
       containerTypes: await this.#containerTypes(),

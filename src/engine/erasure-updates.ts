@@ -2,7 +2,7 @@
  * Updates of erasure-coded objects, as the leader of a dkey makes them: the plan says what each shard has to do, and all of
  * them do it as one update. A punch of array bytes may have to read first, so it runs alone on its dkey.
  */
-import { EPOCH_NONE } from "../base/epoch.ts";
+import { EPOCH_MAX, EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import {
   MAX_ARRAY_BYTES,
@@ -96,12 +96,14 @@ export class ErasureUpdates {
   async #beginStep(container: number, object: ObjectRequest, payload: Uint8Array): Promise<PlannedUpdate> {
     const { replication } = this.#parts;
     const step = decodeTransactionStep(payload);
-    const ranges = step.kind === "prepare" ? step.writes.flatMap(foldedRange) : [];
+    const ranges = rangesToFold(step);
+    // What is swept was written before the object was held: only snapshots from before the punch have to do with it.
+    const upTo = step.kind === "sweep" ? this.#parts.objects.newestSnapshot(container, object.epoch) : EPOCH_MAX;
     const unlock = await replication.lock(container, object, ranges.length > 0 ? "alone" : "shared");
     try {
       const { own, scheme } = replication.shardedAkey(container, object);
-      if (step.kind === "prepare" && own < scheme.dataShards) throw blind();
-      if (ranges.length > 0) await replication.foldAlone(container, object, ranges);
+      if (asks(step) && own < scheme.dataShards) throw blind();
+      if (ranges.length > 0 && upTo !== EPOCH_NONE) await replication.foldAlone(container, object, ranges, upTo);
       const kept = step.kind === "prepare" ? await this.#withRest(container, object, step, payload) : payload;
       return { led: replication.begin({ container, opcode: Opcode.transactionStep, object, payload: kept }), unlock };
     } catch (error) {
@@ -217,6 +219,16 @@ function checkStaged({ shards }: StagedPayload, parts: ShardParts, { shardCount 
 function otherBytes(): DaosError {
   const state = "the shards have other bytes than it wants";
   return new DaosError("NOT_STAGED", `Cannot update the object: ${state}. Send them with the update.`);
+}
+
+/** Whether a step is about what is there already. */
+function asks(step: TransactionStep): boolean {
+  return step.kind === "prepare" && step.reads.length + step.writes.length > 0;
+}
+
+function rangesToFold(step: TransactionStep): UpdateRange[] {
+  if (step.kind === "sweep") return foldedRange({ kind: "punchDkey" });
+  return step.kind === "prepare" ? step.writes.flatMap(foldedRange) : [];
 }
 
 /** What of the dkey's arrays a write of a transaction changes. */

@@ -2,6 +2,7 @@
 import type { AkeyPlace } from "../base/key-place.ts";
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
 import { MAX_ENUMERATION_KEYS } from "../base/limits.ts";
 import { FIRST_ERASURE_NUMBER } from "../base/object-class.ts";
 import { isErasureCoded, OBJECT_ID_BYTES } from "../base/object-id.ts";
@@ -35,6 +36,10 @@ export class TargetFoldStore implements FoldStore {
     await stable(this.#store, sequence);
   }
 
+  wasFilled(container: number): boolean {
+    return this.#objects.filledAt(container) > 0;
+  }
+
   heldFrom(container: number): Epoch | undefined {
     let oldest: Epoch | undefined;
     for (const lock of this.#objects.locks.locks) {
@@ -48,7 +53,8 @@ export class TargetFoldStore implements FoldStore {
     for (let after: ByteString | undefined; ;) {
       const limit = after === undefined ? 1 : MAX_ENUMERATION_KEYS;
       const page = { limit, epoch: EPOCH_NONE, ...(after !== undefined && { after }) };
-      const { objects, done, anchor } = await this.#objects.listObjects(container, page);
+      const { objects, done, anchor, sequence } = await this.#objects.listObjects(container, page);
+      await this.#lasting(sequence);
       for (const oid of objects) {
         if (!isErasureCoded(oid)) break;
         yield* this.#akeysOfObject(container, oid);
@@ -58,6 +64,17 @@ export class TargetFoldStore implements FoldStore {
       if (last === undefined) return;
       // Others of this type come first: the next that may be erasure-coded lies behind them all.
       after = isErasureCoded(last as AkeyPlace["oid"]) ? last : lastPlain(last);
+    }
+  }
+
+  /** Resolves when nothing can undo what a listing rests on. Rejects with UNAVAILABLE when something did. */
+  async #lasting(sequence: number): Promise<void> {
+    try {
+      await stable(this.#store, sequence);
+    } catch (error) {
+      if (!hasCode(error, "CONFLICT")) throw error;
+      const state = "an update was undone meanwhile";
+      throw new DaosError("UNAVAILABLE", `Cannot list what is to be folded: ${state}. Retry.`, { cause: error });
     }
   }
 
@@ -79,7 +96,8 @@ export class TargetFoldStore implements FoldStore {
   ): AsyncGenerator<ByteString, void, void> {
     for (let after: ByteString | undefined; ;) {
       const page = { limit: MAX_ENUMERATION_KEYS, epoch: EPOCH_NONE, ...(after !== undefined && { after }) };
-      const { keys, done, anchor } = await list(page);
+      const { keys, done, anchor, sequence } = await list(page);
+      await this.#lasting(sequence);
       yield* keys;
       if (done || anchor === undefined) return;
       after = anchor;
@@ -90,6 +108,7 @@ export class TargetFoldStore implements FoldStore {
     for (let from = 0; ;) {
       const request = { ...place, epoch: EPOCH_NONE, from, limit: MAX_ENUMERATION_KEYS };
       const page = await this.#objects.listExtents(container, request);
+      await this.#lasting(page.sequence);
       yield page.extents.map(({ index, count, epoch }) => ({ address: index, length: count, epoch }));
       if (page.done) return;
       from = page.next;

@@ -8,11 +8,13 @@ import { checkEngineValue, engineSchemas } from "../format/engine-arguments.ts";
 import {
   ENGINE_PROTOCOL_VERSION,
   type EngineAddress,
+  type EngineHeartbeatArguments,
   type EngineHelloArguments,
   type EngineHelloReply,
   type EngineJoinArguments,
   type EngineMapArguments,
   type EngineReference,
+  type EngineRoster,
   type PoolAssignment,
 } from "../format/engine-operations.ts";
 import { Opcode } from "../format/operations.ts";
@@ -92,6 +94,8 @@ export interface SystemMemberParts {
   readonly incarnation: number;
   readonly join: Pick<EngineJoinArguments, "address" | "targets" | "scmBytes" | "nvmeBytes">;
   readonly lease: LeaseKeeper;
+  /** Hears who belongs to the system. */
+  readonly adoptRoster: (roster: EngineRoster) => void;
   /** Addresses to ask for the control plane, best first. */
   readonly addresses: readonly EngineAddress[];
   /** The control plane was found elsewhere than at the first of `addresses`. */
@@ -105,6 +109,7 @@ export class SystemMember {
   #control: PeerLink;
   #joining: Promise<void> | undefined;
   #isStopped = false;
+  #rosterVersion = 0;
   #cancelBeat: (() => void) | undefined;
 
   constructor(parts: SystemMemberParts) {
@@ -194,8 +199,15 @@ export class SystemMember {
   async #beat(): Promise<number | undefined> {
     const sentNs = this.#parts.peers.clock.monotonicNs();
     try {
-      const answer = await this.#control.send(Opcode.engineHeartbeat, this.#reference, HEARTBEAT_TIMEOUT_MS);
-      const { leaseMs } = checkEngineValue(engineSchemas.heartbeatReply, "engineHeartbeat", answer);
+      const body = { ...this.#reference, roster: this.#rosterVersion };
+      const answer = await this.#control.send<EngineHeartbeatArguments>(
+        Opcode.engineHeartbeat,
+        body,
+        HEARTBEAT_TIMEOUT_MS,
+      );
+      const { leaseMs, roster } = checkEngineValue(engineSchemas.heartbeatReply, "engineHeartbeat", answer);
+      if (roster !== undefined) this.#parts.adoptRoster(roster);
+      this.#rosterVersion = roster?.version ?? this.#rosterVersion;
       if (leaseMs > 0) return sentNs + leaseMs * 1e6;
       this.#joinAgain();
       return undefined;

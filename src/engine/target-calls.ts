@@ -100,7 +100,7 @@ export interface TargetCalls {
   /** Null when the target has no part in the pool. */
   fillStatus(value: { pool: string; containers: readonly number[] }): TargetFillStatus | null;
   /** Without containers: forget the pool. */
-  setQuota(quota: TargetQuota): void;
+  setQuota(quota: TargetQuota): Promise<void>;
   counters(value: undefined): TargetCounters;
   /** How the target's device does. */
   device(value: undefined): DeviceReport;

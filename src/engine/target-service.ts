@@ -22,7 +22,7 @@ import { Opcode } from "../format/operations.ts";
 import { encodeShardReadReply } from "../format/shard-read.ts";
 import { OUTPUT_REFERENCE_BYTES } from "../rpc/output-queue.ts";
 import type { PayloadBuffers } from "../rpc/payload-buffers.ts";
-import type { Clock, Timers } from "../contracts/world.ts";
+import type { Clock, Random, Timers } from "../contracts/world.ts";
 import type { RpcHandler, RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
 import type { CellStore } from "../store/cell.ts";
 import { isUndecided } from "../store/stability.ts";
@@ -57,6 +57,9 @@ export interface TargetServiceParts {
   readonly shardReads: ShardReadService;
   readonly timers: Timers;
   readonly clock: Clock;
+  readonly random: Random;
+  /** The clock by which this target gives epochs. */
+  readonly now: () => Epoch;
 }
 
 export class TargetService implements RpcHandler {

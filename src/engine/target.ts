@@ -134,6 +134,8 @@ export class Target implements TargetCalls {
       learnMap: (newer) => maps.learn(newer),
       timers: world.timers,
       clock: world.clock,
+      random: world.random,
+      now: () => clock.next(),
     });
     maps.onChange((changed) => replication.mapChanged(changed));
     const server = this.#listen(settings, { clock, handler: service, payloadBuffers });
@@ -330,17 +332,23 @@ export class Target implements TargetCalls {
     await destroyed;
   }
 
-  setQuota(quota: Parameters<TargetCalls["setQuota"]>[0]): void {
+  async setQuota(quota: Parameters<TargetCalls["setQuota"]>[0]): Promise<void> {
     const { quotas, objects } = this.#target;
     quotas.set(quota);
-    if (quota.containers.length === 0 && quota.sizeBytes === 0) this.#forgetPool(quota.pool);
+    if (quota.containers.length === 0 && quota.sizeBytes === 0) await this.#forgetPool(quota.pool);
     for (const container of quota.containers) objects.setThreshold(container, quota.thresholdBytes);
   }
 
-  #forgetPool(pool: string): void {
-    const { maps, replication } = this.#target;
+  async #forgetPool(pool: string): Promise<void> {
+    const { maps, objects, replication } = this.#target;
     maps.forget(pool);
     replication.forget(pool);
+    try {
+      await objects.fillMarks.forgetPool(pool);
+    } catch (error) {
+      // On a medium that takes no writes the cell stays. It means nothing to others.
+      if (!(error instanceof DaosError)) throw error;
+    }
   }
 
   fillStatus({ pool, containers }: Parameters<TargetCalls["fillStatus"]>[0]): ReturnType<TargetCalls["fillStatus"]> {

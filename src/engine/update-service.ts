@@ -3,7 +3,7 @@
  * sent, and answered when nothing can undo them. Part of the data path (target-service.ts).
  */
 import type { DtxId } from "../base/dtx-id.ts";
-import type { Epoch } from "../base/epoch.ts";
+import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { isErasureCoded, isRedundant } from "../base/object-id.ts";
 import type { LedUpdate } from "../dtx/led-update.ts";
@@ -20,7 +20,8 @@ import {
 import { Opcode } from "../format/operations.ts";
 import type { PreparedPart } from "../format/prepare-request.ts";
 import { decodeStagedPayload, type StagedPayload, type StagedShard } from "../format/staged-payload.ts";
-import { decodeTransactionStep } from "../format/transaction-part.ts";
+import { decodeTransactionStep, type TransactionStep } from "../format/transaction-part.ts";
+import type { Random } from "../contracts/world.ts";
 import type { RpcReply, RpcRequest } from "../rpc/request.ts";
 import type { CellStore } from "../store/cell.ts";
 import { DtxMap } from "../store/dtx-map.ts";
@@ -30,9 +31,19 @@ import type { VersionedObjects } from "../vos/versioned-objects.ts";
 import type { WriteOrder } from "../vos/write-order.ts";
 import type { Attachment } from "./attachments.ts";
 import { ErasureUpdates, type PlannedUpdate } from "./erasure-updates.ts";
+import { ObjectSweeps, type ObjectSweepsParts } from "./object-sweeps.ts";
 import type { QuotaTable } from "./quota.ts";
 import type { StageService } from "./stage-service.ts";
 import { runOperation } from "./update-operation.ts";
+import {
+  forgottenRequest,
+  notForClients,
+  notStageable,
+  oldRequest,
+  otherMap,
+  sentTwice,
+  unnamed,
+} from "./update-refusals.ts";
 
 /** What a small write takes in the log beside its value and keys, at most: the records of two cells and a header. */
 const RECORD_OVERHEAD_BYTES = 512;
@@ -41,6 +52,9 @@ export interface UpdateServiceParts {
   readonly store: CellStore;
   readonly objects: VersionedObjects;
   readonly quotas: QuotaTable;
+  readonly random: Random;
+  /** The clock by which this target gives epochs. */
+  readonly now: () => Epoch;
   /** Absent where no object has more than one copy. */
   readonly replication?: Replication | undefined;
   /** The container that the request may write to. Throws STALE or PERMISSION. */
@@ -67,13 +81,17 @@ export class UpdateService {
   /** Replies to the same request sent again while it runs. */
   readonly #running = new DtxMap<RpcReply[]>();
   readonly #stages: StageService | undefined;
+  readonly #sweeps: ObjectSweeps | undefined;
   readonly counters = { updates: 0, punches: 0 };
 
   constructor(parts: UpdateServiceParts, stages: StageService | undefined) {
     this.#parts = parts;
     this.#stages = stages;
     const { objects, replication } = parts;
-    this.#erasure = replication === undefined ? undefined : new ErasureUpdates({ objects, replication });
+    if (replication === undefined) return;
+    this.#erasure = new ErasureUpdates({ objects, replication });
+    const runStep: ObjectSweepsParts["runStep"] = (...step) => this.#runStep(...step);
+    this.#sweeps = new ObjectSweeps({ ...parts, replication, runStep });
   }
 
   /** Runs a write or punch. What it returns settles when the request's payload is no longer needed; at once: undefined. */
@@ -86,19 +104,36 @@ export class UpdateService {
     if (isWrite) {
       this.counters.updates += 1;
       this.#parts.quotas.charge(quota, this.#recordBytes(request, object));
-    } else if (request.opcode === Opcode.transactionStep) {
-      // Only what takes space for long is refused for want of it.
-      const { kind } = decodeTransactionStep(request.payload);
-      if (kind === "prepare") this.#parts.quotas.charge(quota, this.#recordBytes(request, object));
-    } else this.counters.punches += 1;
-    const filling = isRedundant(object.oid) ? this.#parts.replication?.fillBefore(container, object) : undefined;
+    } else if (request.opcode !== Opcode.transactionStep) this.counters.punches += 1;
+    const step = request.opcode === Opcode.transactionStep ? decodeTransactionStep(request.payload) : undefined;
+    if (step !== undefined) this.#checkStep(step, container);
+    // Only what takes space for long is refused for want of it.
+    if (step?.kind === "prepare") this.#parts.quotas.charge(quota, this.#recordBytes(request, object));
+    const before = this.#before(container, object, step);
     const update: Update = { request, object, container, led: undefined, reply, staged };
-    if (filling === undefined) return this.#begin(update, isWrite);
+    if (before === undefined) return this.#begin(update, isWrite);
     request.retain();
     return this.#track(
       update,
-      filling.then(() => this.#begin(update, isWrite)),
+      before.then(() => this.#begin(update, isWrite)),
     );
+  }
+
+  /** What has to be done before the update takes its place; undefined: nothing. */
+  #before(container: number, object: ObjectRequest, step: TransactionStep | undefined): Promise<void> | undefined {
+    const filling = isRedundant(object.oid) ? this.#parts.replication?.fillBefore(container, object) : undefined;
+    if (step === undefined) return filling;
+    if (filling === undefined) return this.#sweeps?.before(container, object, step);
+    return filling.then(() => this.#sweeps?.before(container, object, step));
+  }
+
+  /** Of what clients send. */
+  #checkStep(step: TransactionStep, container: number): void {
+    if (step.kind === "sweep") throw notForClients();
+    if (step.kind !== "prepare" || step.part.punchesUnder === undefined) return;
+    // By another map another target may lead what is not locked at it.
+    const pool = this.#parts.replication?.poolOf(container);
+    if (pool !== undefined && pool.groups.mapVersion !== step.part.punchesUnder) throw otherMap();
   }
 
   /** What the payload tells of staged bytes; takes the flag from the conditions. Bytes that came before are of no use without. */
@@ -181,7 +216,10 @@ export class UpdateService {
     }
     const { store } = this.#parts;
     const completed = store.requests.completed(object, object.firstIncomplete);
-    if (completed === undefined) return false;
+    if (completed === undefined) {
+      if ((object.issued ?? EPOCH_NONE) < store.requests.forgottenTo) throw forgottenRequest(object);
+      return false;
+    }
     if (completed === "old") throw oldRequest(object);
     store.whenStable(completed.sequence, (error) => this.#answer(error, completed.epoch, reply));
     return true;
@@ -314,7 +352,12 @@ export class UpdateService {
   async takeStep(container: number, object: ObjectRequest, payload: Uint8Array): Promise<void> {
     const isUnderWay = this.#parts.replication?.openUpdate(container, object) !== undefined;
     if (isUnderWay || this.#running.get(object) !== undefined) return;
-    await this.#track({ object }, this.#runStep(container, object, payload));
+    const swept = this.#before(container, object, decodeTransactionStep(payload));
+    const running = async (): Promise<void> => {
+      await swept;
+      await this.#runStep(container, object, payload);
+    };
+    await this.#track({ object }, running());
   }
 
   async #runStep(container: number, object: ObjectRequest, payload: Uint8Array): Promise<void> {
@@ -363,30 +406,4 @@ export class UpdateService {
     encodeObjectReply(reply.block, at, { epoch, lengthBytes: 0, recordBytes: 0, flags: 1 });
     reply.finish();
   }
-}
-
-function oldRequest({ sequence, firstIncomplete }: ObjectRequest): DaosError {
-  const state = `its client has said that it needs no answer to requests below ${firstIncomplete}`;
-  return new DaosError(
-    "INVALID_ARGUMENT",
-    `Cannot run request ${sequence} again: ${state}. Send it under a new number.`,
-  );
-}
-
-function sentTwice(): DaosError {
-  return new DaosError("UNAVAILABLE", "Cannot answer yet: the request has just ended on its other way. Send it again.");
-}
-
-function notStageable(): DaosError {
-  return new DaosError(
-    "INVALID_ARGUMENT",
-    "Cannot make the update of what was staged: it is no write of bytes to an object with redundancy.",
-  );
-}
-
-function unnamed(): DaosError {
-  return new DaosError(
-    "INVALID_ARGUMENT",
-    "Cannot update an object with redundancy: the request has no number. Use a client that numbers its updates.",
-  );
 }

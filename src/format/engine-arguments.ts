@@ -4,7 +4,7 @@
 import { z } from "zod";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import { MAX_ENGINE_TARGETS, MAX_POOL_CONTAINERS, MAX_POOL_TARGETS, MAX_RANK } from "../base/limits.ts";
+import { MAX_ENGINES, MAX_ENGINE_TARGETS, MAX_POOL_CONTAINERS, MAX_POOL_TARGETS, MAX_RANK } from "../base/limits.ts";
 import type * as engine from "./engine-operations.ts";
 import { TARGET_STATES } from "./pool-map.ts";
 
@@ -80,7 +80,21 @@ export const engineSchemas = {
     nvmeBytes: count,
   }) satisfies z.ZodType<engine.EngineJoinArguments>,
   reference: z.object({ ...sent, rank, incarnation: count }) satisfies z.ZodType<engine.EngineReference>,
-  heartbeatReply: z.object({ leaseMs: count }) satisfies z.ZodType<engine.EngineHeartbeatReply>,
+  heartbeat: z.object({
+    ...sent,
+    rank,
+    incarnation: count,
+    roster: count,
+  }) satisfies z.ZodType<engine.EngineHeartbeatArguments>,
+  heartbeatReply: z.object({
+    leaseMs: count,
+    roster: z
+      .object({
+        version: count,
+        members: z.array(z.object({ rank, incarnation: count, address })).max(MAX_ENGINES),
+      })
+      .exactOptional(),
+  }) satisfies z.ZodType<engine.EngineHeartbeatReply>,
   map: z.object({ ...sent, rank, pool: uuid }) satisfies z.ZodType<engine.EngineMapArguments>,
   call: z.object({ ...sent, name: text, value: z.unknown() }),
   assignment: z.object({

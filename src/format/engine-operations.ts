@@ -9,7 +9,7 @@ import type { Epoch } from "../base/epoch.ts";
 import type { PoolMap } from "./pool-map.ts";
 
 /** Version of these operations, beside the protocol's: engines of one system must have the same. */
-export const ENGINE_PROTOCOL_VERSION = 1;
+export const ENGINE_PROTOCOL_VERSION = 2;
 
 /** Every body. */
 export interface EngineMessage {
@@ -59,14 +59,31 @@ export interface EngineJoinArguments extends EngineMessage {
   readonly nvmeBytes: number;
 }
 
-/** engineHeartbeat and engineLeave. STALE: join again. */
+/** engineLeave, and part of engineHeartbeat. STALE: join again. */
 export interface EngineReference extends EngineMessage {
   readonly rank: number;
   readonly incarnation: number;
 }
+export interface EngineHeartbeatArguments extends EngineReference {
+  /** Version of the roster that it has; 0: none. */
+  readonly roster: number;
+}
 export interface EngineHeartbeatReply {
   /** It may serve for this long, counted from when it sent the heartbeat; 0: it has to join again first. */
   readonly leaseMs: number;
+  /** When it is another one than the engine has. */
+  readonly roster?: EngineRoster;
+}
+
+/** The engines that look after each other: all that have joined, have not left and are not excluded. */
+export interface EngineRoster {
+  /** Another one for every other list. */
+  readonly version: number;
+  readonly members: readonly {
+    readonly rank: number;
+    readonly incarnation: number;
+    readonly address: EngineAddress;
+  }[];
 }
 
 /** engineMap: a target has met a newer map than it has. */

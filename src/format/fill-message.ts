@@ -3,7 +3,7 @@
  * epochs. Little-endian.
  *
  *   arguments   0  u8 kind (FillKind)   1  u8 flags (FillFlag)   2  u16 zero   4  u32 container   8  u32 count
- *              12  cells: the dkey's prefix;  open: `count` u64 epochs of snapshots;  close: nothing
+ *              12  cells: the dkey's prefix;  open: `count` u64 epochs of snapshots;  close: u64 epoch, see Requests.forgottenTo
  *   payload     cells: `count` versions: u64 epoch, u8 kind, u8 1 when it has bytes, u16 key length, u8 meta length, 3 zeros,
  *               u32 length of the bytes, then what the key has behind the prefix, meta, bytes
  *               close: `count` requests: u64 client, u64 sequence, u64 first incomplete, u64 epoch
@@ -68,6 +68,8 @@ export type FillRequest =
       readonly container: number;
       readonly flags: number;
       readonly requests: readonly CompletedElsewhere[];
+      /** No request that was completed where it came from and is forgotten there has a later epoch. */
+      readonly forgottenTo: Epoch;
     };
 
 export function encodeFillRequest(request: FillRequest): FillMessage {
@@ -91,7 +93,9 @@ export function encodeFillRequest(request: FillRequest): FillMessage {
           writeUint64(payload, number, REQUEST_BYTES * index + 8 * place),
         );
       });
-      return { args: header(FillKind.close, request.flags, request.container, requests.length, 0), payload };
+      const args = header(FillKind.close, request.flags, request.container, requests.length, 8);
+      writeUint64(args, request.forgottenTo, HEADER_BYTES);
+      return { args, payload };
     }
     default:
       return request satisfies never;
@@ -115,8 +119,11 @@ export function decodeFillRequest(args: Uint8Array, payload: Uint8Array): FillRe
       const prefix = byteString(view, HEADER_BYTES);
       return { kind: "cells", container, flags, prefix, versions: decodeVersions(prefix, payload, count) };
     }
-    case FillKind.close:
-      return { kind: "close", container, flags, requests: decodeRequests(payload, count) };
+    case FillKind.close: {
+      if (view.length !== HEADER_BYTES + 8) throw malformed("its lengths do not add up");
+      const forgottenTo = number(view, HEADER_BYTES) as Epoch;
+      return { kind: "close", container, flags, requests: decodeRequests(payload, count), forgottenTo };
+    }
     default:
       throw malformed("its kind is none");
   }

@@ -6,6 +6,7 @@
  *     counter/container                         last container number given out, never reused
  *     counter/pool                              grows with every change of the pools' sizes
  *     counter/rank                              last rank given out, never reused
+ *     leader                                    leader record, under the lease of who leads
  *     member/<rank>                             member record: an engine of the system
  *     map/<pool id>                             map record: the pool's map
  *     removal/<rank>/<container number>         removal record: a destroyed container that the engine still holds
@@ -18,6 +19,7 @@
 import type { Uuid } from "../base/uuid.ts";
 
 export const SYSTEM_KEY = "system";
+export const LEADER_KEY = "leader";
 export const CONTAINER_COUNTER_KEY = "counter/container";
 export const POOL_COUNTER_KEY = "counter/pool";
 export const RANK_COUNTER_KEY = "counter/rank";

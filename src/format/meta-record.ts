@@ -104,6 +104,8 @@ const SCHEMAS = {
       }),
     ),
   }),
+  /** The engine that leads the control plane, and where it serves management. */
+  leader: z.strictObject({ engine: uuid, host: z.string().min(1), port }),
   /** The engine was away when a container of this pool was destroyed. */
   removal: z.strictObject({ pool: uuid }),
   /** What a label stands for. */
@@ -118,6 +120,7 @@ export type SystemRecord = MetaRecord<"system">;
 export type PoolRecord = MetaRecord<"pool">;
 export type ContainerRecord = MetaRecord<"container">;
 export type MemberRecord = MetaRecord<"member">;
+export type LeaderRecord = MetaRecord<"leader">;
 export type MapRecord = MetaRecord<"map">;
 export type SnapshotRecord = MetaRecord<"snapshot">;
 

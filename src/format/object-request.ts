@@ -6,15 +6,16 @@
  *      0  u32 container handle   4  u32 flags (ObjectFlag)     8  16 bytes object id
  *     24  u64 epoch, 0 = latest  32  u64 first record index    40  u64 record count
  *     48  u32 record bytes       52  u16 dkey length           54  u16 akey length
- *     56  with flag 32: u64 client, u64 sequence, u64 first incomplete sequence of that client (RequestId)
- *     56 or 80  dkey, then akey
+ *     56  with flag 32: u64 client, u64 sequence, u64 first incomplete sequence of that client (RequestId), u64 epoch at which
+ *         the client gave the number
+ *     56 or 88  dkey, then akey
  * Reply:
  *      0  u64 epoch of the write, or of the newest version read     8  u64 value or data length, bytes
  *     16  u32 record bytes (arrays)                                 20  u32 flags (ReplyFlag)
  */
 import type { ByteString } from "../base/bytes.ts";
 import { DaosError } from "../base/errors.ts";
-import type { Epoch } from "../base/epoch.ts";
+import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import { MAX_AKEY_BYTES, MAX_DKEY_BYTES } from "../base/limits.ts";
 import type { ObjectId } from "../base/object-id.ts";
 
@@ -41,7 +42,7 @@ export const ObjectFlag = {
 const KNOWN_FLAGS = 31 | ObjectFlag.orNextReadable | ObjectFlag.epochIsSeen | ObjectFlag.staged;
 /** The record names its request. */
 const FLAG_IDENTIFIED = 32;
-const REQUEST_ID_BYTES = 24;
+const REQUEST_ID_BYTES = 32;
 const NO_KEY = "" as ByteString;
 
 export const ReplyFlag = {
@@ -65,6 +66,11 @@ export interface RequestId {
 export const NO_REQUEST_ID: Readonly<RequestId> = { client: 0, sequence: 0, firstIncomplete: 0 };
 
 export interface ObjectRequest extends RequestId {
+  /**
+   * The clock of the client when it gave the number; frames that carry the request have no earlier epoch. So whatever the request
+   * does has a later one. Undefined: no client has sent it.
+   */
+  issued?: Epoch | undefined;
   handle: number;
   flags: number;
   oid: ObjectId;
@@ -114,6 +120,7 @@ export function encodeObjectRequest(into: Buffer, offset: number, request: Reado
     writeUInt64(into, request.client, position);
     writeUInt64(into, request.sequence, position + 8);
     writeUInt64(into, request.firstIncomplete, position + 16);
+    writeUInt64(into, request.issued ?? EPOCH_NONE, position + 24);
     position += REQUEST_ID_BYTES;
   }
   into.latin1Write(request.dkey, position, request.dkey.length);
@@ -151,6 +158,7 @@ export function decodeObjectRequest(view: Buffer, start = 0, length = view.lengt
     client: isIdentified ? readUInt64(view, idStart) : 0,
     sequence: isIdentified ? readUInt64(view, idStart + 8) : 0,
     firstIncomplete: isIdentified ? readUInt64(view, idStart + 16) : 0,
+    issued: isIdentified ? (readUInt64(view, idStart + 24) as Epoch) : undefined,
   };
   if ((request.flags & ~KNOWN_FLAGS) !== 0) throw malformed("it has unknown flags");
   if (isIdentified) checkRequestId(request);
@@ -164,8 +172,8 @@ export function decodeObjectRequest(view: Buffer, start = 0, length = view.lengt
   return request;
 }
 
-function checkRequestId({ client, sequence, firstIncomplete }: RequestId): void {
-  const isSafe = [client, sequence, firstIncomplete].every((number) => Number.isSafeInteger(number));
+function checkRequestId({ client, sequence, firstIncomplete, issued }: ObjectRequest): void {
+  const isSafe = [client, sequence, firstIncomplete, issued].every((number) => Number.isSafeInteger(number));
   if (!isSafe || sequence === 0 || firstIncomplete > sequence) throw malformed("its request id cannot be one");
 }
 

@@ -10,6 +10,7 @@
  *   meta     "gate" + container u32 BE       highest gate that versions were dropped by; the gate at which all that is
  *                                            kept for gates now can go
  *   meta     "request" + client u64 BE       first request not acknowledged, then pairs: request, epoch; requests ascending
+ *   meta     "forgotten"                     epoch that no request is completed after whose client has no row any more
  *   meta     "decided" + id, 2 x u64 BE      1 commit, 2 abort: of a prepared record that is settled and not forgotten
  *   usage    container u32 BE                SCM bytes, NVMe bytes, versions
  *   space    chunk u32 BE                    1024 bytes: bit n is block chunk * 8192 + n, least significant first
@@ -33,6 +34,7 @@ export const SNAPSHOT_ROWS = "snapshots" as ByteString;
 export const GATE_ROWS = "gate" as ByteString;
 export const DECISION_ROWS = "decided" as ByteString;
 export const REQUEST_ROWS = "request" as ByteString;
+export const FORGOTTEN_ROW = "forgotten" as ByteString;
 /** Bytes of bitmap in one row of table `space`. */
 export const SPACE_CHUNK_BYTES = 1024;
 export const SPACE_CHUNK_BLOCKS = SPACE_CHUNK_BYTES * 8;

@@ -4,7 +4,8 @@
  *   step      payload of `transactionStep`, sent to the leader of a dkey; the request's epoch is the snapshot that was
  *             read (prepare), or the epoch of the transaction (commit, resolve; 0: it is undone)
  *   part      what a dkey keeps from prepare to resolve: whose it is, and where to ask what became of that; and beside it
- *             the writes
+ *             the writes. A part that punches an object stands for all dkeys of the object with the same leader
+ *   sweep     payload of `transactionStep` that a leader gives itself: the punch of one of those dkeys
  *   decision  what the first dkey keeps from commit to forget: that the transaction happened, and where it is to be told
  *   query     payload of `transactionState` among targets; its reply has a number for each: 0 for nothing known, 1 for
  *             prepared, else the epoch at which the transaction was committed
@@ -16,7 +17,7 @@ import type { DtxId } from "../base/dtx-id.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import type { ArrayRun } from "../base/extent-runs.ts";
-import { MAX_AKEY_BYTES, MAX_DKEY_BYTES, MAX_TRANSACTION_DKEYS, MAX_TRANSACTION_OPERATIONS } from "../base/limits.ts";
+import { MAX_AKEY_BYTES, MAX_DKEY_BYTES, MAX_TRANSACTION_OPERATIONS, MAX_TRANSACTION_PARTS } from "../base/limits.ts";
 import { OBJECT_ID_BYTES, type ObjectId } from "../base/object-id.ts";
 import { decodeCbor, encodeCbor } from "./cbor.ts";
 
@@ -67,6 +68,13 @@ export interface TransactionPart {
   readonly primary: DkeyPlace | undefined;
   /** Number of the client's under which the part is resolved. */
   readonly resolveSequence: number;
+  /**
+   * The part is the punch of the object, of all its dkeys that have this one's leader: the version of the pool map by which
+   * the client chose a dkey for each leader.
+   */
+  readonly punchesUnder?: number | undefined;
+  /** From the client, at the primary: bytes of the decision. Where it is kept: of the record that ends it, at most. */
+  readonly endBytes?: number | undefined;
 }
 
 export interface TransactionDecision {
@@ -88,6 +96,8 @@ export type TransactionStep =
   /** At the primary: from now on it happened, at the request's epoch. */
   | { readonly kind: "commit"; readonly decision: TransactionDecision }
   | { readonly kind: "resolve"; readonly id: DtxId }
+  /** Among targets: the dkey is punched with its object, at the request's epoch. */
+  | { readonly kind: "sweep"; readonly id: DtxId }
   | { readonly kind: "forget"; readonly id: DtxId };
 
 export interface StateQuery extends DkeyPlace {
@@ -129,8 +139,17 @@ const write = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("punchDkey") }),
 ]);
 const part = z
-  .object({ version: z.literal(PART_VERSION), id, primary: place.optional(), resolveSequence: positive })
-  .transform(({ id: name, primary, resolveSequence }) => ({ id: name, primary, resolveSequence }));
+  .object({
+    version: z.literal(PART_VERSION),
+    id,
+    primary: place.optional(),
+    resolveSequence: positive,
+    punchesUnder: positive.optional(),
+    endBytes: positive.optional(),
+  })
+  .transform(({ id: name, primary, resolveSequence, punchesUnder, endBytes }): TransactionPart => {
+    return { id: name, primary, resolveSequence, ...optional({ punchesUnder, endBytes }) };
+  });
 const writes = z.array(write).max(MAX_TRANSACTION_OPERATIONS);
 const decision = z
   .object({
@@ -138,13 +157,14 @@ const decision = z
     id,
     epoch,
     forgetSequence: positive,
-    participants: z.array(place).max(MAX_TRANSACTION_DKEYS),
+    participants: z.array(place).max(MAX_TRANSACTION_PARTS),
   })
   .transform(({ version: _version, ...rest }) => rest);
 const step = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("prepare"), part, writes, reads: z.array(read).max(MAX_TRANSACTION_OPERATIONS) }),
   z.object({ kind: z.literal("commit"), decision }),
   z.object({ kind: z.literal("resolve"), id }),
+  z.object({ kind: z.literal("sweep"), id }),
   z.object({ kind: z.literal("forget"), id }),
 ]);
 const queries = z.array(place.extend({ container: count, id })).max(MAX_STATE_QUERIES);
@@ -161,6 +181,7 @@ export function encodeTransactionStep(value: TransactionStep): Uint8Array {
     case "commit":
       return encodeCbor({ kind: value.kind, decision: decisionFields(value.decision) });
     case "resolve":
+    case "sweep":
     case "forget":
       return encodeCbor(value);
     default:
@@ -218,10 +239,18 @@ export function decodeStates(bytes: Uint8Array, expected: number): number[] {
   return received(z.array(count).length(expected), bytes);
 }
 
-function partFields({ id: name, primary, resolveSequence }: TransactionPart): object {
+function partFields({ id: name, primary, resolveSequence, punchesUnder, endBytes }: TransactionPart): object {
   const at = primary === undefined ? undefined : placeFields(primary);
   const { client, sequence } = name;
-  return { version: PART_VERSION, id: { client, sequence }, primary: at, resolveSequence };
+  const fields = { version: PART_VERSION, id: { client, sequence }, primary: at, resolveSequence };
+  return { ...fields, ...optional({ punchesUnder, endBytes }) };
+}
+
+/** The fields that there are. */
+function optional(fields: Readonly<Record<string, number | undefined>>): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(fields).filter((field): field is [string, number] => field[1] !== undefined),
+  );
 }
 
 function decisionFields({ id: name, epoch: at, forgetSequence, participants }: TransactionDecision): object {

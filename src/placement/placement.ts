@@ -69,6 +69,28 @@ export class Placement {
     return { index, shards: movingShards(shards, next.groups[groupOfDkey(next, checksum)]!) };
   }
 
+  /**
+   * Names the set of an object's dkeys that the dkey is in: those of one set have the same targets in the same roles, now and
+   * where the object moves to. Without redundancy it is the target.
+   */
+  dkeySetOf(oid: ObjectId, dkey: ByteString): number {
+    const layout = this.layout(oid);
+    const { kind, shardCount } = layout.objectClass.redundancy;
+    if (kind === "none") return this.targetOf(oid, dkey);
+    const checksum = this.#checksum(layout, dkey);
+    // Where groups part, each of the finer ones comes from one of the others.
+    const group = groupOfDkey(finerOf(layout), checksum);
+    return kind === "erasure" ? group * shardCount + (this.dkeyHash(oid, dkey) % shardCount) : group;
+  }
+
+  /** How many sets of dkeys an object has. */
+  dkeySetCount(oid: ObjectId): number {
+    const layout = this.layout(oid);
+    const { kind, shardCount } = layout.objectClass.redundancy;
+    if (kind === "none") return new Set(layout.firstTargets).size;
+    return finerOf(layout).groups.length * (kind === "erasure" ? shardCount : 1);
+  }
+
   /** 32 bits that turn the order of a group's shards for the dkey; independent of which group it is in. */
   dkeyHash(oid: ObjectId, dkey: ByteString): number {
     return mix32(this.#checksum(this.layout(oid), dkey) ^ ROTATION_SALT);
@@ -106,6 +128,11 @@ export class Placement {
     const length = this.#dkey.latin1Write(dkey);
     return crc32(this.#dkey.subarray(0, length), layout.seed);
   }
+}
+
+function finerOf(layout: Layout): Layout {
+  const { next } = layout;
+  return next !== undefined && next.groups.length > layout.groups.length ? next : layout;
 }
 
 function groupCountOf({ groups, next }: Layout): number {

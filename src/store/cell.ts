@@ -182,8 +182,24 @@ export interface Requests {
    * the request says, the client's requests below it are answered and acknowledged.
    */
   completed(request: DtxId, firstIncomplete?: number): CompletedRequest | "old" | undefined;
+  /**
+   * No request that was completed here and is forgotten has a later epoch: one that is not known and got its number before this
+   * epoch must not be run.
+   */
+  readonly forgottenTo: Epoch;
+  /** Requests were completed elsewhere, up to this epoch, that are forgotten there. Whoever calls remembers it durably. */
+  forget(upTo: Epoch): void;
   /** All that are remembered and can no longer be undone, in no order. */
   remembered(): Generator<RememberedRequest, void, void>;
+}
+
+export interface AdmitOptions {
+  /** The record frees space, so the reserve kept for punches is open to it. */
+  readonly punch?: boolean;
+  /** Bytes of a later record that is promised with this one: it is not admitted without room for both. */
+  readonly promiseBytes?: number;
+  /** The record was promised: what is kept for such ones is open to it. */
+  readonly isPromised?: boolean;
 }
 
 /**
@@ -204,9 +220,13 @@ export interface CellStore {
   /**
    * Undefined when a record of about `recordBytes` can be appended now; else a promise for when it can. Throws or rejects
    * with NO_SPACE (SCM full), READ_ONLY (the medium failed), UNAVAILABLE (closing), OVERLOADED (queue full).
-   * `punch`: the record frees space, so the reserve kept for punches is open to it.
    */
-  admit(recordBytes: number, options?: { punch?: boolean }): undefined | Promise<void>;
+  admit(recordBytes: number, options?: AdmitOptions): undefined | Promise<void>;
+  /**
+   * Keeps room in the log for records of so many bytes together that are to come, whatever else comes: AdmitOptions. A total,
+   * which the caller gives anew when it opens the store.
+   */
+  promise(totalBytes: number): void;
   /**
    * Applies all writes as one atomic record and returns its sequence, for `whenDurable` and `whenStable`; durability
    * follows. Call only in the same turn as a successful `admit`. Epochs of one key never go back; an equal epoch replaces,

@@ -20,6 +20,7 @@ import {
   encodeNumbers,
   encodeStoreRow,
   GATE_ROWS,
+  FORGOTTEN_ROW,
   REQUEST_ROWS,
   SETTLED_ROW,
   SNAPSHOT_ROWS,
@@ -229,6 +230,8 @@ function readSettled(
       gates.restore(uint32OfKey(meta.key, GATE_ROWS.length), used, keptTo);
     } else if (meta.key.startsWith(DECISION_ROWS)) {
       decided.push(decodeDecision(meta.key, meta.value));
+    } else if (meta.key === FORGOTTEN_ROW) {
+      requests.forget(decodeNumbers(meta.key, meta.value, 1)[0] as Epoch);
     } else if (meta.key.startsWith(REQUEST_ROWS)) {
       requests.restore(clientOfKey(meta.key), decodeRequests(meta.key, meta.value));
     }

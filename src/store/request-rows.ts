@@ -5,7 +5,14 @@
 import type { Epoch } from "../base/epoch.ts";
 import { MAX_CLIENT_REQUESTS } from "../base/limits.ts";
 import type { LogRecord } from "../format/log-record.ts";
-import { decisionKey, decodeRequests, encodeNumbers, encodeRequests, requestsKey } from "../format/settled-row.ts";
+import {
+  decisionKey,
+  decodeRequests,
+  encodeNumbers,
+  encodeRequests,
+  FORGOTTEN_ROW,
+  requestsKey,
+} from "../format/settled-row.ts";
 import { recordEpoch } from "./record-check.ts";
 import type { IndexTransaction } from "./settled-index.ts";
 
@@ -30,10 +37,11 @@ export class RequestRows {
     client.completed.set(sequence, recordEpoch(writes, reclaims));
   }
 
-  /** Brings the clients' rows up to date; those of `forgotten` clients go. */
-  apply(transaction: IndexTransaction, forgotten: Float64Array): void {
+  /** Brings the clients' rows up to date; those of `forgotten` clients go, and `forgottenTo` is left of them. */
+  apply(transaction: IndexTransaction, forgotten: Float64Array, forgottenTo: Epoch): void {
     for (const [id, client] of this.#clients) mergeRow(transaction, id, client);
     for (const id of forgotten) transaction.remove("meta", requestsKey(id));
+    if (forgotten.length > 0) transaction.put("meta", FORGOTTEN_ROW, encodeNumbers(FORGOTTEN_ROW, [forgottenTo]));
   }
 }
 

@@ -4,11 +4,13 @@
  * a client's acknowledgement ("all below this one are answered") lets entries go.
  *
  * Bounded: clients that sent nothing for FORGET_CLIENT_MS to twice that, or of which there are too many, are forgotten, the
- * longest silent first; a request of theirs that is sent again later is run again. Of a client with more than
- * MAX_CLIENT_REQUESTS entries the lower half goes, and counts as acknowledged: such requests are "old".
+ * longest silent first. One number is left of them all: an epoch that none of their requests was completed after. A request
+ * completes after the epoch at which it got its number (ObjectRequest.issued); so one that is not known, and was numbered before
+ * that epoch, may have been completed: it is "old". Of a client with more than MAX_CLIENT_REQUESTS entries the lower half
+ * goes, and counts as acknowledged: such requests are "old", too.
  */
 import type { DtxId } from "../base/dtx-id.ts";
-import type { Epoch } from "../base/epoch.ts";
+import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import { FORGET_CLIENT_MS, MAX_CLIENT_REQUESTS, MAX_REQUEST_CLIENTS, MAX_REQUESTS } from "../base/limits.ts";
 import type { Timers } from "../contracts/world.ts";
 import type { RequestRow } from "../format/settled-row.ts";
@@ -27,12 +29,18 @@ export class RequestTable implements Requests {
   #lastId = 0;
   #last: Client | undefined;
   #youngRequests = 0;
-  /** Clients whose rows in the index are to go. */
-  readonly #forgotten = new Set<number>();
+  /** The newest epoch of any request, and what it was when the young ones became the old ones. */
+  #latest: Epoch = EPOCH_NONE;
+  #oldLatest: Epoch = EPOCH_NONE;
+  #forgottenTo: Epoch = EPOCH_NONE;
+  /** Clients whose rows in the index are to go, and the last sequence that may make one anew. */
+  readonly #forgotten = new Map<number, number>();
   #timers: Timers | undefined;
   #timer: (() => void) | undefined;
   /** See CellStore.pending. */
   pending: (sequence: number) => number = (sequence) => sequence;
+  /** Of the log. */
+  lastSequence: () => number = () => 0;
 
   #find(id: number): Client | undefined {
     if (id === this.#lastId && this.#last !== undefined) return this.#last;
@@ -77,26 +85,44 @@ export class RequestTable implements Requests {
 
   /** Forgets the clients that were silent since it was called last. */
   age(): void {
-    for (const id of this.#old.keys()) this.#forgotten.add(id);
+    const lastSequence = this.lastSequence();
+    for (const id of this.#old.keys()) this.#forgotten.set(id, lastSequence);
+    if (this.#old.size > 0) this.forget(this.#oldLatest);
     this.#old = this.#young;
+    this.#oldLatest = this.#latest;
     this.#young = new Map();
     this.#youngRequests = 0;
     this.#last = undefined;
   }
 
-  /** Clients that are not remembered and may have a row in the index. */
-  forgotten(): Float64Array {
-    for (const id of this.#forgotten) if (this.#young.has(id) || this.#old.has(id)) this.#forgotten.delete(id);
-    return new Float64Array(this.#forgotten);
+  /** See Requests. */
+  get forgottenTo(): Epoch {
+    return this.#forgottenTo;
   }
 
-  /** Their rows are gone. */
-  forgottenSettled(clients: Float64Array): void {
-    for (const id of clients) this.#forgotten.delete(id);
+  /** See Requests. */
+  forget(upTo: Epoch): void {
+    if (upTo > this.#forgottenTo) this.#forgottenTo = upTo;
+  }
+
+  #seen(epoch: Epoch): void {
+    if (epoch > this.#latest) this.#latest = epoch;
+  }
+
+  /** Clients that are not remembered and may have a row in the index. */
+  forgotten(): Float64Array {
+    for (const id of this.#forgotten.keys()) if (this.#young.has(id) || this.#old.has(id)) this.#forgotten.delete(id);
+    return new Float64Array(this.#forgotten.keys());
+  }
+
+  /** Their rows are gone, and the records up to `sequence` settled. */
+  forgottenSettled(clients: Float64Array, sequence: number): void {
+    for (const id of clients) if (this.#forgotten.get(id)! <= sequence) this.#forgotten.delete(id);
   }
 
   /** Takes what the index has of a client that is not there yet. */
   restore(id: number, { firstIncomplete, completed }: RequestRow): void {
+    for (const [, epoch] of completed) this.#seen(epoch);
     const entries = new Map(completed.map(([sequence, epoch]) => [sequence, { epoch, sequence: 0 }]));
     this.#enter(id, { firstIncomplete, entries });
   }
@@ -135,6 +161,7 @@ export class RequestTable implements Requests {
       this.#lastId = id;
       this.#last = client;
     }
+    this.#seen(epoch);
     this.#acknowledge(client, firstIncomplete);
     if (number < client.firstIncomplete) return;
     const { entries } = client;

@@ -55,6 +55,8 @@ export interface SettleRequest {
   readonly skipped: Float64Array;
   /** Clients whose requests are remembered no longer. */
   readonly forgottenClients: Float64Array;
+  /** See Requests.forgottenTo: of these clients, and of those before. */
+  readonly forgottenTo: Epoch;
   /** Decisions to remember, client, sequence, kind, client, ...; and those that go, client, sequence, client, ... */
   readonly decided: Float64Array;
   readonly forgotten: Float64Array;
@@ -154,7 +156,7 @@ function settleSpans(
     batch.addReclaims(transaction);
     const rewriter = new CellRewriter(transaction, request.views, isGated);
     batch.apply(transaction, rewriter);
-    batch.requests.apply(transaction, request.forgottenClients);
+    batch.requests.apply(transaction, request.forgottenClients, request.forgottenTo);
     writeDecisions(transaction, request);
     transaction.put("meta", SETTLED_ROW, encodeNumbers(SETTLED_ROW, [last.lastSequence, last.ordinal + 1]));
     return rewriter.finish();

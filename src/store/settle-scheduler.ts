@@ -96,6 +96,8 @@ export class SettleScheduler {
   readonly #hold: SettleHold;
   /** Bytes that were destaged since the store was opened. */
   destagedBytes = 0;
+  /** Last record of the log when it was settled last for want of room. */
+  #settledForRoom = 0;
   /** Last record of the log when it was moved for a settle that succeeded since. */
   #quietSequence = Number.NEGATIVE_INFINITY;
 
@@ -157,6 +159,14 @@ export class SettleScheduler {
   settleNow(): void {
     this.#settleUpTo = this.#options.log.lastSequence;
     this.#schedule();
+  }
+
+  /** Something was refused for want of room: what is logged since the last time may hold punches, which make room once settled. */
+  settleForRoom(): void {
+    const { lastSequence } = this.#options.log;
+    if (lastSequence === this.#settledForRoom) return;
+    this.#settledForRoom = lastSequence;
+    this.settleNow();
   }
 
   /** A snapshot of the container is gone: what was kept for it may be reclaimed. */
@@ -244,7 +254,8 @@ export class SettleScheduler {
     hooks.settling(lastOrdinal);
     const destaging = await destager.destage(lastOrdinal, this.#settledSequence);
     await durable(log, log.lastSequence);
-    const forgottenClients = this.#options.requests.forgotten();
+    const { requests } = this.#options;
+    const [forgottenClients, forgottenTo] = [requests.forgotten(), requests.forgottenTo];
     const decisions = this.#options.prepared.decisions.rows(lastSequence);
     try {
       const result = await settler.settle({
@@ -255,6 +266,7 @@ export class SettleScheduler {
         views: this.#views(),
         skipped: this.#options.prepared.skipped(lastSequence),
         forgottenClients,
+        forgottenTo,
         decided: decisions.added,
         forgotten: decisions.closed,
         destaged: destaging.list(),
@@ -263,7 +275,7 @@ export class SettleScheduler {
       this.destagedBytes += destaging.settledTo(result.lastSequence);
       decisions.settled();
       if (result.lastOrdinal === lastOrdinal) this.#quietSequence = this.#hold.movedSequence;
-      this.#options.requests.forgottenSettled(forgottenClients);
+      requests.forgottenSettled(forgottenClients, result.lastSequence);
       if (result.reclaimsAdded > 0) this.#maintenance.reclaimsAdded();
       this.#noteKept(result);
       this.#maintenancePostponed = false;

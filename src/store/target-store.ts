@@ -7,13 +7,14 @@
 import type { ByteString } from "../base/bytes.ts";
 import type { DtxId } from "../base/dtx-id.ts";
 import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
-import { DaosError } from "../base/errors.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
 import { LOG_RECORD_HEADER_BYTES, LOG_WRITE_BYTES, logWriteBytes, type RecordSnapshots } from "../format/log-record.ts";
 import { LOG_ORIGIN_BYTES } from "../format/log-record-transaction.ts";
 import { uint32OfKey } from "../format/settled-row.ts";
 import { Admission } from "./admission.ts";
 import { raiseAggregated } from "./aggregated-epochs.ts";
 import type {
+  AdmitOptions,
   AppendOptions,
   CellStore,
   CellUsage,
@@ -74,6 +75,7 @@ export class TargetStore implements CellStore {
     this.#indexSpace = parts.index.space();
     this.requests = parts.requests;
     this.requests.pending = (sequence) => this.pending(sequence);
+    this.requests.lastSequence = () => this.#log.lastSequence;
     this.requests.start(parts.timers);
     this.#log = new Log({
       ...parts,
@@ -95,6 +97,7 @@ export class TargetStore implements CellStore {
     for (const [decision, sequence] of parts.decisions) this.#prepared.decisions.restore(decision, sequence);
     this.#admission = new Admission(this.#log, parts.timers, {
       settleNow: () => this.#scheduler.settleNow(),
+      settleForRoom: () => this.#scheduler.settleForRoom(),
       indexState: (recordBytes) => this.#indexState(recordBytes),
       stuck: () => this.#scheduler.full,
       reservedSegments: () => this.#prepared.reservedSegments,
@@ -125,8 +128,12 @@ export class TargetStore implements CellStore {
     return this.#log.durableSequence;
   }
 
-  admit(recordBytes: number, options?: { punch?: boolean }): undefined | Promise<void> {
-    return this.#admission.admit(recordBytes, options?.punch === true);
+  admit(recordBytes: number, options?: AdmitOptions): undefined | Promise<void> {
+    return this.#admission.admit(recordBytes, options);
+  }
+
+  promise(totalBytes: number): void {
+    this.#admission.promise(totalBytes);
   }
 
   append(writes: readonly CellWrite[], reclaims = NO_RECLAIMS, options?: AppendOptions): number {
@@ -228,7 +235,12 @@ export class TargetStore implements CellStore {
   async writeExtent(buffer: Uint8Array): Promise<ExtentRef> {
     if (this.#closing !== undefined) throw closed();
     if (this.#log.failure !== undefined) throw this.#log.failure;
-    return this.#extents.write(buffer);
+    try {
+      return await this.#extents.write(buffer);
+    } catch (error) {
+      if (hasCode(error, "NO_SPACE")) this.#scheduler.settleForRoom();
+      throw error;
+    }
   }
 
   sliceExtent(extent: ExtentRef, offset: number, length: number): ExtentRef {
@@ -351,13 +363,8 @@ export class TargetStore implements CellStore {
 
   #failed(cause: Error): void {
     if (this.#log.failure !== undefined) return;
-    this.#log.stop(
-      new DaosError(
-        "READ_ONLY",
-        `Cannot write: settling failed (${cause.message}). The target serves reads only; check its medium and restart it.`,
-        { cause },
-      ),
-    );
+    const state = `settling failed (${cause.message}). The target serves reads only; check its medium and restart it.`;
+    this.#log.stop(new DaosError("READ_ONLY", `Cannot write: ${state}`, { cause }));
   }
 
   #stop(error: DaosError): void {

@@ -154,7 +154,7 @@ export class ArrayWrites {
     inlineBytes: number,
   ): Promise<WriteOutcome> {
     const target = this.#target;
-    await target.admit(plan.logBytes, false);
+    await target.admit(plan.logBytes, false, request.order);
     const seen = new Seen();
     if (request.order?.epoch === undefined) {
       const early = this.#refusal(accessArray(target, container, request, LATEST, seen), request, seen);

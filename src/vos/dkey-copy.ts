@@ -91,27 +91,30 @@ export class DkeyCopies {
     this.#target = target;
   }
 
-  /** Dkeys of objects with redundancy that have cells here, whether anything of them is visible or not, in order. */
-  list(container: number, after: string | undefined, limit: number): DkeyList {
-    const prefix = containerPrefix(container);
-    const end = snapshotStart(prefix);
+  /**
+   * Dkeys of objects with redundancy, or of one of them, that have cells here, whether anything of them is visible or not, in
+   * order.
+   */
+  list(container: number, after: string | undefined, limit: number, oid?: ObjectId): DkeyList {
+    const prefix = containerPrefix(container) + (oid ?? "");
+    const end = oid === undefined ? snapshotStart(prefix) : prefixEnd(prefix);
     const places: StoredDkey[] = [];
-    const transactions = transactionRange(container);
+    const heldEnd = oid === undefined ? transactionRange(container).to : regionKey(end);
     let from = after === undefined ? (prefix as ByteString) : behind(after);
     let last = after;
     while (places.length < limit) {
       const plain = firstKey(this.#target.store, from, end);
-      const held = firstKey(this.#target.store, regionKey(from), transactions.to);
+      const held = firstKey(this.#target.store, regionKey(from), heldEnd);
       const inDkey = held === undefined ? undefined : withoutRegion(held);
       const found = plain === undefined || (inDkey !== undefined && inDkey < plain) ? inDkey : plain;
       if (found === undefined) return { places, after: undefined };
       const object = found.slice(0, OBJECT_PREFIX_BYTES);
-      const oid = objectOfPrefix(object);
-      if (!isRedundant(oid)) from = prefixEnd(object);
+      const own = objectOfPrefix(object);
+      if (!isRedundant(own)) from = prefixEnd(object);
       else if (found.length === OBJECT_PREFIX_BYTES + 1) from = beneathStart(object);
       else {
         last = dkeyPrefixOf(found);
-        places.push({ oid, dkey: nameOfPrefix(last, object), prefix: last });
+        places.push({ oid: own, dkey: nameOfPrefix(last, object), prefix: last });
         from = behind(last);
       }
     }

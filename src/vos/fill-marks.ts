@@ -7,8 +7,11 @@
  *     C M "d"                                the same: this target has brought all it leads
  *     C M "g"                                the same, at the epoch that the container's gate had passed when all that was
  *                                            filled before it could be read: it does not go back behind that
+ *     C M "o"                                the same, at an epoch: no request that was completed elsewhere, and forgotten
+ *                                            there, has a later one
  *     C M "r" client (u64) sequence (u64)    tombstone: it counts by its origin only
- *     FF FF FF FD "m" pool                   as "f": all targets of the pool went by this map at the latest
+ *     FF FF FF FD "m" pool                   as "f": all targets of the pool went by this map at the latest;
+ *                                            gone with the pool
  */
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_MAX, EPOCH_NONE, type Epoch } from "../base/epoch.ts";
@@ -26,6 +29,7 @@ const LEADER = "f";
 const DONE = "d";
 const REQUEST = "r";
 const GATE = "g";
+const FORGOTTEN = "o";
 
 function markStart(container: string, tag: string): string {
   return `${snapshotStart(container)}\xff${tag}`;
@@ -50,6 +54,15 @@ function gateKey(container: string): ByteString {
 /** The container's gate is not lower than this, as far as filling knows; 0: never noted. */
 export function gatedTo(store: CellStore, container: string): Epoch {
   return store.get(gateKey(container), EPOCH_MAX)?.epoch ?? EPOCH_NONE;
+}
+
+function forgottenKey(container: string): ByteString {
+  return markStart(container, FORGOTTEN) as ByteString;
+}
+
+/** No request that others have forgotten, who filled the container here, was completed after it; 0: there is none. */
+export function forgottenTo(store: CellStore, container: string): Epoch {
+  return store.get(forgottenKey(container), EPOCH_MAX)?.epoch ?? EPOCH_NONE;
 }
 
 /** Big-endian. */
@@ -98,7 +111,7 @@ export class FillMarks {
 
   #version(key: ByteString): number {
     const version = this.#target.store.get(key, EPOCH_MAX);
-    if (version === undefined) return 0;
+    if (version === undefined || version.kind === VersionKind.tombstone) return 0;
     expectMeta(version, MetaType.fillMark, META_BYTES);
     return Buffer.from(version.meta).readUInt32LE(1);
   }
@@ -119,6 +132,14 @@ export class FillMarks {
     await this.#put(gateKey(containerPrefix(container)), 0, epoch);
   }
 
+  /** Whoever filled the container has forgotten requests up to this epoch. */
+  async noteForgotten(container: number, epoch: Epoch): Promise<void> {
+    const { store } = this.#target;
+    const prefix = containerPrefix(container);
+    if (epoch > forgottenTo(store, prefix)) await this.#put(forgottenKey(prefix), 0, epoch);
+    store.requests.forget(epoch);
+  }
+
   /** This target has brought all it leads. */
   async noteDone(container: number, mapVersion: number): Promise<void> {
     await this.#put(doneKey(container), mapVersion);
@@ -127,6 +148,15 @@ export class FillMarks {
   /** All targets of the pool go by this map, or a newer one. */
   async noteAgreed(pool: string, mapVersion: number): Promise<void> {
     await this.#put(poolKey(pool), mapVersion);
+  }
+
+  /** The pool is gone: nothing is left of it. Rejects as CellStore.admit. */
+  async forgetPool(pool: string): Promise<void> {
+    if (this.agreedUnder(pool) === 0) return;
+    const { store, containers } = this.#target;
+    await this.#target.admit(RECORD_BYTES, true);
+    const [key, epoch] = [poolKey(pool), containers.writeEpoch()];
+    await durable(store, store.append([{ key, epoch, kind: VersionKind.tombstone, meta: NO_META }]));
   }
 
   async #put(key: ByteString, mapVersion: number, at?: Epoch): Promise<Epoch> {

@@ -26,7 +26,7 @@ export function appendPunch(
   decide: () => PunchRecord | WriteOutcome,
   recordBytes = FIRST_BYTES,
 ): WriteOutcome | Promise<WriteOutcome> {
-  const wait = target.admit(recordBytes, true);
+  const wait = target.admit(recordBytes, true, order);
   if (wait !== undefined) return wait.then(() => appendDecided(target, order, decide, recordBytes));
   return appendDecided(target, order, decide, recordBytes);
 }

@@ -7,13 +7,14 @@ import { assert } from "../base/assert.ts";
 import type { ByteString } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import { isRedundant, type ObjectId } from "../base/object-id.ts";
+import { isErasureCoded, isRedundant, type ObjectId } from "../base/object-id.ts";
 import { ObjectFlag } from "../format/object-request.ts";
 import { type CellWrite, VersionKind } from "../store/cell.ts";
 import { akeyPrefix, beneathStart, dkeyPrefix, OBJECT_PREFIX_BYTES, ownCellKey, prefixEnd } from "./cell-key.ts";
 import { CellWalk } from "./cell-walk.ts";
 import { DKEY_PUNCH_META, encodeObjectMeta, MetaType, NO_META, ObjectCellFlag } from "./cell-meta.ts";
 import { checkConditions, checkFlags, LATEST } from "./condition.ts";
+import { dkeyPresence } from "./dkey-presence.ts";
 import type { ObjectState } from "./object-state.ts";
 import { appendPunch, nothingPunched, type PunchRecord } from "./punch-record.ts";
 import { type AkeyRequest, refusedWrite, type WriteOutcome } from "./single-value.ts";
@@ -69,7 +70,8 @@ export class Punches {
     if (isRedundant(request.oid)) throw dkeyByDkey();
     return appendPunch(this.#target, request.order, () => {
       const state = this.#target.object(container, request.oid);
-      this.#target.locks.checkObject(state.prefix);
+      // What a transaction gathers is of an object that it holds itself.
+      if (request.order?.gather === undefined) this.#target.locks.checkObject(state.prefix);
       const seen = new Seen();
       seen.add(this.#target.pending(state.sequence));
       return this.#subtree(state, "object", state.prefix, state.punchEpoch, request, seen);
@@ -115,7 +117,8 @@ export class Punches {
       if (error !== undefined) return refusedWrite(error, seen.sequence);
     }
     const visible = this.#visibleAkeys(state, unit, prefix, floor, seen);
-    const akeys = visible?.length === 0 && mustRecord(request.order) ? undefined : visible;
+    const isRecorded = (): boolean => mustRecord(request.order) || this.#isElsewhere(state, unit, prefix, seen);
+    const akeys = visible?.length === 0 && isRecorded() ? undefined : visible;
     const epoch = target.writeEpoch(request.order);
     if (akeys?.length === 0) return nothingPunched(epoch, seen.sequence);
     const record: PunchRecord = { epoch, writes: [], reclaims: [] };
@@ -137,6 +140,14 @@ export class Punches {
     if (next === undefined) return record;
     record.writes.push(objectCell(state, next, epoch));
     return { ...record, appended: (sequence) => void Object.assign(state, next, { epoch, sequence }) };
+  }
+
+  /** Whether other shards of the dkey may have what is to be punched, and this one nothing of it: an array's bytes. */
+  #isElsewhere(state: ObjectState, unit: "dkey" | "object", prefix: string, seen: Seen): boolean {
+    if (unit !== "dkey" || !isErasureCoded(state.oid)) return false;
+    const { isThere, sequence } = dkeyPresence(this.#target, state.container.number, { oid: state.oid, prefix });
+    seen.add(sequence);
+    return isThere;
   }
 
   #isArray(akey: string): boolean {

@@ -94,7 +94,7 @@ export class ShardWrites {
     inlineBytes: number,
   ): Promise<WriteOutcome> {
     const target = this.#target;
-    await target.admit(plan.logBytes, false);
+    await target.admit(plan.logBytes, false, update.order);
     let extents: readonly ExtentRef[];
     try {
       extents = await this.#writeBulks(plan.bulks);
@@ -167,7 +167,8 @@ export class ShardWrites {
     }
     if (record.writes.length === 0) addMarker(record, access);
     const { epoch, writes, reclaims } = record;
-    const sequence = target.append(writes, reclaims.length === 0 ? undefined : reclaims, epoch, order);
+    const right = fold === undefined ? undefined : "fold";
+    const sequence = target.append(writes, reclaims.length === 0 ? undefined : reclaims, epoch, order, right);
     noteArrays(access.state, writes, epoch, sequence);
     if (header !== undefined) noteCrowded(target, this.#crowded, container, update, access.akey, header, writes);
     return { epoch, sequence, error: undefined };

@@ -163,7 +163,7 @@ export class SingleValues {
     const target = this.#target;
     checkSize(value);
     const bytes = recordBytes(request) + value.length / 1024;
-    await target.admit(bytes, false);
+    await target.admit(bytes, false, request.order);
     if (request.order?.epoch === undefined) {
       const early = this.#refusal(container, request, new Seen());
       if (early !== undefined) return early;

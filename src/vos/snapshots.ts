@@ -11,7 +11,7 @@ import { type CellStore, type CellWrite, VersionKind } from "../store/cell.ts";
 import { containerOf, containerPrefix, prefixEnd, snapshotKey, snapshotStart, successor } from "./cell-key.ts";
 import { NO_META, SNAPSHOT_META } from "./cell-meta.ts";
 import { durable } from "./durable.ts";
-import { filledAt, gatedTo } from "./fill-marks.ts";
+import { filledAt, forgottenTo, gatedTo } from "./fill-marks.ts";
 import { ReadBound } from "./read-bound.ts";
 import { transactionRange } from "./transaction-cells.ts";
 
@@ -96,6 +96,7 @@ export class Containers {
     this.#tellStore(opened);
     const gate = gatedTo(this.#store, opened.prefix);
     if (gate > 0) this.#store.setGate(container, gate);
+    this.#store.requests.forget(forgottenTo(this.#store, opened.prefix));
     return opened;
   }
 

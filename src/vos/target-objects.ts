@@ -156,20 +156,23 @@ export class TargetObjects {
     return order.epoch;
   }
 
-  /** As CellStore.append, in its place among the writes of its group. `holdsLock`: a transaction's writes to what it holds. */
+  /**
+   * As CellStore.append, in its place among the writes of its group. `right`: of a transaction's writes to what it holds; of
+   * a fold, which changes nothing that anybody sees.
+   */
   append(
     writes: readonly CellWrite[],
     reclaims: readonly ReclaimRange[] | undefined,
     epoch: Epoch,
     order: WriteOrder | undefined,
-    holdsLock = false,
+    right?: "holder" | "fold",
   ): number {
     if (order?.gather !== undefined) {
       order.gather(writes, reclaims ?? []);
       return 0;
     }
     // Also of what a leader has ordered: a target that has refused to resolve what it has locked must not go on.
-    if (!holdsLock) this.locks.checkWrites(writes);
+    if (right !== "holder") this.locks.checkWrites(writes, right === "fold" || order?.epoch !== undefined);
     if (order === undefined) return this.store.append(writes, reclaims);
     const { origin, isPrepared: prepared } = order;
     const { firstIncomplete } = origin;
@@ -181,17 +184,34 @@ export class TargetObjects {
   /** As `admit`, once all is appended that the leader ordered before. */
   admitInTurn(recordBytes: number, order: WriteOrder | undefined, punch = false): undefined | Promise<void> {
     const turn = order?.turn;
-    if (turn === undefined) return this.admit(recordBytes, punch);
-    return turn.then(() => this.admit(recordBytes, punch));
+    if (turn === undefined) return this.admit(recordBytes, punch, order);
+    return turn.then(() => this.admit(recordBytes, punch, order));
   }
 
-  /** As CellStore.admit: once it returned undefined, or its promise resolved, append within the turn. */
-  admit(recordBytes: number, punch: boolean): undefined | Promise<void> {
+  /** Of a record that locks a dkey: with room for that which will end it. */
+  admitLock(recordBytes: number, promiseBytes: number, order: WriteOrder | undefined): undefined | Promise<void> {
+    const turn = order?.turn;
+    if (turn === undefined) return this.store.admit(recordBytes, { promiseBytes });
+    return turn.then(() => this.store.admit(recordBytes, { promiseBytes }));
+  }
+
+  /** Of a record that ends what was locked. */
+  admitEnd(recordBytes: number): undefined | Promise<void> {
+    return this.store.admit(recordBytes, PROMISED);
+  }
+
+  /**
+   * As CellStore.admit: once it returned undefined, or its promise resolved, append within the turn. What is gathered is
+   * admitted with all else of its record, and has been promised room: it must not wait for that of others.
+   */
+  admit(recordBytes: number, punch: boolean, order?: WriteOrder): undefined | Promise<void> {
+    if (order?.gather !== undefined) return undefined;
     return this.store.admit(recordBytes, punch ? PUNCH : undefined);
   }
 }
 
 const PUNCH = { punch: true };
+const PROMISED = { isPromised: true };
 
 /** Throws TOO_LARGE when a key is over its limit. */
 export function checkKeys(dkey: string, akey: string): void {

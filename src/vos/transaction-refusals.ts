@@ -31,6 +31,20 @@ export function notResolved(): DaosError {
   return new DaosError("UNAVAILABLE", "Cannot prepare the transaction's part: one before it is not resolved. Retry.");
 }
 
+export function notSettled(): DaosError {
+  return new DaosError("UNAVAILABLE", "Cannot punch the dkey: an earlier punch of it is not settled. Retry.");
+}
+
+export function notAlone(): DaosError {
+  const state = "it reads or writes in the part that punches an object";
+  return new DaosError("INVALID_ARGUMENT", `Cannot prepare the transaction: ${state}. Use a part of its own.`);
+}
+
+export function notDecidedHere(): DaosError {
+  const state = "its first part punches an object with redundancy";
+  return new DaosError("INVALID_ARGUMENT", `Cannot commit the transaction: ${state}. Commit it at the part of a dkey.`);
+}
+
 export function clockBehind(epoch: Epoch): DaosError {
   const state = `epoch ${epoch} is too far ahead of this target's clock`;
   return new DaosError("UNAVAILABLE", `Cannot resolve the transaction's part: ${state}. Retry.`);

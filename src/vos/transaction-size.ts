@@ -1,6 +1,8 @@
 /** What the record that resolves a transaction's part takes of the log: at most, before it is prepared; and about, then. */
-import { KIB, MAX_AKEY_BYTES } from "../base/limits.ts";
-import type { PartWrite } from "../format/transaction-part.ts";
+import type { DkeyPlace } from "../base/key-place.ts";
+import { KIB, MAX_AKEY_BYTES, MIN_DATA_THRESHOLD_BYTES } from "../base/limits.ts";
+import { isRedundant } from "../base/object-id.ts";
+import type { PartWrite, TransactionStep } from "../format/transaction-part.ts";
 import type { CellWrite, ReclaimRange } from "../store/cell.ts";
 import { cutIntoWindows } from "./array-window.ts";
 import { RECORD_OVERHEAD_BYTES } from "./single-value.ts";
@@ -19,8 +21,25 @@ export interface Gathered {
   readonly reclaims: ReclaimRange[];
 }
 
+const NOTHING: Gathered = { writes: [], reclaims: [] };
+/** What the end of an object's punch writes where the object has a cell. */
+const OBJECT_PUNCH: readonly PartWrite[] = [{ kind: "punchDkey" }];
+
+/** Whole bytes of the record that ends a part, whether SCM is crowded by then or not, without a decision. Throws TOO_LARGE. */
+export function endBytes(
+  { part, writes }: TransactionStep & { readonly kind: "prepare" },
+  { oid, dkey, shard }: DkeyPlace & { readonly shard?: TransactionShard | undefined },
+  thresholdBytes: number,
+): number {
+  // Its dkeys were punched by records of their own.
+  if (part.punchesUnder !== undefined && isRedundant(oid)) return gatheredBytes(NOTHING) + 4 * dkey.length;
+  const done = part.punchesUnder === undefined ? writes : OBJECT_PUNCH;
+  const usual = resolvedBytes(done, dkey.length, thresholdBytes, shard);
+  return Math.ceil(Math.max(usual, resolvedBytes(done, dkey.length, MIN_DATA_THRESHOLD_BYTES, shard)));
+}
+
 /** `inlineBytes`: values up to this size are in the record. `shard`: of erasure code. Throws TOO_LARGE. */
-export function resolvedBytes(
+function resolvedBytes(
   writes: readonly PartWrite[],
   dkeyBytes: number,
   inlineBytes: number,

@@ -1,6 +1,7 @@
 /** What a transaction has kept for a dkey, done at its epoch: every operation says what it would append, for one record of all. */
 import type { DkeyPlace } from "../base/key-place.ts";
 import type { Epoch } from "../base/epoch.ts";
+import { isRedundant } from "../base/object-id.ts";
 import type { PartWrite } from "../format/transaction-part.ts";
 import type { CellWrite, ReclaimRange } from "../store/cell.ts";
 import type { ArrayWrites } from "./array-write.ts";
@@ -43,15 +44,18 @@ export class TransactionWrites {
     writes: readonly PartWrite[],
     into: Gathered,
   ): Promise<void> {
-    const gather = (cells: readonly CellWrite[], reclaims: readonly ReclaimRange[]): void => {
-      into.writes.push(...cells);
-      into.reclaims.push(...reclaims);
-    };
-    const gathering: WriteOrder = { origin: order!.origin, isPrepared: false, epoch, gather };
+    const gathering = gatheringOrder(order!, epoch, into);
     for (const write of writes) {
       const at = { oid, dkey, order: gathering };
       await (shard === undefined ? this.#perform(container, at, write) : this.#share(container, at, write, shard));
     }
+  }
+
+  /** Adds the punch of all that the target has of an object; nothing with redundancy, where dkeys are punched one by one. */
+  async gatherObject(container: number, { oid, epoch, order }: EndedPart, into: Gathered): Promise<void> {
+    if (isRedundant(oid)) return;
+    const gathering = gatheringOrder(order!, epoch, into);
+    await this.#operations.punches.punchObject(container, { oid, order: gathering });
   }
 
   #perform(container: number, at: GatheringPlace, write: PartWrite): WriteOutcome | Promise<WriteOutcome> {
@@ -89,4 +93,12 @@ export class TransactionWrites {
     if (part === undefined) return punches.punchAkey(container, { ...at, akey });
     return values.update(container, { ...at, akey }, part.bytes);
   }
+}
+
+function gatheringOrder({ origin }: WriteOrder, epoch: Epoch, into: Gathered): WriteOrder {
+  const gather = (cells: readonly CellWrite[], reclaims: readonly ReclaimRange[]): void => {
+    into.writes.push(...cells);
+    into.reclaims.push(...reclaims);
+  };
+  return { origin, isPrepared: false, epoch, gather };
 }

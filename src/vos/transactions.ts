@@ -8,6 +8,12 @@
  *   resolve   the same at the others, or, without an epoch, unlocks and writes nothing
  *   forget    drops the decision
  *
+ * The part of a transaction that punches an object stands for all dkeys of the object with one leader, and lies at one of
+ * them. Without redundancy its end punches what the target has of the object. With redundancy it writes nothing: before it
+ * the leader has given each of its dkeys a step of its own,
+ *
+ *   sweep     punches a dkey of an object that the transaction holds, at the epoch of the transaction
+ *
  * The epoch of the transaction is not below that of any of its locks. A transaction of which the primary has neither a
  * lock nor a decision did not happen and never will, for a commit needs the lock.
  */
@@ -24,11 +30,13 @@ import {
   type PartWrite,
   PREPARED_STATE,
   type TransactionDecision,
+  type TransactionPart,
   type TransactionStep,
   UNKNOWN_STATE,
 } from "../format/transaction-part.ts";
 import { type CellWrite, type ExtentRef, VersionKind } from "../store/cell.ts";
-import { dkeyPrefix, ownCellKey } from "./cell-key.ts";
+import { isUndecided } from "../store/stability.ts";
+import { dkeyPrefix, OBJECT_PREFIX_BYTES, ownCellKey } from "./cell-key.ts";
 import {
   encodeObjectMeta,
   NO_META,
@@ -37,7 +45,7 @@ import {
   TRANSACTION_PART_META,
   TRANSACTION_WRITES_META,
 } from "./cell-meta.ts";
-import { LATEST } from "./condition.ts";
+import { anythingVisible, LATEST } from "./condition.ts";
 import { RECORD_OVERHEAD_BYTES, refusedWrite, type WriteOutcome } from "./single-value.ts";
 import { Seen, type TargetObjects } from "./target-objects.ts";
 import { changedSince, writeRefusal } from "./transaction-checks.ts";
@@ -45,15 +53,18 @@ import { decisionKey, partKey, writesKey } from "./transaction-cells.ts";
 import {
   clockBehind,
   lockedByOther,
+  notAlone,
+  notDecidedHere,
   notPrepared,
   notResolved,
+  notSettled,
   undone,
   unknownShard,
   unnamed,
   wrongEpoch,
 } from "./transaction-refusals.ts";
 import type { TransactionShard } from "./transaction-shard.ts";
-import { type Gathered, gatheredBytes, resolvedBytes } from "./transaction-size.ts";
+import { type Gathered, endBytes, gatheredBytes } from "./transaction-size.ts";
 import { type TransactionOperations, TransactionWrites } from "./transaction-writes.ts";
 import type { WriteOrder } from "./write-order.ts";
 
@@ -94,6 +105,8 @@ export class Transactions {
         return this.#resolve(container, request, step.decision.id, step.decision);
       case "resolve":
         return this.#resolve(container, request, step.id, undefined);
+      case "sweep":
+        return this.#sweep(container, request, step.id);
       case "forget":
         return this.#forget(container, request, step.id);
       default:
@@ -113,12 +126,13 @@ export class Transactions {
     const target = this.#target;
     const { order } = request;
     if (isErasureCoded(request.oid) !== (request.shard !== undefined)) throw unknownShard();
+    if (step.part.punchesUnder !== undefined && step.writes.length + step.reads.length > 0) throw notAlone();
     const early = this.#refusal(container, request, step, new Seen());
     if (early !== undefined) return early;
     const bytes = encodePartWrites(step.writes);
     const isInline = bytes.length <= target.inlineBytes(container);
     // It is to be certain now that the record that resolves it can be written.
-    const recordBytes = resolvedBytes(step.writes, request.dkey.length, target.inlineBytes(container), request.shard);
+    const recordBytes = endBytes(step, request, target.threshold(container));
     let extent: ExtentRef | undefined;
     if (!isInline) {
       await target.admit(recordBytes, false);
@@ -126,10 +140,13 @@ export class Transactions {
     }
     let isAppended = false;
     try {
-      await target.admitInTurn(recordBytes, order);
+      // At the primary the decision is in it, too: the client knows how long that will be.
+      const promised = recordBytes + (step.part.primary === undefined ? (step.part.endBytes ?? 0) : 0);
+      await target.admitLock(isInline ? Math.max(bytes.length, recordBytes) : recordBytes, promised, order);
       const refusal = this.#refusal(container, request, step, new Seen());
       if (refusal !== undefined) return refusal;
-      const outcome = this.#lock(container, request, step, isInline ? { inline: bytes } : { extent: extent! });
+      const locked = { ...step, part: { ...step.part, endBytes: promised } };
+      const outcome = this.#lock(container, request, locked, isInline ? { inline: bytes } : { extent: extent! });
       isAppended = true;
       return outcome;
     } finally {
@@ -157,11 +174,20 @@ export class Transactions {
     if (lock !== undefined && isSame(lock.part.id, part.id)) {
       return { epoch: lock.epoch, sequence: seen.sequence, error: undefined };
     }
-    if (lock !== undefined) return refusedWrite(lockedByOther(), 0);
+    if (lock !== undefined || this.#isHeldByOther(prefix, part)) return refusedWrite(lockedByOther(), 0);
     const { oid, dkey, epoch, shard } = request;
     const view = { container, oid, dkey, epoch, shard };
     const error = changedSince(target, view, reads, seen) ?? writeRefusal(target, view, writes, seen);
     return error === undefined ? undefined : refusedWrite(error, seen.sequence);
+  }
+
+  /** Whether another transaction holds the object of a dkey, or, of an object that is to be punched, a dkey. */
+  #isHeldByOther(prefix: string, { id, punchesUnder }: TransactionPart): boolean {
+    const { locks } = this.#target;
+    const object = prefix.slice(0, OBJECT_PREFIX_BYTES);
+    const others = punchesUnder === undefined ? locks.ofObject(object) : locks.within(object);
+    for (const { part } of others) if (!isSame(part.id, id)) return true;
+    return false;
   }
 
   #lock(
@@ -224,15 +250,55 @@ export class Transactions {
     const gathered: Gathered = { writes: [], reclaims: [] };
     let isAppended = false;
     try {
-      if (epoch !== 0) await this.#writes.gather(container, request, await this.#writesOf(prefix), gathered);
-      await target.admit(gatheredBytes(gathered), true);
+      if (epoch !== 0 && lock.part.punchesUnder !== undefined) {
+        if (decision !== undefined && isRedundant(request.oid)) throw notDecidedHere();
+        await this.#writes.gatherObject(container, request, gathered);
+      } else if (epoch !== 0) {
+        await this.#writes.gather(container, request, await this.#writesOf(prefix), gathered);
+      }
+      const decided = decision === undefined ? undefined : encodeTransactionDecision(decision);
+      await target.admitEnd(gatheredBytes(gathered) + (decided?.length ?? 0));
       if (!isSame(target.locks.of(prefix)?.part.id, id)) return this.#ended(prefix, id, decision, order);
-      const outcome = this.#unlock(prefix, request, gathered, decision);
+      const outcome = this.#unlock(prefix, request, gathered, decision, decided);
       isAppended = true;
       return outcome;
     } finally {
       if (!isAppended) for (const { extent } of gathered.writes) if (extent) target.store.abandonExtent(extent);
+      // The object's cell was not known to be appended, nor in which record.
+      if (lock.part.punchesUnder !== undefined) target.states.forget();
     }
+  }
+
+  /** Punches a dkey with its object. The epochs of what it has are earlier, for the object is held. */
+  async #sweep(container: number, request: TransactionRequest, id: DtxId): Promise<WriteOutcome> {
+    const target = this.#target;
+    const { oid, dkey, order, epoch: at } = request;
+    if (order?.turn !== undefined) await order.turn;
+    const prefix = this.#prefixOf(container, request);
+    const isHeld = (): boolean => {
+      for (const { part, epoch } of target.locks.ofObject(prefix)) if (isSame(part.id, id) && epoch <= at) return true;
+      return false;
+    };
+    const isLed = order?.epoch !== undefined;
+    const gathered: Gathered = { writes: [], reclaims: [] };
+    if (isLed) this.#checkSettled(container, { oid, dkey });
+    await this.#writes.gather(container, request, [{ kind: "punchDkey" }], gathered);
+    await target.admit(gatheredBytes(gathered), true);
+    if (!isLed && !isHeld()) throw notPrepared();
+    const epoch = target.writeEpoch(order, true);
+    const sequence = target.append(gathered.writes, gathered.reclaims, epoch, order, "holder");
+    return { epoch: at, sequence, error: undefined };
+  }
+
+  /** Throws UNAVAILABLE when all of a dkey may be hidden by another attempt to punch it at the same epoch. */
+  #checkSettled(container: number, { oid, dkey }: DkeyPlace): void {
+    const target = this.#target;
+    const state = target.object(container, oid);
+    const prefix = dkeyPrefix(state.prefix, dkey);
+    const seen = new Seen();
+    const floor = target.floor(state, prefix, LATEST, seen);
+    const isThere = anythingVisible(target, state, prefix, "dkey", floor, LATEST, seen);
+    if (!isThere && isUndecided(seen.sequence)) throw notSettled();
   }
 
   #unlock(
@@ -240,6 +306,7 @@ export class Transactions {
     { epoch: at, order }: TransactionRequest,
     { writes, reclaims }: Gathered,
     decision: TransactionDecision | undefined,
+    inline: Uint8Array | undefined,
   ): WriteOutcome {
     const target = this.#target;
     // What is written here from now on is later than the transaction, also after a crash: this record is.
@@ -251,12 +318,11 @@ export class Transactions {
       { key: writesKey(prefix), ...gone },
     ];
     const isKept = decision !== undefined && decision.participants.length > 0;
-    if (isKept) {
-      const inline = encodeTransactionDecision(decision);
+    if (isKept && inline !== undefined) {
       const key = decisionKey(prefix, decision.id);
       cells.push({ key, epoch, kind: VersionKind.value, meta: TRANSACTION_DECISION_META, inline });
     }
-    const sequence = target.append([...cells, ...writes], reclaims, epoch, order, true);
+    const sequence = target.append([...cells, ...writes], reclaims, epoch, order, "holder");
     target.locks.unlock(prefix);
     if (isKept) target.locks.setDecision(decisionKey(prefix, decision.id), decision);
     return { epoch: at, sequence, error: undefined };

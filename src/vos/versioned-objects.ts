@@ -8,14 +8,15 @@
  */
 import type { DkeyPlace } from "../base/key-place.ts";
 import type { DtxId } from "../base/dtx-id.ts";
-import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
+import { EPOCH_MAX, EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import type { PartBytes } from "../format/prepare-request.ts";
 import type { TransactionStep } from "../format/transaction-part.ts";
 import type { CellUsage } from "../store/cell.ts";
 import { type ArrayReadOutcome, ArrayReads, type RecordRange } from "./array-read.ts";
 import { ArrayWrites } from "./array-write.ts";
 import { type ChangeListRequest, ChangeLists, type ChangePage } from "./change-list.ts";
-import { DkeyCopies } from "./dkey-copy.ts";
+import { DkeyCopies, type StoredDkey } from "./dkey-copy.ts";
+import { type DkeyPresence, dkeyPresence } from "./dkey-presence.ts";
 import {
   type AkeyListRequest,
   type DkeyListRequest,
@@ -190,6 +191,11 @@ export class VersionedObjects {
     return this.#transactions.stateOf(container, place, id);
   }
 
+  /** See dkeyPresence. */
+  presenceOf(container: number, dkey: StoredDkey): DkeyPresence {
+    return dkeyPresence(this.#target, container, dkey);
+  }
+
   /** What transactions hold here. */
   get locks(): TransactionLocks {
     return this.#target.locks;
@@ -266,10 +272,10 @@ export class VersionedObjects {
     return this.#target.containers.adoptSnapshots(container, epochs);
   }
 
-  /** Epoch of the newest snapshot, also of one that is being made; EPOCH_NONE without one. */
-  newestSnapshot(container: number): Epoch {
+  /** Epoch of the newest snapshot before an epoch, also of one that is being made; EPOCH_NONE without one. */
+  newestSnapshot(container: number, before: Epoch = EPOCH_MAX): Epoch {
     const { containers } = this.#target;
-    return containers.keptSnapshots(containers.get(container)).at(-1) ?? EPOCH_NONE;
+    return containers.keptSnapshots(containers.get(container)).findLast((epoch) => epoch < before) ?? EPOCH_NONE;
   }
 
   /** See ContainerState.filledAt; 0 for a container that is not open. */

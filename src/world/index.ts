@@ -3,6 +3,7 @@
  */
 import type { World } from "../contracts/world.ts";
 import { RealClock } from "./clock.ts";
+import { RealDatagrams } from "./datagrams.ts";
 import { RealDisk } from "./disk.ts";
 import { RealNetwork } from "./network.ts";
 import { RealRandom } from "./random.ts";
@@ -21,5 +22,6 @@ export function realWorld(): World {
     random: new RealRandom(),
     disk: new RealDisk(),
     network: new RealNetwork(),
+    datagrams: new RealDatagrams(),
   };
 }

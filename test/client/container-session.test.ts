@@ -1,7 +1,7 @@
 /** The session over links that do as they are told: what a call that never left may do. */
 import { expect, test } from "bun:test";
 import { byteStringOfText } from "../../src/base/bytes.ts";
-import type { Epoch } from "../../src/base/epoch.ts";
+import { type Epoch, HybridLogicalClock } from "../../src/base/epoch.ts";
 import { DaosError } from "../../src/base/errors.ts";
 import { STAGED_UPDATE_BYTES } from "../../src/base/limits.ts";
 import { objectClassByName } from "../../src/base/object-class.ts";
@@ -12,7 +12,7 @@ import { ReceiveBuffers } from "../../src/client/receive-buffers.ts";
 import type { RpcLink } from "../../src/client/rpc-link.ts";
 import { TargetConnections } from "../../src/client/target-connection.ts";
 import { encodeCbor } from "../../src/format/cbor.ts";
-import { encodeObjectReply, OBJECT_REPLY_BYTES } from "../../src/format/object-request.ts";
+import { decodeObjectRequest, encodeObjectReply, OBJECT_REPLY_BYTES } from "../../src/format/object-request.ts";
 import { servingTarget } from "../../src/format/pool-map.ts";
 import { bodyOf } from "../rpc/harness.ts";
 import { RedundancySchemes } from "../../src/redundancy/redundancy-schemes.ts";
@@ -21,20 +21,29 @@ import { simulatedWorld } from "../simulation/world.ts";
 const REPLY = Buffer.alloc(OBJECT_REPLY_BYTES);
 encodeObjectReply(REPLY, 0, { epoch: 77 as Epoch, lengthBytes: 0, recordBytes: 0, flags: 1 });
 const GONE = new DaosError("UNAVAILABLE", "gone");
+const OLD = new DaosError("OLD_REQUEST", "old");
 
 /** Outcome of each start in turn; after them all succeed. */
-function sessionOver(outcomes: ("unsent" | "sent")[]): { operations: ObjectOperations; starts: () => number } {
+function sessionOver(outcomes: ("unsent" | "sent" | "old")[]): {
+  operations: ObjectOperations;
+  starts: () => number;
+  /** Numbers under which something was sent. */
+  numbers: readonly number[];
+} {
   let starts = 0;
+  const numbers: number[] = [];
   const link: RpcLink = {
     isClosed: false,
     call: () => Promise.resolve({ args: encodeCbor({ handle: 1 }), payload: new Uint8Array(0) }),
     start(_opcode, argsLength, encoder, _payload, _options, completion): void {
       starts += 1;
       const outcome = outcomes.shift();
-      encoder.encode(Buffer.alloc(argsLength), 0);
+      const args = Buffer.alloc(argsLength);
+      encoder.encode(args, 0);
+      numbers.push(decodeObjectRequest(args).sequence);
       queueMicrotask(() => {
         if (outcome === undefined) completion.answered(bodyOf(REPLY));
-        else completion.failed(GONE, outcome === "sent");
+        else completion.failed(outcome === "old" ? OLD : GONE, outcome !== "unsent");
       });
     },
     close: () => {},
@@ -54,6 +63,7 @@ function sessionOver(outcomes: ("unsent" | "sent")[]): { operations: ObjectOpera
   const opened = { container, map, capability: new Uint8Array(1) };
   const session = new ContainerSession(opened, {
     world: simulatedWorld(1),
+    clock: new HybridLogicalClock(() => 0),
     connections: new TargetConnections(() => Promise.resolve(link), 1000),
     buffers: new ReceiveBuffers(),
     schemes: new RedundancySchemes([]),
@@ -64,7 +74,7 @@ function sessionOver(outcomes: ("unsent" | "sent")[]): { operations: ObjectOpera
     reopen: () => Promise.resolve(opened),
     closed: () => {},
   });
-  return { operations: new ObjectOperations(session, 0 as Epoch), starts: () => starts };
+  return { operations: new ObjectOperations(session, 0 as Epoch), starts: () => starts, numbers };
 }
 
 const OID = objectId("KV_LEXICAL", objectClassByName("S1"), 0, 1n);
@@ -95,4 +105,34 @@ test("a conditional write that may have left is sent again under its number: it 
     expect(await conditionalPut(operations)).toBe("epoch 77");
     expect(starts()).toBe(outcomes.length + 1);
   }
+});
+
+test("a write whose number is too old takes another one, unless it may have happened under the first", async () => {
+  for (const [outcomes, numbers] of [
+    [["old"], [1, 2]],
+    [
+      ["unsent", "old", "old"],
+      [1, 1, 2, 3],
+    ],
+  ] as const) {
+    const session = sessionOver([...outcomes]);
+    expect(await conditionalPut(session.operations)).toBe("epoch 77");
+    expect(session.numbers).toEqual(numbers);
+  }
+  const { operations, numbers } = sessionOver(["sent", "old"]);
+  expect(await conditionalPut(operations)).toBe("OLD_REQUEST");
+  expect(numbers).toEqual([1, 1]);
+  // Whoever refuses whatever comes is not asked for ever.
+  const refused = sessionOver(["old", "old", "old", "old"]);
+  expect(await conditionalPut(refused.operations)).toBe("OLD_REQUEST");
+  expect(refused.numbers).toEqual([1, 2, 3, 4]);
+});
+
+test("also where the target is attached already", async () => {
+  const outcomes: "old"[] = [];
+  const { operations, numbers } = sessionOver(outcomes);
+  await conditionalPut(operations);
+  outcomes.push("old");
+  expect(await conditionalPut(operations)).toBe("epoch 77");
+  expect(numbers).toEqual([1, 2, 3]);
 });

@@ -15,6 +15,7 @@ import {
   ReplyFlag,
 } from "../../src/format/object-request.ts";
 import { type KeyListArguments, type KeyQueryArguments, Opcode } from "../../src/format/operations.ts";
+import { decodeTransactionStep } from "../../src/format/transaction-part.ts";
 import type { RpcHandler, RpcPeer, RpcReply, RpcRequest } from "../../src/rpc/request.ts";
 
 /** What to do with the next request of an opcode instead of answering it. */
@@ -37,6 +38,8 @@ export class FakeTarget implements RpcHandler {
   readonly done = new Map<number, number>();
   readonly mishaps = new Map<number, Mishap[]>();
   readonly #answers = new Map<string, { args: Uint8Array; payload?: Uint8Array }>();
+  /** Dkeys of parts that punch their objects. */
+  readonly #punching = new Set<string>();
   readonly connections = new Set<RpcPeer>();
   mapVersion = 1;
   /** ObjectFlags of the last hot request. */
@@ -94,6 +97,7 @@ export class FakeTarget implements RpcHandler {
     }
     if (request.mapVersion !== this.mapVersion) throw new DaosError("STALE", "Cannot serve: your map is old.");
     if (request.opcode < 128) return this.#runOnce(request);
+    if (request.opcode === Opcode.epochQuery) return { args: encodeCbor({ epoch: this.#nextEpoch() }) };
     const args = decodeCbor(request.args) as KeyListArguments;
     this.#checkHandle(request.connection, args.handle);
     if (request.opcode === Opcode.keyQuery)
@@ -150,9 +154,19 @@ export class FakeTarget implements RpcHandler {
       }
       case Opcode.arrayRead:
         return this.#readArray(object);
+      case Opcode.transactionStep:
+        return { args: replyRecord(this.#takeStep(object, request.payload), 0, 0, ReplyFlag.found) };
       default:
         return { args: replyRecord(this.#write(request, object), 0, 0, ReplyFlag.found) };
     }
+  }
+
+  /** Knows punches of objects alone. */
+  #takeStep({ oid, dkey, epoch }: ObjectRequest, payload: Uint8Array): number {
+    const step = decodeTransactionStep(payload);
+    if (step.kind === "prepare" && step.part.punchesUnder !== undefined) this.#punching.add(oid + dkey);
+    else if (epoch !== 0 && this.#punching.delete(oid + dkey)) this.objects.delete(oid);
+    return step.kind === "prepare" ? this.#nextEpoch() : epoch;
   }
 
   /** Runs a numbered request once. */

@@ -99,10 +99,13 @@ export class SystemProcess {
   /** On `storage`, or a new folder. */
   static async start(
     engines: number,
-    options: { storage?: string; environment?: Record<string, string> } = {},
+    options: { storage?: string; environment?: Record<string, string>; args?: readonly string[] } = {},
   ): Promise<SystemProcess> {
     const storage = options.storage ?? temporaryFolder();
-    const process = new DaosProcess(startArguments(storage, "--engines", String(engines)), options.environment);
+    const process = new DaosProcess(
+      startArguments(storage, "--engines", String(engines), ...(options.args ?? [])),
+      options.environment,
+    );
     const address = (await process.printed(/daos system ready on (\S+)/))[1]!;
     return new SystemProcess(storage, process, address, await connect({ system: address }));
   }

@@ -18,9 +18,11 @@ import { ENGINE_PROTOCOL_VERSION } from "../../src/format/engine-operations.ts";
 import { simulatedWorld, type SimulatedWorld } from "../simulation/world.ts";
 import { hmac, SYSTEM_ID } from "./harness.ts";
 import { emptyMetaState, MemoryMetaStore, type MetaState } from "./memory-meta-store.ts";
+import { GivenVerdicts } from "./verdicts.ts";
 
 export const LEASE_MS = 4_000;
 export const EXCLUDE_AFTER_MS = 6_000;
+const SETTINGS = { leaseMs: LEASE_MS, excludeAfterMs: EXCLUDE_AFTER_MS, excludeDeadAfterMs: 0 };
 
 /** An engine that does what it is told; what is durable on it outlives `restart`. */
 export class MemoryEngine implements EngineLink {
@@ -163,7 +165,9 @@ export interface EnginesRig {
   live(ms: number, ...alive: readonly number[]): Promise<void>;
 }
 
-export interface EnginesRigOptions extends Partial<Pick<ControlPlaneOptions, "membership" | "mayExclude">> {
+export interface EnginesRigOptions extends Partial<
+  Pick<ControlPlaneOptions, "membership" | "mayExclude" | "verdicts">
+> {
   readonly meta?: MetaState;
   readonly engines?: readonly MemoryEngine[];
   readonly world?: SimulatedWorld;
@@ -185,6 +189,7 @@ export async function enginesRig(count: number, options: EnginesRigOptions = {})
     system,
     own: {
       engine: engines[0]!.id,
+      incarnation: 1,
       domain: "/",
       address: engines[0]!.address,
       targets: [{ host: "127.0.0.1", port: 10_002 }],
@@ -193,7 +198,8 @@ export async function enginesRig(count: number, options: EnginesRigOptions = {})
       link: engines[0]!,
     },
     dial: ({ port }) => engines.find(({ address }) => address.port === port)!,
-    membership: options.membership ?? { leaseMs: LEASE_MS, excludeAfterMs: EXCLUDE_AFTER_MS },
+    membership: options.membership ?? SETTINGS,
+    verdicts: options.verdicts ?? new GivenVerdicts(),
     ...(options.mayExclude !== undefined && { mayExclude: options.mayExclude }),
     event: (_level, message) => events.push(message),
     clock,
@@ -223,7 +229,7 @@ export async function enginesRig(count: number, options: EnginesRigOptions = {})
     },
     heartbeat(index) {
       const { incarnation } = engines[index]!;
-      return plane.engines.heartbeat({ sentAtMs: 0, rank: ranks.get(index)!, incarnation }).leaseMs;
+      return plane.engines.heartbeat({ sentAtMs: 0, rank: ranks.get(index)!, incarnation, roster: 0 }).leaseMs;
     },
     async live(ms, ...alive) {
       for (let passedMs = 0; passedMs < ms; passedMs += HEARTBEAT_MS) {

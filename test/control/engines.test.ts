@@ -4,6 +4,7 @@ import { DaosError } from "../../src/base/errors.ts";
 import { GIB } from "../../src/base/limits.ts";
 import { ENGINE_PROTOCOL_VERSION } from "../../src/format/engine-operations.ts";
 import { mapKey } from "../../src/format/meta-key.ts";
+import { GivenVerdicts } from "./verdicts.ts";
 import { codeOf, SYSTEM_ID } from "./harness.ts";
 import { enginesRig, EXCLUDE_AFTER_MS, LEASE_MS, type EnginesRig, MemoryEngine, tankRig } from "./engines-rig.ts";
 
@@ -267,6 +268,92 @@ test("a silent engine is a suspect, then excluded where that loses nothing, and 
   rig.plane.close();
 });
 
+/** Seconds of silence alone count for nothing within these tests. */
+const PATIENT = { leaseMs: LEASE_MS, excludeAfterMs: 60_000, excludeDeadAfterMs: 0 };
+
+test("an engine that the others find dead is excluded once its lease is over, and its time is told before", async () => {
+  const verdicts = new GivenVerdicts();
+  const rig = await enginesRig(3, { membership: PATIENT, verdicts });
+  const nowMs = (): number => rig.world.clock.monotonicNs() / 1e6;
+  await rig.join(1);
+  await rig.join(2);
+  await rig.plane.pools.create({ label: "tank", sizeBytes: GIB });
+  rig.plane.watch();
+  await rig.live(2_000, 1, 2);
+  expect(verdicts.rosters.at(-1)!.members.map(({ rank, incarnation }) => [rank, incarnation])).toEqual([
+    [0, 1],
+    [1, 1],
+    [2, 1],
+  ]);
+  const told = verdicts.rosters.length;
+  verdicts.given.set(2, { state: "suspect", atMs: nowMs() + 1_000 });
+  await rig.live(500, 1);
+  const { state, exclusionInMs } = (await rig.plane.system.query()).engines![2]!;
+  expect(state).toBe("suspect");
+  expect(exclusionInMs).toBeGreaterThan(LEASE_MS - 1_500);
+  expect(exclusionInMs).toBeLessThan(LEASE_MS);
+  verdicts.given.set(2, { state: "dead", atMs: nowMs() });
+  await rig.live(2_500, 1);
+  expect(await stateOf(rig, 2)).toBe("suspect");
+  await rig.live(2_000, 1);
+  expect(await stateOf(rig, 2)).toBe("excluded");
+  expect(await mapOf(rig)).toEqual({ version: 2, states: ["UPIN", "UPIN", "DOWN"] });
+  await rig.live(500, 1);
+  expect(verdicts.rosters.length).toBe(told + 1);
+  expect(verdicts.rosters.at(-1)!.members.map(({ rank }) => rank)).toEqual([0, 1]);
+  rig.plane.close();
+});
+
+test("an engine that is dead to the others and sends heartbeats stays, and the query says what to look at", async () => {
+  const verdicts = new GivenVerdicts();
+  const rig = await enginesRig(3, { membership: PATIENT, verdicts });
+  await rig.join(1);
+  await rig.join(2);
+  await rig.plane.pools.create({ label: "tank", sizeBytes: GIB });
+  rig.plane.watch();
+  verdicts.given.set(2, { state: "dead", atMs: 0 });
+  await rig.live(20_000, 1, 2);
+  const engine = (await rig.plane.system.query()).engines![2]!;
+  expect(engine).toMatchObject({ state: "suspect" });
+  expect(engine.reason).toContain("UDP");
+  expect(engine.exclusionInMs).toBeUndefined();
+  expect((await mapOf(rig)).version).toBe(1);
+  await rig.plane.pools.setProperties({ pool: "tank", properties: { "user.a": "b" } });
+  expect(rig.heartbeat(2)).toBe(LEASE_MS);
+  rig.plane.close();
+});
+
+test("when most are dead to the control plane's engine nobody is excluded for that, only for silence", async () => {
+  const verdicts = new GivenVerdicts();
+  const rig = await enginesRig(3, { membership: { ...PATIENT, excludeAfterMs: 12_000 }, verdicts });
+  await rig.join(1);
+  await rig.join(2);
+  await rig.plane.pools.create({ label: "tank", sizeBytes: GIB });
+  rig.plane.watch();
+  verdicts.isAlone = true;
+  for (const rank of [1, 2]) verdicts.given.set(rank, { state: "dead", atMs: 0 });
+  await rig.live(9_000, 1);
+  expect(await stateOf(rig, 1)).toBe("joined");
+  expect(await stateOf(rig, 2)).toBe("suspect");
+  await rig.live(5_000, 1);
+  expect(await stateOf(rig, 2)).toBe("excluded");
+  rig.plane.close();
+});
+
+test("a heartbeat brings the roster to who has another one", async () => {
+  const rig = await enginesRig(2);
+  await rig.join(1);
+  const heartbeat = { sentAtMs: 0, rank: 1, incarnation: 1 };
+  const { roster } = rig.plane.engines.heartbeat({ ...heartbeat, roster: 0 });
+  expect(roster!.members.map(({ address }) => address)).toEqual(rig.engines.map(({ address }) => address));
+  expect(rig.plane.engines.heartbeat({ ...heartbeat, roster: roster!.version })).toEqual({ leaseMs: LEASE_MS });
+  rig.engines[1]!.restart();
+  await rig.join(1);
+  const after = rig.plane.engines.heartbeat({ ...heartbeat, incarnation: 2, roster: roster!.version }).roster!;
+  expect(after.version).toBeGreaterThan(roster!.version);
+  expect(after.members[1]!.incarnation).toBe(2);
+});
+
 test("a pool with one copy of its data keeps a silent engine in its map; so does `never`", async () => {
   const rig = await tankRig(2);
   rig.plane.watch();
@@ -276,7 +363,9 @@ test("a pool with one copy of its data keeps a silent engine in its map; so does
   expect(engine).toMatchObject({ state: "suspect" });
   expect(engine.reason).toContain("survives 0 fault(s)");
   rig.plane.close();
-  const never = await enginesRig(2, { membership: { leaseMs: LEASE_MS, excludeAfterMs: undefined } });
+  const never = await enginesRig(2, {
+    membership: { leaseMs: LEASE_MS, excludeAfterMs: undefined, excludeDeadAfterMs: 0 },
+  });
   await never.join(1);
   await never.plane.pools.create({ label: "tank", sizeBytes: GIB });
   never.plane.watch();

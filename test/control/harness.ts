@@ -16,6 +16,7 @@ import { type PoolMap, servingTarget } from "../../src/format/pool-map.ts";
 import type { CrashPoint } from "./crash-point.ts";
 import { emptyTargetState, FakeTargets, type TargetState } from "./fake-targets.ts";
 import { emptyMetaState, MemoryMetaStore, type MetaState } from "./memory-meta-store.ts";
+import { GivenVerdicts } from "./verdicts.ts";
 
 export const SYSTEM_ID = "11111111-2222-4333-8444-555555555555" as Uuid;
 export const ENGINE_ID = "aaaaaaaa-2222-4333-8444-555555555555";
@@ -111,6 +112,7 @@ export async function start(
       targets,
       own: {
         engine: ENGINE_ID,
+        incarnation: 1,
         domain: "/",
         address: { host: "127.0.0.1", port: 10001 },
         targets: [{ host: "127.0.0.1", port: 10002 }],
@@ -119,7 +121,8 @@ export async function start(
         link: options.link ?? silentLink,
       },
       dial: options.dial ?? (() => silentLink),
-      membership: options.membership ?? { leaseMs: 4000, excludeAfterMs: 6000 },
+      membership: options.membership ?? { leaseMs: 4000, excludeAfterMs: 6000, excludeDeadAfterMs: 0 },
+      verdicts: new GivenVerdicts(),
       ...(options.mayExclude !== undefined && { mayExclude: options.mayExclude }),
       event: () => {},
       clock,

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { SUSPECT_AFTER_MS } from "../../src/base/limits.ts";
 import { Membership } from "../../src/control/membership.ts";
 
-const SETTINGS = { leaseMs: 4_000, excludeAfterMs: 6_000 };
+const SETTINGS = { leaseMs: 4_000, excludeAfterMs: 6_000, excludeDeadAfterMs: 0 };
 
 function member(settings: ConstructorParameters<typeof Membership>[0] = SETTINGS): Membership {
   const life = new Membership(settings);
@@ -63,8 +63,30 @@ test("tick names whom nobody heard of for longer than the lease lasts, never who
   expect(due[0]!).toBeGreaterThan(life.leaseUntilMs(1));
   life.left(1);
   expect(life.tick(7_250)).toEqual([]);
-  const never = member({ leaseMs: 4_000, excludeAfterMs: undefined });
+  const never = member({ leaseMs: 4_000, excludeAfterMs: undefined, excludeDeadAfterMs: 0 });
   for (let nowMs = 0; nowMs <= 60_000; nowMs += 250) expect(never.tick(nowMs)).toEqual([]);
+});
+
+test("one that others find dead is due when its lease is over and it is silent here, after the time given", () => {
+  const life = member({ ...SETTINGS, excludeAfterMs: 60_000, excludeDeadAfterMs: 500 });
+  life.heartbeat(1, 7, 1_000);
+  life.tick(1_000);
+  const due = (nowMs: number, deadMs: number | undefined): number[] => {
+    const ticking = member({ ...SETTINGS, excludeAfterMs: 60_000, excludeDeadAfterMs: 500 });
+    ticking.heartbeat(1, 7, 1_000);
+    return ticking.tick(nowMs, () => deadMs);
+  };
+  expect(due(4_999, 2_000)).toEqual([]);
+  expect(due(5_001, 2_000)).toEqual([1]);
+  expect(due(5_001, 4_800)).toEqual([]);
+  expect(due(5_301, 4_800)).toEqual([1]);
+  expect(due(5_001, undefined)).toEqual([]);
+  expect(due(61_001, undefined)).toEqual([1]);
+  life.withhold(1);
+  for (let nowMs = 2_000; nowMs <= 20_000; nowMs += 500) {
+    expect(life.heartbeat(1, 7, nowMs)).toBe(0);
+    expect(life.tick(nowMs, () => 2_000)).toEqual([]);
+  }
 });
 
 test("when the control plane itself slept, the engines are not blamed for it", () => {

@@ -43,6 +43,7 @@ function makeRig(
   const mayFold = Promise.withResolvers<void>();
   const store: FoldStore = {
     apply: () => Promise.resolve(),
+    wasFilled: () => false,
     heldFrom,
     async *akeys(): AsyncGenerator<AkeyPlace, void, void> {
       const listing = finishes.length;
@@ -60,7 +61,7 @@ function makeRig(
   const akey = {
     own: 2,
     alive: [0, 1, 2],
-    scheme: { stripesToFold: () => [0], planFold: () => undefined },
+    scheme: { toleratedFailures: 1, stripesToFold: () => [0], planFold: () => undefined },
     run: () => mayFold.promise.then(() => ({ epoch: 5, parts: [] })),
   } as unknown as ShardedAkey;
   const leader = { locks: new DkeyLocks(), isSettling: () => false, flushDecisions: () => {} };
@@ -73,7 +74,6 @@ function makeRig(
     now: () => NOW,
     shardedAkey: () => akey,
     filledOf: () => Promise.resolve([]),
-    wasFilled: () => false,
     found: () => {},
   });
   return {
@@ -102,7 +102,7 @@ test("what was looked for under an earlier map does not count, though it ends la
   letFold();
   folding.want(CONTAINER);
   await pass(1_000);
-  folding.mapChanged();
+  folding.mapChanged(Promise.resolve());
   folding.want(CONTAINER);
   await pass(1_000);
   expect(listings()).toBe(2);
@@ -117,6 +117,22 @@ test("what was looked for under an earlier map does not count, though it ends la
   folding.stop();
 });
 
+test("nothing is looked for while something of an earlier map may still be appended", async () => {
+  const { folding, finish, listings, pass } = makeRig(() => false);
+  const arriving = Promise.withResolvers<void>();
+  folding.mapChanged(arriving.promise);
+  folding.want(CONTAINER);
+  await pass(1_000);
+  expect(listings()).toBe(0);
+  expect(folding.foldedTo(CONTAINER)).toBe(0 as Epoch);
+  arriving.resolve();
+  await pass(1_000);
+  finish(0);
+  await pass(1_000);
+  expect(folding.foldedTo(CONTAINER)).toBe((NOW - LAG_US) as Epoch);
+  folding.stop();
+});
+
 test("a fold that a change of the map overtook takes nothing from what is counted", async () => {
   const { folding, finish, letFold, pass } = makeRig();
   folding.want(CONTAINER);
@@ -124,7 +140,7 @@ test("a fold that a change of the map overtook takes nothing from what is counte
   finish(0);
   await pass(1_000);
   const folded = folding.beforeUpdate(CONTAINER, PLACE, { akey: undefined, bytes: undefined }, NOW);
-  folding.mapChanged();
+  folding.mapChanged(Promise.resolve());
   folding.want(CONTAINER);
   await pass(1_000);
   finish(1);

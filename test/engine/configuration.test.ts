@@ -14,6 +14,7 @@ import {
   resolveConfiguration,
   targetPort,
 } from "../../src/engine/configuration.ts";
+import { DEFAULT_SWIM_SETTINGS } from "../../src/membership/settings.ts";
 
 const PATH = "/etc/daos/daos.yml";
 const BARE: ConfigurationSources = { environment: { HOME: "/home/ann" }, cores: 4, workingFolder: "/home/admin" };
@@ -49,7 +50,8 @@ describe("defaults", () => {
       engines: 0,
       join: undefined,
       faultDomain: "/",
-      membership: { leaseMs: 4000, excludeAfterMs: 60_000 },
+      membership: { leaseMs: 3000, excludeAfterMs: 60_000, excludeDeadAfterMs: 0 },
+      swim: DEFAULT_SWIM_SETTINGS,
       scm: { plugin: "auto", sizeBytes: 4 * GIB, config: {} },
       nvme: {
         plugin: "auto",
@@ -96,6 +98,8 @@ fault_domain: /rack1
 join: 127.0.0.1:9
 lease: 5
 exclude_after: never
+exclude_dead_after: 30
+swim: { period_ms: 1000, helpers: 2 }
 scm: { plugin: pmdk, size: 1GiB, config: { namespace: 0.0 } }
 nvme: { plugin: uring, size: 107374182400, config: { device: /dev/nvme0n1 }, faulty: { max_io_errs: 5, timeout_ms: 1000 } }
 meta_store: { plugin: etcd, config: { endpoints: [a, b] } }
@@ -111,7 +115,8 @@ log_level: debug
       engines: 1,
       join: { host: "127.0.0.1", port: 9 },
       faultDomain: "/rack1",
-      membership: { leaseMs: 5000, excludeAfterMs: undefined },
+      membership: { leaseMs: 5000, excludeAfterMs: undefined, excludeDeadAfterMs: 30_000 },
+      swim: { ...DEFAULT_SWIM_SETTINGS, periodMs: 1_000, helpers: 2 },
       scm: { plugin: "pmdk", sizeBytes: GIB, config: { namespace: 0 } },
       nvme: {
         plugin: "uring",
@@ -223,6 +228,7 @@ describe("precedence", () => {
       DAOS_FAULT_DOMAIN: "/rack1/node2",
       DAOS_LEASE: "2.5",
       DAOS_EXCLUDE_AFTER: "never",
+      DAOS_EXCLUDE_DEAD_AFTER: "1.5",
       DAOS_SCM_PLUGIN: "a",
       DAOS_SCM_SIZE: "1GiB",
       DAOS_NVME_PLUGIN: "b",

@@ -47,7 +47,7 @@ class StandIn {
       destroySnapshot: async ({ epoch }) => {
         if (!this.snapshots.delete(epoch)) throw new DaosError("NOT_FOUND", "Cannot destroy snapshot: not there.");
       },
-      setQuota: (quota) => void this.quotas.push(quota),
+      setQuota: async (quota) => void this.quotas.push(quota),
       stop: async () => {
         if (this.stopError !== undefined) throw this.stopError;
         this.isStopped = true;

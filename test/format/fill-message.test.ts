@@ -27,6 +27,7 @@ const CLOSE: FillRequest = {
   container: 7,
   flags: FillFlag.last,
   requests: [{ client: 1, sequence: 2, firstIncomplete: 1, epoch: 8 as Epoch }],
+  forgottenTo: 6 as Epoch,
 };
 
 function codeOf(work: () => unknown): string {
@@ -58,7 +59,7 @@ test("fill messages have golden bytes", () => {
       ("0400000000000000" + "02" + "01" + "0200" + "02" + "000000" + "00000000" + "6162" + "0701"),
   ]);
   expect(hex(encodeFillRequest(CLOSE))).toEqual([
-    "030200000700000001000000",
+    "030200000700000001000000" + "0600000000000000",
     "0100000000000000" + "0200000000000000" + "0100000000000000" + "0800000000000000",
   ]);
 });

@@ -73,6 +73,10 @@ const GOLDEN: { readonly [Kind in MetaRecordKind]: readonly [object, string] } =
     `map/1 SUM {"version":3,"targets":[{"index":0,"rank":0,"target":0,"domain":"/","state":"UPIN","since":1},` +
       `{"index":1,"rank":2,"target":0,"domain":"/rack1","state":"DOWN","since":3}]}`,
   ],
+  leader: [
+    { engine: OTHER, host: "10.0.0.5", port: 10001 },
+    `leader/1 SUM {"engine":"${OTHER}","host":"10.0.0.5","port":10001}`,
+  ],
   removal: [{ pool: ID }, `removal/1 SUM {"pool":"${ID}"}`],
   counter: [{ value: 41 }, `counter/1 SUM {"value":41}`],
 };
@@ -84,6 +88,7 @@ const CHECKSUMS: Record<MetaRecordKind, string> = {
   label: "03aff2c9",
   member: "1e068cf5",
   map: "d3a9ee38",
+  leader: "c7c6b9d2",
   removal: "6641a212",
   counter: "ce8342f4",
 };

@@ -32,14 +32,23 @@ const REQUEST: ObjectRequest = {
   dkey: "dk\xfe" as ByteString,
   akey: "a" as ByteString,
   ...NO_REQUEST_ID,
+  issued: undefined,
 };
-const NAMED: ObjectRequest = { ...REQUEST, flags: 3, client: 0x0102_0304_0506, sequence: 0x22, firstIncomplete: 0x11 };
+const NAMED: ObjectRequest = {
+  ...REQUEST,
+  flags: 3,
+  client: 0x0102_0304_0506,
+  sequence: 0x22,
+  firstIncomplete: 0x11,
+  issued: 0x33 as Epoch,
+};
 const GOLDEN_NAMED =
   "0403020123000000000102030405060708090a0b0c0d0eff6f5e4d3c2b1a0000" +
   "55443322110000000d0c0b0a000000000010000003000100" +
   "0605040302010000" +
   "2200000000000000" +
   "1100000000000000" +
+  "3300000000000000" +
   "646bfe61";
 const GOLDEN_REQUEST =
   "040302011f000000000102030405060708090a0b0c0d0eff6f5e4d3c2b1a0000" +
@@ -82,6 +91,7 @@ const request: fc.Arbitrary<ObjectRequest> = fc.record({
   client: fc.constant(0),
   sequence: fc.constant(0),
   firstIncomplete: fc.constant(0),
+  issued: fc.constant(undefined),
 });
 
 const named: fc.Arbitrary<ObjectRequest> = fc
@@ -91,6 +101,7 @@ const named: fc.Arbitrary<ObjectRequest> = fc
     client,
     sequence,
     firstIncomplete: Math.max(0, sequence - open),
+    issued: open as Epoch,
   }));
 
 describe("object request", () => {

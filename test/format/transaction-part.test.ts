@@ -28,6 +28,7 @@ const KEY = "k\x00\xff" as ByteString;
 const ID = { client: 0x1234_5678_9abc, sequence: 3 };
 const PLACE = { oid: OID, dkey: KEY };
 const PART: TransactionPart = { id: ID, primary: PLACE, resolveSequence: 4 };
+const OBJECT_PART: TransactionPart = { ...PART, punchesUnder: 300 };
 const DECISION: TransactionDecision = { id: ID, epoch: 99 as Epoch, forgetSequence: 8, participants: [PLACE] };
 const RANGE = { recordIndex: 5, recordCount: 1, recordBytes: 2 };
 const REST = { address: 2 ** 40, bytes: Uint8Array.of(5) };
@@ -49,8 +50,10 @@ const STEPS: TransactionStep[] = [
       { kind: "akeys" },
     ],
   },
+  { kind: "prepare", part: { ...PART, punchesUnder: 7, endBytes: 4_000 }, writes: [], reads: [] },
   { kind: "commit", decision: DECISION },
   { kind: "resolve", id: ID },
+  { kind: "sweep", id: ID },
   { kind: "forget", id: ID },
 ];
 
@@ -58,6 +61,9 @@ const STEPS: TransactionStep[] = [
 const GOLDEN_PART =
   "a46776657273696f6e01626964a266636c69656e74fb42b23456789abc006873657175656e636503677072696d617279a2636f696450000302" +
   "030405060708090a0b0c0d0eff64646b6579436b00ff6f7265736f6c766553657175656e636504";
+const GOLDEN_OBJECT_PART =
+  "a56776657273696f6e01626964a266636c69656e74fb42b23456789abc006873657175656e636503677072696d617279a2636f6964500003" +
+  "02030405060708090a0b0c0d0eff64646b6579436b00ff6f7265736f6c766553657175656e6365046c70756e63686573556e64657219012c";
 const GOLDEN_DECISION =
   "a56776657273696f6e01626964a266636c69656e74fb42b23456789abc006873657175656e6365036565706f636818636e666f726765745365" +
   "7175656e6365086c7061727469636970616e747381a2636f696450000302030405060708090a0b0c0d0eff64646b6579436b00ff";
@@ -67,6 +73,8 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 test("the golden bytes of a part and of a decision are written and read", () => {
   expect(hex(encodeTransactionPart(PART))).toBe(GOLDEN_PART);
   expect(decodeTransactionPart(Buffer.from(GOLDEN_PART, "hex"))).toEqual(PART);
+  expect(hex(encodeTransactionPart(OBJECT_PART))).toBe(GOLDEN_OBJECT_PART);
+  expect(decodeTransactionPart(Buffer.from(GOLDEN_OBJECT_PART, "hex"))).toEqual(OBJECT_PART);
   expect(hex(encodeTransactionDecision(DECISION))).toBe(GOLDEN_DECISION);
   expect(decodeTransactionDecision(Buffer.from(GOLDEN_DECISION, "hex"))).toEqual(DECISION);
 });

@@ -5,9 +5,12 @@ import { erasureProvider } from "../../plugins/redundancy/erasure/index.ts";
 import { byteStringOfText } from "../../src/base/bytes.ts";
 import { NO_TARGET } from "../../src/placement/layout.ts";
 import { Placement } from "../../src/placement/placement.ts";
+import { dkeyOfEachLeader } from "../../src/redundancy/leader-dkeys.ts";
 import { redundancyGroup } from "../../src/redundancy/redundancy-group.ts";
 import { objectOf, poolMap, withStates } from "../placement/pool-maps.ts";
 
+/** Less than twice the cells that the table of groups has for each target: its rows double. */
+const MAX_SETS_PER_TARGET = 8;
 const DKEYS = Array.from({ length: 12 }, (_, index) => byteStringOfText(`dkey ${index}`));
 
 /** All choices of the targets 0 to `count` - 1 that are gone. */
@@ -41,3 +44,39 @@ for (const [word, count] of [
     expect(leaders.size).toBe(count);
   });
 }
+
+test("dkeys of one set have the same leader and members, and one dkey is found for each set, also while the object moves", () => {
+  const settled = poolMap([8], 4);
+  const maps = [
+    settled,
+    withStates(settled, [3, 9], "DOWN"),
+    withStates(settled, [5], "DRAIN"),
+    // The pool has four times the targets that it had.
+    withStates(
+      settled,
+      Array.from({ length: 24 }, (_, index) => index + 8),
+      "NEW",
+    ),
+  ];
+  const names = Array.from({ length: 4_000 }, (_, index) => byteStringOfText(`any ${index}`));
+  let moving = 0;
+  for (const map of maps) {
+    const placement = new Placement(map);
+    for (const name of ["S1", "S4", "SX", "RP_2G1", "RP_2G4", "RP_3GX", "EC_2P1G1", "EC_2P1GX"]) {
+      const oid = objectOf(name, 11);
+      const leads = (dkey: (typeof names)[number]): string => {
+        if (name.startsWith("S")) return `${placement.targetOf(oid, dkey)}`;
+        const { leader, members } = redundancyGroup(placement, oid, dkey);
+        return `${leader} of ${members.join(" ")}`;
+      };
+      const dkeys = dkeyOfEachLeader(placement, oid, new Set([byteStringOfText("punch 0")]));
+      const bySet = new Map(dkeys.map((dkey) => [placement.dkeySetOf(oid, dkey), leads(dkey)]));
+      expect(dkeys).not.toContain(byteStringOfText("punch 0"));
+      expect(bySet.size).toBe(placement.dkeySetCount(oid));
+      expect(bySet.size).toBeLessThanOrEqual(MAX_SETS_PER_TARGET * map.targets.length);
+      for (const dkey of names) expect(leads(dkey)).toBe(bySet.get(placement.dkeySetOf(oid, dkey))!);
+      if (placement.layout(oid).next !== undefined) moving += 1;
+    }
+  }
+  expect(moving).toBeGreaterThan(4);
+});

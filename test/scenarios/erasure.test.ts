@@ -389,3 +389,29 @@ test("ec single and double nvme I/O failed: what has rotted on as many targets a
     }
   });
 });
+
+test("with the parity shards away a dkey is punched of which the shard that leads has nothing", async () => {
+  for (const what of ["dkey", "akey", "object"] as const) {
+    await forEachClass(["EC_2P1G1"], async (rig, className) => {
+      const object = rig.object(className);
+      const { targets } = rig.groupOf(object, "d");
+      rig.stop(targets[2]!);
+      rig.control.excludes = true;
+      for (let waited = 0; rig.groupOf(object, "d").leader === targets[2]; waited += 100) {
+        expect(waited).toBeLessThan(10_000);
+        await rig.timers.advance(100);
+        await object.fetch("d", AKEY).catch(() => {});
+      }
+      // Of the second cell: the first shard leads.
+      expect(rig.groupOf(object, "d").leader).toBe(targets[0]!);
+      const range = { recordIndex: CELL_BYTES, recordBytes: 1 };
+      await object.writeArray("d", AKEY, range, pattern(100));
+      expect(rig.groupOf(object, "d").leader).toBe(targets[0]!);
+      if (what === "dkey") await object.punchDkey("d");
+      else if (what === "akey") await object.punchAkey("d", AKEY);
+      else await object.punch();
+      const bytes = await object.readArray("d", AKEY, { ...range, recordCount: 100 });
+      expect(bytes.every((byte) => byte === 0)).toBe(true);
+    });
+  }
+});

@@ -14,6 +14,7 @@ import {
 } from "../../src/format/object-request.ts";
 import { type AttachReply, Opcode } from "../../src/format/operations.ts";
 import { RpcConnection } from "../../src/rpc/connection.ts";
+import type { RequestTable } from "../../src/store/request-table.ts";
 import { FIRST_PORT } from "../simulation/cluster/node.ts";
 import { codeOf, forEachClass, type ScenarioRig, text } from "./scenario-rig.ts";
 
@@ -26,6 +27,7 @@ interface Numbered {
   readonly akey?: string;
   readonly value: string;
   readonly flags?: number;
+  readonly issued?: Epoch;
 }
 
 /** A client that numbers its requests as the test says, and talks to the leader of the object's dkey `d`. */
@@ -55,7 +57,7 @@ class RawClient {
   }
 
   /** Updates `d`/`akey`; the epoch that is answered. */
-  async update({ sequence, firstIncomplete = 1, akey = "a", value, flags = 0 }: Numbered): Promise<Epoch> {
+  async update({ sequence, firstIncomplete = 1, akey = "a", value, flags = 0, issued }: Numbered): Promise<Epoch> {
     const connection = await this.#open();
     const request = {
       handle: this.#handle,
@@ -68,6 +70,7 @@ class RawClient {
       client: CLIENT,
       sequence,
       firstIncomplete,
+      issued: issued ?? this.#clock.latest,
       dkey: byteStringOfText("d"),
       akey: byteStringOfText(akey),
     };
@@ -195,5 +198,60 @@ test("a successor of the leader knows the requests that were completed before", 
     expect(rig.groupOf(object, "d").leader).not.toBe(leader);
     expect(await client.update({ sequence: 1, value: "one", flags: ObjectFlag.ifAkeyAbsent })).toBe(first);
     expect(text(await object.fetch("d", "a"))).toBe("one");
+  });
+});
+
+/** Has all targets forget the clients that they know. */
+function forgetClients(rig: ScenarioRig): void {
+  for (const { life } of rig.nodes) {
+    const table = life?.store.requests as RequestTable | undefined;
+    table?.age();
+    table?.age();
+  }
+}
+
+test("a request that is sent again when its client is forgotten is refused, saying so, and is never run", async () => {
+  await forEachClass(CLASSES, async (rig, className) => {
+    const { object, client } = await ready(rig, className);
+    const issued = await object.update("d", "warm", Buffer.from("y"));
+    await client.update({ sequence: 1, value: "one", issued });
+    const between = await object.update("d", "a", Buffer.from("between"));
+    const again = (): Promise<string> => codeOf(client.update({ sequence: 1, value: "one", issued }));
+    forgetClients(rig);
+    expect(await again()).toBe("OLD_REQUEST");
+    // What gets its number now cannot have been done before.
+    expect(await codeOf(client.update({ sequence: 2, akey: "b", value: "new", issued: between }))).toBe("ok");
+    // Nor does a client that goes on make what was forgotten known again.
+    expect(await again()).toBe("OLD_REQUEST");
+    expect(text(await object.fetch("d", "a"))).toBe("between");
+    await rig.timers.advance(500);
+    await rig.aggregate();
+    for (const { index } of rig.nodes) rig.stop(index);
+    for (const { index } of rig.nodes) await rig.restart(index);
+    await object.update("d", "warm", Buffer.from("z"));
+    forgetClients(rig);
+    expect(await again()).toBe("OLD_REQUEST");
+    expect(text(await object.fetch("d", "a"))).toBe("between");
+  });
+});
+
+test("a target that is filled, and then leads, refuses what was forgotten before it came", async () => {
+  await forEachClass(["RP_2G1", "EC_2P1G1"], async (rig, className) => {
+    const { object, client } = await ready(rig, className);
+    const issued = await object.update("d", "warm", Buffer.from("y"));
+    await client.update({ sequence: 1, value: "one", issued });
+    await object.update("d", "a", Buffer.from("between"));
+    await rig.timers.advance(500);
+    forgetClients(rig);
+    const before = new Set(rig.groupOf(object, "d").targets);
+    const leader = (): number => rig.groupOf(object, "d").leader;
+    while (before.has(leader())) {
+      rig.stop(leader());
+      await rig.exclude();
+      await rig.filled();
+      await object.update("d", "warm", Buffer.from("z"));
+    }
+    expect(await codeOf(client.update({ sequence: 1, value: "one", issued }))).toBe("OLD_REQUEST");
+    expect(text(await object.fetch("d", "a"))).toBe("between");
   });
 });

@@ -2,36 +2,13 @@
 import { expect, test } from "bun:test";
 import { EPOCH_NONE } from "../../src/base/epoch.ts";
 import type { ObjectHandle } from "../../src/client/object-handle.ts";
-import type { RpcLink } from "../../src/client/rpc-link.ts";
 import type { Transaction } from "../../src/client/transaction.ts";
 import { Opcode } from "../../src/format/operations.ts";
-import { decodeTransactionStep } from "../../src/format/transaction-part.ts";
 import { CLASSES, CODED, codeOf, forEachClass, pattern, type ScenarioRig, text, texts } from "./scenario-rig.ts";
 import { Losses } from "./spied-link.ts";
+import { endingAt, kept, LEFT_ALONE_MS } from "./transaction-steps.ts";
 
 const RANGE = { recordIndex: 0, recordBytes: 1 };
-/** By then targets have asked about what a client left, and undone what nobody decided: milliseconds. */
-const LEFT_ALONE_MS = 12_000;
-
-/** A client that ends, as far as the targets can tell, at a step of this kind: it and all later ones are never sent. */
-function endingAt(kind: "commit" | "resolve" | "forget"): (link: RpcLink) => RpcLink {
-  let hasEnded = false;
-  return (link) => ({
-    get isClosed() {
-      return link.isClosed;
-    },
-    call: (...call) => link.call(...call),
-    close: () => link.close(),
-    start: (opcode, length, encoder, payload, options, completion) => {
-      if (opcode === Opcode.transactionStep && payload instanceof Uint8Array) {
-        hasEnded ||= decodeTransactionStep(payload).kind === kind;
-        if (hasEnded) return;
-      }
-      link.start(opcode, length, encoder, payload, options, completion);
-    },
-  });
-}
-
 /** Objects with a value each at `d`/`a`, and a transaction that writes all of them. */
 async function accounts(rig: ScenarioRig, className: string, count = 3): Promise<readonly ObjectHandle[]> {
   const objects = Array.from({ length: count }, () => rig.object(className));
@@ -46,11 +23,6 @@ async function writeAll(transaction: Transaction, objects: readonly ObjectHandle
 
 async function values(objects: readonly ObjectHandle[]): Promise<(string | undefined)[]> {
   return Promise.all(objects.map(async (object) => text(await object.fetch("d", "a"))));
-}
-
-/** Locks and decisions that the targets keep. */
-function kept(rig: ScenarioRig): number {
-  return rig.nodes.reduce((sum, { life }) => sum + (life?.objects.locks.size ?? 0), 0);
 }
 
 test("multiple single values and array extents in one object, and in many", async () => {

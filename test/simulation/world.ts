@@ -3,6 +3,7 @@
  */
 import type { World } from "../../src/contracts/world.ts";
 import { SimulatedClock } from "./clock.ts";
+import { SimulatedDatagrams } from "./datagrams.ts";
 import { SimulatedDisk, type SimulatedDiskOptions } from "./disk.ts";
 import type { CrashOutcome } from "./file-content.ts";
 import { SimulatedNetwork } from "./network.ts";
@@ -16,6 +17,7 @@ export interface SimulatedWorld extends World {
   readonly random: SimulatedRandom;
   readonly disk: SimulatedDisk;
   readonly network: SimulatedNetwork;
+  readonly datagrams: SimulatedDatagrams;
 }
 
 /** Power goes and comes back: what waited is gone, the disk is what the seed, or `outcome`, makes of it. */
@@ -36,5 +38,6 @@ export function simulatedWorld(seed: number, options: { disk?: SimulatedDiskOpti
     random,
     disk: new SimulatedDisk(random.fork(), clock, timers, options.disk),
     network: new SimulatedNetwork(random.fork(), timers, () => clock.monotonicNs()),
+    datagrams: new SimulatedDatagrams(random.fork(), timers),
   };
 }

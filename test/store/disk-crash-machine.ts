@@ -5,6 +5,7 @@
  */
 import type { ScmProvider, ScmRegion } from "../../src/contracts/scm.ts";
 import { SimulatedDisk } from "../simulation/disk.ts";
+import { SimulatedDatagrams } from "../simulation/datagrams.ts";
 import { SimulatedNetwork } from "../simulation/network.ts";
 import { CrashMachine, type MachineOptions, type OpenScm } from "./crash-machine.ts";
 
@@ -32,7 +33,8 @@ export class DiskCrashMachine extends CrashMachine {
     const { clock, timers, random } = this;
     this.#disk.timers = timers;
     const network = new SimulatedNetwork(random.fork(), timers, () => clock.monotonicNs());
-    const world = { clock, timers, random, network, disk: this.#disk };
+    const datagrams = new SimulatedDatagrams(random, timers);
+    const world = { clock, timers, random, network, datagrams, disk: this.#disk };
     const options = { folder: "/target", sizeBytes: this.regionMedium.length, create };
     const inner = await this.#provider.open(world, options);
     const region: ScmRegion = {

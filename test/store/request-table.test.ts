@@ -126,6 +126,38 @@ test("a prepared record's request is completed as soon as it is there, and not a
   expect([completed(rig, 1), completed(rig, 2)]).toEqual([1, undefined]);
 });
 
+test("RequestTable: of what is forgotten an epoch is left that nothing of it was completed after", () => {
+  const table = new RequestTable();
+  table.add({ client: 1, sequence: 1 }, 1, 10 as Epoch, 0);
+  table.age();
+  expect(table.forgottenTo).toBe(0 as Epoch);
+  table.add({ client: 2, sequence: 1 }, 1, 20 as Epoch, 0);
+  table.age();
+  expect(table.completed({ client: 1, sequence: 1 })).toBeUndefined();
+  expect(table.forgottenTo).toBe(10 as Epoch);
+  table.forget(15 as Epoch);
+  table.forget(5 as Epoch);
+  expect(table.forgottenTo).toBe(15 as Epoch);
+  table.age();
+  table.age();
+  expect(table.forgottenTo).toBe(20 as Epoch);
+});
+
+test("a store knows how far it has forgotten over settling and power losses", async () => {
+  const rig = await StoreRig.create();
+  await request(rig, 1, 1);
+  await rig.machine.timers.advance(2 * FORGET_CLIENT_MS + 1000);
+  expect([completed(rig, 1), rig.store.requests.forgottenTo]).toEqual([undefined, 1]);
+  // It is in the log: nothing is forgotten as long as that is so.
+  await rig.crash();
+  expect([completed(rig, 1), rig.store.requests.forgottenTo]).toEqual([1, 0]);
+  await rig.machine.timers.advance(2 * FORGET_CLIENT_MS + 1000);
+  await rig.write([put("other", 9, "x")]);
+  await rig.settle();
+  await rig.crash();
+  expect([completed(rig, 1), rig.store.requests.forgottenTo]).toEqual([undefined, 1]);
+});
+
 test("a client that stays silent is forgotten, in the index too", async () => {
   const rig = await StoreRig.create();
   await request(rig, 1, 1);
@@ -138,4 +170,33 @@ test("a client that stays silent is forgotten, in the index too", async () => {
   await rig.write([put("other", 9, "x")]);
   await rig.settle();
   expect(rows()).toBe(0);
+});
+
+test("of a forgotten client no row is left, however late the last of its records are settled", async () => {
+  const maySettle = Promise.withResolvers<void>();
+  let settles = 0;
+  const rig = await StoreRig.create({}, (settler) => ({
+    settle: async (asked) => {
+      settles += 1;
+      await maySettle.promise;
+      return settler.settle(asked);
+    },
+    maintain: (asked) => settler.maintain(asked),
+    close: () => settler.close(),
+  }));
+  for (let number = 1; number <= 150; number += 1) {
+    await rig.store.admit(500);
+    const writes = [put(`k${number}`, number, "x".repeat(200))];
+    const written = rig.store.append(writes, [], { origin: { client: 9, sequence: number }, firstIncomplete: number });
+    if (number % 30 === 0) await rig.durable(written);
+  }
+  const table = rig.store.requests as RequestTable;
+  table.age();
+  table.age();
+  maySettle.resolve();
+  await rig.settle();
+  expect(settles).toBeGreaterThan(1);
+  expect(rig.store.space().logUsedBytes).toBe(0);
+  const rows = [...rig.machine.tables.rows.get("meta")!.keys()];
+  expect(rows.filter((name) => name.startsWith("request"))).toEqual([]);
 });

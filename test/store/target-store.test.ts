@@ -113,6 +113,25 @@ test("a full device is NO_SPACE and leaves nothing behind", async () => {
   expect(rig.store.space().nvmeUsedBytes).toBe(0);
 });
 
+test("a full device that was punched takes extents again, though the log never comes to rest", async () => {
+  const rig = await StoreRig.create({ deviceBytes: 64 * KIB });
+  const extent = await rig.store.writeExtent(new Uint8Array(64 * KIB));
+  await rig.write([{ key: key("x"), epoch: 1 as Epoch, kind: VersionKind.value, meta: NO_META, extent }]);
+  await rig.write([tombstone("x", 2)]);
+  let refusals = 0;
+  for (let round = 0; round < 20; round += 1) {
+    await rig.write([tombstone("other", 3 + round)]);
+    await rig.machine.timers.advance(200);
+    try {
+      rig.store.abandonExtent(await rig.store.writeExtent(new Uint8Array(1)));
+    } catch (error) {
+      expect((error as DaosError).code).toBe("NO_SPACE");
+      refusals += 1;
+    }
+  }
+  expect(refusals).toBe(1);
+});
+
 test("a full log makes writes wait until it is settled", async () => {
   const rig = await StoreRig.create();
   const waits: Promise<void>[] = [];
@@ -177,6 +196,41 @@ test("a full index refuses writes with NO_SPACE, lets punches in, and takes writ
   await rig.settle();
   await rig.write([put("again", 3, "fits")]);
   expect(rig.names()).toEqual(["again"]);
+});
+
+test("a full index that was punched takes writes again, though the log never comes to rest", async () => {
+  const rig = await StoreRig.create({ indexBytes: 64 * KIB });
+  let count = 0;
+  for (let isFull = false; !isFull; count += 1) {
+    try {
+      // They take more than was thought.
+      await rig.store.admit(10);
+      await rig.durable(rig.store.append([put(`k${count}`, 1, "x".repeat(800))]));
+      if (count % 10 === 9) await rig.settle();
+    } catch {
+      isFull = true;
+    }
+  }
+  await rig.settle();
+  for (let index = 0; index < count; index += 1) {
+    await rig.store.admit(100, { punch: true });
+    rig.store.append([tombstone(`k${index}`, 2)]);
+  }
+  let refusals = 0;
+  for (let round = 0; round < 30; round += 1) {
+    // Something small goes on, as decisions of others do, and somebody asks for room.
+    await rig.store.admit(100, { punch: true });
+    rig.store.append([tombstone("other", 3 + round)]);
+    await rig.machine.timers.advance(200);
+    try {
+      await rig.store.admit(1000);
+    } catch (error) {
+      expect((error as DaosError).code).toBe("NO_SPACE");
+      refusals += 1;
+    }
+  }
+  expect(refusals).toBeGreaterThan(0);
+  expect(refusals).toBeLessThan(5);
 });
 
 test("settling that finds the index full is tried again with the punches that came since", async () => {

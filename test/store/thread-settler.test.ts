@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Epoch } from "../../src/base/epoch.ts";
+import { type Epoch, EPOCH_NONE } from "../../src/base/epoch.ts";
 import { DaosError } from "../../src/base/errors.ts";
 import { KIB, MIB } from "../../src/base/limits.ts";
 import type { ScmRegion } from "../../src/contracts/scm.ts";
@@ -29,6 +29,7 @@ const REQUEST: SettleRequest = {
   views: { snapshots: new Map([[1, [2 as Epoch]]]), gates: new Map([[1, 3 as Epoch]]) },
   skipped: new Float64Array(0),
   forgottenClients: new Float64Array(0),
+  forgottenTo: EPOCH_NONE,
   decided: new Float64Array(0),
   forgotten: new Float64Array(0),
   destaged: NOTHING_DESTAGED,

@@ -6,7 +6,7 @@
 import { assert } from "../../src/base/assert.ts";
 import type { ByteString } from "../../src/base/bytes.ts";
 import { crc32 } from "../../src/base/checksum.ts";
-import type { Epoch } from "../../src/base/epoch.ts";
+import { type Epoch, EPOCH_NONE } from "../../src/base/epoch.ts";
 import { DaosError } from "../../src/base/errors.ts";
 import { BLOCK_BYTES, MAX_CELL_KEY_BYTES } from "../../src/base/limits.ts";
 import { containerOf, isGatedKey } from "../../src/vos/cell-key.ts";
@@ -70,6 +70,8 @@ export class ModelStore implements CellStore {
   /** Calls of get, versions and scan. */
   lookups = 0;
   appends = 0;
+  /** Of records that are to come. */
+  promisedBytes = 0;
   /** The next this many admits make the caller wait. */
   congestion = 0;
   /** Ends the next operation that needs space. */
@@ -88,6 +90,10 @@ export class ModelStore implements CellStore {
     if (this.congestion === 0) return undefined;
     this.congestion -= 1;
     return Promise.resolve();
+  }
+
+  promise(totalBytes: number): void {
+    this.promisedBytes = totalBytes;
   }
 
   append(writes: readonly CellWrite[], reclaims: readonly ReclaimRange[] = []): number {
@@ -180,7 +186,12 @@ export class ModelStore implements CellStore {
     onAborted: () => {},
     onPersist: () => {},
   };
-  readonly requests = { completed: () => undefined, remembered: function* () {} };
+  readonly requests = {
+    completed: () => undefined,
+    forgottenTo: EPOCH_NONE,
+    forget: () => {},
+    remembered: function* () {},
+  };
 
   #lend(version: StoredVersion): Version {
     const sequence = version.sequence > this.durableSequence ? version.sequence : 0;

@@ -334,3 +334,70 @@ test("a dkey with erasure code is not prepared where nobody knows which shard it
   };
   expect(await refusal(() => step(rig, what, LATEST, CODED))).toBe("UNSUPPORTED");
 });
+
+test("a part that punches an object holds all of it from others until it is resolved, and then all is gone at its epoch", async () => {
+  const rig = makeRig({ strict: true, limits: { singlyPunchedAkeys: 2 } });
+  const elsewhere = { ...AT, dkey: key("e") };
+  const punch = (id: typeof ID) => {
+    const part = { id, primary: undefined, resolveSequence: 2, punchesUnder: 1 };
+    return step(rig, { kind: "prepare", part, writes: [], reads: [] });
+  };
+  for (const akey of ["a", "b", "c"]) await put(rig, akey, "old");
+  await put(rig, "a", "old", elsewhere);
+  // Not while another transaction has a dkey of it.
+  await step(
+    rig,
+    { kind: "prepare", part: { id: OTHER, primary: undefined, resolveSequence: 2 }, writes: [], reads: [] },
+    LATEST,
+    elsewhere,
+  );
+  expect(codeOf(await punch(ID))).toBe("CONFLICT");
+  await step(rig, { kind: "resolve", id: OTHER }, LATEST, elsewhere);
+  const { epoch } = await settled(punch(ID));
+  rig.reopen();
+  expect(await refusal(() => put(rig, "a", "x"))).toBe("UNAVAILABLE");
+  expect(await refusal(() => put(rig, "a", "x", elsewhere))).toBe("UNAVAILABLE");
+  expect(await refusal(() => settled(rig.objects.punchObject(CONTAINER, AT)))).toBe("UNAVAILABLE");
+  expect(codeOf(await punch(OTHER))).toBe("CONFLICT");
+  const part = { id: OTHER, primary: undefined, resolveSequence: 2 };
+  const other = await step(rig, { kind: "prepare", part, writes: [], reads: [] }, LATEST, elsewhere);
+  expect(codeOf(other)).toBe("CONFLICT");
+  const { prefix } = [...rig.objects.locks.locks][0]!;
+  expect(rig.objects.locks.blocking(`${prefix}other`, epoch)).toBeDefined();
+  expect(rig.objects.locks.blocking(`${prefix}other`, (epoch - 1) as Epoch)).toBeUndefined();
+  // Another object is nobody's business.
+  await put(rig, "a", "there", { ...AT, oid: oid(2) });
+  const at = (epoch + 1_000) as Epoch;
+  await settled(step(rig, { kind: "resolve", id: ID }, at));
+  expect(await value(rig, "b")).toBeUndefined();
+  expect(await value(rig, "b", (at - 1) as Epoch)).toBe("old");
+  expect(await value(rig, "b", at)).toBeUndefined();
+  expect(rig.objects.locks.isEmpty).toBe(true);
+  await put(rig, "a", "new", elsewhere);
+  rig.reopen();
+  expect(await value(rig, "b")).toBeUndefined();
+  const list = await rig.objects.listDkeys(CONTAINER, { oid: AT.oid, limit: 10, epoch: LATEST });
+  expect(list.keys).toEqual([key("e")]);
+});
+
+test("an object with redundancy is punched dkey by dkey, and only while it is held; that is not decided at such a part", async () => {
+  const rig = makeRig();
+  const at = { oid: objectId("MULTI_HASHED", objectClassByName("RP_2G1"), 0, 1n), dkey: key("d") };
+  await put(rig, "a", "old", at);
+  await put(rig, "a", "old", { ...at, dkey: key("e") });
+  const sweep = (epoch: Epoch) => step(rig, { kind: "sweep", id: ID }, epoch, at);
+  expect(await refusal(() => sweep(rig.objects.newEpoch()))).toBe("UNAVAILABLE");
+  const part = { id: ID, primary: undefined, resolveSequence: 2, punchesUnder: 1 };
+  const { epoch } = await settled(step(rig, { kind: "prepare", part, writes: [], reads: [] }, LATEST, at));
+  const decision = { id: ID, epoch, forgetSequence: 3, participants: [] };
+  expect(await refusal(() => step(rig, { kind: "commit", decision }, epoch, at))).toBe("INVALID_ARGUMENT");
+  expect(await refusal(() => sweep((epoch - 1) as Epoch))).toBe("UNAVAILABLE");
+  await settled(sweep(epoch));
+  await settled(step(rig, { kind: "resolve", id: ID }, epoch, at));
+  const { keys } = await rig.objects.listDkeys(CONTAINER, { oid: at.oid, limit: 10, epoch: LATEST });
+  expect(keys).toEqual([key("e")]);
+  const writes = [update("a", "x")];
+  expect(await refusal(() => step(rig, { kind: "prepare", part, writes, reads: [] }, LATEST, at))).toBe(
+    "INVALID_ARGUMENT",
+  );
+});

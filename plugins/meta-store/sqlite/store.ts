@@ -6,9 +6,9 @@
 import type { Database, Statement } from "bun:sqlite";
 import { crc32 } from "../../../src/base/checksum.ts";
 import { DaosError } from "../../../src/base/errors.ts";
-import { MAX_META_KEY_BYTES, MAX_META_VALUE_BYTES } from "../../../src/base/limits.ts";
 import type { MetaCompare, MetaEntry, MetaEvent, MetaOperation, MetaStore } from "../../../src/contracts/meta-store.ts";
 import type { World } from "../../../src/contracts/world.ts";
+import { checkCommit, checkKey, checkLeaseTtl } from "../checks.ts";
 import { databaseError, openDatabase } from "./database.ts";
 import { Watchers } from "./watchers.ts";
 
@@ -110,8 +110,7 @@ export class SqliteMetaStore implements MetaStore {
   }
 
   async commit(compares: readonly MetaCompare[], operations: readonly MetaOperation[]): Promise<number> {
-    checkOperations(operations);
-    for (const { key } of compares) checkKey(key);
+    checkCommit(compares, operations);
     return this.#apply((events) => {
       for (const compare of compares) this.#checkCompare(compare);
       return this.#write(operations, events);
@@ -124,9 +123,7 @@ export class SqliteMetaStore implements MetaStore {
   }
 
   async grantLease(ttlMs: number): Promise<string> {
-    if (!Number.isSafeInteger(ttlMs) || ttlMs <= 0) {
-      throw new DaosError("INVALID_ARGUMENT", `Cannot grant a lease of ${ttlMs} ms: use a whole number above zero.`);
-    }
+    checkLeaseTtl(ttlMs);
     const bytes = new Uint8Array(LEASE_ID_BYTES);
     this.#world.random.fill(bytes);
     const lease = bytes.toHex();
@@ -263,28 +260,4 @@ function afterPrefix(prefix: string): string | null {
     return String.fromCodePoint(...points, next);
   }
   return null;
-}
-
-function checkKey(key: string): void {
-  if (key === "" || !key.isWellFormed() || key.includes("\0")) {
-    throw new DaosError("INVALID_ARGUMENT", `Cannot use key "${key}": it must be text, not empty and without NUL.`);
-  }
-  const sizeBytes = Buffer.byteLength(key);
-  if (sizeBytes > MAX_META_KEY_BYTES) {
-    throw new DaosError("TOO_LARGE", `Cannot use a key of ${sizeBytes} bytes: ${MAX_META_KEY_BYTES} are allowed.`);
-  }
-}
-
-function checkOperations(operations: readonly MetaOperation[]): void {
-  const keys = new Set<string>();
-  for (const operation of operations) {
-    const key = "put" in operation ? operation.put : operation.remove;
-    checkKey(key);
-    if (keys.has(key)) throw new DaosError("INVALID_ARGUMENT", `Cannot change "${key}": it is in the commit twice.`);
-    keys.add(key);
-    if ("put" in operation && operation.value.length > MAX_META_VALUE_BYTES) {
-      const state = `its value has ${operation.value.length} bytes, ${MAX_META_VALUE_BYTES} are allowed`;
-      throw new DaosError("TOO_LARGE", `Cannot put "${key}": ${state}. Split it.`);
-    }
-  }
 }

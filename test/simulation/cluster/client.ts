@@ -10,6 +10,7 @@ import type { RpcLink } from "../../../src/client/rpc-link.ts";
 import { TargetConnections } from "../../../src/client/target-connection.ts";
 import { RpcConnection } from "../../../src/rpc/connection.ts";
 import type { SimulatedClock } from "../clock.ts";
+import { SimulatedDatagrams } from "../datagrams.ts";
 import { SimulatedDisk } from "../disk.ts";
 import type { SimulatedRandom } from "../random.ts";
 import type { SimulatedTimers } from "../timers.ts";
@@ -63,7 +64,8 @@ export function openSession(name: string, clock: NodeClock, parts: SessionParts)
   const network = parts.network.of(name);
   const epochs = new HybridLogicalClock(() => clock.wallMs());
   const buffers = new ReceiveBuffers();
-  const world = { clock, timers, random, network, disk: new SimulatedDisk(random, clock, timers) };
+  const datagrams = new SimulatedDatagrams(random, timers);
+  const world = { clock, timers, random, network, datagrams, disk: new SimulatedDisk(random, clock, timers) };
   const connections = new TargetConnections(async (host, port, { timeoutMs }) => {
     const options = { timers, clock: epochs, timeoutMs, payloadBuffers: buffers };
     const connection = await RpcConnection.connect(network, host, port, options);
@@ -72,6 +74,7 @@ export function openSession(name: string, clock: NodeClock, parts: SessionParts)
   }, 2_000);
   return new ContainerSession(parts.control.openNow(), {
     world,
+    clock: epochs,
     connections,
     buffers,
     schemes: SCHEMES,

@@ -27,7 +27,8 @@ const GRACE_MS = 1_500;
 /** How long a client waits for an answer, milliseconds. */
 const OPEN_TIMEOUT_MS = 2_000;
 const SNAPSHOT_LEAD_MS = 10;
-const MAX_SNAPSHOTS = 4;
+/** How many it takes by itself. */
+export const MAX_SNAPSHOTS = 4;
 /** Longest delay of a message to or from a target, milliseconds. */
 const DELAY_MS = 20;
 

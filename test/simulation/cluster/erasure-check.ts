@@ -9,6 +9,7 @@ import { NO_REQUEST_ID, ObjectFlag } from "../../../src/format/object-request.ts
 import type { Placement } from "../../../src/placement/placement.ts";
 import { runPlan } from "../../../src/redundancy/plan-run.ts";
 import { redundancyGroup } from "../../../src/redundancy/redundancy-group.ts";
+import { choices } from "../shard-choices.ts";
 import { akeyOfValue, ARRAY_AKEY, type Subject } from "./client.ts";
 import { idOfValue, idsOfRecords } from "./content.ts";
 import { RECORD_COUNT, VALUE_COUNT } from "./history.ts";
@@ -22,11 +23,10 @@ export async function checkShards(
 ): Promise<void> {
   const { word, alive, targets } = redundancyGroup(placement, subject.oid, subject.dkey).shards!;
   const scheme = SCHEMES.of(word, SERVED.cellBytes);
-  const choices = [alive, ...alive.map((left) => alive.filter((shard) => shard !== left))].filter(
-    (shards) => shards.length >= scheme.leastShardsToRead,
-  );
   const shown = new Map<string, string>();
-  for (const shards of choices) {
+  const leastShards = scheme.leastShardsToRead;
+  const whole = alive.length >= leastShards ? [alive] : [];
+  for (const shards of [...whole, ...choices(alive, leastShards)]) {
     const content = await contentOf(subject, scheme, shards, (shard) => nodes[targets[shard]!]!);
     if (content !== undefined) shown.set(content, shards.join(","));
   }

@@ -2,12 +2,13 @@
  * What goes wrong in a simulated cluster, and its end: crashes in one sequence, everything else in another one, so that
  * each seed has a mix of both.
  */
-import type { SimulatedRandom } from "../random.ts";
+import { SimulatedRandom } from "../random.ts";
 import type { Cluster } from "./cluster.ts";
 import { rotKinds } from "./faults/bit-rot.ts";
 import { clockKind } from "./faults/clock-errors.ts";
 import { crashKinds } from "./faults/crashes.ts";
 import type { FaultKind, FaultParts } from "./faults/fault-kind.ts";
+import { forgetKind } from "./faults/forgotten-clients.ts";
 import { fullKinds } from "./faults/full-media.ts";
 import { partitionKinds } from "./faults/partitions.ts";
 import { slowMediaKind } from "./faults/slow-media.ts";
@@ -15,6 +16,10 @@ import { slowMediaKind } from "./faults/slow-media.ts";
 /** Longest time between two crashes, and between two other faults, milliseconds. */
 const CRASH_PAUSE_MS = 1_500;
 const PAUSE_MS = 800;
+/** Longest time between two times that some target forgets its clients, which comes by draws of its own, and in how many seeds. */
+const FORGET_PAUSE_MS = 100;
+const FORGET_SEED = 0x464f;
+const FORGET_SHARE = 0.25;
 
 export class Faults {
   readonly #cluster: Cluster;
@@ -22,6 +27,8 @@ export class Faults {
   readonly #counts: Map<string, number>;
   readonly #crashes: FaultKind[];
   readonly #others: FaultKind[];
+  readonly #forgetting: FaultKind[];
+  readonly #forgettingRandom: SimulatedRandom;
   #isOver = false;
 
   /** `only`: the kinds that come, by name; all of them unless given. Throws when one is not known. */
@@ -37,12 +44,16 @@ export class Faults {
     const note = (name: string, what: string): void => this.#note(name, what);
     const crashes = crashKinds({ cluster, random, note });
     const others = otherKinds({ cluster, random, note });
-    const names = [...crashes, ...others].map(({ name }) => name);
+    const forgetting = [forgetKind({ cluster, random, note })];
+    const names = [...crashes, ...others, ...forgetting].map(({ name }) => name);
     for (const name of only ?? []) {
       if (!names.includes(name)) throw new Error(`no fault is called "${name}"; there are: ${names.join(", ")}`);
     }
     this.#crashes = crashes.filter(({ name }) => only?.has(name) ?? true);
     this.#others = others.filter(({ name }) => only?.has(name) ?? true);
+    this.#forgettingRandom = new SimulatedRandom(cluster.seed ^ FORGET_SEED);
+    const forgets = this.#forgettingRandom.next() < FORGET_SHARE;
+    this.#forgetting = forgetting.filter(({ name }) => only?.has(name) ?? forgets);
   }
 
   start(): void {
@@ -53,16 +64,17 @@ export class Faults {
     for (const kind of this.#others) kind.begin?.();
     this.#next(this.#crashes, CRASH_PAUSE_MS);
     this.#next(this.#others, PAUSE_MS);
+    this.#next(this.#forgetting, FORGET_PAUSE_MS, this.#forgettingRandom);
   }
 
-  #next(kinds: readonly FaultKind[], pauseMs: number): void {
+  #next(kinds: readonly FaultKind[], pauseMs: number, random = this.#random): void {
     if (kinds.length === 0) return;
-    this.#cluster.timers.after(this.#random.next() * pauseMs, () => {
+    this.#cluster.timers.after(random.next() * pauseMs, () => {
       if (this.#isOver) return;
       const { nodes } = this.#cluster;
-      const node = nodes[this.#random.below(nodes.length)]!;
-      drawn(kinds, this.#random).strike(node);
-      this.#next(kinds, pauseMs);
+      const node = nodes[random.below(nodes.length)]!;
+      drawn(kinds, random).strike(node);
+      this.#next(kinds, pauseMs, random);
     });
   }
 

@@ -12,6 +12,7 @@ import type { RedundancyScheme } from "../../../src/contracts/redundancy.ts";
 import { CapabilityAuthority } from "../../../src/control/capability-authority.ts";
 import type { PeerConnection } from "../../../src/dtx/peer.ts";
 import { type FillStore, fillStore } from "../../../src/dtx/fill-store.ts";
+import type { FoldStore } from "../../../src/dtx/fold-store.ts";
 import type { RunUpdate } from "../../../src/dtx/group-follower.ts";
 import { preparedStore, type PreparedStore } from "../../../src/dtx/prepared-store.ts";
 import { Replication } from "../../../src/dtx/replication.ts";
@@ -28,7 +29,7 @@ import { Right } from "../../../src/format/capability.ts";
 import { RedundancySchemes } from "../../../src/redundancy/redundancy-schemes.ts";
 import { RpcConnection } from "../../../src/rpc/connection.ts";
 import { RpcServer } from "../../../src/rpc/server.ts";
-import type { CellStore, GateRule } from "../../../src/store/cell.ts";
+import type { CellStore, GateRule, Requests } from "../../../src/store/cell.ts";
 import { openStore } from "../../../src/store/open-store.ts";
 import { InlineSettler } from "../../../src/store/settler.ts";
 import { windowLead } from "../../../src/vos/array-window.ts";
@@ -59,10 +60,13 @@ export interface PlantedBug {
   /** Of clients of transactions. */
   readonly link?: (link: RpcLink) => RpcLink;
   readonly fill?: (store: FillStore) => FillStore;
+  readonly fold?: (store: FoldStore) => FoldStore;
   /** What a member does that its leader has ordered. */
   readonly run?: (run: RunUpdate, objects: VersionedObjects) => RunUpdate;
   /** Changes the objects of a target in place. */
   readonly objects?: (objects: VersionedObjects, index: number) => void;
+  /** Changes what a target knows of completed requests in place. */
+  readonly requests?: (requests: Requests) => void;
   /** Of those who lead erasure-coded dkeys. */
   readonly scheme?: (scheme: RedundancyScheme) => RedundancyScheme;
 }
@@ -149,6 +153,7 @@ export class ClusterNode {
       generationCells: 128,
     });
     if (machine.life !== present || machine.dead) return undefined;
+    this.#parts.bug.requests?.(store.requests);
     const undecided = store.transactions.undecided().length;
     this.#parts.log(`${this.name} opened, durable to ${store.durableSequence}, ${undecided} undecided`);
     const clock = new HybridLogicalClock(() => wall.wallMs());
@@ -187,7 +192,7 @@ export class ClusterNode {
         return bug.scheme?.(scheme) ?? scheme;
       },
       readShard: (...request) => shardReads.readForLeader(...request),
-      foldStore: new TargetFoldStore(store, objects),
+      foldStore: bug.fold?.(new TargetFoldStore(store, objects)) ?? new TargetFoldStore(store, objects),
       fillStore: bug.fill?.(fillStore(store, objects)) ?? fillStore(store, objects),
       setGate: (container, epoch) => objects.setGate(container, epoch),
       now: () => clock.next(),
@@ -209,6 +214,8 @@ export class ClusterNode {
       learnMap: (newer) => maps.learn(newer),
       timers,
       clock: wall,
+      random: this.#parts.random,
+      now: () => clock.next(),
     });
     maps.onChange((changed) => replication.mapChanged(changed));
     const common = { network, timers, clock, host: this.name, port: this.port, software: "simulated" };

@@ -11,7 +11,7 @@ import type { RpcLink } from "../../../src/client/rpc-link.ts";
 import { ObjectOperations } from "../../../src/client/object-operations.ts";
 import type { ObjectCall } from "../../../src/client/object-call.ts";
 import type { Transaction } from "../../../src/client/transaction.ts";
-import { isConflict } from "../../../src/client/transaction.ts";
+import { isConflict } from "../../../src/client/conflict-retry.ts";
 import { Transactions } from "../../../src/client/transactions.ts";
 import { Opcode } from "../../../src/format/operations.ts";
 import { decodeTransactionStep } from "../../../src/format/transaction-part.ts";
@@ -26,6 +26,8 @@ const RECORD_COUNT = 4;
 const ARRAY = "array";
 /** Of transactions whose client ends in the middle: they hold up others for a while. */
 const END_PROBABILITY = 0.02;
+/** Of transactions that punch an object. */
+const PUNCH_PROBABILITY = 0.05;
 
 export interface TransactionCounts {
   committed: number;
@@ -160,7 +162,8 @@ export class TransactionWork {
       else if (draw < 0.3) await this.#update(worker);
       else if (draw < 0.35 && this.coded.length > 0) {
         await worker.client.readSnapshot(this.coded[random.below(this.coded.length)]!);
-      } else await this.#transact(worker);
+      } else if (draw < 0.4) await this.#punchObject(worker);
+      else await this.#transact(worker);
       await timers.advance(random.next() < 0.7 ? random.next() * 5 : random.next() * 150);
     }
   }
@@ -245,11 +248,57 @@ export class TransactionWork {
 
   /** A transaction of a few random reads and writes. Whether it was committed. */
   async #transact(worker: Worker, mayEnd = true): Promise<boolean> {
-    const { random, nextId } = worker.parts;
+    const { random } = worker.parts;
     const reads: SnapshotRead[] = [];
     const writes = new Map<string, number>();
-    const first = worker.client.session.numbers;
     const transaction = worker.transactions.begin();
+    const wanted = new Set(Array.from({ length: 1 + random.below(5) }, () => this.#account(worker)));
+    const punched = random.next() < PUNCH_PROBABILITY ? this.#account(worker).oid : undefined;
+    const known = await this.#commit(worker, writes, reads, mayEnd, async () => {
+      for (const account of wanted) {
+        if (random.next() < 0.7) reads.push(...(await this.#read(transaction, account)));
+        if (random.next() < 0.6) await this.#write(worker, transaction, account, writes);
+      }
+      if (punched !== undefined) {
+        await transaction.object(punched).punch();
+        for (const key of this.#keysOf(punched)) writes.set(key, 0);
+      }
+      return transaction.commit();
+    });
+    transaction.abort();
+    const at = transaction.snapshot ?? 0;
+    const seen = reads.map((read) => ({ ...read, at }));
+    this.#history.snapshotReads.push(...seen);
+    this.counts.reads += seen.length;
+    return known.isCommitted;
+  }
+
+  /** An object punched by itself: of those on one target it is no transaction. */
+  async #punchObject(worker: Worker): Promise<void> {
+    const { name, oid } = this.#account(worker);
+    const writes = new Map(this.#keysOf(oid).map((key) => [key, 0]));
+    const known = await this.#commit(worker, writes, [], true, () => worker.operations.punchObject(oid));
+    const isOne = name.startsWith("S1");
+    if (isOne && !known.isCommitted) for (const key of writes.keys()) this.#history.notePossible(key, 0);
+  }
+
+  /** Every value and record of an object. */
+  #keysOf(oid: Account["oid"]): string[] {
+    return this.#accounts
+      .filter((account) => account.oid === oid)
+      .flatMap((account) => (account.akey === ARRAY ? keysOf(account, 0, account.recordCount) : [account.name]));
+  }
+
+  /** Has `run` commit what is to make of keys what `writes` say, and notes what became of it. */
+  async #commit(
+    worker: Worker,
+    writes: ReadonlyMap<string, number>,
+    reads: SnapshotRead[],
+    mayEnd: boolean,
+    run: () => Promise<number>,
+  ): Promise<KnownTransaction> {
+    const { random, nextId } = worker.parts;
+    const first = worker.client.session.numbers;
     const known: KnownTransaction = {
       name: `${worker.client.name} ${nextId()}`,
       epoch: undefined,
@@ -258,17 +307,12 @@ export class TransactionWork {
       reads,
       endNs: Number.POSITIVE_INFINITY,
     };
-    const wanted = new Set(Array.from({ length: 1 + random.below(5) }, () => this.#account(worker)));
     const mark = this.#commits.size;
     const endsInside = mayEnd && random.next() < END_PROBABILITY;
     this.#stepsLeft[this.#workers.indexOf(worker)] = endsInside ? random.below(8) : Number.POSITIVE_INFINITY;
     let error: DaosError | undefined;
     try {
-      for (const account of wanted) {
-        if (random.next() < 0.7) reads.push(...(await this.#read(transaction, account)));
-        if (random.next() < 0.6) await this.#write(worker, transaction, account, writes);
-      }
-      const epoch = await transaction.commit();
+      const epoch = await run();
       known.isCommitted = true;
       known.epoch = epoch === EPOCH_NONE ? undefined : epoch;
       known.endNs = worker.parts.clock.monotonicNs();
@@ -276,7 +320,6 @@ export class TransactionWork {
     } catch (caught) {
       if (!(caught instanceof DaosError)) throw caught;
       error = caught;
-      transaction.abort();
       if (isConflict(error)) this.counts.conflicts += 1;
       else this.counts.unknown += 1;
     }
@@ -285,16 +328,12 @@ export class TransactionWork {
     const attempt = asked.at(-1)?.[1];
     if (!known.isCommitted && attempt !== undefined && (error === undefined || !isConflict(error)))
       known.epoch = attempt;
-    const at = transaction.snapshot ?? 0;
-    const seen = reads.map((read) => ({ ...read, at }));
-    this.#history.snapshotReads.push(...seen);
-    this.counts.reads += seen.length;
     this.#history.transactions.push(known);
     const outcome = error === undefined ? `at ${known.epoch}` : `${error.code}: ${error.message}, asked ${attempt}`;
     worker.parts.log(
-      `${known.name} at ${at} reads ${JSON.stringify(reads.map(({ key, id, epoch }) => [key, id, epoch]))}, writes ${JSON.stringify([...writes])}: ${outcome}`,
+      `${known.name} reads ${JSON.stringify(reads.map(({ key, id, epoch }) => [key, id, epoch]))}, writes ${JSON.stringify([...writes])}: ${outcome}`,
     );
-    return known.isCommitted;
+    return known;
   }
 
   async #read(transaction: Transaction, account: Account): Promise<SnapshotRead[]> {

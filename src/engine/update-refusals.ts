@@ -1,0 +1,43 @@
+/** Why an update is not run. */
+import { DaosError } from "../base/errors.ts";
+import { TransactionConflict } from "../base/transaction-conflict.ts";
+import type { ObjectRequest } from "../format/object-request.ts";
+
+export function oldRequest({ sequence, firstIncomplete }: ObjectRequest): DaosError {
+  const state = `its client has said that it needs no answer to requests below ${firstIncomplete}`;
+  return new DaosError(
+    "INVALID_ARGUMENT",
+    `Cannot run request ${sequence} again: ${state}. Send it under a new number.`,
+  );
+}
+
+export function notForClients(): DaosError {
+  return new DaosError("INVALID_ARGUMENT", "Cannot take the step of a transaction: a target gives it to itself only.");
+}
+
+export function otherMap(): DaosError {
+  return new TransactionConflict("the pool map has changed since it chose the leaders of an object");
+}
+
+export function forgottenRequest({ sequence }: ObjectRequest): DaosError {
+  const state = "it got its number so long ago that it may have been run before, and that is forgotten";
+  return new DaosError("OLD_REQUEST", `Cannot run request ${sequence}: ${state}. Read before you write again.`);
+}
+
+export function sentTwice(): DaosError {
+  return new DaosError("UNAVAILABLE", "Cannot answer yet: the request has just ended on its other way. Send it again.");
+}
+
+export function notStageable(): DaosError {
+  return new DaosError(
+    "INVALID_ARGUMENT",
+    "Cannot make the update of what was staged: it is no write of bytes to an object with redundancy.",
+  );
+}
+
+export function unnamed(): DaosError {
+  return new DaosError(
+    "INVALID_ARGUMENT",
+    "Cannot update an object with redundancy: the request has no number. Use a client that numbers its updates.",
+  );
+}
