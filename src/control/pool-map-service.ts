@@ -226,7 +226,8 @@ export class PoolMapService {
         if (next === stored.record) return { compares: [], operations: [], result: next };
         return {
           compares: [unchanged(stored), unchanged(owner)],
-          operations: [putRecord("map", stored.key, next)],
+          // Whoever makes a container meanwhile has seen the map of before: he is to look again.
+          operations: [putRecord("map", stored.key, next), putRecord("pool", owner.key, owner.record)],
           result: next,
         };
       });

@@ -56,6 +56,13 @@ export interface PoolMap {
   readonly targets: readonly MapTarget[];
 }
 
+/** Whether data that nobody has lost is to be on other targets once what is under way is done. */
+export function isMovingMap({ targets }: PoolMap): boolean {
+  return targets.some(({ state, drained }) => {
+    return state === "NEW" || state === "DRAIN" || (state === "UP" && drained !== undefined);
+  });
+}
+
 /** Domain of an engine that names none. */
 export const ROOT_DOMAIN = "/";
 
