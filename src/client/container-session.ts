@@ -26,7 +26,6 @@ import { type CallSender, type ObjectCall, TARGET_OF_DKEY } from "./object-call.
 import type { ReceiveBuffers } from "./receive-buffers.ts";
 import { decodeReply, wrongReply } from "./reply.ts";
 import { RequestNumbers } from "../rpc/request-numbers.ts";
-import { ServedTime } from "./served-time.ts";
 import { abortable, type AttemptReach, clientClosed, Retry } from "./retry.ts";
 import type { RpcAnswer, RpcCallOptions, RpcLink } from "./rpc-link.ts";
 import { stageUpdate } from "./staged-update.ts";
@@ -86,7 +85,7 @@ export class ContainerSession implements CallSender {
   /** Throws PROTOCOL when the reply's map is of no use. */
   constructor(opened: ContainerOpenReply, options: SessionOptions) {
     this.#options = options;
-    this.#numbers = new RequestNumbers(options.world.random, new ServedTime(options.clock, options.world.clock));
+    this.#numbers = new RequestNumbers(options.world.random, { now: () => options.clock.latest });
     this.#adopt(opened);
   }
 

@@ -1,6 +1,6 @@
 /**
- * Decisions on their way to the members of groups. They are sent in batches, for nobody waits for them but readers, who
- * ask by themselves. A decision that everybody has durably, ourselves included, is closed: the members may forget it.
+ * Decisions on their way to the members of groups. Commits are sent in batches, for nobody waits for them but readers, who
+ * ask by themselves; aborts at once, before any update that follows. A decision that everybody has durably, ourselves included, is closed: the members may forget it.
  */
 import type { DtxId } from "../base/dtx-id.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
@@ -79,7 +79,11 @@ export class Outbox {
     };
     this.#decided.add(id, decided);
     if (members.length === 0) this.#close(decided);
-    for (const member of members) this.#post(member, decided);
+    for (const member of members) {
+      this.#post(member, decided);
+      // What comes next must not be run on top of what was undone: it makes, say, no array where one seems to be.
+      if (!isCommit) this.flush(member);
+    }
   }
 
   /**

@@ -8,7 +8,7 @@ import type { Random } from "../contracts/world.ts";
 /** Bits of a client number: a JavaScript number holds them exactly. */
 const CLIENT_BYTES = 6;
 
-/** What time it is where the requests are served: never ahead of it. */
+/** The newest epoch that was heard where the requests are served: no later message of ours is behind it. */
 export interface EpochSource {
   now(): Epoch;
 }
@@ -47,8 +47,6 @@ export class RequestNumbers {
 
   end(sequence: number): void {
     this.#open.delete(sequence);
-    // An answer has come, most often: what it says of the time counts from now on.
-    this.#served.now();
     while (this.#first < this.#next && !this.#open.has(this.#first)) this.#first += 1;
   }
 }

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { DaosError } from "../../src/base/errors.ts";
 import { Outbox } from "../../src/dtx/outbox.ts";
+import { decodeDecisions } from "../../src/format/dtx-messages.ts";
 import type { Peer } from "../../src/dtx/peer.ts";
 import { simulatedWorld } from "../simulation/world.ts";
 
@@ -38,6 +39,25 @@ test("a member that refuses a decision is met anew, though its connection stands
   await timers.advance(10);
   expect(said.slice(2)).toContain("closed");
   expect(outbox.size).toBe(0);
+  outbox.stop();
+});
+
+test("an abort leaves in the turn in which it is decided, with what waited; a commit waits for others", () => {
+  const { timers } = simulatedWorld(1);
+  const sent: { commits: readonly object[]; aborts: readonly object[] }[] = [];
+  const peer = {
+    call: (_opcode: number, args: Uint8Array, payload: Uint8Array) => {
+      sent.push(decodeDecisions(args, payload));
+      return new Promise(() => {});
+    },
+  } as unknown as Peer;
+  const store = { forget: () => {}, whenDecisionsDurable: () => {} };
+  const outbox = new Outbox({ timers, peer: () => peer, mapVersion: () => 1, store });
+  outbox.add(ID, "commit", [2]);
+  expect(sent).toEqual([]);
+  const undone = { client: 1, sequence: 8 };
+  outbox.add(undone, "abort", [2]);
+  expect(sent).toMatchObject([{ commits: [ID], aborts: [undone] }]);
   outbox.stop();
 });
 
