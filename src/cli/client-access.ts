@@ -67,6 +67,8 @@ export interface PoolAccess {
   queryTargets(options: SignalOption): Promise<PoolTargetsReply>;
   exclude(selection: TargetSelection, options: SignalOption & { readonly force: boolean }): Promise<PoolTargetsReply>;
   reintegrate(selection: TargetSelection, options: SignalOption): Promise<PoolTargetsReply>;
+  extend(ranks: readonly number[], options: SignalOption): Promise<PoolTargetsReply>;
+  drain(selection: TargetSelection, options: SignalOption): Promise<PoolTargetsReply>;
   destroy(options: SignalOption & { readonly force: boolean }): Promise<void>;
   getProperties(options: SignalOption): Promise<Properties>;
   setProperties(properties: Properties, options: SignalOption): Promise<Properties>;

@@ -8,7 +8,7 @@ import type { PoolRebuild, TierSpace } from "../format/pool-state.ts";
 import { labelArgument, propertiesArgument, propertiesFrom, sizeArgument } from "./arguments.ts";
 import { command, commandGroup } from "./command.ts";
 import { POOL_ARGUMENT } from "./container-arguments.ts";
-import { exclude, queryTargets, reintegrate } from "./pool-target-commands.ts";
+import { drain, exclude, extend, queryTargets, reintegrate } from "./pool-target-commands.ts";
 import { propertiesJson, propertiesText } from "./property-text.ts";
 import { formatPercent, formatRecord, formatTable, printable } from "./table.ts";
 
@@ -135,6 +135,8 @@ export const POOL_COMMANDS = commandGroup("Pools: slices of the system's space",
   "query-targets": queryTargets,
   exclude,
   reintegrate,
+  extend,
+  drain,
 });
 
 /** A pool's object in JSON; docs/cli.md promises these names. */

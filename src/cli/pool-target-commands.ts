@@ -1,5 +1,5 @@
 /**
- * `daos pool query-targets`, `exclude`, `reintegrate`: the targets that a pool lies on.
+ * `daos pool query-targets`, `exclude`, `reintegrate`, `extend`, `drain`: the targets that a pool lies on.
  */
 import { MAX_POOL_TARGETS, MAX_RANK } from "../base/limits.ts";
 import type { PoolTargetsReply } from "../format/operations.ts";
@@ -47,12 +47,34 @@ export const exclude = command({
 });
 
 export const reintegrate = command({
-  summary: "Take excluded targets of a pool back",
+  summary: "Take excluded or drained targets of a pool back",
   examples: ["daos pool reintegrate tank --ranks 1", "daos pool reintegrate tank --targets 5"],
   arguments: { label: POOL_ARGUMENT, ...SELECTION },
   async run({ label, ranks, targets }, session) {
     const selection = selectionFrom("daos pool reintegrate", ranks, targets);
     const reply = await (await session.pool(label)).reintegrate(selection, session.cancelable);
+    await session.output.result(targetsJson(reply), targetsText(reply));
+  },
+});
+
+export const extend = command({
+  summary: "Add the targets of engines to a pool; data moves to them in the background",
+  examples: ["daos pool extend tank --ranks 3", "daos pool extend tank --ranks 3,4 --json"],
+  arguments: { label: POOL_ARGUMENT, ranks: { ...SELECTION.ranks, required: true } },
+  async run({ label, ranks }, session) {
+    const added = countsArgument("--ranks", ranks, MAX_RANK);
+    const reply = await (await session.pool(label)).extend(added, session.cancelable);
+    await session.output.result(targetsJson(reply), targetsText(reply));
+  },
+});
+
+export const drain = command({
+  summary: "Move all data of a pool away from targets, in the background; they serve until then",
+  examples: ["daos pool drain tank --ranks 1", "daos pool drain tank --targets 5"],
+  arguments: { label: POOL_ARGUMENT, ...SELECTION },
+  async run({ label, ranks, targets }, session) {
+    const selection = selectionFrom("daos pool drain", ranks, targets);
+    const reply = await (await session.pool(label)).drain(selection, session.cancelable);
     await session.output.result(targetsJson(reply), targetsText(reply));
   },
 });

@@ -131,7 +131,8 @@ export class Container extends ContainerView {
 
   /**
    * An id for a new object: random in its 96 user bits, so that no two clients make the same. The class is the
-   * container's (property `oclass`) unless named. INVALID_ARGUMENT for a class that the pool cannot hold, UNSUPPORTED for
+   * container's (property `oclass`) unless named. INVALID_ARGUMENT for a class that the pool cannot hold, or that survives less than
+   * the container promises (`rd_fac`), UNSUPPORTED for
    * redundancy where the container has none (`rd_fac` 0): its pool may have nobody who fills what is lost.
    */
   newObjectId(type: ObjectType, objectClass?: ObjectClass | string): ObjectId {
@@ -141,6 +142,14 @@ export class Container extends ContainerView {
     const chosen = typeof named === "string" ? objectClassByName(named) : named;
     checkHolds(this.parts.session, chosen);
     checkStripe(chosen, cellBytesOf(this.parts.session));
+    const factor = Number(this.description.properties["rd_fac"] ?? 0);
+    if (chosen.redundancy.toleratedFailures < factor) {
+      const state = `it survives ${chosen.redundancy.toleratedFailures} fault(s), the container promises ${factor} (rd_fac)`;
+      throw new DaosError(
+        "INVALID_ARGUMENT",
+        `Cannot make an object of class ${chosen.name}: ${state}. Use RP_${factor + 1}GX, or another container.`,
+      );
+    }
     if (chosen.redundancy.toleratedFailures > 0 && Number(this.description.properties["rd_fac"] ?? 0) === 0) {
       const state = "the container keeps no redundancy (property rd_fac)";
       throw new DaosError(

@@ -25,6 +25,7 @@ import {
   type PoolListReply,
   type PoolReference,
   type PoolSetPropertiesArguments,
+  type PoolExtendArguments,
   type PoolTargetsArguments,
   type PoolTargetsReply,
   type Properties,
@@ -172,6 +173,16 @@ export class SystemCalls {
   async reintegrateTargets(args: PoolTargetsArguments, options: CallOptions): Promise<PoolTargetsReply> {
     const what = "pool reintegrate";
     return checkTargets(await this.#read(Opcode.poolReintegrate, what, args, TARGETS_SHAPE, options), what);
+  }
+
+  async drainTargets(args: PoolTargetsArguments, options: CallOptions): Promise<PoolTargetsReply> {
+    const what = "pool drain";
+    return checkTargets(await this.#read(Opcode.poolDrain, what, args, TARGETS_SHAPE, options), what);
+  }
+
+  async extendPool(args: PoolExtendArguments, options: CallOptions): Promise<PoolTargetsReply> {
+    const what = "pool extend";
+    return checkTargets(await this.#read(Opcode.poolExtend, what, args, TARGETS_SHAPE, options), what);
   }
 
   createContainer(args: ContainerCreateArguments, options: CallOptions): Promise<ContainerDescription> {

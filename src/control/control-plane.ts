@@ -22,6 +22,7 @@ import { KeyedLock } from "./keyed-lock.ts";
 import { CONTROL_RANK, Members, type MembersParts, type OwnEngine } from "./members.ts";
 import type { MembershipSettings } from "./membership.ts";
 import { MetaRecords } from "./meta-records.ts";
+import { PoolElasticity } from "./pool-elasticity.ts";
 import { PoolMapStore } from "./pool-map-store.ts";
 import { type ExclusionRule, PoolMapService, tolerates } from "./pool-map-service.ts";
 import { PoolQuotas } from "./pool-quotas.ts";
@@ -65,6 +66,7 @@ export class ControlPlane {
   readonly snapshots: SnapshotService;
   readonly system: SystemService;
   readonly maps: PoolMapService;
+  readonly elasticity: PoolElasticity;
   /** For the other engines. */
   readonly engines: EngineAdmission;
   readonly #members: Members;
@@ -109,6 +111,7 @@ export class ControlPlane {
       mayExclude,
       changed,
     });
+    this.elasticity = new PoolElasticity({ records, maps: this.maps, store: mapStore, engines: engineSet });
     const resumption = new EngineResumption({ records, locks, members, maps: this.maps, quotas, event });
     const removal = new ContainerRemoval(parts, quotas, (rank) => resumption.removeContainers(rank));
     this.#rebuild = new RebuildWatch({ timers, members, maps: this.maps, records, event });
@@ -212,6 +215,10 @@ export class ControlPlane {
         return this.maps.exclude(checkArguments(opcode, args));
       case Opcode.poolReintegrate:
         return this.maps.reintegrate(checkArguments(opcode, args));
+      case Opcode.poolExtend:
+        return this.elasticity.extend(checkArguments(opcode, args));
+      case Opcode.poolDrain:
+        return this.elasticity.drain(checkArguments(opcode, args));
       default:
         return this.#containerCall(opcode, args);
     }

@@ -7,7 +7,7 @@ import type { Clock } from "../contracts/world.ts";
 import type { EngineCallName, EngineCalls, ServedContainer } from "../format/engine-operations.ts";
 import type { StoreSpace } from "../store/cell.ts";
 import type { EngineLink, Members } from "./members.ts";
-import { ranksOf, servingRanksOf } from "./pool-map-changes.ts";
+import { ranksOf, partakingRanksOf } from "./pool-map-changes.ts";
 import type { PoolMapStore } from "./pool-map-store.ts";
 import { agreeOnEpoch } from "./snapshot-epoch.ts";
 import type { TargetControl, TierUsage } from "./target-control.ts";
@@ -100,6 +100,16 @@ export class EngineSet implements TargetControl {
     );
   }
 
+  /** Bytes that these containers take on each engine that answers. */
+  async usageByRank(containers: readonly number[], pool: string): Promise<ReadonlyMap<number, number>> {
+    const { results } = await this.#askPool(pool, "usage", { containers });
+    return new Map(
+      results.map(({ rank, result }) => {
+        return [rank, result.usages.reduce((sum, used) => sum + (used?.scmBytes ?? 0) + (used?.nvmeBytes ?? 0), 0)];
+      }),
+    );
+  }
+
   /** An engine that does not know the pool yet is told its map first. */
   async openContainer(container: ServedContainer, pool: string): Promise<void> {
     const stored = await this.#maps.get(pool);
@@ -134,7 +144,7 @@ export class EngineSet implements TargetControl {
   }
 
   async createSnapshot(container: number, pool: string): Promise<Epoch> {
-    const ranks = servingRanksOf((await this.#maps.get(pool)).record);
+    const ranks = partakingRanksOf((await this.#maps.get(pool)).record);
     if (ranks.length === 1) {
       const { results, away } = await this.#ask(ranks, "createSnapshot", { container });
       if (results[0] === undefined) throw engineAway("take a snapshot", away);

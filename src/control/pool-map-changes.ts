@@ -5,6 +5,7 @@
 import { DaosError } from "../base/errors.ts";
 import type { MapRecord } from "../format/meta-record.ts";
 import type { TargetState } from "../format/pool-map.ts";
+import { MAX_POOL_TARGETS } from "../base/limits.ts";
 import { withOutages } from "../placement/outages.ts";
 
 type MapTargetRecord = MapRecord["targets"][number];
@@ -15,42 +16,87 @@ export interface TargetSelection {
   readonly targets?: readonly number[];
 }
 
-/** The map of a new pool: version 1, all targets serve. `engines` ascending by rank. */
-export function newMap(
-  engines: readonly { readonly rank: number; readonly domain: string; readonly targets: number }[],
-): MapRecord {
-  const targets: MapTargetRecord[] = [];
-  for (const { rank, domain, targets: count } of engines) {
-    for (let target = 0; target < count; target += 1) {
-      targets.push({ index: targets.length, rank, target, domain, state: "UPIN", since: 1 });
-    }
-  }
-  return { version: 1, targets };
+/** An engine whose targets a pool takes. */
+export interface MapEngine {
+  readonly rank: number;
+  readonly domain: string;
+  /** How many it has. */
+  readonly targets: number;
 }
 
-/** Holds data that is served, or will be once it is caught up. */
-export function isServing(state: TargetState): boolean {
-  return state === "UPIN" || state === "UP" || state === "DRAIN";
+/** The map of a new pool: version 1, all targets serve. `engines` ascending by rank. */
+export function newMap(engines: readonly MapEngine[]): MapRecord {
+  return { version: 1, targets: appended([], engines, "UPIN", 1) };
+}
+
+/**
+ * All targets of these engines added, NEW: they serve once they are filled. Those that are there already are left alone. Throws
+ * ALREADY_EXISTS (the pool has targets of the rank that are out of service), TOO_LARGE.
+ */
+export function extendMap(pool: string, map: MapRecord, engines: readonly MapEngine[]): MapRecord {
+  for (const { rank, state } of map.targets) {
+    if (state === "UPIN" || state === "NEW" || !engines.some((engine) => engine.rank === rank)) continue;
+    const now = `it has targets of rank ${rank}, which are ${state}. Reintegrate them instead`;
+    throw new DaosError("ALREADY_EXISTS", `Cannot extend pool "${pool}": ${now}.`);
+  }
+  const known = new Set(ranksOf(map));
+  const version = map.version + 1;
+  const targets = appended(
+    map.targets,
+    engines.filter(({ rank }) => !known.has(rank)),
+    "NEW",
+    version,
+  );
+  if (targets.length <= MAX_POOL_TARGETS) return targets.length === map.targets.length ? map : { version, targets };
+  const state = `it would have ${targets.length} targets, a pool may have ${MAX_POOL_TARGETS}`;
+  throw new DaosError("TOO_LARGE", `Cannot extend pool "${pool}": ${state}. Name fewer ranks.`);
+}
+
+function appended(
+  present: readonly MapTargetRecord[],
+  engines: readonly MapEngine[],
+  state: TargetState,
+  since: number,
+): MapTargetRecord[] {
+  const targets = [...present];
+  for (const { rank, domain, targets: count } of engines) {
+    for (let target = 0; target < count; target += 1) {
+      const index = (targets.at(-1)?.index ?? -1) + 1;
+      targets.push({ index, rank, target, domain, state, since });
+    }
+  }
+  return targets;
+}
+
+/** Takes part in the pool: what it has is served, or will be once it is filled. */
+export function takesPart(state: TargetState): boolean {
+  return state !== "DOWN" && state !== "DOWNOUT";
+}
+
+/** The pool's space is on it, for good as far as one knows. */
+export function isKeeping(state: TargetState): boolean {
+  return state === "UPIN" || state === "UP";
 }
 
 export function ranksOf(map: MapRecord): number[] {
   return [...new Set(map.targets.map(({ rank }) => rank))].toSorted((left, right) => left - right);
 }
 
-export function servingRanksOf(map: MapRecord): number[] {
-  return ranksOf({ ...map, targets: map.targets.filter(({ state }) => isServing(state)) });
+/** Ranks with a target that takes part. */
+export function partakingRanksOf(map: MapRecord): number[] {
+  return ranksOf({ ...map, targets: map.targets.filter(({ state }) => takesPart(state)) });
 }
 
 /**
- * UPIN -> DOWN; UP -> DOWNOUT, for others still have all that it is being filled with. Throws NOT_FOUND, INVALID_ARGUMENT
- * (the last serving target), BUSY (being drained or added).
+ * UPIN and DRAIN -> DOWN; UP -> DOWNOUT, for others still have all that it is being filled with; NEW ones are no part of the
+ * pool any more. Throws NOT_FOUND, INVALID_ARGUMENT (the last serving target).
  */
 export function excludeTargets(pool: string, map: MapRecord, selection: TargetSelection): MapRecord {
   const chosen = selected("exclude targets from", pool, map, selection);
-  const changed = changeStates("exclude", pool, map, chosen, (state) => {
-    if (state === "DOWN" || state === "DOWNOUT") return state;
+  const changed = changeStates("exclude", pool, map, chosen, ({ state }) => {
+    if (state === "UPIN" || state === "DRAIN") return "DOWN";
     if (state === "UP") return "DOWNOUT";
-    return state === "UPIN" ? "DOWN" : undefined;
+    return state === "NEW" ? "gone" : state;
   });
   if (changed.targets.some(({ state }) => state === "UPIN" || state === "DRAIN")) return changed;
   const state = "no target would be left that serves its data";
@@ -61,8 +107,27 @@ export function excludeTargets(pool: string, map: MapRecord, selection: TargetSe
 }
 
 /**
+ * UPIN -> DRAIN. Throws NOT_FOUND, INVALID_ARGUMENT (no target would be left to move to), BUSY (it does not serve, or others are
+ * being added: these could not take anything over).
+ */
+export function drainTargets(pool: string, map: MapRecord, selection: TargetSelection): MapRecord {
+  const chosen = selected("drain targets of", pool, map, selection);
+  if (map.targets.some(({ state }) => state === "NEW")) {
+    const state = "others are being added to it, and take nothing over before they serve";
+    throw new DaosError("BUSY", `Cannot drain targets of pool "${pool}": ${state}. Wait until they are UPIN.`);
+  }
+  const changed = changeStates("drain", pool, map, chosen, ({ state, drained }) => {
+    if (state === "DRAIN" || (state === "DOWNOUT" && drained !== undefined)) return state;
+    return state === "UPIN" ? "DRAIN" : undefined;
+  });
+  if (changed.targets.some(({ state }) => state === "UPIN")) return changed;
+  const state = "no target would be left that its data could move to";
+  throw new DaosError("INVALID_ARGUMENT", `Cannot drain targets of pool "${pool}": ${state}. Extend the pool first.`);
+}
+
+/**
  * DOWNOUT -> UP, and DOWN -> UP where nothing is filled: else spares would be read that do not have all yet. Throws NOT_FOUND,
- * BUSY (being drained, or DOWN and being rebuilt elsewhere).
+ * BUSY (being added or drained, or DOWN and being rebuilt elsewhere).
  */
 export function reintegrateTargets(
   pool: string,
@@ -71,7 +136,7 @@ export function reintegrateTargets(
   isFilled = false,
 ): MapRecord {
   const chosen = selected("reintegrate targets of", pool, map, selection);
-  return changeStates("reintegrate", pool, map, chosen, (state) => {
+  return changeStates("reintegrate", pool, map, chosen, ({ state }) => {
     if (state === "DOWNOUT" || (state === "DOWN" && !isFilled)) return "UP";
     return state === "UPIN" || state === "UP" ? state : undefined;
   });
@@ -79,21 +144,27 @@ export function reintegrateTargets(
 
 /** Something is to be filled, or somebody is. */
 export function isUnderWay({ targets }: MapRecord): boolean {
-  return targets.some(({ state }) => state === "DOWN" || state === "UP");
+  return targets.some(({ state }) => state === "DOWN" || isMoving(state));
 }
 
-/** Everything under way is done, all at once: DOWN -> DOWNOUT, UP -> UPIN. */
+/** Data moves to it or away from it, though nothing is lost. */
+export function isMoving(state: TargetState): boolean {
+  return state === "UP" || state === "NEW" || state === "DRAIN";
+}
+
+/** Everything under way is done, all at once: DOWN and DRAIN -> DOWNOUT, UP and NEW -> UPIN. */
 export function completeAll(pool: string, map: MapRecord): MapRecord {
   const all = new Set(map.targets.map(({ index }) => index));
-  return changeStates("complete", pool, map, all, (state) =>
-    state === "DOWN" ? "DOWNOUT" : state === "UP" ? "UPIN" : state,
-  );
+  return changeStates("complete", pool, map, all, ({ state }) => {
+    if (state === "DOWN" || state === "DRAIN") return "DOWNOUT";
+    return state === "UP" || state === "NEW" ? "UPIN" : state;
+  });
 }
 
 /** UP -> UPIN, once the data is caught up; targets in another state meanwhile stay in it. */
 export function completeTargets(pool: string, map: MapRecord, selection: TargetSelection): MapRecord {
   const chosen = selected("complete the reintegration of targets of", pool, map, selection);
-  return changeStates("complete", pool, map, chosen, (state) => (state === "UP" ? "UPIN" : state));
+  return changeStates("complete", pool, map, chosen, ({ state }) => (state === "UP" ? "UPIN" : state));
 }
 
 function selected(action: string, pool: string, map: MapRecord, selection: TargetSelection): Set<number> {
@@ -117,29 +188,48 @@ function selected(action: string, pool: string, map: MapRecord, selection: Targe
   return new Set(chosen.map(({ index }) => index));
 }
 
+/** `next` says the state after; `gone`: the target is no part of the pool any more; undefined: BUSY. */
 function changeStates(
   action: string,
   pool: string,
   map: MapRecord,
   chosen: ReadonlySet<number>,
-  next: (state: TargetState) => TargetState | undefined,
+  next: (target: MapTargetRecord) => TargetState | "gone" | undefined,
 ): MapRecord {
   const version = map.version + 1;
+  const taken = new Set<number>();
   let hasChanged = false;
-  const targets = map.targets.map((target) => {
-    if (!chosen.has(target.index)) return target;
-    const state = next(target.state);
+  const targets = map.targets.flatMap((target): MapTargetRecord[] => {
+    if (!chosen.has(target.index)) return [target];
+    const state = next(target);
     if (state === undefined) {
-      const now = `it is ${target.state}: another operation on it is under way`;
-      throw new DaosError(
-        "BUSY",
-        `Cannot ${action} target ${target.index} of pool "${pool}": ${now}. Wait for its end.`,
-      );
+      const now = `it is ${target.state}: another operation on it is under way, or it is out of service`;
+      const advice = "Wait for its end; see `daos pool query-targets`";
+      throw new DaosError("BUSY", `Cannot ${action} target ${target.index} of pool "${pool}": ${now}. ${advice}.`);
     }
-    if (state === target.state) return target;
+    if (state === target.state) return [target];
     hasChanged = true;
-    // The order of failures decides who stands in: it stays until a target is there again.
-    return { ...target, state, since: state === "DOWN" || state === "UPIN" ? version : target.since };
+    if (state === "gone") return [];
+    if (serves(target.state) && !serves(state)) taken.add(target.rank);
+    return [changed(target, state, version)];
   });
-  return hasChanged ? { version, targets: withOutages(map.targets, targets) } : map;
+  if (!hasChanged) return map;
+  const record = { version, targets: withOutages(map.targets, targets) };
+  return taken.size === 0 ? record : { ...record, taken: [...taken].toSorted((left, right) => left - right) };
+}
+
+function changed(target: MapTargetRecord, state: TargetState, version: number): MapTargetRecord {
+  const { drained, ...rest } = target;
+  if (state === "UPIN") {
+    return { ...rest, state, since: version, ...(target.state === "NEW" && { added: version }) };
+  }
+  // The order in which targets went decides who stands in: it stays until a target is there again.
+  const hasLeft = target.state === "UPIN";
+  const moved = target.state === "DRAIN" && state === "DOWNOUT" ? version : drained;
+  return { ...rest, state, since: hasLeft ? version : target.since, ...(moved !== undefined && { drained: moved }) };
+}
+
+/** What it has is read. */
+function serves(state: TargetState): boolean {
+  return state === "UPIN" || state === "DRAIN";
 }

@@ -21,14 +21,7 @@ import type { KeyedLock } from "./keyed-lock.ts";
 import type { EngineLink, Members } from "./members.ts";
 import { type Change, type MetaRecords, putRecord, type Stored, unchanged } from "./meta-records.ts";
 import { servedContainer } from "./served-container.ts";
-import {
-  completeAll,
-  completeTargets,
-  excludeTargets,
-  ranksOf,
-  reintegrateTargets,
-  type TargetSelection,
-} from "./pool-map-changes.ts";
+import { completeAll, completeTargets, excludeTargets, ranksOf, reintegrateTargets } from "./pool-map-changes.ts";
 import type { PoolMapStore } from "./pool-map-store.ts";
 
 /** An engine that has not taken an exclusion within this time gets no lease any more, milliseconds. */
@@ -84,7 +77,7 @@ export class PoolMapService {
 
   /** Without force BUSY when containers would lose what they hold. Resolves when the change is effective. */
   exclude(args: PoolTargetsArguments): Promise<PoolTargetsReply> {
-    return this.#operate(args, "exclude targets from", async (pool, map) => {
+    return this.change(args, "exclude targets from", async (pool, map) => {
       const next = excludeTargets(pool.label, map, args);
       if (next !== map && args.force !== true) await this.#checkTolerated(pool, next);
       return next;
@@ -97,8 +90,10 @@ export class PoolMapService {
    */
   async reintegrate(args: PoolTargetsArguments): Promise<PoolTargetsReply> {
     const { record } = await this.#parts.catalogue.pool(args.pool);
-    const isFilled = await this.keepsCopies(record.id);
-    const reply = await this.#operate(args, "reintegrate targets of", async (pool, map) => {
+    const { record: present } = await this.#parts.store.get(record.id);
+    const isFilled =
+      (await this.keepsCopies(record.id)) || present.targets.some(({ drained }) => drained !== undefined);
+    const reply = await this.change(args, "reintegrate targets of", async (pool, map) => {
       const next = reintegrateTargets(pool.label, map, args, isFilled);
       for (const [place, { rank, state }] of next.targets.entries()) {
         if (state !== "UP" || map.targets[place]!.state === "UP" || this.#parts.members.link(rank) !== undefined)
@@ -110,14 +105,14 @@ export class PoolMapService {
     });
     const targets = reply.map.targets.filter(({ state }) => state === "UP").map(({ index }) => index);
     if (isFilled || targets.length === 0) return reply;
-    return this.#operate({ pool: record.id }, "complete the reintegration of", async (pool, map) =>
+    return this.change({ pool: record.id }, "complete the reintegration of", async (pool, map) =>
       completeTargets(pool.label, map, { targets }),
     );
   }
 
   /** All is filled under this version of the map. Nothing happens when there is a newer one. */
   completeFilled(pool: string, version: number): Promise<PoolTargetsReply> {
-    return this.#operate({ pool }, "complete the rebuild of", async (found, map) =>
+    return this.change({ pool }, "complete the rebuild of", async (found, map) =>
       map.version === version ? completeAll(found.label, map) : map,
     );
   }
@@ -167,7 +162,7 @@ export class PoolMapService {
     const { store, records } = this.#parts;
     const stored = await store.find(pool);
     if (stored === undefined || !ranksOf(stored.record).includes(rank)) return undefined;
-    if (!takenFrom(stored.record).includes(rank)) await this.#effective(pool, stored.record);
+    if (stored.record.taken?.includes(rank) !== true) await this.#effective(pool, stored.record);
     const containers = await records.all("container", containerPrefix(pool));
     return {
       pool,
@@ -209,8 +204,9 @@ export class PoolMapService {
     await Promise.all(ranksOf(stored.record).map((rank) => this.give(pool, rank)));
   }
 
-  async #operate(
-    args: TargetSelection & PoolReference,
+  /** Changes a pool's map, and tells everybody; resolves when the change is effective. `action` is for messages. */
+  async change(
+    args: PoolReference,
     action: string,
     decide: (pool: PoolRecord, map: MapRecord) => Promise<MapRecord>,
   ): Promise<PoolTargetsReply> {
@@ -230,7 +226,8 @@ export class PoolMapService {
         if (next === stored.record) return { compares: [], operations: [], result: next };
         return {
           compares: [unchanged(stored), unchanged(owner)],
-          operations: [putRecord("map", stored.key, next)],
+          // Whoever makes a container meanwhile has seen the map of before: he is to look again.
+          operations: [putRecord("map", stored.key, next), putRecord("pool", owner.key, owner.record)],
           result: next,
         };
       });
@@ -262,7 +259,7 @@ export class PoolMapService {
 
   /** Resolves when others than the engines that it takes something from may work by the map; that it is so is written down. */
   async #effective(pool: string, map: MapRecord): Promise<void> {
-    const taken = takenFrom(map);
+    const { taken = [] } = map;
     if (taken.length === 0 || map.isEffective === true) return;
     const key = `${pool}/${map.version}`;
     const known = this.#becoming.get(key);
@@ -297,10 +294,4 @@ export class PoolMapService {
     members.life.withhold(rank);
     while (!isTold() && !isOver()) await pause(WAIT_STEP_MS);
   }
-}
-
-/** Engines that lost targets with this version. */
-function takenFrom(map: MapRecord): number[] {
-  const lost = map.targets.filter(({ state, since }) => state === "DOWN" && since === map.version);
-  return [...new Set(lost.map(({ rank }) => rank))];
 }

@@ -8,7 +8,7 @@ import type { MapRecord } from "../format/meta-record.ts";
 import type { PoolMap } from "../format/pool-map.ts";
 import { CONTROL_RANK, type Members } from "./members.ts";
 import { absent, type Change, type MetaRecords, putRecord, type Stored, unchanged } from "./meta-records.ts";
-import { isServing, newMap } from "./pool-map-changes.ts";
+import { isKeeping, type MapEngine, newMap } from "./pool-map-changes.ts";
 
 export class PoolMapStore {
   readonly #records: MetaRecords;
@@ -51,9 +51,9 @@ export class PoolMapStore {
 
   /** With the addresses of now. An engine that never told one is left without: nobody can reach it. */
   addressed(map: MapRecord): PoolMap {
-    const targets = map.targets.map(({ index, rank, target, domain, state, since, beside }) => {
-      const { host = "", port = 0 } = this.#members.get(rank)?.targets[target] ?? {};
-      return { index, host, port, rank, domain, state, since, ...(beside !== undefined && { beside }) };
+    const targets = map.targets.map(({ target, ...shared }) => {
+      const { host = "", port = 0 } = this.#members.get(shared.rank)?.targets[target] ?? {};
+      return { ...shared, host, port };
     });
     return { version: map.version, targets };
   }
@@ -66,13 +66,30 @@ export class PoolMapStore {
     return own;
   }
 
-  /** A target's part of the bytes of a pool: those that serve share it. */
-  async targetShare(pool: string, sizeBytes: number): Promise<number> {
-    const serving = (await this.find(pool))?.record.targets.filter(({ state }) => isServing(state)).length ?? 0;
-    return Math.floor(sizeBytes / Math.max(1, serving));
+  /** Engines of these ranks, ascending. Throws NOT_FOUND for one that there is none of, UNAVAILABLE for one that is away. */
+  enginesOf(ranks: readonly number[]): MapEngine[] {
+    for (const rank of ranks) {
+      const state = this.#members.state(rank);
+      if (this.#members.get(rank) === undefined) {
+        const known = this.#members.list().map((member) => member.rank);
+        const what = `the system has no rank ${rank}; its ranks are ${known.join(", ")}`;
+        throw new DaosError("NOT_FOUND", `Cannot use these ranks: ${what}. See \`daos system query\`.`);
+      }
+      if (state !== "joined") {
+        const away = `the engine of rank ${rank} is ${state}. Start it first`;
+        throw new DaosError("UNAVAILABLE", `Cannot use these ranks: ${away}.`);
+      }
+    }
+    return this.#engines((_state, rank) => ranks.includes(rank));
   }
 
-  #engines(wanted: (state: string, rank: number) => boolean): { rank: number; domain: string; targets: number }[] {
+  /** A target's part of the bytes of a pool: those that keep its data share it. */
+  async targetShare(pool: string, sizeBytes: number): Promise<number> {
+    const keeping = (await this.find(pool))?.record.targets.filter(({ state }) => isKeeping(state)).length ?? 0;
+    return Math.floor(sizeBytes / Math.max(1, keeping));
+  }
+
+  #engines(wanted: (state: string, rank: number) => boolean): MapEngine[] {
     return this.#members
       .list()
       .filter(({ state, rank }) => wanted(state, rank))

@@ -11,7 +11,7 @@ import type { PoolRebuild } from "../format/pool-state.ts";
 import { isAway } from "./engine-set.ts";
 import type { Members } from "./members.ts";
 import type { MetaRecords } from "./meta-records.ts";
-import { isUnderWay } from "./pool-map-changes.ts";
+import { isMoving, isUnderWay, takesPart } from "./pool-map-changes.ts";
 import type { PoolMapService } from "./pool-map-service.ts";
 import { Watch, type WatchParts } from "./watch.ts";
 
@@ -54,7 +54,7 @@ export class RebuildWatch extends Watch {
   /** A target that is DOWN in a pool without copies waits until it is back. */
   async #isWork(pool: string, map: MapRecord): Promise<boolean> {
     if (!isUnderWay(map)) return false;
-    return map.targets.some(({ state }) => state === "UP") || this.#parts.maps.keepsCopies(pool);
+    return map.targets.some(({ state }) => isMoving(state)) || this.#parts.maps.keepsCopies(pool);
   }
 
   /** One look at all pools. */
@@ -88,7 +88,7 @@ export class RebuildWatch extends Watch {
     }
     const { map: next } = await maps.completeFilled(pool.id, map.version);
     if (next.version !== map.version + 1) return;
-    event("info", `pool "${pool.label}" has its redundancy again (pool map version ${next.version})`);
+    event("info", `pool "${pool.label}": all data is where it belongs (pool map version ${next.version})`);
   }
 
   /** What each target that takes part says; undefined of one that does not answer. */
@@ -96,7 +96,7 @@ export class RebuildWatch extends Watch {
     const { records } = this.#parts;
     const stored = await records.all("container", containerPrefix(pool.id));
     const containers = stored.filter(({ record }) => record.state === "ready").map(({ record }) => record.number);
-    const taking = targets.filter(({ state }) => state !== "DOWN" && state !== "DOWNOUT");
+    const taking = targets.filter(({ state }) => takesPart(state));
     const byRank = new Map<number, readonly (TargetFillStatus | null)[]>();
     const ranks = [...new Set(taking.map(({ rank }) => rank))];
     await Promise.all(ranks.map(async (rank) => byRank.set(rank, await this.#askEngine(rank, pool.id, containers))));

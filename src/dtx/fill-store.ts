@@ -59,9 +59,9 @@ export function isFillingMap({ targets }: PoolMap): boolean {
 const NOBODY: readonly number[] = [];
 const known = new WeakMap<RedundancyGroup, readonly number[]>();
 
-/** Whether so few members can be read that nobody can bring the others what the group has. */
+/** Whether nobody can bring the others what the group has, for want of shards to make it of, or of a target to bring it to. */
 export function isStuck(group: RedundancyGroup): boolean {
-  return group.leader < 0 && unfilledOf(group).length > 0;
+  return group.isStranded || (group.leader < 0 && unfilledOf(group).length > 0);
 }
 
 /** The members that have to be brought what the group has. */

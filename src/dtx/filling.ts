@@ -287,6 +287,9 @@ export class Filling {
       return;
     }
     round.again.delete(container);
+    // Nobody else is told of their updates.
+    const groups = this.#options.groups();
+    if (copies.hasSingle(container, (oid) => groups.moves(oid))) round.stuck.add(container);
     for (let after: string | undefined; ;) {
       const list = copies.list(container, after, WALK_DKEYS);
       await this.#fillAll(round, container, list.places);

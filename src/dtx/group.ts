@@ -11,6 +11,8 @@ export interface Groups {
   readonly mapVersion: number;
   /** See redundancyGroup. */
   groupOf(oid: ObjectId, dkey: ByteString): RedundancyGroup;
+  /** Whether something of the object is to be elsewhere once what is under way is done. */
+  moves(oid: ObjectId): boolean;
   /** Whether dkeys of an object with redundancy that have one group now have several where the object moves to. */
   parts(oid: ObjectId): boolean;
 }
@@ -20,6 +22,7 @@ export function placedGroups(map: PoolMap): Groups {
   return {
     mapVersion: map.version,
     groupOf: (oid, dkey) => redundancyGroup(placement, oid, dkey),
+    moves: (oid) => placement.layout(oid).next !== undefined,
     parts: (oid) => {
       const { groups, next } = placement.layout(oid);
       return isRedundant(oid) && next !== undefined && next.groups.length !== groups.length;

@@ -14,7 +14,7 @@ import type { TargetFillStatus } from "../format/engine-operations.ts";
 import { decodeContainers } from "../format/folded-to.ts";
 import type { ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
-import type { PoolMap } from "../format/pool-map.ts";
+import { isMovingMap, type PoolMap } from "../format/pool-map.ts";
 import type { RpcAnswer } from "../rpc/pending-call.ts";
 import type { RpcReply, RpcRequest } from "../rpc/request.ts";
 import { EpochGates } from "./epoch-gates.ts";
@@ -192,6 +192,11 @@ export class PoolReplication {
 
   get mapVersion(): number {
     return this.#map.version;
+  }
+
+  /** See isMovingMap. */
+  get isMoving(): boolean {
+    return isMovingMap(this.#map);
   }
 
   /** The other targets that take part. */

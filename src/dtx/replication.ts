@@ -62,6 +62,7 @@ export class Replication {
   readonly #options: ReplicationOptions;
   readonly #pools = new Map<string, PoolReplication>();
   readonly #closing: Closing;
+  #isAnyMoving = false;
 
   constructor(options: ReplicationOptions) {
     this.#options = options;
@@ -98,6 +99,7 @@ export class Replication {
       this.#pools.set(pool, new PoolReplication(options, map));
     }
     for (const container of containers.keys()) this.#pools.get(pool)!.folding.want(container);
+    this.#look();
   }
 
   /** Another pool's updates have other groups. */
@@ -117,6 +119,16 @@ export class Replication {
   forget(pool: string): void {
     this.#pools.get(pool)?.stop();
     this.#pools.delete(pool);
+    this.#look();
+  }
+
+  #look(): void {
+    this.#isAnyMoving = [...this.#pools.values()].some(({ isMoving }) => isMoving);
+  }
+
+  /** Throws BUSY while an object without redundancy would have to move: its updates go to one target, and none follows them. */
+  checkStays(container: number, oid: ObjectId): void {
+    if (this.#isAnyMoving && this.poolOf(container)?.groups.moves(oid) === true) throw cannotMove();
   }
 
   stop(): void {
@@ -264,6 +276,11 @@ function noShard(): DaosError {
     "STALE",
     "Cannot use the object here: this target has no shard of it. Open the container again.",
   );
+}
+
+function cannotMove(): DaosError {
+  const state = "targets are being added or drained, and an object without redundancy cannot follow";
+  return new DaosError("BUSY", `Cannot update the object: ${state}. Use a class with redundancy, or wait.`);
 }
 
 function beingFilled(): DaosError {

@@ -107,6 +107,9 @@ export class UpdateService {
     } else if (request.opcode !== Opcode.transactionStep) this.counters.punches += 1;
     const step = request.opcode === Opcode.transactionStep ? decodeTransactionStep(request.payload) : undefined;
     if (step !== undefined) this.#checkStep(step, container);
+    // What has begun may end.
+    const isNew = step === undefined || step.kind === "prepare";
+    if (isNew && !isRedundant(object.oid)) this.#parts.replication?.checkStays(container, object.oid);
     // Only what takes space for long is refused for want of it.
     if (step?.kind === "prepare") this.#parts.quotas.charge(quota, this.#recordBytes(request, object));
     const before = this.#before(container, object, step);

@@ -40,6 +40,8 @@ const map = z.object({
         domain,
         state: z.enum(TARGET_STATES),
         since: z.int().min(1),
+        added: z.int().min(1).optional(),
+        drained: z.int().min(1).optional(),
         beside: z.array(outage).max(MAX_POOL_TARGETS).optional(),
       }),
     )

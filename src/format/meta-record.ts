@@ -88,6 +88,8 @@ const SCHEMAS = {
     version: z.int().min(1).max(MAX_U32),
     /** Nobody serves by an older version any more, of those that this one takes something from. */
     isEffective: z.boolean().optional(),
+    /** Ranks of targets that served until this version. */
+    taken: z.array(rank).optional(),
     targets: z.array(
       z.strictObject({
         index: z.int().nonnegative(),
@@ -96,6 +98,8 @@ const SCHEMAS = {
         domain: z.string().min(1),
         state: z.enum(TARGET_STATES),
         since: z.int().min(1),
+        added: z.int().min(1).optional(),
+        drained: z.int().min(1).optional(),
         beside: z.array(outage).optional(),
       }),
     ),

@@ -86,6 +86,8 @@ export interface OperationArguments {
   [Opcode.poolQueryTargets]: operations.PoolReference;
   [Opcode.poolExclude]: operations.PoolTargetsArguments;
   [Opcode.poolReintegrate]: operations.PoolTargetsArguments;
+  [Opcode.poolExtend]: operations.PoolExtendArguments;
+  [Opcode.poolDrain]: operations.PoolTargetsArguments;
   [Opcode.containerCreate]: operations.ContainerCreateArguments;
   [Opcode.containerList]: operations.ContainerListArguments;
   [Opcode.containerQuery]: operations.ContainerReference;
@@ -123,6 +125,8 @@ const SCHEMAS: { readonly [Op in keyof OperationArguments]: z.ZodType<OperationA
   [Opcode.poolQueryTargets]: z.object({ pool: name }),
   [Opcode.poolExclude]: z.object(targets),
   [Opcode.poolReintegrate]: z.object(targets),
+  [Opcode.poolExtend]: z.object({ pool: name, ranks: z.array(rank).min(1).max(MAX_ENGINES) }),
+  [Opcode.poolDrain]: z.object(targets),
   [Opcode.containerCreate]: z.object({
     pool: name,
     label: name,

@@ -37,6 +37,8 @@ export const Opcode = {
   poolQueryTargets: 38,
   poolExclude: 39,
   poolReintegrate: 40,
+  poolExtend: 41,
+  poolDrain: 42,
   containerCreate: 48,
   containerList: 49,
   containerQuery: 50,
@@ -264,6 +266,9 @@ export interface PoolTargetsArguments extends PoolReference {
   readonly targets?: readonly number[];
   /** Exclude: also what has no other copy. */
   readonly force?: boolean;
+}
+export interface PoolExtendArguments extends PoolReference {
+  readonly ranks: readonly number[];
 }
 export interface PoolTargetsReply {
   readonly pool: string;

@@ -3,7 +3,7 @@
  * state, or a new target, makes the next version. It travels with `containerOpen`; a data request names the version it was
  * placed by, and a target that has another one answers STALE.
  *
- * Placement depends on the order of `targets`, on domains, ranks, states, `since` and `beside`, never on addresses: those follow an
+ * Placement depends on the order of `targets`, on domains, ranks, states, `since`, `added`, `drained` and `beside`, never on addresses: those follow an
  * engine that starts anew and do not change the version.
  */
 
@@ -34,6 +34,10 @@ export interface MapTarget extends TargetAddress {
    * Kept while it goes on to DOWN, DOWNOUT and UP; set anew with UPIN.
    */
   readonly since: number;
+  /** Map version in which it was UPIN first; absent: with the pool itself, or not yet. It stands in for none that went before. */
+  readonly added?: number | undefined;
+  /** Map version in which it became DOWNOUT from DRAIN: all that it had is on others, whatever the class. Until it is UPIN again. */
+  readonly drained?: number | undefined;
   /** Of a target that is gone: what was gone when it went and is back since. Who stands in for it follows from that, too. */
   readonly beside?: readonly Outage[] | undefined;
 }
@@ -50,6 +54,13 @@ export interface PoolMap {
   readonly version: number;
   /** Ascending by `index`. */
   readonly targets: readonly MapTarget[];
+}
+
+/** Whether data that nobody has lost is to be on other targets once what is under way is done. */
+export function isMovingMap({ targets }: PoolMap): boolean {
+  return targets.some(({ state, drained }) => {
+    return state === "NEW" || state === "DRAIN" || (state === "UP" && drained !== undefined);
+  });
 }
 
 /** Domain of an engine that names none. */

@@ -20,6 +20,10 @@ export class FaultDomainTree {
   readonly indices: readonly number[];
   readonly states: readonly TargetState[];
   readonly since: readonly number[];
+  /** Map version from which on each was UPIN first, ascending; Infinity while it is NEW. */
+  readonly added: readonly number[];
+  /** Whether it is gone, and others have what it had. */
+  readonly isDrained: readonly boolean[];
   /** See MapTarget. */
   readonly beside: readonly (readonly Outage[] | undefined)[];
   readonly ranks: readonly number[];
@@ -47,6 +51,8 @@ export class FaultDomainTree {
     this.indices = targets.map(({ index }) => index);
     this.states = targets.map(({ state }) => state);
     this.since = targets.map(({ since }) => since);
+    this.added = targets.map(({ added = 1, state }) => (state === "NEW" ? Number.POSITIVE_INFINITY : added));
+    this.isDrained = targets.map(({ drained }) => drained !== undefined);
     this.beside = targets.map(({ beside }) => beside);
     this.ranks = targets.map(({ rank }) => rank);
     this.paths = targets.map(({ domain }) => domain);

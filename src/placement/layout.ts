@@ -20,7 +20,7 @@ import type { PoolMap, TargetState } from "../format/pool-map.ts";
 import { FaultDomainTree } from "./fault-domain.ts";
 import { EMPTY_CELL, GroupTable } from "./group-table.ts";
 import { jumpHashOf32, mix32 } from "./jump-hash.ts";
-import { NO_POSITION, replaceFailed, type TargetView, targetView } from "./spare.ts";
+import { type Era, membersOf, NO_POSITION, type TargetView, targetView } from "./spare.ts";
 
 /** The way of placing that this file implements. Containers carry the number that they were made with. */
 export const LAYOUT_VERSION = 1;
@@ -47,6 +47,8 @@ export interface Shard {
   readonly home: number;
   /** Targets to be written beside `target` and not to be read: where the shard is moving. Set by Placement.groupOf. */
   readonly alsoWrite: readonly number[];
+  /** It would have to move, and there is no target that could take it. Set by Placement.groupOf. */
+  readonly isStranded?: boolean;
 }
 
 export type ShardGroup = readonly Shard[];
@@ -101,30 +103,48 @@ export class Layouts {
   }
 
   #layoutAt(moment: Moment, objectClass: ObjectClass, seed: number): Layout {
-    const homes =
-      objectClass.redundancy.kind === "none"
-        ? this.#singleTargets(moment, objectClass.groupCount, seed).map((position) => [position])
-        : this.#rows(moment, objectClass, seed);
     const view = this.#view(moment, objectClass.redundancy.kind);
-    const isGone = moment === "current" ? isGoneNow : isGoneNext;
-    const groups = homes.map((home, group) =>
-      this.#shards(view, home, crc32(groupStep(group, 0xffff_ffff), seed), isGone),
-    );
+    const eras = this.#eras(moment, view).map(({ from, until, count }) => {
+      return eraOf(from, until, count, objectClass, seed, this.#homes(moment, count, objectClass, seed));
+    });
+    const last = eras.at(-1)!;
+    const groups = Array.from({ length: last.groupCount }, (_, group) => this.#shards(moment, view, eras, group));
     const firstTargets = groups.map((group) => (group.find(({ state }) => state === "serving") ?? group[0]!).target);
     for (const [group, target] of firstTargets.entries())
       if (target === NO_TARGET) firstTargets[group] = groups[group]![0]!.home;
     return { objectClass, seed, groups, firstTargets, targets: targetsOf(groups, firstTargets), next: undefined };
   }
 
-  #shards(view: TargetView, home: readonly number[], key: number, isGone: (state: TargetState) => boolean): ShardGroup {
-    const { states, indices } = this.tree;
-    const group = [...home];
-    const rebuilding = new Set<number>();
-    replaceFailed(this.tree, view, group, key, (place, position) => {
-      if (states[position] === "DOWN") rebuilding.add(place);
+  /** The last, and those since the first failure that may matter. */
+  #eras(moment: Moment, { failedAt, beside }: TargetView): { from: number; until: number; count: number }[] {
+    const all = this.#positions[moment].length;
+    const added = this.tree.added.slice(0, all);
+    const starts = [...new Set(added)];
+    const eras = starts.map((from, index) => {
+      const until = starts[index + 1] ?? Number.POSITIVE_INFINITY;
+      return { from, until, count: added.filter((each) => each <= from).length };
     });
-    return group.map((position, place): Shard => {
-      const common = { home: home[place] === EMPTY_CELL ? NO_TARGET : indices[home[place]!]!, alsoWrite: NOWHERE };
+    const remembersMore = beside.some((outages) => outages !== undefined);
+    const first = remembersMore
+      ? 0
+      : failedAt.reduce((least, failed) => Math.min(least, failed), Number.POSITIVE_INFINITY);
+    return eras.filter(({ until }, index) => index === eras.length - 1 || until > first);
+  }
+
+  /** Positions of the groups, when the pool has only the first `count` targets. */
+  #homes(moment: Moment, count: number, objectClass: ObjectClass, seed: number): (readonly number[])[] {
+    if (objectClass.redundancy.kind !== "none") return this.#rows(moment, count, objectClass, seed);
+    const positions = this.#positions[moment].slice(0, count);
+    return singleTargets(positions, objectClass.groupCount, seed).map((position) => [position]);
+  }
+
+  #shards(moment: Moment, view: TargetView, eras: readonly ObjectEra[], group: number): ShardGroup {
+    const { states, indices } = this.tree;
+    const homes = eras.at(-1)!.row(group)!.homes;
+    const { positions, rebuilding, drained } = membersOf(this.tree, view, eras, group);
+    return positions.map((member, place): Shard => {
+      const position = moment === "current" ? (drained.get(place) ?? member) : member;
+      const common = { home: homes[place] === EMPTY_CELL ? NO_TARGET : indices[homes[place]!]!, alsoWrite: NOWHERE };
       // Without redundancy a target that is gone is not replaced: it may come back, and no other has the data.
       if (position === NO_POSITION || isGone(states[position]!))
         return { target: NO_TARGET, state: "missing", ...common };
@@ -139,31 +159,58 @@ export class Layouts {
     return view;
   }
 
-  #table(moment: Moment, shardCount: number, family: number): GroupTable {
-    const name = `${moment} ${shardCount} ${family}`;
-    const table = this.#tables.get(name) ?? new GroupTable(this.tree, this.#positions[moment], shardCount, family);
+  #table(moment: Moment, count: number, shardCount: number, family: number): GroupTable {
+    const name = `${moment} ${count} ${shardCount} ${family}`;
+    const positions = this.#positions[moment].slice(0, count);
+    const table = this.#tables.get(name) ?? new GroupTable(this.tree, positions, shardCount, family);
     this.#tables.set(name, table);
     return table;
   }
 
   /** Rows of the group table. All of them for GX: as many groups as rows. */
-  #rows(moment: Moment, { redundancy, groupCount }: ObjectClass, seed: number): (readonly number[])[] {
-    const table = this.#table(moment, redundancy.shardCount, mix32(seed) % FAMILY_COUNT);
+  #rows(
+    moment: Moment,
+    targetCount: number,
+    { redundancy, groupCount }: ObjectClass,
+    seed: number,
+  ): (readonly number[])[] {
+    const table = this.#table(moment, targetCount, redundancy.shardCount, mix32(seed) % FAMILY_COUNT);
     const count = groupCount === GROUPS_MAX ? table.rowCount : groupCount;
     if (count >= table.rowCount) return Array.from({ length: count }, (_, group) => table.row(group % table.rowCount));
     return rowsOfGroups(table, seed, count);
   }
+}
 
-  #singleTargets(moment: Moment, groupCount: number, seed: number): number[] {
-    const positions = this.#positions[moment];
-    const count = groupCount === GROUPS_MAX ? positions.length : groupCount;
-    if (count >= positions.length) {
-      return Array.from({ length: count }, (_, group) => positions[group % positions.length]!);
-    }
-    const used = new Set<number>();
-    for (let group = 0; group < count; group += 1) used.add(freePosition(positions, seed, group, used));
-    return [...used];
+interface ObjectEra extends Era {
+  readonly groupCount: number;
+}
+
+function eraOf(
+  from: number,
+  until: number,
+  targetCount: number,
+  { groupCount, redundancy }: ObjectClass,
+  seed: number,
+  homes: readonly (readonly number[])[],
+): ObjectEra {
+  // The rows of a table double: a group was part of the one that had the low bits of its index.
+  const hasDoubled = groupCount === GROUPS_MAX && redundancy.kind !== "none";
+  const row: Era["row"] = (group) => {
+    const index = hasDoubled ? group & (homes.length - 1) : group;
+    const found = homes[index];
+    return found && { homes: found, key: crc32(groupStep(index, 0xffff_ffff), seed) };
+  };
+  return { from, until, targetCount, groupCount: homes.length, row };
+}
+
+function singleTargets(positions: readonly number[], groupCount: number, seed: number): number[] {
+  const count = groupCount === GROUPS_MAX ? positions.length : groupCount;
+  if (count >= positions.length) {
+    return Array.from({ length: count }, (_, group) => positions[group % positions.length]!);
   }
+  const used = new Set<number>();
+  for (let group = 0; group < count; group += 1) used.add(freePosition(positions, seed, group, used));
+  return [...used];
 }
 
 /** Group of a dkey, given as the CRC-32 of object id then dkey. */
@@ -221,11 +268,7 @@ function groupStep(group: number, attempt: number): Buffer {
   return step;
 }
 
-function isGoneNow(state: TargetState): boolean {
-  return isGoneNext(state) || state === "UP";
-}
-
-function isGoneNext(state: TargetState): boolean {
+function isGone(state: TargetState): boolean {
   return state === "DOWN" || state === "DOWNOUT";
 }
 

@@ -143,6 +143,7 @@ function groupCountOf({ groups, next }: Layout): number {
 function movingShards(shards: ShardGroup, next: ShardGroup): ShardGroup {
   return shards.map((shard, index): Shard => {
     const { target } = next[index]!;
-    return target === shard.target || target === NO_TARGET ? shard : { ...shard, alsoWrite: [target] };
+    if (target === shard.target) return shard;
+    return target === NO_TARGET ? { ...shard, isStranded: true } : { ...shard, alsoWrite: [target] };
   });
 }

@@ -25,16 +25,19 @@ export interface TargetView {
   readonly beside: readonly (readonly Outage[] | undefined)[];
 }
 
-/** States by what a reader finds now (`current`), and by where data is once everything under way is done (`next`). */
+/**
+ * States by what a reader finds now (`current`), and by where data is once everything under way is done (`next`). Who stands in
+ * for what is drained is chosen from the beginning: whoever fails meanwhile gets another one.
+ */
 const GONE: Readonly<Record<"current" | "next", readonly TargetState[]>> = {
-  current: ["DOWN", "DOWNOUT", "UP"],
+  current: ["DOWN", "DOWNOUT", "UP", "DRAIN"],
   next: ["DOWN", "DOWNOUT", "DRAIN"],
 };
 
 /**
  * Of objects with copies another spare may take over when a target comes back: it has the same. What is erasure-coded, where
  * each has another part, is placed as if those that are back were not, as far as they had been gone when others failed. For
- * objects without redundancy nothing can fill the spare of a target that is gone.
+ * objects without redundancy nothing can fill the spare of a target that is gone, unless it was drained.
  */
 export function targetView(
   tree: FaultDomainTree,
@@ -47,8 +50,8 @@ export function targetView(
   for (const [position, state] of tree.states.entries()) {
     const since = tree.since[position]!;
     const gone = GONE[moment].includes(state);
-    if (gone && (replaces || state === "DRAIN")) failedAt[position] = since;
-    if (gone || state === "DRAIN") closedAt[position] = since;
+    if (gone && (replaces || state === "DRAIN" || tree.isDrained[position]!)) failedAt[position] = since;
+    if (gone) closedAt[position] = since;
     if (state === "NEW" && moment === "current") closedAt[position] = Number.NEGATIVE_INFINITY;
   }
   return { failedAt, closedAt, beside: kind === "erasure" ? besideAt(tree, moment) : [] };
@@ -64,29 +67,62 @@ function besideAt(tree: FaultDomainTree, moment: "current" | "next"): TargetView
   return withOutages(before, after).map(({ beside }) => beside);
 }
 
+/** While a pool had so many targets: the rows of an object's groups, and who may stand in. */
+export interface Era {
+  /** Map versions: from when on it had them, and from when on more. */
+  readonly from: number;
+  readonly until: number;
+  /** Those that may stand in: the first so many. */
+  readonly targetCount: number;
+  /** Positions of a group, by its index of now, and the hash of object and group; undefined when it was none yet. */
+  row(group: number): { readonly homes: readonly number[]; readonly key: number } | undefined;
+}
+
+export interface GroupMembers {
+  /** By place. */
+  readonly positions: readonly number[];
+  /** Places whose target of before is DOWN. */
+  readonly rebuilding: ReadonlySet<number>;
+  /** By place the target that serves while it is drained; of `rebuilding` that is meant then. */
+  readonly drained: ReadonlyMap<number, number>;
+}
+
 /**
- * Replaces what failed in `group` (positions) by spares, in place. `key`: hash of object and group. `replaced` hears of
- * each target that was replaced, with its place.
+ * A group once what failed is replaced by spares, as it went through the eras: so that who stands in for a target stays the same
+ * when others are added.
  */
-export function replaceFailed(
-  tree: FaultDomainTree,
-  view: TargetView,
-  group: number[],
-  key: number,
-  replaced: (place: number, position: number) => void,
-): void {
-  const homes = [...group];
-  for (;;) {
-    const place = firstFailed(view, group);
-    if (place === -1) return;
-    const failed = group[place]!;
-    const beside = view.beside[failed];
-    group[place] =
-      beside === undefined
-        ? spareFor(tree, view, group, place, key)
-        : formerSpare(tree, formerView(tree, view, failed, beside), homes, place, key);
-    replaced(place, failed);
+export function membersOf(tree: FaultDomainTree, view: TargetView, eras: readonly Era[], group: number): GroupMembers {
+  const rebuilding = new Set<number>();
+  const drained = new Map<number, number>();
+  let members: number[] = [];
+  let homes: readonly number[] = [];
+  for (const era of eras) {
+    const row = era.row(group);
+    if (row === undefined) continue;
+    members = row.homes.map((home, place) => {
+      if (home === homes[place]) return members[place]!;
+      rebuilding.delete(place);
+      drained.delete(place);
+      return home;
+    });
+    homes = row.homes;
+    for (
+      let place = firstFailed(view, members, era.until);
+      place !== -1;
+      place = firstFailed(view, members, era.until)
+    ) {
+      const failed = members[place]!;
+      const beside = view.beside[failed];
+      members[place] =
+        beside === undefined
+          ? spareFor(tree, view, era, members, place, row.key)
+          : formerSpare(tree, formerView(tree, view, failed, beside), eras, group, place, view.failedAt[failed]!);
+      if (drained.has(place)) continue;
+      if (tree.states[failed] === "DRAIN") drained.set(place, failed);
+      if (tree.states[failed] === "DOWN") rebuilding.add(place);
+    }
   }
+  return { positions: members, rebuilding, drained };
 }
 
 /** What targets were taken for when this one failed. */
@@ -112,24 +148,25 @@ function formerView(
   return former;
 }
 
-/** Who stood in at this place after the last failure that the view knows. */
+/** Who stood in at this place after the last failure that the view knows, at `moment`. */
 function formerSpare(
   tree: FaultDomainTree,
   view: TargetView,
-  homes: readonly number[],
+  eras: readonly Era[],
+  group: number,
   place: number,
-  key: number,
+  moment: number,
 ): number {
-  const group = [...homes];
-  replaceFailed(tree, view, group, key, () => {});
-  return group[place]!;
+  const until = eras.filter(({ from }) => from <= moment);
+  return membersOf(tree, view, until, group).positions[place]!;
 }
 
-/** The place whose target failed first (of equals the first target), or -1. */
-function firstFailed(view: TargetView, group: readonly number[]): number {
+/** The place whose target failed first (of equals the first target), before a map version, or -1. */
+function firstFailed(view: TargetView, group: readonly number[], until: number): number {
   let first = -1;
   for (const [place, position] of group.entries()) {
     if (position === NO_POSITION || view.failedAt[position] === Number.POSITIVE_INFINITY) continue;
+    if (view.failedAt[position]! >= until) continue;
     if (first === -1) first = place;
     const difference = view.failedAt[position]! - view.failedAt[group[first]!]!;
     if (difference < 0 || (difference === 0 && position < group[first]!)) first = place;
@@ -140,6 +177,7 @@ function firstFailed(view: TargetView, group: readonly number[]): number {
 function spareFor(
   tree: FaultDomainTree,
   view: TargetView,
+  { targetCount }: Era,
   group: readonly number[],
   place: number,
   key: number,
@@ -153,18 +191,25 @@ function spareFor(
   step.writeUInt32LE(place, 0);
   for (let attempt = 0; attempt < SPARE_ATTEMPTS; attempt += 1) {
     step.writeUInt32LE(attempt, 4);
-    const candidate = jumpHashOf32(crc32(step, key), tree.targetCount);
+    const candidate = jumpHashOf32(crc32(step, key), targetCount);
     if (view.closedAt[candidate]! <= moment) continue;
     if (tree.sharedLevels(candidate, others, 0, others.length, place) === 0) return candidate;
   }
-  return leastShared(tree, view, others, moment, crc32(step.subarray(0, 4), key));
+  return leastShared(tree, view, targetCount, others, moment, crc32(step.subarray(0, 4), key));
 }
 
 /** One of the targets that share the fewest domains with the others, by hash; NO_POSITION when there is none. */
-function leastShared(tree: FaultDomainTree, view: TargetView, others: number[], moment: number, key: number): number {
+function leastShared(
+  tree: FaultDomainTree,
+  view: TargetView,
+  targetCount: number,
+  others: number[],
+  moment: number,
+  key: number,
+): number {
   let fewest = Number.POSITIVE_INFINITY;
   let candidates: number[] = [];
-  for (let position = 0; position < tree.targetCount; position += 1) {
+  for (let position = 0; position < targetCount; position += 1) {
     if (view.closedAt[position]! <= moment) continue;
     const shared = tree.sharedLevels(position, others, 0, others.length, -1);
     if (shared === Number.POSITIVE_INFINITY || shared > fewest) continue;

@@ -16,6 +16,8 @@ export interface RedundancyGroup {
   readonly members: readonly number[];
   /** Targets whose shard has everything and serves: they may be read. */
   readonly readable: readonly number[];
+  /** A shard would have to move, and there is no target that could take it. */
+  readonly isStranded: boolean;
   /** Of erasure code, where each has another part; undefined for copies. */
   readonly shards: ErasureShards | undefined;
 }
@@ -52,7 +54,8 @@ export function redundancyGroup(placement: Placement, oid: ObjectId, dkey: ByteS
 
 function replicaGroup(shards: ShardGroup): RedundancyGroup {
   const readable = shards.filter(({ state }) => state === "serving").map(({ target }) => target);
-  return { leader: readable[0] ?? NO_TARGET, members: membersOf(shards), readable, shards: undefined };
+  const members = membersOf(shards);
+  return { leader: readable[0] ?? NO_TARGET, members, readable, isStranded: isStranded(shards), shards: undefined };
 }
 
 function membersOf(shards: ShardGroup): number[] {
@@ -79,8 +82,13 @@ function erasureGroup(shards: ShardGroup, rotation: number, { redundancy }: Obje
     leader: leaderOf(targets, alive, redundancy.dataShards),
     members: membersOf(shards),
     readable,
+    isStranded: isStranded(shards),
     shards: { word: redundancy.word, targets, alive, numberOf },
   };
+}
+
+function isStranded(shards: ShardGroup): boolean {
+  return shards.some((shard) => shard.isStranded === true && shard.state === "serving");
 }
 
 function leaderOf(targets: readonly number[], alive: readonly number[], dataShards: number): number {

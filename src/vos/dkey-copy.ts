@@ -141,6 +141,18 @@ export class DkeyCopies {
     );
   }
 
+  /** Whether there are cells of an object without redundancy that `wanted` says yes to. */
+  hasSingle(container: number, wanted: (oid: ObjectId) => boolean): boolean {
+    const prefix = containerPrefix(container);
+    const end = snapshotStart(prefix);
+    for (let found = firstKey(this.#target.store, prefix as ByteString, end); found !== undefined;) {
+      const oid = objectOfPrefix(found);
+      if (!isRedundant(oid) && wanted(oid)) return true;
+      found = firstKey(this.#target.store, prefixEnd(prefix + oid), end);
+    }
+    return false;
+  }
+
   /** Whether any cell of an erasure-coded object is here. */
   hasCoded(container: number): boolean {
     const prefix = containerPrefix(container);

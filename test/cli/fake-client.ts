@@ -21,7 +21,7 @@ import type {
   TransactionAccess,
   TransactionObjectAccess,
 } from "../../src/cli/client-access.ts";
-import { type PoolMap, servingTarget, type TargetState } from "../../src/format/pool-map.ts";
+import { type MapTarget, type PoolMap, servingTarget, type TargetState } from "../../src/format/pool-map.ts";
 import { Placement } from "../../src/placement/placement.ts";
 import type { KeyValue, KeyValueListOptions, KeyValueWriteOptions } from "../../src/contracts/key-value.ts";
 import type {
@@ -281,6 +281,29 @@ export class FakePool implements PoolAccess {
       throw new DaosError("BUSY", `Cannot exclude targets from pool "${this.#label}": ${state}. Use --force.`);
     }
     return this.#change((rank, index) => ranks.includes(rank) || targets.includes(index), "DOWN");
+  }
+
+  async extend(ranks: readonly number[]): Promise<PoolTargetsReply> {
+    const version = this.#map.version + 1;
+    const added = ranks.map((rank, place): MapTarget => {
+      const index = this.#map.targets.length + place;
+      const port = 10_002 + 100 * rank;
+      return {
+        index,
+        rank,
+        domain: `/rack${rank}`,
+        state: "NEW",
+        since: version,
+        host: "127.0.0.1",
+        port,
+      };
+    });
+    this.#map = { version, targets: [...this.#map.targets, ...added] };
+    return this.queryTargets();
+  }
+
+  async drain({ ranks = [], targets = [] }: TargetSelection): Promise<PoolTargetsReply> {
+    return this.#change((rank, index) => ranks.includes(rank) || targets.includes(index), "DRAIN");
   }
 
   async reintegrate({ ranks = [], targets = [] }: TargetSelection): Promise<PoolTargetsReply> {

@@ -45,6 +45,14 @@ function refusalOf(act: () => unknown): string {
   return "none";
 }
 
+test("a class that survives less than the container promises: no new id", () => {
+  const container = containerOf(4, { oclass: "RP_3GX", rd_fac: 2 });
+  for (const name of ["S1", "SX", "RP_2GX", "EC_2P1GX"]) {
+    expect(refusalOf(() => container.newObjectId("ARRAY_BYTE", name))).toContain("the container promises 2 (rd_fac)");
+  }
+  expect(refusalOf(() => container.newObjectId("ARRAY_BYTE", "RP_3G1"))).toBe("none");
+});
+
 test("a class that needs more fault domains than the pool has: no new id, object or array of it", async () => {
   const container = await opened();
   // All four targets are of one engine.

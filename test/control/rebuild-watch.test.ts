@@ -46,7 +46,7 @@ test("a target that is gone is DOWNOUT once all others have said that they are d
   await rig.live(1_500, 1, 3);
   expect(await statesOf(rig)).toEqual(["UPIN", "UPIN", "DOWNOUT", "UPIN"]);
   expect((await rebuildOf(rig)).state).toBe("done");
-  expect(rig.events.join()).toContain('pool "tank" has its redundancy again (pool map version 3)');
+  expect(rig.events.join()).toContain('pool "tank": all data is where it belongs (pool map version 3)');
   rig.engines[2]!.isFilled = false;
   await rig.join(2);
   await rig.plane.maps.reintegrate({ pool: "tank", ranks: [2] });

@@ -70,7 +70,7 @@ function makeRig(
     store,
     timers,
     leader: leader as unknown as GroupLeader,
-    groupOf: () => ({ leader: SELF, members: [0, 1, 2], readable: [0, 1, 2], shards: undefined }),
+    groupOf: () => ({ leader: SELF, members: [0, 1, 2], readable: [0, 1, 2], isStranded: false, shards: undefined }),
     now: () => NOW,
     shardedAkey: () => akey,
     filledOf: () => Promise.resolve([]),

@@ -79,7 +79,7 @@ function rig(learnMap: TargetServiceParts["learnMap"] = () => Promise.resolve(),
     enumeration: {},
     payloadBuffers: { allocate: () => undefined, release: () => {} },
     learnMap,
-    replication: {},
+    replication: { checkStays: () => {} },
     timers: { after: () => () => {} },
     lease: { check: () => held?.checkLease() },
   } as unknown as TargetServiceParts;

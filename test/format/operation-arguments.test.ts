@@ -33,6 +33,11 @@ const FULL: {
     args: { pool: "a", ranks: [1], targets: [5], force: true },
     optional: ["ranks", "targets", "force"],
   },
+  [Opcode.poolExtend]: { args: { pool: "a", ranks: [1] }, optional: [] },
+  [Opcode.poolDrain]: {
+    args: { pool: "a", ranks: [1], targets: [5], force: true },
+    optional: ["ranks", "targets", "force"],
+  },
   [Opcode.containerCreate]: {
     args: { pool: "a", label: "b", type: "kv", properties: { a: "b" } },
     optional: ["properties"],

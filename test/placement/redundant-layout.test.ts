@@ -6,7 +6,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { byteStringOfText } from "../../src/base/bytes.ts";
 import { objectClassOf } from "../../src/base/object-id.ts";
-import type { PoolMap } from "../../src/format/pool-map.ts";
+import type { MapTarget, PoolMap, TargetState } from "../../src/format/pool-map.ts";
 import { type Layout, Layouts, NO_TARGET } from "../../src/placement/layout.ts";
 import { Placement } from "../../src/placement/placement.ts";
 import { firstTargets, objectOf, poolMap, withStates } from "./pool-maps.ts";
@@ -217,8 +217,8 @@ describe("states", () => {
     }
   });
 
-  test("without redundancy nothing stands in for a target that is gone, or not whole again: no other has its data", () => {
-    for (const state of ["DOWN", "DOWNOUT", "UP"] as const) {
+  test("without redundancy nothing stands in for a target that is gone: no other has its data", () => {
+    for (const state of ["DOWN", "DOWNOUT"] as const) {
       const placement = new Placement(withStates(map, [5], state, 2));
       const { groups, firstTargets: first } = placement.layout(objectOf("SX", 1));
       expect(groups[5]).toEqual([{ target: NO_TARGET, state: "missing", home: 5, alsoWrite: [] }]);
@@ -252,6 +252,52 @@ describe("states", () => {
       }
       expect(moving).toBeGreaterThan(0);
     }
+  });
+
+  test("without redundancy a target that comes back has what it had", () => {
+    for (const className of ["S1", "SX"]) {
+      const layout = new Layouts(withStates(map, [5], "UP", 2)).layoutOf(objectOf(className, 1));
+      expect(layout).toEqual(new Layouts(map).layoutOf(objectOf(className, 1)));
+    }
+  });
+
+  test("what is drained has its place elsewhere, also without redundancy, until it was filled with it again", () => {
+    const during = withStates(map, [5], "DRAIN", 2);
+    const targets = during.targets.map((target) => (target.index === 5 ? { ...target, drained: 3 } : target));
+    for (const className of ["RP_2G2", "S1", "SX"]) {
+      for (let user = 0; user < 20; user += 1) {
+        const oid = objectOf(className, user);
+        const { groups, next = { groups } } = new Layouts(during).layoutOf(oid);
+        for (const state of ["DOWNOUT", "UP"] as const) {
+          const left = new Layouts(withStates({ version: 3, targets }, [5], state)).layoutOf(oid);
+          expect(targetsIn(left)).toEqual(targetsIn(next as typeof left));
+          if (state === "UP")
+            expect(targetsIn(left.next ?? left)).toEqual(groups.map((each) => each.map(({ target }) => target)));
+        }
+      }
+    }
+  });
+
+  test("what is added changes nothing of what is read, whatever is gone, and stands in for nothing that went before", () => {
+    const larger = poolMap([8], 2);
+    const property = fc.property(
+      fc.array(fc.tuple(fc.nat(11), fc.constantFrom("DOWN", "DOWNOUT", "UP", "DRAIN")), { maxLength: 4 }),
+      fc.nat(500),
+      (states, user) => {
+        let before = map;
+        for (const [target, state] of states)
+          before = withStates(before, [target], state as TargetState, before.version + 1);
+        const added = larger.targets.slice(12).map((target): MapTarget => {
+          return { ...target, state: "NEW", since: before.version + 1 };
+        });
+        const during = { version: before.version + 1, targets: [...before.targets, ...added] };
+        for (const className of ["RP_3G1", "EC_4P1G1", "RP_2G2", "RP_3GX", "S2", "SX"]) {
+          const oid = objectOf(className, user);
+          expect(new Layouts(during).layoutOf(oid).groups).toEqual(new Layouts(before).layoutOf(oid).groups);
+        }
+      },
+    );
+    fc.assert(property, { numRuns: 300 });
   });
 
   test("a target that comes back is not read until it is UPIN", () => {

@@ -24,7 +24,7 @@ import { type TransactionCounts, TransactionWork } from "./transactions.ts";
 import { ClusterNode, CONTAINER, type NodeLife, type PlantedBug } from "./node.ts";
 
 const CLIENT_COUNT = 4;
-/** Of the objects; every third seed has erasure-coded ones. */
+/** Of the objects; every third seed has erasure-coded ones. Every fifth adds and drains targets, and has none without redundancy. */
 const COPIED_CLASSES = ["RP_2G1", "RP_3GX", "S1"];
 const CODED_CLASSES = ["EC_2P1G1", "RP_2G1", "S1"];
 /** Length of the first phase, simulated milliseconds. In a long one the longest time-outs pass. */
@@ -85,6 +85,8 @@ export class Cluster {
   readonly subjects: readonly Subject[];
   readonly log: (line: string) => void;
   readonly #options: ClusterOptions;
+  /** Targets are added and drained. */
+  readonly #isElastic: boolean;
   #failure: { readonly error: unknown } | undefined;
   #isOver = false;
   #lastId = 0;
@@ -96,10 +98,14 @@ export class Cluster {
     this.random = new SimulatedRandom(options.seed);
     this.timers = new SimulatedTimers(this.clock);
     this.network = new ClusterNetwork(this.random.fork(), this.timers, this.clock);
-    const classes = options.classes ?? (options.seed % 3 === 0 ? CODED_CLASSES : COPIED_CLASSES);
+    this.#isElastic = options.seed % 5 === 4 && options.classes?.includes("S1") !== true;
+    const usual = options.seed % 3 === 0 ? CODED_CLASSES : COPIED_CLASSES;
+    const classes = options.classes ?? usual.filter((name) => !this.#isElastic || name !== "S1");
     const redundancies = classes.map((name) => objectClassByName(name).redundancy);
     const mostShards = Math.max(...redundancies.map(({ shardCount }) => shardCount));
-    const count = Math.max(3 + this.random.below(4), mostShards);
+    const first = Math.max(3 + this.random.below(4), mostShards + (this.#isElastic ? 1 : 0));
+    const spareNodes = this.#isElastic ? this.random.below(3) : 0;
+    const count = first + spareNodes;
     const { clock, timers, network, random, log } = this;
     const bug = options.bug ?? {};
     this.nodes = Array.from(
@@ -112,6 +118,9 @@ export class Cluster {
       random: random.fork(),
       network,
       nodes: this.nodes,
+      spareNodes,
+      isElastic: this.#isElastic,
+      leastLeft: mostShards,
       leastServing: Math.max(2, ...redundancies.map(({ dataShards }) => dataShards)),
       // Transactions are of objects with two copies.
       mostDown: 1,
@@ -190,7 +199,8 @@ export class Cluster {
     await this.#within(working, CALM_MS, "operations do not end after everything is healed");
     await this.#checkLiveness();
     const what = "transactions that were left are not resolved, or none succeeds, after everything is healed";
-    if (!this.#isAnythingLost()) await this.#within(transactions.checkLiveness(this.nodes), CALM_MS, what);
+    const partaking = this.nodes.filter(({ index }) => !this.control.isExcluded(index));
+    if (!this.#isAnythingLost()) await this.#within(transactions.checkLiveness(partaking), CALM_MS, what);
     counts.transactions = transactions.check();
     await this.#checkQuiet(counts);
     await this.#checkReplicas([...this.subjects, ...transactions.coded]);
@@ -210,7 +220,7 @@ export class Cluster {
     const link = this.#options.bug?.link;
     const nextId = (): number => (this.#lastId += 1);
     const isCoded = subjects.some(({ name }) => name.startsWith("EC"));
-    return new TransactionWork(isCoded, (number, spy) => {
+    return new TransactionWork(isCoded, !this.#isElastic, (number, spy) => {
       const random = this.random.fork();
       const wrapped = (plain: Parameters<typeof spy>[0]) => spy(link?.(plain) ?? plain);
       const parts = { clock, timers, random, network, control, subjects, nextId, log, wrapped };
@@ -220,7 +230,9 @@ export class Cluster {
 
   /** A target was excluded that had the only copy of something. */
   #isAnythingLost(): boolean {
-    return this.nodes.some(({ index }) => this.control.isExcluded(index));
+    return this.control.map.targets.some(
+      ({ index, drained }) => this.control.isExcluded(index) && drained === undefined,
+    );
   }
 
   async #startAll(): Promise<void> {

@@ -1,7 +1,8 @@
 /**
  * A control plane in a few lines: it holds the pool map, answers the heartbeats of targets, which renew their leases by the
  * time at which they asked, brings maps to them, and excludes a target that is silent for longer than its lease, as long as
- * the redundancy stands it. Heartbeats say how far those who fill others are; who was excluded is taken back.
+ * the redundancy stands it. Heartbeats say how far those who fill others are; who was excluded is taken back. Targets are
+ * added, and moved away from: those that were serve until they have no lease any more, or know that they do not.
  */
 import { type Epoch, HybridLogicalClock } from "../../../src/base/epoch.ts";
 import { DaosError } from "../../../src/base/errors.ts";
@@ -39,9 +40,15 @@ export interface ControlPlaneParts {
   readonly nodes: readonly ClusterNode[];
   /** So many targets have to serve. */
   readonly leastServing: number;
+  /** So many have to be left by a drain. */
+  readonly leastLeft: number;
+  /** Whether it may be told to add targets and drain others. */
+  readonly isElastic: boolean;
   /** So many may be gone at once before what they had is elsewhere. */
   readonly mostDown: number;
   readonly objectClass: string;
+  /** So many of the last nodes are no part of the pool at first. */
+  readonly spareNodes: number;
   readonly log: (line: string) => void;
 }
 
@@ -50,16 +57,20 @@ export class ControlPlane {
   /** Whether it excludes what does not answer, and takes back what answers again. */
   excludes = false;
   reintegrates = false;
+  /** Whether it adds targets and drains others, where it may. */
+  moves = false;
   /** The only target that may be excluded, where there is one: nobody else has what the others have. */
   expendable: number | undefined;
   /** Epochs of the container's snapshots. */
   readonly snapshots: Epoch[] = [];
   /** Maps that were made, by what they did. */
-  readonly counts = { excluded: 0, rebuilt: 0, reintegrated: 0, complete: 0 };
+  readonly counts = { excluded: 0, rebuilt: 0, reintegrated: 0, complete: 0, extended: 0, drained: 0 };
   /** The map version for which a target has last said that it is done. */
   readonly #done = new Map<number, number>();
   /** All have said so of this version, and since when they are asked again. */
   #confirming = { version: 0, sinceMs: 0 };
+  /** Those that were drained under this version get no lease any more. */
+  #fencing: number | undefined;
   readonly #parts: ControlPlaneParts;
   readonly #authority: CapabilityAuthority;
   /** Until when each target may serve at most, milliseconds of the common clock. */
@@ -68,7 +79,8 @@ export class ControlPlane {
 
   constructor(parts: ControlPlaneParts) {
     this.#parts = parts;
-    const targets = parts.nodes.map(({ index, name, port }) => servingTarget({ index, host: name, port }, index));
+    const first = parts.nodes.slice(0, parts.nodes.length - parts.spareNodes);
+    const targets = first.map(({ index, name, port }) => servingTarget({ index, host: name, port }, index));
     this.map = { version: 1, targets };
     this.#granted = parts.nodes.map(() => 0);
     this.#authority = new CapabilityAuthority({
@@ -88,6 +100,10 @@ export class ControlPlane {
     for (const node of this.#parts.nodes) this.#heartbeat(node);
     if (this.excludes) this.#excludeSilent();
     this.#completeFilled();
+    if (this.moves && this.#parts.isElastic && this.expendable === undefined) {
+      if (this.#parts.random.next() < 0.2) this.#extend();
+      if (this.#parts.random.next() < 0.4) this.#drain();
+    }
     if (this.reintegrates && this.#parts.random.next() < 0.2) this.#takeBack();
     if (this.snapshots.length < MAX_SNAPSHOTS && this.#parts.random.next() < 0.1) void this.#takeSnapshot();
     this.#parts.timers.after(HEARTBEAT_MS, () => this.#beat());
@@ -102,7 +118,7 @@ export class ControlPlane {
     const saidMs = this.#nowMs;
     this.#post(node.name, CONTROL, () => {
       if (status?.isDone === true && saidMs > this.#confirming.sinceMs) this.#done.set(node.index, status.mapVersion);
-      if (this.isExcluded(node.index)) return;
+      if (this.isExcluded(node.index) || this.#isFenced(node.index)) return;
       this.#granted[node.index] = this.#nowMs + LEASE_MS;
       const { map } = this;
       this.#toNode(node, life, () => {
@@ -135,17 +151,30 @@ export class ControlPlane {
     });
   }
 
-  #stateOf(index: number): TargetState {
-    return this.map.targets[index]!.state;
+  #stateOf(index: number): TargetState | undefined {
+    return this.map.targets[index]?.state;
   }
 
+  /** Also what has never been part of the pool. */
   isExcluded(index: number): boolean {
-    return this.#stateOf(index) === "DOWN" || this.#stateOf(index) === "DOWNOUT";
+    const state = this.#stateOf(index);
+    return state === undefined || state === "DOWN" || state === "DOWNOUT";
+  }
+
+  /** Targets are being added or drained. */
+  get isMoving(): boolean {
+    return this.#count("NEW") + this.#count("DRAIN") > 0;
+  }
+
+  #isFenced(index: number): boolean {
+    return this.#stateOf(index) === "DRAIN" && this.#fencing === this.map.version;
   }
 
   /** Whether all targets serve but these, and nothing is under way. */
   isWhole(lost: ReadonlySet<number>): boolean {
-    return this.map.targets.every(({ index, state }) => state === "UPIN" || (lost.has(index) && state === "DOWNOUT"));
+    return this.map.targets.every(({ index, state, drained }) => {
+      return state === "UPIN" || (state === "DOWNOUT" && (lost.has(index) || drained !== undefined));
+    });
   }
 
   #count(state: TargetState): number {
@@ -153,8 +182,10 @@ export class ControlPlane {
   }
 
   #mayLose(): boolean {
-    const { mostDown, leastServing } = this.#parts;
-    return this.#count("DOWN") < mostDown && this.#count("UPIN") > leastServing;
+    const { mostDown, leastServing, leastLeft } = this.#parts;
+    // Else there is nobody who could take over what is drained.
+    if (this.#count("DRAIN") > 0 && this.#count("UPIN") <= leastLeft) return false;
+    return this.#count("DOWN") < mostDown && this.#count("UPIN") + this.#count("DRAIN") > leastServing;
   }
 
   #excludeSilent(): void {
@@ -169,7 +200,11 @@ export class ControlPlane {
     const state = this.#stateOf(index);
     // What was rebuilt elsewhere is whole there; what was not must not be more than the redundancy stands.
     if (state === "UP") this.#change("excluded", (target) => (target.index === index ? "DOWNOUT" : target.state));
-    else if (state === "UPIN" && this.#mayLose()) {
+    else if (state === "NEW") {
+      // They are added again together.
+      const targets = this.map.targets.filter((target) => target.state !== "NEW");
+      this.#setMap("excluded", { version: this.map.version + 1, targets });
+    } else if ((state === "UPIN" || state === "DRAIN") && this.#mayLose()) {
       this.#change("excluded", (target) => (target.index === index ? "DOWN" : target.state));
     }
   }
@@ -188,10 +223,46 @@ export class ControlPlane {
       this.#done.clear();
       return;
     }
+    if (!this.#isTakenFromDrained()) return;
     const isRebuilt = this.#count("DOWN") > 0;
-    this.#change(isRebuilt ? "rebuilt" : "complete", ({ state }) =>
-      state === "DOWN" ? "DOWNOUT" : state === "UP" ? "UPIN" : state,
+    this.#change(isRebuilt ? "rebuilt" : "complete", ({ state }) => {
+      if (state === "DOWN" || state === "DRAIN") return "DOWNOUT";
+      return state === "UP" || state === "NEW" ? "UPIN" : state;
+    });
+  }
+
+  /** Whether those that are drained cannot serve any more; begins to see to it. */
+  #isTakenFromDrained(): boolean {
+    this.#fencing = this.map.version;
+    return this.map.targets.every(
+      ({ index, state }) => state !== "DRAIN" || this.#nowMs > this.#granted[index]! + GRACE_MS,
     );
+  }
+
+  /** All nodes that are no part of the pool yet, if they are up. */
+  #extend(): void {
+    const { targets } = this.map;
+    const missing = this.#parts.nodes.slice(targets.length);
+    if (missing.length === 0 || missing.some(({ life }) => life === undefined)) return;
+    const version = this.map.version + 1;
+    const added = missing.map(({ index, name, port }): MapTarget => {
+      this.#granted[index] = this.#nowMs + LEASE_MS;
+      return {
+        ...servingTarget({ index, host: name, port }, index),
+        state: "NEW",
+        since: version,
+      };
+    });
+    this.#setMap("extended", { version, targets: [...targets, ...added] });
+  }
+
+  /** One of those that serve, as long as others are left for every shard. */
+  #drain(): void {
+    const { random, nodes, leastLeft } = this.#parts;
+    const index = random.below(nodes.length);
+    if (this.#stateOf(index) !== "UPIN" || this.#count("UPIN") <= leastLeft) return;
+    if (this.#count("DOWN") + this.#count("NEW") > 0) return;
+    this.#change("drained", (target) => (target.index === index ? "DRAIN" : target.state));
   }
 
   /** Takes back those that were excluded, whose data was rebuilt, and that are there. */
@@ -222,15 +293,26 @@ export class ControlPlane {
   }
 
   #change(what: keyof ControlPlane["counts"], stateOf: (target: MapTarget) => TargetState): void {
-    this.counts[what] += 1;
     const version = this.map.version + 1;
     const changed = this.map.targets.map((target) => {
       const state = stateOf(target);
-      const isNewSince = state !== target.state && (state === "DOWN" || state === "UPIN");
-      return { ...target, state, since: isNewSince ? version : target.since };
+      const { drained, ...rest } = target;
+      if (state === "UPIN") {
+        const added = target.state === "NEW" ? version : target.added;
+        return { ...rest, state, since: target.state === "UPIN" ? target.since : version, added };
+      }
+      const isDrained = target.state === "DRAIN" && state === "DOWNOUT";
+      const left = isDrained ? version : drained;
+      const since = target.state === "UPIN" ? version : target.since;
+      return { ...rest, state, since, ...(left !== undefined && { drained: left }) };
     });
-    const targets = withOutages(this.map.targets, changed);
-    this.map = { version, targets };
+    this.#setMap(what, { version, targets: withOutages(this.map.targets, changed) });
+  }
+
+  #setMap(what: keyof ControlPlane["counts"], map: PoolMap): void {
+    this.counts[what] += 1;
+    this.map = map;
+    const { version, targets } = map;
     this.#parts.log(`map ${version}, ${what}: ${targets.map(({ state }) => state).join(" ")}`);
     for (const node of this.#parts.nodes) {
       const { life } = node;

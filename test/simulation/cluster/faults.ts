@@ -60,6 +60,7 @@ export class Faults {
     const { control } = this.#cluster;
     control.excludes = this.#random.next() < 0.5;
     control.reintegrates = control.excludes && this.#random.next() < 0.8;
+    control.moves = true;
     for (const kind of this.#others) kind.begin?.();
     this.#next(this.#crashes, CRASH_PAUSE_MS);
     this.#next(this.#others, PAUSE_MS);
@@ -91,6 +92,7 @@ export class Faults {
   async heal(): Promise<void> {
     this.#isOver = true;
     const { nodes, timers, control } = this.#cluster;
+    control.moves = false;
     while (nodes.some(({ isUp, isLost }) => !isUp && !isLost)) await timers.advance(50);
     for (const { index, isLost } of nodes) if (isLost) control.exclude(index);
     for (const kind of this.#others) await kind.heal?.();

@@ -50,7 +50,9 @@ interface Account {
 const COPIED_CLASSES = ["RP_2G1", "RP_3GX", "S1", "S2"];
 const CODED_CLASSES = ["RP_2G1", "S1", "EC_2P1G1", "EC_2P1GX"];
 
-function accountsOf(classes: readonly string[]): readonly Account[] {
+/** `single`: also those without redundancy. */
+function accountsOf(isCoded: boolean, single: boolean): readonly Account[] {
+  const classes = (isCoded ? CODED_CLASSES : COPIED_CLASSES).filter((name) => single || !name.startsWith("S"));
   return classes.flatMap((name, user) => {
     const oid = objectId("MULTI_HASHED", objectClassByName(name), 77, BigInt(user + 1));
     const isCoded = name.startsWith("EC");
@@ -103,12 +105,13 @@ export class TransactionWork {
   /** Of its dkeys those that are erasure-coded. */
   readonly coded: readonly Subject[];
 
-  /** `isCoded`: erasure-coded objects are among the others. */
+  /** `isCoded`: erasure-coded objects are among the others; `single`: such without redundancy, too. */
   constructor(
     isCoded: boolean,
+    single: boolean,
     join: (number: number, spy: (link: RpcLink) => RpcLink) => Pick<Worker, "client" | "parts">,
   ) {
-    this.#accounts = accountsOf(isCoded ? CODED_CLASSES : COPIED_CLASSES);
+    this.#accounts = accountsOf(isCoded, single);
     this.coded = codedSubjects(this.#accounts);
     for (let number = 0; number < CLIENT_COUNT; number += 1) {
       const { client, parts } = join(number, (link) => this.#spied(link, number));

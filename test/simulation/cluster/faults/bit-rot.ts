@@ -36,9 +36,10 @@ class BitRot {
   }
 
   begin(): void {
-    if (this.#isChosen) return;
-    this.#isChosen = true;
     const { random, cluster } = this.#parts;
+    // What moves is read where it is.
+    if (this.#isChosen || cluster.control.isMoving) return;
+    this.#isChosen = true;
     if (random.next() < 0.5) return;
     const { oid, dkey } = cluster.subjects[random.below(cluster.subjects.length)]!;
     const { shards } = new Placement(cluster.control.map).groupOf(oid, dkey);
