@@ -15,11 +15,11 @@ import type {
   EngineMetricsReply,
   PluginListReply,
   PoolDescription,
-  PoolTargetsReply,
   Properties,
   SnapshotDescription,
   SystemQueryReply,
 } from "../format/operations.ts";
+import type { PoolTargetsReply } from "../format/pool-targets.ts";
 import type { Placement } from "../placement/placement.ts";
 
 export interface ConnectOptions {

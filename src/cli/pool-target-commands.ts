@@ -2,7 +2,7 @@
  * `daos pool query-targets`, `exclude`, `reintegrate`, `extend`, `drain`: the targets that a pool lies on.
  */
 import { MAX_POOL_TARGETS, MAX_RANK } from "../base/limits.ts";
-import type { PoolTargetsReply } from "../format/operations.ts";
+import type { PoolTargetsReply } from "../format/pool-targets.ts";
 import { countsArgument, usageError } from "./arguments.ts";
 import type { TargetSelection } from "./client-access.ts";
 import { command } from "./command.ts";

@@ -6,13 +6,8 @@ import type { HybridLogicalClock } from "../base/epoch.ts";
 import { STAGED_UPDATE_BYTES } from "../base/limits.ts";
 import type { InterfaceProvider } from "../contracts/interface.ts";
 import type { World } from "../contracts/world.ts";
-import type {
-  ContainerDescription,
-  ContainerType,
-  PoolDescription,
-  PoolTargetsReply,
-  Properties,
-} from "../format/operations.ts";
+import type { ContainerDescription, ContainerType, PoolDescription, Properties } from "../format/operations.ts";
+import type { PoolTargetsReply } from "../format/pool-targets.ts";
 import type { SignalOptions } from "./array-handle.ts";
 import { Container } from "./container.ts";
 import { ContainerSession } from "./container-session.ts";

@@ -25,9 +25,6 @@ import {
   type PoolListReply,
   type PoolReference,
   type PoolSetPropertiesArguments,
-  type PoolExtendArguments,
-  type PoolTargetsArguments,
-  type PoolTargetsReply,
   type Properties,
   type PropertiesReply,
   type ServerStopArguments,
@@ -37,6 +34,7 @@ import {
   type SnapshotListReply,
   type SystemQueryReply,
 } from "../format/operations.ts";
+import type { PoolExtendArguments, PoolTargetsArguments, PoolTargetsReply } from "../format/pool-targets.ts";
 import type { ManagementConnection } from "./management-connection.ts";
 import { checkList, checkReply, type ReplyShape, wrongReply } from "./reply.ts";
 

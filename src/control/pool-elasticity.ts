@@ -7,7 +7,7 @@ import { objectClassByName } from "../base/object-class.ts";
 import { formatSize } from "../base/size.ts";
 import { containerPrefix } from "../format/meta-key.ts";
 import type { ContainerRecord, MapRecord, PoolRecord } from "../format/meta-record.ts";
-import type { PoolExtendArguments, PoolTargetsArguments, PoolTargetsReply } from "../format/operations.ts";
+import type { PoolExtendArguments, PoolTargetsArguments, PoolTargetsReply } from "../format/pool-targets.ts";
 import type { EngineSet } from "./engine-set.ts";
 import type { MetaRecords } from "./meta-records.ts";
 import { drainTargets, extendMap, isKeeping, ranksOf } from "./pool-map-changes.ts";

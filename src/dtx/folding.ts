@@ -19,6 +19,7 @@ import { unitOf } from "./dkey-unit.ts";
 import type { GroupLeader } from "./group-leader.ts";
 import type { LedUpdate } from "./led-update.ts";
 import type { FoldStore } from "./fold-store.ts";
+import { notFolded } from "./leader-errors.ts";
 import { levelled, mayBeAhead, stripesOfOthers } from "./levelling.ts";
 import { NO_PARTS, payloadOf, type ShardParts, shardParts } from "./shard-parts.ts";
 import { akeyRequest, type ShardedAkey } from "./sharded-akey.ts";
@@ -338,7 +339,7 @@ export class Folding {
       const request = { ...header, parts: share };
       const args = Buffer.alloc(prepareRequestBytes(request));
       encodePrepareRequest(args, 0, request);
-      return [akey.call(target, Opcode.dtxFold, args, payloadOf(share) ?? NO_BYTES)];
+      return [akey.call(target, Opcode.dtxFold, args, payloadOf(share) ?? new Uint8Array(0))];
     });
     const outcomes = await Promise.allSettled(others);
     for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
@@ -397,9 +398,3 @@ export class Folding {
 }
 
 const OLDEST = 1 as Epoch;
-const NO_BYTES = new Uint8Array(0);
-
-function notFolded(): DaosError {
-  const state = "a stripe of it has to be folded first, and that failed";
-  return new DaosError("UNAVAILABLE", `Cannot update the object: ${state}. Retry.`);
-}

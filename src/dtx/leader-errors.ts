@@ -26,3 +26,8 @@ export function undone(): DaosError {
   const state = "it was undone when a target of its group was lost";
   return new DaosError("UNAVAILABLE", `Cannot finish the update: ${state}. Retry.`);
 }
+
+export function notFolded(): DaosError {
+  const state = "a stripe of it has to be folded first, and that failed";
+  return new DaosError("UNAVAILABLE", `Cannot update the object: ${state}. Retry.`);
+}

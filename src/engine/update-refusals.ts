@@ -2,6 +2,7 @@
 import { DaosError } from "../base/errors.ts";
 import { TransactionConflict } from "../base/transaction-conflict.ts";
 import type { ObjectRequest } from "../format/object-request.ts";
+import type { TransactionStep } from "../format/transaction-part.ts";
 
 export function oldRequest({ sequence, firstIncomplete }: ObjectRequest): DaosError {
   const state = `its client has said that it needs no answer to requests below ${firstIncomplete}`;
@@ -11,11 +12,19 @@ export function oldRequest({ sequence, firstIncomplete }: ObjectRequest): DaosEr
   );
 }
 
-export function notForClients(): DaosError {
+/** Of what clients send. `mapVersion`: by which this target leads. Throws INVALID_ARGUMENT, TransactionConflict. */
+export function checkStep(step: TransactionStep, mapVersion: number | undefined): void {
+  if (step.kind === "sweep") throw notForClients();
+  if (step.kind !== "prepare" || step.part.punchesUnder === undefined) return;
+  // By another map another target may lead what is not locked at it.
+  if (mapVersion !== undefined && mapVersion !== step.part.punchesUnder) throw otherMap();
+}
+
+function notForClients(): DaosError {
   return new DaosError("INVALID_ARGUMENT", "Cannot take the step of a transaction: a target gives it to itself only.");
 }
 
-export function otherMap(): DaosError {
+function otherMap(): DaosError {
   return new TransactionConflict("the pool map has changed since it chose the leaders of an object");
 }
 

@@ -35,15 +35,7 @@ import { ObjectSweeps, type ObjectSweepsParts } from "./object-sweeps.ts";
 import type { QuotaTable } from "./quota.ts";
 import type { StageService } from "./stage-service.ts";
 import { runOperation } from "./update-operation.ts";
-import {
-  forgottenRequest,
-  notForClients,
-  notStageable,
-  oldRequest,
-  otherMap,
-  sentTwice,
-  unnamed,
-} from "./update-refusals.ts";
+import { checkStep, forgottenRequest, notStageable, oldRequest, sentTwice, unnamed } from "./update-refusals.ts";
 
 /** What a small write takes in the log beside its value and keys, at most: the records of two cells and a header. */
 const RECORD_OVERHEAD_BYTES = 512;
@@ -103,15 +95,15 @@ export class UpdateService {
     const isWrite = request.opcode === Opcode.valueUpdate || request.opcode === Opcode.arrayWrite;
     if (isWrite) {
       this.counters.updates += 1;
-      this.#parts.quotas.charge(quota, this.#recordBytes(request, object));
+      this.#parts.quotas.charge(quota, recordBytes(request, object));
     } else if (request.opcode !== Opcode.transactionStep) this.counters.punches += 1;
     const step = request.opcode === Opcode.transactionStep ? decodeTransactionStep(request.payload) : undefined;
-    if (step !== undefined) this.#checkStep(step, container);
+    if (step !== undefined) checkStep(step, this.#parts.replication?.poolOf(container)?.groups.mapVersion);
     // What has begun may end.
     const isNew = step === undefined || step.kind === "prepare";
     if (isNew && !isRedundant(object.oid)) this.#parts.replication?.checkStays(container, object.oid);
     // Only what takes space for long is refused for want of it.
-    if (step?.kind === "prepare") this.#parts.quotas.charge(quota, this.#recordBytes(request, object));
+    if (step?.kind === "prepare") this.#parts.quotas.charge(quota, recordBytes(request, object));
     const before = this.#before(container, object, step);
     const update: Update = { request, object, container, led: undefined, reply, staged };
     if (before === undefined) return this.#begin(update, isWrite);
@@ -128,15 +120,6 @@ export class UpdateService {
     if (step === undefined) return filling;
     if (filling === undefined) return this.#sweeps?.before(container, object, step);
     return filling.then(() => this.#sweeps?.before(container, object, step));
-  }
-
-  /** Of what clients send. */
-  #checkStep(step: TransactionStep, container: number): void {
-    if (step.kind === "sweep") throw notForClients();
-    if (step.kind !== "prepare" || step.part.punchesUnder === undefined) return;
-    // By another map another target may lead what is not locked at it.
-    const pool = this.#parts.replication?.poolOf(container);
-    if (pool !== undefined && pool.groups.mapVersion !== step.part.punchesUnder) throw otherMap();
   }
 
   /** What the payload tells of staged bytes; takes the flag from the conditions. Bytes that came before are of no use without. */
@@ -173,10 +156,6 @@ export class UpdateService {
     }
     const tracked = running === undefined ? undefined : this.#track(update, running);
     return led === undefined || request.payloadBuffer === undefined ? tracked : this.#untilSent(led, tracked);
-  }
-
-  #recordBytes(request: RpcRequest, object: ObjectRequest): number {
-    return request.payloadLength + RECORD_OVERHEAD_BYTES + 2 * (object.dkey.length + object.akey.length);
   }
 
   /**
@@ -271,7 +250,7 @@ export class UpdateService {
     // within the turn unless the log is full: then they wait here, with a copy.
     if (request.payloadLength > objects.inlineBytes(container)) request.retain();
     else {
-      const wait = store.admit(this.#recordBytes(request, object));
+      const wait = store.admit(recordBytes(request, object));
       if (wait !== undefined) {
         request.retain();
         return wait.then(() => this.#run(update));
@@ -409,4 +388,8 @@ export class UpdateService {
     encodeObjectReply(reply.block, at, { epoch, lengthBytes: 0, recordBytes: 0, flags: 1 });
     reply.finish();
   }
+}
+
+function recordBytes({ payloadLength }: RpcRequest, { dkey, akey }: ObjectRequest): number {
+  return payloadLength + RECORD_OVERHEAD_BYTES + 2 * (dkey.length + akey.length);
 }

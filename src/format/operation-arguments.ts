@@ -4,6 +4,7 @@
  * newer client can talk to it. Meaning (labels, sizes, properties) is checked where it is used.
  */
 import { z } from "zod";
+import type { PoolTargetsArguments, PoolExtendArguments } from "./pool-targets.ts";
 import { unreachable } from "../base/assert.ts";
 import { DaosError } from "../base/errors.ts";
 import type { Epoch } from "../base/epoch.ts";
@@ -84,10 +85,10 @@ export interface OperationArguments {
   [Opcode.poolGetProperties]: operations.PoolReference;
   [Opcode.poolSetProperties]: operations.PoolSetPropertiesArguments;
   [Opcode.poolQueryTargets]: operations.PoolReference;
-  [Opcode.poolExclude]: operations.PoolTargetsArguments;
-  [Opcode.poolReintegrate]: operations.PoolTargetsArguments;
-  [Opcode.poolExtend]: operations.PoolExtendArguments;
-  [Opcode.poolDrain]: operations.PoolTargetsArguments;
+  [Opcode.poolExclude]: PoolTargetsArguments;
+  [Opcode.poolReintegrate]: PoolTargetsArguments;
+  [Opcode.poolExtend]: PoolExtendArguments;
+  [Opcode.poolDrain]: PoolTargetsArguments;
   [Opcode.containerCreate]: operations.ContainerCreateArguments;
   [Opcode.containerList]: operations.ContainerListArguments;
   [Opcode.containerQuery]: operations.ContainerReference;

@@ -260,21 +260,6 @@ export interface PoolSetPropertiesArguments extends PoolReference {
 export interface PropertiesReply {
   readonly properties: Properties;
 }
-/** Targets of a pool: all of these ranks, and those of these indices. */
-export interface PoolTargetsArguments extends PoolReference {
-  readonly ranks?: readonly number[];
-  readonly targets?: readonly number[];
-  /** Exclude: also what has no other copy. */
-  readonly force?: boolean;
-}
-export interface PoolExtendArguments extends PoolReference {
-  readonly ranks: readonly number[];
-}
-export interface PoolTargetsReply {
-  readonly pool: string;
-  readonly map: PoolMap;
-}
-
 export type ContainerType = "kv" | "object" | "posix";
 export interface ContainerCreateArguments extends PoolReference {
   readonly label: string;

@@ -35,6 +35,8 @@ export class Extents {
   #running = 0;
   #idleWaiters: (() => void)[] = [];
 
+  #full = (): void => {};
+
   constructor(device: BlockDevice, allocator: ExtentAllocator, cache = new BlockCache()) {
     this.#device = device;
     this.#allocator = allocator;
@@ -76,10 +78,24 @@ export class Extents {
     return offset;
   }
 
+  /** Hears of each time that there is no room. */
+  onFull(listener: () => void): void {
+    this.#full = listener;
+  }
+
+  #allocate(count: number): number {
+    try {
+      return this.#allocator.allocate(count);
+    } catch (error) {
+      this.#full();
+      throw error;
+    }
+  }
+
   /** Writes whole blocks to newly allocated ones; returns their device offset. */
   async #writeFresh(blocks: Uint8Array): Promise<number> {
     const count = blocks.length / BLOCK_BYTES;
-    const first = this.#allocator.allocate(count);
+    const first = this.#allocate(count);
     this.#cache.forget(first, count);
     this.#running += 1;
     try {

@@ -7,7 +7,7 @@
 import type { ByteString } from "../base/bytes.ts";
 import type { DtxId } from "../base/dtx-id.ts";
 import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
-import { DaosError, hasCode } from "../base/errors.ts";
+import { DaosError } from "../base/errors.ts";
 import { LOG_RECORD_HEADER_BYTES, LOG_WRITE_BYTES, logWriteBytes, type RecordSnapshots } from "../format/log-record.ts";
 import { LOG_ORIGIN_BYTES } from "../format/log-record-transaction.ts";
 import { uint32OfKey } from "../format/settled-row.ts";
@@ -72,6 +72,7 @@ export class TargetStore implements CellStore {
     this.#generations = parts.generations;
     this.#index = parts.index;
     this.#extents = parts.extents;
+    this.#extents.onFull(() => this.#scheduler.settleForRoom());
     this.#indexSpace = parts.index.space();
     this.requests = parts.requests;
     this.requests.pending = (sequence) => this.pending(sequence);
@@ -235,12 +236,7 @@ export class TargetStore implements CellStore {
   async writeExtent(buffer: Uint8Array): Promise<ExtentRef> {
     if (this.#closing !== undefined) throw closed();
     if (this.#log.failure !== undefined) throw this.#log.failure;
-    try {
-      return await this.#extents.write(buffer);
-    } catch (error) {
-      if (hasCode(error, "NO_SPACE")) this.#scheduler.settleForRoom();
-      throw error;
-    }
+    return this.#extents.write(buffer);
   }
 
   sliceExtent(extent: ExtentRef, offset: number, length: number): ExtentRef {

@@ -10,8 +10,7 @@ import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
 import type { DkeyPlace } from "../base/key-place.ts";
 import { BLOCK_BYTES, KIB, MIB } from "../base/limits.ts";
-import { FIRST_ERASURE_NUMBER } from "../base/object-class.ts";
-import { isErasureCoded, isRedundant, type ObjectId } from "../base/object-id.ts";
+import { isRedundant, type ObjectId } from "../base/object-id.ts";
 import { type CopiedVersion, copiedVersionBytes } from "../format/fill-message.ts";
 import { type CellWrite, type KeyRange, type ReclaimRange, type Version, VersionKind } from "../store/cell.ts";
 import { isUndecided } from "../store/stability.ts";
@@ -43,6 +42,7 @@ import {
   withoutRegion,
 } from "./transaction-cells.ts";
 import { firstKey } from "./first-key.ts";
+import { hasCodedObject, hasSingleObject } from "./object-scan.ts";
 
 /** Bytes of a page, but one version at least. */
 const PAGE_BYTES = 1 * MIB;
@@ -141,29 +141,14 @@ export class DkeyCopies {
     );
   }
 
-  /** Whether there are cells of an object without redundancy that `wanted` says yes to. */
+  /** See hasSingleObject. */
   hasSingle(container: number, wanted: (oid: ObjectId) => boolean): boolean {
-    const prefix = containerPrefix(container);
-    const end = snapshotStart(prefix);
-    for (let found = firstKey(this.#target.store, prefix as ByteString, end); found !== undefined;) {
-      const oid = objectOfPrefix(found);
-      if (!isRedundant(oid) && wanted(oid)) return true;
-      found = firstKey(this.#target.store, prefixEnd(prefix + oid), end);
-    }
-    return false;
+    return hasSingleObject(this.#target.store, container, wanted);
   }
 
-  /** Whether any cell of an erasure-coded object is here. */
+  /** See hasCodedObject. */
   hasCoded(container: number): boolean {
-    const prefix = containerPrefix(container);
-    for (let from = prefix as ByteString; ;) {
-      const found = firstKey(this.#target.store, from, snapshotStart(prefix));
-      if (found === undefined) return false;
-      const oid = objectOfPrefix(found);
-      if (isErasureCoded(oid)) return true;
-      // Of one type of objects those with other redundancy come first.
-      from = (prefix + oid.slice(0, 1) + String.fromCharCode(FIRST_ERASURE_NUMBER)) as ByteString;
-    }
+    return hasCodedObject(this.#target.store, container);
   }
 
   /** Removes all of these dkeys (ascending): see CellStore.purge. */

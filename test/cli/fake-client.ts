@@ -31,11 +31,11 @@ import type {
   EngineMetricsReply,
   PluginListReply,
   PoolDescription,
-  PoolTargetsReply,
   Properties,
   SnapshotDescription,
   SystemQueryReply,
 } from "../../src/format/operations.ts";
+import type { PoolTargetsReply } from "../../src/format/pool-targets.ts";
 
 const CREATED_AT = "2026-01-02T03:04:05.000Z";
 const DEVICE_ID = "01234567-89ab-4cde-8f01-23456789abcd";

@@ -29,7 +29,7 @@ import { Right } from "../../../src/format/capability.ts";
 import { RedundancySchemes } from "../../../src/redundancy/redundancy-schemes.ts";
 import { RpcConnection } from "../../../src/rpc/connection.ts";
 import { RpcServer } from "../../../src/rpc/server.ts";
-import type { CellStore, GateRule, Requests } from "../../../src/store/cell.ts";
+import type { CellStore, GateRule } from "../../../src/store/cell.ts";
 import { openStore } from "../../../src/store/open-store.ts";
 import { InlineSettler } from "../../../src/store/settler.ts";
 import { windowLead } from "../../../src/vos/array-window.ts";
@@ -65,8 +65,6 @@ export interface PlantedBug {
   readonly run?: (run: RunUpdate, objects: VersionedObjects) => RunUpdate;
   /** Changes the objects of a target in place. */
   readonly objects?: (objects: VersionedObjects, index: number) => void;
-  /** Changes what a target knows of completed requests in place. */
-  readonly requests?: (requests: Requests) => void;
   /** Of those who lead erasure-coded dkeys. */
   readonly scheme?: (scheme: RedundancyScheme) => RedundancyScheme;
 }
@@ -153,7 +151,6 @@ export class ClusterNode {
       generationCells: 128,
     });
     if (machine.life !== present || machine.dead) return undefined;
-    this.#parts.bug.requests?.(store.requests);
     const undecided = store.transactions.undecided().length;
     this.#parts.log(`${this.name} opened, durable to ${store.durableSequence}, ${undecided} undecided`);
     const clock = new HybridLogicalClock(() => wall.wallMs());
