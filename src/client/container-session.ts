@@ -32,6 +32,8 @@ import { stageUpdate } from "./staged-update.ts";
 import type { TargetConnection, TargetConnections } from "./target-connection.ts";
 
 /** Highest target index a pool map may name. */
+/** So long an attempt waits for a newer map, milliseconds. */
+const LOOK_WAIT_MS = 200;
 const MAX_TARGET_INDEX = 65_535;
 
 interface AttachedTarget {
@@ -327,8 +329,20 @@ export class ContainerSession implements CallSender {
     return this.#reopening;
   }
 
-  /** A target does not answer: its engine may be elsewhere by now, or excluded. Never rejects: the next attempt tells. */
-  #lookAgain(): Promise<void> {
+  /**
+   * A target does not answer: its engine may be elsewhere by now, or excluded. Never rejects: the next attempt tells. What the
+   * control plane does not say at once is not waited for: the target may be there again before the control plane is.
+   */
+  async #lookAgain(): Promise<void> {
+    let cancel = (): void => {};
+    const enough = new Promise<void>((resolve) => {
+      cancel = this.world.timers.after(LOOK_WAIT_MS, resolve);
+    });
+    await Promise.race([this.#look(), enough]);
+    cancel();
+  }
+
+  #look(): Promise<void> {
     this.#looking ??= this.#options
       .reopen()
       .then((opened) => {

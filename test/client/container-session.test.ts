@@ -16,7 +16,7 @@ import { decodeObjectRequest, encodeObjectReply, OBJECT_REPLY_BYTES } from "../.
 import { servingTarget } from "../../src/format/pool-map.ts";
 import { bodyOf } from "../rpc/harness.ts";
 import { RedundancySchemes } from "../../src/redundancy/redundancy-schemes.ts";
-import { simulatedWorld } from "../simulation/world.ts";
+import { simulatedWorld, type SimulatedWorld } from "../simulation/world.ts";
 
 const REPLY = Buffer.alloc(OBJECT_REPLY_BYTES);
 encodeObjectReply(REPLY, 0, { epoch: 77 as Epoch, lengthBytes: 0, recordBytes: 0, flags: 1 });
@@ -24,8 +24,12 @@ const GONE = new DaosError("UNAVAILABLE", "gone");
 const OLD = new DaosError("OLD_REQUEST", "old");
 
 /** Outcome of each start in turn; after them all succeed. */
-function sessionOver(outcomes: ("unsent" | "sent" | "old")[]): {
+function sessionOver(
+  outcomes: ("unsent" | "sent" | "old")[],
+  isControlPlaneAway = false,
+): {
   operations: ObjectOperations;
+  world: SimulatedWorld;
   starts: () => number;
   /** Numbers under which something was sent. */
   numbers: readonly number[];
@@ -61,8 +65,9 @@ function sessionOver(outcomes: ("unsent" | "sent" | "old")[]): {
   };
   const map = { version: 1, targets: [servingTarget({ index: 0, host: "h", port: 1 })] };
   const opened = { container, map, capability: new Uint8Array(1) };
+  const world = simulatedWorld(1);
   const session = new ContainerSession(opened, {
-    world: simulatedWorld(1),
+    world,
     clock: new HybridLogicalClock(() => 0),
     connections: new TargetConnections(() => Promise.resolve(link), 1000),
     buffers: new ReceiveBuffers(),
@@ -71,10 +76,10 @@ function sessionOver(outcomes: ("unsent" | "sent" | "old")[]): {
     timeoutMs: 1000,
     retryWindowMs: 5000,
     stagedUpdateBytes: STAGED_UPDATE_BYTES,
-    reopen: () => Promise.resolve(opened),
+    reopen: () => (isControlPlaneAway ? new Promise(() => {}) : Promise.resolve(opened)),
     closed: () => {},
   });
-  return { operations: new ObjectOperations(session, 0 as Epoch), starts: () => starts, numbers };
+  return { operations: new ObjectOperations(session, 0 as Epoch), world, starts: () => starts, numbers };
 }
 
 const OID = objectId("KV_LEXICAL", objectClassByName("S1"), 0, 1n);
@@ -97,6 +102,14 @@ test("a conditional write that never left is sent until it does", async () => {
   await conditionalPut(again.operations);
   expect(await conditionalPut(again.operations)).toBe("epoch 77");
   expect(again.starts()).toBe(2);
+});
+
+test("a target that did not answer is asked again, though the control plane does not answer at all", async () => {
+  const { operations, starts, world } = sessionOver(["sent", "sent"], true);
+  let outcome = "none";
+  void conditionalPut(operations).then((code) => (outcome = code));
+  await world.timers.advance(2_000);
+  expect([outcome, starts()]).toEqual(["epoch 77", 3]);
 });
 
 test("a conditional write that may have left is sent again under its number: it takes effect once", async () => {
