@@ -1,6 +1,6 @@
 /**
- * `npm run simulate [-- --seed S] [--seeds N] [--seconds N] [--calm] [--faults NAME,NAME] [--classes C,C] [--continue] [--verbose]`:
- * simulated clusters, one a seed, from seed S on (random unless given), for so many seconds (60) or seeds, with all kinds of
+ * `npm run simulate [-- --seed S] [--seeds N] [--step N] [--seconds N] [--calm] [--faults NAME,NAME] [--classes C,C] [--continue] [--verbose]`:
+ * simulated clusters, one a seed, from seed S on (random unless given), each by N (1) after the one before, for so many seconds (60) or seeds, with all kinds of
  * faults, those named, or none. `--classes`: of the objects; every third seed has erasure-coded ones otherwise. Without `--continue` it stops at the first seed that shows something wrong,
  * names it, and ends with status 1: the same seed shows it again.
  */
@@ -14,6 +14,7 @@ const { values } = parseArgs({
   options: {
     seed: OPTION,
     seeds: OPTION,
+    step: OPTION,
     seconds: OPTION,
     calm: { type: "boolean" },
     faults: OPTION,
@@ -24,6 +25,7 @@ const { values } = parseArgs({
 });
 
 const first = Number(values.seed ?? Date.now() % 1_000_000_000);
+const step = Number(values.step ?? 1);
 const limit = Number(values.seeds ?? Number.POSITIVE_INFINITY);
 const seconds = values.seeds === undefined ? Number(values.seconds ?? 60) : Number.POSITIVE_INFINITY;
 const chosen = values.faults === undefined ? undefined : new Set(values.faults.split(","));
@@ -36,7 +38,7 @@ let seeds = 0;
 let failures = 0;
 
 while (seeds < limit && performance.now() - start < seconds * 1000) {
-  const seed = first + seeds;
+  const seed = first + seeds * step;
   try {
     add(
       await runCluster({

@@ -8,7 +8,7 @@
 import { notBytes } from "../base/bytes-argument.ts";
 import type { ByteString } from "../base/bytes.ts";
 import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
-import { DaosError } from "../base/errors.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
 import { MAX_ARRAY_IO_BYTES, MAX_SINGLE_VALUE_BYTES } from "../base/limits.ts";
 import { type ObjectClass, objectClassByName } from "../base/object-class.ts";
 import { isErasureCoded, type ObjectId } from "../base/object-id.ts";
@@ -110,7 +110,12 @@ export class ObjectOperations implements ObjectAccess {
   async punchObject(oid: ObjectId, options: WriteOptions = NO_OPTIONS): Promise<Epoch> {
     if (isPunchedByOne(this.session, oid)) {
       const call = new ObjectCall(Opcode.objectPunch, oid, NO_KEY, NO_KEY, decodeEpoch);
-      return this.#write(call, options, "object", AllowedConditions.punchObject);
+      try {
+        return await this.#write(call, options, "object", AllowedConditions.punchObject);
+      } catch (error) {
+        // The object has begun to move meanwhile: nothing was punched.
+        if (!hasCode(error, "UNSUPPORTED") || isPunchedByOne(this.session, oid)) throw error;
+      }
     }
     if (this.session.readOnly || this.epoch !== EPOCH_NONE) throw notWritable(this.epoch);
     const flags = conditionFlags(options.condition, "object", options.conditions, AllowedConditions.punchObject);

@@ -15,23 +15,30 @@ import { type CommitPart, TransactionCommit } from "./transaction-commit.ts";
 
 /** Whether one target, by itself, can punch the object. */
 export function isPunchedByOne({ placement }: ContainerSession, oid: ObjectId): boolean {
-  return !isRedundant(oid) && placement.targetsOf(oid).length === 1;
+  return !isPunchedByDkey(placement, oid) && placement.targetsOf(oid).length === 1;
+}
+
+/** Whether its leaders punch one dkey after the other: with redundancy, or while it moves to other targets. */
+function isPunchedByDkey(placement: Placement, oid: ObjectId): boolean {
+  return isRedundant(oid) || placement.layout(oid).next !== undefined;
 }
 
 /**
- * The parts of a transaction that punches an object; other parts have the dkeys that are `taken`. With redundancy there is
- * one more, without anything to do: the leaders have to know that the punch is decided before they begin, so it is decided
+ * The parts of a transaction that punches an object; other parts have the dkeys that are `taken`. Where dkeys are punched one
+ * after the other there is one more, without anything to do: the leaders have to know that the punch is decided before they begin, so it is decided
  * there.
  */
 export function punchParts(placement: Placement, oid: ObjectId, taken: ReadonlySet<ByteString>): CommitPart[] {
   const common = { oid, reads: [], writes: [] };
   const punchesUnder = placement.mapVersion;
+  const isSwept = isPunchedByDkey(placement, oid);
   const parts: CommitPart[] = dkeyOfEachLeader(placement, oid, taken).map((dkey) => ({
     ...common,
     dkey,
     punchesUnder,
+    isSwept,
   }));
-  if (!isRedundant(oid)) return parts;
+  if (!isSwept) return parts;
   const names = new Set([...taken, ...parts.map(({ dkey }) => dkey)]);
   return [{ ...common, dkey: unusedName(names) }, ...parts];
 }

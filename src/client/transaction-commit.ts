@@ -9,7 +9,7 @@ import type { DtxId } from "../base/dtx-id.ts";
 import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError, type ErrorCode, hasCode } from "../base/errors.ts";
 import { MAX_TRANSACTION_BYTES, MAX_TRANSACTION_PARTS } from "../base/limits.ts";
-import { isRedundant, objectClassOf } from "../base/object-id.ts";
+import { objectClassOf } from "../base/object-id.ts";
 import { TransactionConflict } from "../base/transaction-conflict.ts";
 import { decodeObjectReply } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
@@ -41,6 +41,8 @@ export interface CommitPart extends DkeyPlace {
   readonly writes: readonly PartWrite[];
   /** See TransactionPart. */
   readonly punchesUnder?: number | undefined;
+  /** What it does takes steps of its own, after the decision: it is taken elsewhere. */
+  readonly isSwept?: boolean | undefined;
 }
 
 interface NumberedPart extends CommitPart {
@@ -185,17 +187,13 @@ export class TransactionCommit {
 }
 
 function compareParts(left: CommitPart, right: CommitPart): number {
-  if (isSwept(left) !== isSwept(right)) return isSwept(left) ? 1 : -1;
+  const [isLeftSwept, isRightSwept] = [left.isSwept === true, right.isSwept === true];
+  if (isLeftSwept !== isRightSwept) return isLeftSwept ? 1 : -1;
   const borne = toleratedFailures(right) - toleratedFailures(left);
   if (borne !== 0) return borne;
   if (left.oid !== right.oid) return left.oid < right.oid ? -1 : 1;
   if (left.dkey === right.dkey) return 0;
   return left.dkey < right.dkey ? -1 : 1;
-}
-
-/** What such a part does takes steps of its own, after the decision: it is taken elsewhere. */
-function isSwept({ oid, punchesUnder }: CommitPart): boolean {
-  return punchesUnder !== undefined && isRedundant(oid);
 }
 
 function toleratedFailures({ oid }: DkeyPlace): number {

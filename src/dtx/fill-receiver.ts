@@ -7,6 +7,7 @@
  * anew: then nothing that was complete is taken apart while the control plane counts on it.
  */
 import { DaosError } from "../base/errors.ts";
+import type { ObjectId } from "../base/object-id.ts";
 import type { Timers } from "../contracts/world.ts";
 import { decodeFillRequest, FillFlag, type FillRequest } from "../format/fill-message.ts";
 import type { PoolMap } from "../format/pool-map.ts";
@@ -32,6 +33,8 @@ export interface FillReceiverOptions {
   readonly follower: GroupFollower;
   readonly groups: () => Groups;
   readonly containers: () => Iterable<number>;
+  /** See Filling.makeReady. */
+  readonly makeReady: (container: number, oid: ObjectId) => Promise<void>;
   /** Hears that this target has something erasure-coded in the container. */
   readonly isCoded: (container: number) => void;
 }
@@ -162,7 +165,7 @@ export class FillReceiver {
     const { store, groups, self } = this.#options;
     for (let after: string | undefined; ;) {
       this.#check(round);
-      const list = store.copies.list(container, after, LOOK_DKEYS);
+      const list = store.copies.list(container, after, LOOK_DKEYS, (oid) => groups().mayBeLeft(oid));
       const left = list.places.filter(({ oid, dkey }) => {
         const { leader, readable } = groups().groupOf(oid, dkey);
         return leader >= 0 && leader !== self && !readable.includes(self) && of(leader);
@@ -263,6 +266,8 @@ export class FillReceiver {
     if (place === undefined || group?.leader !== leader || !unfilledOf(group).includes(self)) throw notOurs();
     if (containerOf(prefix) !== container) throw notOurs();
     if (!round.clean.has(container)) throw notNow("what it had before is not removed yet");
+    if (groups().movesSingle(place.oid)) await this.#options.makeReady(container, place.oid);
+    check();
     round.brought.add(`${container}/${leader}`);
     if ((flags & FillFlag.first) !== 0 && store.copies.has(prefix)) {
       if (this.#anyUndecided(new Set([prefix]))) throw notNow("an update of the dkey is not decided here");

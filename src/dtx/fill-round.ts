@@ -52,6 +52,8 @@ export class FillRound {
   readonly mapVersion: number;
   /** Settles when nothing that was begun under an earlier map is still to be appended. */
   readonly begun: Promise<unknown>;
+  /** It has. */
+  hasBegun = false;
   /** By container and target. */
   readonly destinations = new Map<string, Destination>();
   readonly opening = new Map<string, Promise<Destination>>();
@@ -68,7 +70,7 @@ export class FillRound {
 
   constructor(mapVersion: number, begun: Promise<unknown>) {
     this.mapVersion = mapVersion;
-    this.begun = begun;
+    this.begun = begun.then(() => (this.hasBegun = true));
   }
 
   destinationsOf(container: number): Destination[] {

@@ -7,6 +7,7 @@ import type { CellStore } from "../store/cell.ts";
 import type { DkeyCopies } from "../vos/dkey-copy.ts";
 import { stable } from "../vos/durable.ts";
 import type { FillMarks } from "../vos/fill-marks.ts";
+import type { MovingObjects } from "../vos/moving-objects.ts";
 import type { KeyHistories } from "../vos/key-history.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
 import type { RedundancyGroup } from "./group.ts";
@@ -15,6 +16,7 @@ export interface FillStore {
   readonly copies: DkeyCopies;
   readonly marks: FillMarks;
   readonly keys: KeyHistories;
+  readonly moving: MovingObjects;
   /** Objects that transactions hold here to punch them. */
   readonly heldObjects: (container: number) => readonly ObjectId[];
   /** The newest epoch at which something of the container was filled here; 0: nothing was. */
@@ -38,6 +40,7 @@ export function fillStore(store: CellStore, objects: VersionedObjects): FillStor
     copies: objects.copies,
     marks: objects.fillMarks,
     keys: objects.keyHistories,
+    moving: objects.moving,
     heldObjects: (container) => objects.locks.heldObjects(container),
     filledAt: (container) => objects.filledAt(container),
     gate: (container) => store.gate(container),

@@ -12,7 +12,7 @@ import { DaosError } from "../base/errors.ts";
 import type { Epoch } from "../base/epoch.ts";
 import type { DkeyPlace } from "../base/key-place.ts";
 import type { Timers } from "../contracts/world.ts";
-import { isErasureCoded } from "../base/object-id.ts";
+import { isErasureCoded, isRedundant, type ObjectId } from "../base/object-id.ts";
 import { encodeFillRequest, FillFlag } from "../format/fill-message.ts";
 import type { StoredDkey } from "../vos/dkey-copy.ts";
 import { type Cells, copiedCells, inPages, madeCells, type MadeCellsParts } from "./fill-content.ts";
@@ -73,7 +73,7 @@ export class Filling {
     this.#round = undefined;
   }
 
-  /** An update was taken into order and is appended at the latest when this settles. */
+  /** An update that has begun is appended at the latest when this settles. */
   track(running: Promise<unknown>): void {
     this.#running.add(running);
     const ended = (): void => void this.#running.delete(running);
@@ -112,6 +112,7 @@ export class Filling {
   isFilled(container: number, { oid, dkey }: DkeyPlace): boolean {
     const round = this.#round;
     if (round === undefined) return true;
+    if (this.#options.groups().movesSingle(oid) && !this.#isReady(round, container, oid)) return false;
     const unfilled = unfilledOf(this.#options.groups().groupOf(oid, dkey));
     if (unfilled.length === 0) return true;
     return (
@@ -125,7 +126,40 @@ export class Filling {
     if (round === undefined || this.isFilled(container, { oid, dkey })) return undefined;
     if (this.#options.groups().groupOf(oid, dkey).leader !== this.#options.self) return undefined;
     const prefix = this.#options.store.copies.prefixOf(container, oid, dkey);
-    return this.#fill(round, container, { oid, dkey, prefix });
+    const filling = (): Promise<void> => this.#fill(round, container, { oid, dkey, prefix });
+    if (!this.#options.groups().movesSingle(oid)) return filling();
+    return this.makeReady(container, oid).then(() => (this.isFilled(container, { oid, dkey }) ? undefined : filling()));
+  }
+
+  #isReady(round: FillRound, container: number, oid: ObjectId): boolean {
+    return round.hasBegun && this.#options.store.moving.isReady(container, oid);
+  }
+
+  /**
+   * As a leader's update of an object without redundancy comes: undefined when it may be run here, else settles when it may, see
+   * MovingObjects. Rejects with UNAVAILABLE.
+   */
+  beforeFollowing(container: number, oid: ObjectId): Promise<void> | undefined {
+    const round = this.#round;
+    const isReady =
+      round === undefined ? this.#options.store.moving.isReady(container, oid) : this.#isReady(round, container, oid);
+    return isReady ? undefined : this.makeReady(container, oid);
+  }
+
+  /** Throws UNAVAILABLE when such an update must not be run any more: the map has changed since it came. */
+  checkReady(container: number, oid: ObjectId): void {
+    if (!this.#options.store.moving.isReady(container, oid)) throw notYet("it does not move any more");
+  }
+
+  /** Settles when dkeys of a moving object may be brought, and their updates ordered. Rejects with UNAVAILABLE and as MovingObjects. */
+  async makeReady(container: number, oid: ObjectId): Promise<void> {
+    const round = this.#round;
+    const { groups, store } = this.#options;
+    if (round === undefined || !groups().movesSingle(oid)) throw notYet("it does not move any more");
+    await round.begun;
+    this.#check(round);
+    await store.moving.makeReady(container, oid);
+    this.#check(round);
   }
 
   /** Targets that do not have the dkey yet. */
@@ -287,11 +321,10 @@ export class Filling {
       return;
     }
     round.again.delete(container);
-    // Nobody else is told of their updates.
     const groups = this.#options.groups();
-    if (copies.hasSingle(container, (oid) => groups.moves(oid))) round.stuck.add(container);
+    const wanted = (oid: ObjectId): boolean => isRedundant(oid) || groups.movesSingle(oid);
     for (let after: string | undefined; ;) {
-      const list = copies.list(container, after, WALK_DKEYS);
+      const list = copies.list(container, after, WALK_DKEYS, wanted);
       await this.#fillAll(round, container, list.places);
       if (round.again.delete(container)) {
         after = undefined;

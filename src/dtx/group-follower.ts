@@ -5,6 +5,7 @@
  */
 import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
+import type { ObjectId } from "../base/object-id.ts";
 import { decodeDecisions, decodeStates, DtxState, encodeIds, type OpenDtx } from "../format/dtx-messages.ts";
 import { Opcode } from "../format/operations.ts";
 import { decodePrepareRequest, type PrepareRequest } from "../format/prepare-request.ts";
@@ -34,6 +35,8 @@ export interface GroupFollowerOptions {
   readonly timers: Timers;
   readonly peer: (index: number) => Peer | undefined;
   readonly run: RunUpdate;
+  /** As an update comes: undefined when it may be run in its turn, else settles when it may. */
+  readonly before: (container: number, oid: ObjectId) => Promise<void> | undefined;
   /** Moves the clock past the epoch; false when that is too far ahead. */
   readonly observe: (epoch: PrepareRequest["epoch"]) => boolean;
   /** Something was appended that was sent under an earlier map: it may be this target's to decide. */
@@ -82,8 +85,9 @@ export class GroupFollower {
     if (!observe(prepare.epoch)) throw clockAhead(prepare);
     const groups = this.#groups;
     const turn = this.#turns.get(leader);
+    const before = this.#options.before(prepare.container, prepare.object.oid);
     // It waits here for what came before it: what is logged then must not lie in the receive buffer.
-    if (turn !== undefined) request.retain();
+    if (turn !== undefined || before !== undefined) request.retain();
     const shard = prepare.opcode === Opcode.transactionStep ? this.#shardOf(prepare.object, leader) : undefined;
     let hasAppended = (): void => {};
     const order: WriteOrder = {
@@ -96,7 +100,9 @@ export class GroupFollower {
     };
     const isLarge = request.payloadBuffer !== undefined;
     const run = (): WriteOutcome | Promise<WriteOutcome> => this.#options.run(prepare, request, order);
-    const outcome = turn !== undefined && !isLarge ? turn.then(run) : run();
+    const inTurn = isLarge ? undefined : turn;
+    const mayRun = before === undefined ? inTurn : Promise.all([inTurn, before]);
+    const outcome = mayRun === undefined ? run() : (mayRun as Promise<unknown>).then(run);
     if (!(outcome instanceof Promise)) {
       this.#prepared(outcome, reply);
       this.#heard.set(leader, request.epoch);

@@ -282,6 +282,11 @@ export class GroupLeader {
     return this.#inherited.hasDkey(unit) || this.#byDkey.has(unit);
   }
 
+  /** Whether updates of others' making are not decided yet. */
+  get isSettlingSome(): boolean {
+    return this.#inherited.size > 0;
+  }
+
   /** Tells the others at once what was decided. */
   flushDecisions(): void {
     this.#outbox.flushAll();

@@ -11,21 +11,26 @@ export interface Groups {
   readonly mapVersion: number;
   /** See redundancyGroup. */
   groupOf(oid: ObjectId, dkey: ByteString): RedundancyGroup;
-  /** Whether something of the object is to be elsewhere once what is under way is done. */
-  moves(oid: ObjectId): boolean;
-  /** Whether dkeys of an object with redundancy that have one group now have several where the object moves to. */
+  /** Whether it is an object without redundancy of which something is to be elsewhere once what is under way is done. */
+  movesSingle(oid: ObjectId): boolean;
+  /** Whether dkeys of the object that have one group now have several where it moves to. */
   parts(oid: ObjectId): boolean;
+  /** Whether targets may have something of the object that they cannot be read of. */
+  mayBeLeft(oid: ObjectId): boolean;
 }
 
 export function placedGroups(map: PoolMap): Groups {
   const placement = new Placement(map);
+  // Without redundancy nothing is anywhere else unless targets were added or drained.
+  const hasMoved = map.version > 1;
   return {
     mapVersion: map.version,
     groupOf: (oid, dkey) => redundancyGroup(placement, oid, dkey),
-    moves: (oid) => placement.layout(oid).next !== undefined,
+    movesSingle: (oid) => !isRedundant(oid) && placement.layout(oid).next !== undefined,
     parts: (oid) => {
       const { groups, next } = placement.layout(oid);
-      return isRedundant(oid) && next !== undefined && next.groups.length !== groups.length;
+      return next !== undefined && (!isRedundant(oid) || next.groups.length !== groups.length);
     },
+    mayBeLeft: (oid) => hasMoved || isRedundant(oid),
   };
 }

@@ -3,9 +3,10 @@
  * (group-follower.ts), connected to the targets that it shares groups with. Follows the pool map.
  */
 import type { DkeyPlace } from "../base/key-place.ts";
+import type { DtxId } from "../base/dtx-id.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import { isErasureCoded, type ObjectId, objectClassOf } from "../base/object-id.ts";
+import { isErasureCoded, isRedundant, type ObjectId, objectClassOf } from "../base/object-id.ts";
 import type { RedundancyScheme } from "../contracts/redundancy.ts";
 import type { Timers } from "../contracts/world.ts";
 import { encodeCbor } from "../format/cbor.ts";
@@ -14,7 +15,7 @@ import type { TargetFillStatus } from "../format/engine-operations.ts";
 import { decodeContainers } from "../format/folded-to.ts";
 import type { ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
-import { isMovingMap, type PoolMap } from "../format/pool-map.ts";
+import type { PoolMap } from "../format/pool-map.ts";
 import type { RpcAnswer } from "../rpc/pending-call.ts";
 import type { RpcReply, RpcRequest } from "../rpc/request.ts";
 import { EpochGates } from "./epoch-gates.ts";
@@ -91,14 +92,18 @@ export class PoolReplication {
     this.#map = map;
     this.#groups = placedGroups(map);
     const { self, store, timers, observe, now, setGate } = options;
-    const run: PoolReplicationOptions["run"] = (request, ...rest) => {
-      if (isErasureCoded(request.object.oid)) this.#coded.add(request.container);
-      return options.run(request, ...rest);
+    const run: PoolReplicationOptions["run"] = (request, message, order) => {
+      const { oid } = request.object;
+      if (isErasureCoded(oid)) this.#coded.add(request.container);
+      if (!isRedundant(oid)) this.filling.checkReady(request.container, oid);
+      return options.run(request, message, order);
     };
+    const before: GroupFollowerOptions["before"] = (container, oid) =>
+      isRedundant(oid) ? undefined : this.filling.beforeFollowing(container, oid);
     const peer = (index: number): Peer | undefined => this.#peer(index);
     const noteUpdate = (update: LedUpdate): void => this.#noteUpdate(update);
     const appendedLate = (): void => this.#inherit();
-    this.follower = new GroupFollower({ self, store, timers, peer, run, observe, appendedLate }, this.#groups);
+    this.follower = new GroupFollower({ self, store, timers, peer, before, run, observe, appendedLate }, this.#groups);
     const { marks } = options.fillStore;
     this.#agreement = new MapAgreement({
       noted: () => marks.agreedUnder(options.pool),
@@ -139,7 +144,8 @@ export class PoolReplication {
       now,
       shardedAkey: (container, place) => this.shardedAkey(container, akeyRequest(place)),
     });
-    this.receiver = new FillReceiver({ ...common, follower, isCoded });
+    const makeReady: Filling["makeReady"] = (...object) => this.filling.makeReady(...object);
+    this.receiver = new FillReceiver({ ...common, follower, makeReady, isCoded });
     this.requests = new PeerRequests({
       ...options,
       leader,
@@ -194,9 +200,18 @@ export class PoolReplication {
     return this.#map.version;
   }
 
-  /** See isMovingMap. */
-  get isMoving(): boolean {
-    return isMovingMap(this.#map);
+  /**
+   * Whether an update of an object without redundancy has to be ordered as others are: while the object moves; and after it
+   * has, until everybody knows that, and nothing of before is undecided.
+   */
+  leadsSingle(oid: ObjectId, id: DtxId): boolean {
+    if (this.#map.version === 1) return false;
+    return (
+      this.#groups.movesSingle(oid) ||
+      this.#agreement.missing.size > 0 ||
+      this.leader.isSettlingSome ||
+      this.#options.store.stateOf(id) !== undefined
+    );
   }
 
   /** The other targets that take part. */

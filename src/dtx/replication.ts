@@ -3,6 +3,7 @@
  * the connections of other targets to this one.
  */
 import type { DkeyPlace } from "../base/key-place.ts";
+import type { DtxId } from "../base/dtx-id.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import type { ObjectId } from "../base/object-id.ts";
@@ -62,7 +63,6 @@ export class Replication {
   readonly #options: ReplicationOptions;
   readonly #pools = new Map<string, PoolReplication>();
   readonly #closing: Closing;
-  #isAnyMoving = false;
 
   constructor(options: ReplicationOptions) {
     this.#options = options;
@@ -99,7 +99,6 @@ export class Replication {
       this.#pools.set(pool, new PoolReplication(options, map));
     }
     for (const container of containers.keys()) this.#pools.get(pool)!.folding.want(container);
-    this.#look();
   }
 
   /** Another pool's updates have other groups. */
@@ -119,16 +118,16 @@ export class Replication {
   forget(pool: string): void {
     this.#pools.get(pool)?.stop();
     this.#pools.delete(pool);
-    this.#look();
   }
 
-  #look(): void {
-    this.#isAnyMoving = [...this.#pools.values()].some(({ isMoving }) => isMoving);
+  /** See PoolReplication.leadsSingle. */
+  leadsSingle(container: number, oid: ObjectId, id: DtxId): boolean {
+    return this.poolOf(container)?.leadsSingle(oid, id) === true;
   }
 
-  /** Throws BUSY while an object without redundancy would have to move: its updates go to one target, and none follows them. */
-  checkStays(container: number, oid: ObjectId): void {
-    if (this.#isAnyMoving && this.poolOf(container)?.groups.moves(oid) === true) throw cannotMove();
+  /** See Groups.movesSingle. */
+  movesSingle(container: number, oid: ObjectId): boolean {
+    return this.poolOf(container)?.groups.movesSingle(oid) === true;
   }
 
   stop(): void {
@@ -138,7 +137,7 @@ export class Replication {
   }
 
   /**
-   * Takes an update of an object with redundancy into order. Throws STALE when this target does not lead the dkey's group,
+   * Takes an update into order. Throws STALE when this target does not lead the dkey's group,
    * UNAVAILABLE while a member of the group cannot take part.
    */
   begin(request: UpdateRequest): LedUpdate {
@@ -276,11 +275,6 @@ function noShard(): DaosError {
     "STALE",
     "Cannot use the object here: this target has no shard of it. Open the container again.",
   );
-}
-
-function cannotMove(): DaosError {
-  const state = "targets are being added or drained, and an object without redundancy cannot follow";
-  return new DaosError("BUSY", `Cannot update the object: ${state}. Use a class with redundancy, or wait.`);
 }
 
 function beingFilled(): DaosError {

@@ -1,5 +1,5 @@
 /**
- * The punch of an object with redundancy, as the leader of some of its dkeys does it once the transaction that punches the
+ * The punch of an object with redundancy, or of one that moves, as the leader of some of its dkeys does it once the transaction that punches the
  * object is decided: dkey by dkey, each a replicated step at the epoch of the transaction, while the lock keeps everybody
  * else from them. Only when nothing that this target leads is left visible may the lock go.
  *
@@ -70,8 +70,11 @@ export class ObjectSweeps {
   before(container: number, { oid, dkey, epoch }: ObjectRequest, step: TransactionStep): Promise<void> | undefined {
     const isPrepare = step.kind === "prepare" && step.part.punchesUnder !== undefined;
     if (isPrepare) return isErasureCoded(oid) ? this.#foldBefore(container, oid) : undefined;
-    if (step.kind !== "resolve" || epoch === EPOCH_NONE || !isRedundant(oid)) return undefined;
-    const { locks, copies } = this.#parts.objects;
+    if (step.kind !== "resolve" || epoch === EPOCH_NONE) return undefined;
+    const { objects, replication } = this.#parts;
+    if (!isRedundant(oid) && objects.locks.isEmpty) return undefined;
+    if (!replication.movesSingle(container, oid) && !objects.isSwept(container, oid, epoch)) return undefined;
+    const { locks, copies } = objects;
     const part = locks.of(copies.prefixOf(container, oid, dkey))?.part;
     const { client, sequence } = step.id;
     const isPunch = part?.punchesUnder !== undefined && part.id.client === client && part.id.sequence === sequence;
@@ -134,7 +137,7 @@ export class ObjectSweeps {
   async *#shardPages(container: number, oid: ObjectId): AsyncGenerator<Page, void, void> {
     const { objects } = this.#parts;
     for (let after: string | undefined; ;) {
-      const list = objects.copies.list(container, after, SHARD_PAGE_DKEYS, oid);
+      const list = objects.copies.list(container, after, SHARD_PAGE_DKEYS, undefined, oid);
       let sequence = 0;
       const keys = list.places.flatMap((place) => {
         const held = objects.presenceOf(container, place);

@@ -12,6 +12,8 @@ export interface OperationRequest extends ObjectRequest {
   order?: WriteOrder | undefined;
   /** Of steps of transactions on erasure-coded dkeys. */
   readonly shard: TransactionShard | undefined;
+  /** Of an object without redundancy: it moves to other targets. */
+  readonly isMoving?: boolean | undefined;
 }
 
 /** Errors: those of the operation; UNSUPPORTED for an opcode that is no update. */

@@ -44,6 +44,11 @@ export function notStageable(): DaosError {
   );
 }
 
+export function dkeyByDkey(): DaosError {
+  const state = "it moves to other targets, and is punched dkey by dkey meanwhile";
+  return new DaosError("UNSUPPORTED", `Cannot punch the object in one step: ${state}. Use a client that does so.`);
+}
+
 export function unnamed(): DaosError {
   return new DaosError(
     "INVALID_ARGUMENT",

@@ -35,7 +35,15 @@ import { ObjectSweeps, type ObjectSweepsParts } from "./object-sweeps.ts";
 import type { QuotaTable } from "./quota.ts";
 import type { StageService } from "./stage-service.ts";
 import { runOperation } from "./update-operation.ts";
-import { checkStep, forgottenRequest, notStageable, oldRequest, sentTwice, unnamed } from "./update-refusals.ts";
+import {
+  checkStep,
+  dkeyByDkey,
+  forgottenRequest,
+  notStageable,
+  oldRequest,
+  sentTwice,
+  unnamed,
+} from "./update-refusals.ts";
 
 /** What a small write takes in the log beside its value and keys, at most: the records of two cells and a header. */
 const RECORD_OVERHEAD_BYTES = 512;
@@ -65,7 +73,11 @@ interface Update {
   readonly staged: StagedPayload | undefined;
 }
 
-type OrderedRequest = ObjectRequest & { order?: WriteOrder | undefined };
+type OrderedRequest = ObjectRequest & {
+  order?: WriteOrder | undefined;
+  /** See TransactionRequest. */
+  isMoving?: boolean | undefined;
+};
 
 export class UpdateService {
   readonly #parts: UpdateServiceParts;
@@ -99,9 +111,6 @@ export class UpdateService {
     } else if (request.opcode !== Opcode.transactionStep) this.counters.punches += 1;
     const step = request.opcode === Opcode.transactionStep ? decodeTransactionStep(request.payload) : undefined;
     if (step !== undefined) checkStep(step, this.#parts.replication?.poolOf(container)?.groups.mapVersion);
-    // What has begun may end.
-    const isNew = step === undefined || step.kind === "prepare";
-    if (isNew && !isRedundant(object.oid)) this.#parts.replication?.checkStays(container, object.oid);
     // Only what takes space for long is refused for want of it.
     if (step?.kind === "prepare") this.#parts.quotas.charge(quota, recordBytes(request, object));
     const before = this.#before(container, object, step);
@@ -116,7 +125,9 @@ export class UpdateService {
 
   /** What has to be done before the update takes its place; undefined: nothing. */
   #before(container: number, object: ObjectRequest, step: TransactionStep | undefined): Promise<void> | undefined {
-    const filling = isRedundant(object.oid) ? this.#parts.replication?.fillBefore(container, object) : undefined;
+    const { replication } = this.#parts;
+    const isLed = isRedundant(object.oid) || replication?.movesSingle(container, object.oid) === true;
+    const filling = isLed ? replication?.fillBefore(container, object) : undefined;
     if (step === undefined) return filling;
     if (filling === undefined) return this.#sweeps?.before(container, object, step);
     return filling.then(() => this.#sweeps?.before(container, object, step));
@@ -139,7 +150,7 @@ export class UpdateService {
   #begin(unordered: Update, isWrite: boolean): Promise<void> | undefined {
     const { request, object, container } = unordered;
     const { replication } = this.#parts;
-    if (this.#erasure !== undefined && isErasureCoded(object.oid)) {
+    if (this.#isPlanned(object)) {
       request.retain();
       const planned = this.#runPlanned(unordered);
       replication?.track(container, planned);
@@ -148,11 +159,13 @@ export class UpdateService {
     const led = this.#order(unordered);
     const update: Update = { ...unordered, led };
     const running = isWrite ? this.#admit(update) : this.#run(update);
-    if (led !== undefined && running !== undefined) {
-      // The members are sent it later.
-      request.retain();
-      led.moved(request.payload);
+    if (running !== undefined) {
       replication?.track(container, running);
+      if (led !== undefined) {
+        // The members are sent it later.
+        request.retain();
+        led.moved(request.payload);
+      }
     }
     const tracked = running === undefined ? undefined : this.#track(update, running);
     return led === undefined || request.payloadBuffer === undefined ? tracked : this.#untilSent(led, tracked);
@@ -171,7 +184,11 @@ export class UpdateService {
   #order({ request, object, container, staged }: Update): LedUpdate | undefined {
     const { opcode } = request;
     const { replication } = this.#parts;
-    if (replication === undefined || !isRedundant(object.oid)) {
+    if (!isRedundant(object.oid) && replication?.movesSingle(container, object.oid) === true) {
+      if (opcode === Opcode.objectPunch) throw dkeyByDkey();
+      object.isMoving = true;
+    }
+    if (replication === undefined || !this.#isLed(container, object)) {
       if (object.sequence !== 0) object.order = { origin: object, isPrepared: false, epoch: undefined };
       return undefined;
     }
@@ -182,6 +199,11 @@ export class UpdateService {
     const led = replication.begin({ container, opcode, object, payload, staged });
     object.order = led;
     return led;
+  }
+
+  /** Whether members have to have the update, or what was before it is to be asked for at others. */
+  #isLed(container: number, { oid, client, sequence }: ObjectRequest): boolean {
+    return isRedundant(oid) || this.#parts.replication?.leadsSingle(container, oid, { client, sequence }) === true;
   }
 
   /** Answers a request that was sent before. */
@@ -280,7 +302,9 @@ export class UpdateService {
         throw new DaosError("UNSUPPORTED", "Cannot prepare parts: nothing is shared here.");
       return this.#erasure.apply(container, { ...object, order }, receivedParts(parts, payload));
     }
-    return this.#apply(opcode, container, { ...object, order }, payload);
+    // Nobody follows in updates of objects without redundancy unless they move.
+    const isMoving = !isRedundant(object.oid);
+    return this.#apply(opcode, container, { ...object, order, isMoving }, payload);
   }
 
   #apply(
@@ -336,7 +360,7 @@ export class UpdateService {
     if (isUnderWay || this.#running.get(object) !== undefined) return;
     const swept = this.#before(container, object, decodeTransactionStep(payload));
     const running = async (): Promise<void> => {
-      await swept;
+      if (swept !== undefined) await swept;
       await this.#runStep(container, object, payload);
     };
     await this.#track({ object }, running());
@@ -344,12 +368,16 @@ export class UpdateService {
 
   async #runStep(container: number, object: ObjectRequest, payload: Uint8Array): Promise<void> {
     const { replication, store } = this.#parts;
-    const { led, unlock } = await this.#beginStep(container, object, payload);
+    const { led, unlock } = this.#isPlanned(object)
+      ? await this.#planStep(container, object, payload)
+      : this.#beginStep(container, object, payload);
+    const isMoving = !isRedundant(object.oid) && replication?.movesSingle(container, object.oid) === true;
     try {
       const order: WriteOrder = led ?? { origin: object, isPrepared: false, epoch: undefined };
       const { transactionStep } = Opcode;
-      const taking = this.#apply(transactionStep, container, { ...object, order }, payload, led?.arrayShares);
-      if (taking instanceof Promise && led !== undefined) replication?.track(container, taking);
+      const step = { ...object, order, isMoving };
+      const taking = this.#apply(transactionStep, container, step, payload, led?.arrayShares);
+      if (taking instanceof Promise) replication?.track(container, taking);
       const outcome = await taking;
       if (outcome.error !== undefined) throw outcome.error;
       await new Promise<void>((resolve, reject) => {
@@ -363,19 +391,24 @@ export class UpdateService {
     }
   }
 
-  async #beginStep(
+  #isPlanned({ oid }: ObjectRequest): boolean {
+    return this.#erasure !== undefined && isErasureCoded(oid);
+  }
+
+  #planStep(container: number, object: ObjectRequest, payload: Uint8Array): Promise<PlannedUpdate> {
+    const beginning = this.#erasure!.begin(Opcode.transactionStep, container, object, payload, undefined);
+    this.#parts.replication?.track(container, beginning);
+    return beginning;
+  }
+
+  #beginStep(
     container: number,
     object: ObjectRequest,
     payload: Uint8Array,
-  ): Promise<Omit<PlannedUpdate, "led"> & { readonly led: LedUpdate | undefined }> {
+  ): Omit<PlannedUpdate, "led"> & { readonly led: LedUpdate | undefined } {
     const { replication } = this.#parts;
-    const { transactionStep: opcode } = Opcode;
-    if (this.#erasure !== undefined && isErasureCoded(object.oid)) {
-      const beginning = this.#erasure.begin(opcode, container, object, payload, undefined);
-      replication?.track(container, beginning);
-      return beginning;
-    }
-    const led = isRedundant(object.oid) ? replication?.begin({ container, opcode, object, payload }) : undefined;
+    const isLed = this.#isLed(container, object);
+    const led = isLed ? replication?.begin({ container, opcode: Opcode.transactionStep, object, payload }) : undefined;
     return { led, unlock: () => {} };
   }
 

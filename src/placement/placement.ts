@@ -70,24 +70,24 @@ export class Placement {
   }
 
   /**
-   * Names the set of an object's dkeys that the dkey is in: those of one set have the same targets in the same roles, now and
-   * where the object moves to. Without redundancy it is the target.
+   * Names the sets of an object's dkeys that the dkey is in. With redundancy one: those of one set have the same targets in the
+   * same roles, now and where the object moves to. Without: those that are on one target now, and those that will be.
    */
-  dkeySetOf(oid: ObjectId, dkey: ByteString): number {
+  dkeySetsOf(oid: ObjectId, dkey: ByteString): readonly number[] {
     const layout = this.layout(oid);
     const { kind, shardCount } = layout.objectClass.redundancy;
-    if (kind === "none") return this.targetOf(oid, dkey);
     const checksum = this.#checksum(layout, dkey);
+    if (kind === "none") return singleSetsOf(layout, checksum);
     // Where groups part, each of the finer ones comes from one of the others.
     const group = groupOfDkey(finerOf(layout), checksum);
-    return kind === "erasure" ? group * shardCount + (this.dkeyHash(oid, dkey) % shardCount) : group;
+    return [kind === "erasure" ? group * shardCount + (this.dkeyHash(oid, dkey) % shardCount) : group];
   }
 
   /** How many sets of dkeys an object has. */
   dkeySetCount(oid: ObjectId): number {
     const layout = this.layout(oid);
     const { kind, shardCount } = layout.objectClass.redundancy;
-    if (kind === "none") return new Set(layout.firstTargets).size;
+    if (kind === "none") return targetCountOf(layout) + (layout.next === undefined ? 0 : targetCountOf(layout.next));
     return finerOf(layout).groups.length * (kind === "erasure" ? shardCount : 1);
   }
 
@@ -128,6 +128,17 @@ export class Placement {
     const length = this.#dkey.latin1Write(dkey);
     return crc32(this.#dkey.subarray(0, length), layout.seed);
   }
+}
+
+/** Even numbers: of targets of now; odd ones: of targets where the object moves to. */
+function singleSetsOf(layout: Layout, checksum: number): readonly number[] {
+  const { next } = layout;
+  const now = 2 * layout.firstTargets[groupOfDkey(layout, checksum)]!;
+  return next === undefined ? [now] : [now, 2 * next.firstTargets[groupOfDkey(next, checksum)]! + 1];
+}
+
+function targetCountOf({ firstTargets }: Layout): number {
+  return new Set(firstTargets).size;
 }
 
 function finerOf(layout: Layout): Layout {

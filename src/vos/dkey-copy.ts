@@ -1,8 +1,8 @@
 /**
- * Dkeys of objects with redundancy as they are stored, to be copied from one target to another: what any reader of the latest
+ * Dkeys as they are stored, to be copied from one target to another: what any reader of the latest
  * state or of a snapshot sees of them, cell by cell, with original epochs. What nobody sees is left behind, so a copy is
  * complete for these readers only: reads at other epochs before it was made are refused (fill-marks.ts). What transactions
- * keep of the dkey goes with it.
+ * keep of the dkey goes with it. Punches of an object without redundancy, which are not in the dkey, become punches of the dkey.
  *
  * A dkey is written where nothing of it is: epochs of a cell ascend as ever.
  */
@@ -10,7 +10,7 @@ import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
 import type { DkeyPlace } from "../base/key-place.ts";
 import { BLOCK_BYTES, KIB, MIB } from "../base/limits.ts";
-import { isRedundant, type ObjectId } from "../base/object-id.ts";
+import type { ObjectId } from "../base/object-id.ts";
 import { type CopiedVersion, copiedVersionBytes } from "../format/fill-message.ts";
 import { type CellWrite, type KeyRange, type ReclaimRange, type Version, VersionKind } from "../store/cell.ts";
 import { isUndecided } from "../store/stability.ts";
@@ -28,7 +28,7 @@ import {
   prefixEnd,
   snapshotStart,
 } from "./cell-key.ts";
-import { decodeArrayMeta, MetaType } from "./cell-meta.ts";
+import { decodeArrayMeta, DKEY_PUNCH_META, MetaType } from "./cell-meta.ts";
 import { LATEST } from "./condition.ts";
 import { RECORD_OVERHEAD_BYTES } from "./single-value.ts";
 import { Seen, type TargetObjects } from "./target-objects.ts";
@@ -42,7 +42,7 @@ import {
   withoutRegion,
 } from "./transaction-cells.ts";
 import { firstKey } from "./first-key.ts";
-import { hasCodedObject, hasSingleObject } from "./object-scan.ts";
+import { hasCodedObject } from "./object-scan.ts";
 
 /** Bytes of a page, but one version at least. */
 const PAGE_BYTES = 1 * MIB;
@@ -76,8 +76,10 @@ export interface CopyPage {
 /** A reader of the dkey: at a snapshot, or of the latest state. */
 interface Viewer {
   readonly epoch: Epoch;
-  /** What is at or before it is punched with the dkey. */
+  /** What is at or before it is punched with the dkey, or its object. */
   readonly floor: number;
+  /** Epoch of the newest punch of the object; 0 for none. */
+  readonly objectPunch: number;
 }
 
 interface FoundVersion extends Omit<CopiedVersion, "bytes"> {
@@ -92,10 +94,16 @@ export class DkeyCopies {
   }
 
   /**
-   * Dkeys of objects with redundancy, or of one of them, that have cells here, whether anything of them is visible or not, in
-   * order.
+   * Dkeys of the objects that `wanted` says yes to, or of one of them, that have cells here, whether anything of them is visible
+   * or not, in order.
    */
-  list(container: number, after: string | undefined, limit: number, oid?: ObjectId): DkeyList {
+  list(
+    container: number,
+    after: string | undefined,
+    limit: number,
+    wanted: (oid: ObjectId) => boolean = () => true,
+    oid?: ObjectId,
+  ): DkeyList {
     const prefix = containerPrefix(container) + (oid ?? "");
     const end = oid === undefined ? snapshotStart(prefix) : prefixEnd(prefix);
     const places: StoredDkey[] = [];
@@ -110,7 +118,7 @@ export class DkeyCopies {
       if (found === undefined) return { places, after: undefined };
       const object = found.slice(0, OBJECT_PREFIX_BYTES);
       const own = objectOfPrefix(object);
-      if (!isRedundant(own)) from = prefixEnd(object);
+      if (!wanted(own)) from = prefixEnd(object);
       else if (found.length === OBJECT_PREFIX_BYTES + 1) from = beneathStart(object);
       else {
         last = dkeyPrefixOf(found);
@@ -141,11 +149,6 @@ export class DkeyCopies {
     );
   }
 
-  /** See hasSingleObject. */
-  hasSingle(container: number, wanted: (oid: ObjectId) => boolean): boolean {
-    return hasSingleObject(this.#target.store, container, wanted);
-  }
-
   /** See hasCodedObject. */
   hasCoded(container: number): boolean {
     return hasCodedObject(this.#target.store, container);
@@ -166,9 +169,11 @@ export class DkeyCopies {
   /** The part of a dkey from a cell on. Rejects with NOT_FOUND (container), CORRUPT, IO. */
   async read(container: number, prefix: string, from: ByteString = ownCellKey(prefix)): Promise<CopyPage> {
     const reading = new CopyReading(this.#target, prefix, this.#viewers(container, prefix));
+    reading.seen.add(this.#target.pending(this.#target.object(container, objectOfPrefix(prefix)).sequence));
     const held = dkeyTransactions(prefix);
+    if (from === ownCellKey(prefix)) reading.addOwn();
     const keys: ByteString[] = [];
-    const add = (key: ByteString): boolean => keys.push(key) <= PAGE_CELLS;
+    const add = (key: ByteString): boolean => key === ownCellKey(prefix) || keys.push(key) <= PAGE_CELLS;
     if (!isTransactionKey(from)) this.#target.store.scan(from, prefixEnd(prefix), EPOCH_MAX, add);
     const heldFrom = isTransactionKey(from) ? from : held.from;
     if (keys.length <= PAGE_CELLS) this.#target.store.scan(heldFrom, held.to, EPOCH_MAX, add);
@@ -187,11 +192,14 @@ export class DkeyCopies {
   }
 
   #viewers(container: number, prefix: string): Viewer[] {
-    const { containers, store } = this.#target;
+    const { containers, states, store } = this.#target;
     const epochs = [...containers.keptSnapshots(containers.get(container)), LATEST];
+    const object = this.#target.object(container, objectOfPrefix(prefix));
     return epochs.map((epoch) => {
       const own = store.get(ownCellKey(prefix), epoch);
-      return { epoch, floor: own === undefined || own.kind === VersionKind.tombstone ? 0 : own.epoch };
+      const dkeyPunch = own === undefined || own.kind === VersionKind.tombstone ? 0 : own.epoch;
+      const objectPunch = states.punchEpochAt(object, epoch);
+      return { epoch, floor: Math.max(dkeyPunch, objectPunch), objectPunch };
     });
   }
 
@@ -316,15 +324,38 @@ class CopyReading {
     this.#viewers = viewers;
   }
 
-  /** Adds what is seen of a cell. */
+  /** Adds what is seen of the dkey's own cell. What one viewer sees and a punch of the object hides from a later one, it hides. */
+  addOwn(): void {
+    const key = ownCellKey(this.#prefix);
+    const versions = new Map<Epoch, FoundVersion>();
+    this.#collect(key, versions, () => 0);
+    for (const { floor, objectPunch } of this.#viewers) {
+      const epoch = objectPunch as Epoch;
+      if (objectPunch < floor || versions.has(epoch)) continue;
+      const isOlder = this.#viewers.some((viewer) => viewer.epoch < epoch);
+      if (isOlder)
+        versions.set(epoch, { key, epoch, kind: VersionKind.value, meta: DKEY_PUNCH_META, bytes: undefined });
+    }
+    this.#addFound(versions);
+  }
+
+  /** Adds what is seen of a cell beneath the dkey. */
   add(key: ByteString): void {
-    const isOwn = key.length === this.#prefix.length + 1;
-    const akey = isOwn ? "" : akeyPrefixOf(key, this.#prefix);
-    const isWindow = !isOwn && key.length > akey.length + 1;
+    const akey = akeyPrefixOf(key, this.#prefix);
+    const isWindow = key.length > akey.length + 1;
     if (isWindow && akey !== this.#akey) this.#enter(akey);
     const versions = new Map<Epoch, FoundVersion>();
+    this.#collect(key, versions, (floor, index) => Math.max(floor, isWindow ? this.#since[index]! - 1 : 0));
+    this.#addFound(versions);
+  }
+
+  #collect(
+    key: ByteString,
+    versions: Map<Epoch, FoundVersion>,
+    hiddenFrom: (floor: number, index: number) => number,
+  ): void {
     this.#viewers.forEach(({ epoch, floor }, index) => {
-      const hidden = isOwn ? 0 : Math.max(floor, isWindow ? this.#since[index]! - 1 : 0);
+      const hidden = hiddenFrom(floor, index);
       this.#target.store.versions(key, epoch, (version) => {
         this.seen.add(version.sequence);
         if (version.epoch <= hidden) return false;
@@ -332,6 +363,9 @@ class CopyReading {
         return true;
       });
     });
+  }
+
+  #addFound(versions: ReadonlyMap<Epoch, FoundVersion>): void {
     const ascending = [...versions.values()].toSorted((left, right) => left.epoch - right.epoch);
     // A tombstone with nothing beneath hides nothing.
     const first = ascending.findIndex(({ kind }) => kind !== VersionKind.tombstone);

@@ -1,22 +1,10 @@
 /** What kinds of objects a target has cells of, found without looking at each dkey. */
 import type { ByteString } from "../base/bytes.ts";
 import { FIRST_ERASURE_NUMBER } from "../base/object-class.ts";
-import { isErasureCoded, isRedundant, type ObjectId } from "../base/object-id.ts";
+import { isErasureCoded } from "../base/object-id.ts";
 import type { CellStore } from "../store/cell.ts";
-import { containerPrefix, objectOfPrefix, prefixEnd, snapshotStart } from "./cell-key.ts";
+import { containerPrefix, objectOfPrefix, snapshotStart } from "./cell-key.ts";
 import { firstKey } from "./first-key.ts";
-
-/** Whether there are cells of an object without redundancy that `wanted` says yes to. */
-export function hasSingleObject(store: CellStore, container: number, wanted: (oid: ObjectId) => boolean): boolean {
-  const prefix = containerPrefix(container);
-  const end = snapshotStart(prefix);
-  for (let found = firstKey(store, prefix as ByteString, end); found !== undefined;) {
-    const oid = objectOfPrefix(found);
-    if (!isRedundant(oid) && wanted(oid)) return true;
-    found = firstKey(store, prefixEnd(prefix + oid), end);
-  }
-  return false;
-}
 
 /** Whether there are cells of an erasure-coded object. */
 export function hasCodedObject(store: CellStore, container: number): boolean {

@@ -45,6 +45,10 @@ export function notDecidedHere(): DaosError {
   return new DaosError("INVALID_ARGUMENT", `Cannot commit the transaction: ${state}. Commit it at the part of a dkey.`);
 }
 
+export function begunToMove(): DaosError {
+  return new TransactionConflict("an object that it punches has begun to move to other targets");
+}
+
 export function clockBehind(epoch: Epoch): DaosError {
   const state = `epoch ${epoch} is too far ahead of this target's clock`;
   return new DaosError("UNAVAILABLE", `Cannot resolve the transaction's part: ${state}. Retry.`);

@@ -1,7 +1,6 @@
 /** What a transaction has kept for a dkey, done at its epoch: every operation says what it would append, for one record of all. */
 import type { DkeyPlace } from "../base/key-place.ts";
 import type { Epoch } from "../base/epoch.ts";
-import { isRedundant } from "../base/object-id.ts";
 import type { PartWrite } from "../format/transaction-part.ts";
 import type { CellWrite, ReclaimRange } from "../store/cell.ts";
 import type { ArrayWrites } from "./array-write.ts";
@@ -51,9 +50,8 @@ export class TransactionWrites {
     }
   }
 
-  /** Adds the punch of all that the target has of an object; nothing with redundancy, where dkeys are punched one by one. */
+  /** Adds the punch of all that the target has of an object without redundancy. */
   async gatherObject(container: number, { oid, epoch, order }: EndedPart, into: Gathered): Promise<void> {
-    if (isRedundant(oid)) return;
     const gathering = gatheringOrder(order!, epoch, into);
     await this.#operations.punches.punchObject(container, { oid, order: gathering });
   }

@@ -9,8 +9,8 @@
  *   forget    drops the decision
  *
  * The part of a transaction that punches an object stands for all dkeys of the object with one leader, and lies at one of
- * them. Without redundancy its end punches what the target has of the object. With redundancy it writes nothing: before it
- * the leader has given each of its dkeys a step of its own,
+ * them. Without redundancy its end punches what the target has of the object. With redundancy, or while the object moves, it
+ * writes nothing: before it the leader has given each of its dkeys a step of its own,
  *
  *   sweep     punches a dkey of an object that the transaction holds, at the epoch of the transaction
  *
@@ -20,7 +20,7 @@
 import type { DkeyPlace } from "../base/key-place.ts";
 import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import type { DtxId } from "../base/dtx-id.ts";
-import { isErasureCoded, isRedundant } from "../base/object-id.ts";
+import { isErasureCoded, isRedundant, type ObjectId } from "../base/object-id.ts";
 import {
   decodePartWrites,
   decodeTransactionDecision,
@@ -51,6 +51,7 @@ import { Seen, type TargetObjects } from "./target-objects.ts";
 import { changedSince, writeRefusal } from "./transaction-checks.ts";
 import { decisionKey, partKey, writesKey } from "./transaction-cells.ts";
 import {
+  begunToMove,
   clockBehind,
   lockedByOther,
   notAlone,
@@ -75,6 +76,8 @@ export interface TransactionRequest extends DkeyPlace {
   readonly order?: WriteOrder | undefined;
   /** Of erasure code. */
   readonly shard?: TransactionShard | undefined;
+  /** Of an object without redundancy: it moves to other targets. */
+  readonly isMoving?: boolean | undefined;
 }
 
 /** What became of a transaction, as far as a dkey knows; the state as transaction-part.ts has it. */
@@ -251,8 +254,11 @@ export class Transactions {
     let isAppended = false;
     try {
       if (epoch !== 0 && lock.part.punchesUnder !== undefined) {
-        if (decision !== undefined && isRedundant(request.oid)) throw notDecidedHere();
-        await this.#writes.gatherObject(container, request, gathered);
+        const isSwept = request.isMoving === true || this.isSwept(container, request.oid, epoch);
+        if (decision !== undefined && isSwept) {
+          throw isRedundant(request.oid) ? notDecidedHere() : begunToMove();
+        }
+        if (!isSwept) await this.#writes.gatherObject(container, request, gathered);
       } else if (epoch !== 0) {
         await this.#writes.gather(container, request, await this.#writesOf(prefix), gathered);
       }
@@ -267,6 +273,14 @@ export class Transactions {
       // The object's cell was not known to be appended, nor in which record.
       if (lock.part.punchesUnder !== undefined) target.states.forget();
     }
+  }
+
+  /**
+   * Whether a punch of the object at this epoch is made dkey by dkey where the object does not move: with redundancy, or when
+   * the object's cell has been written since, to move.
+   */
+  isSwept(container: number, oid: ObjectId, epoch: Epoch): boolean {
+    return isRedundant(oid) || this.#target.object(container, oid).epoch >= epoch;
   }
 
   /** Punches a dkey with its object. The epochs of what it has are earlier, for the object is held. */

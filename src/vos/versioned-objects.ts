@@ -9,6 +9,7 @@
 import type { DkeyPlace } from "../base/key-place.ts";
 import type { DtxId } from "../base/dtx-id.ts";
 import { EPOCH_MAX, EPOCH_NONE, type Epoch } from "../base/epoch.ts";
+import type { ObjectId } from "../base/object-id.ts";
 import type { PartBytes } from "../format/prepare-request.ts";
 import type { TransactionStep } from "../format/transaction-part.ts";
 import type { CellUsage } from "../store/cell.ts";
@@ -29,6 +30,7 @@ import { type ExtentListRequest, ExtentLists, type ExtentPage } from "./extent-l
 import { FillMarks } from "./fill-marks.ts";
 import { KeyHistories } from "./key-history.ts";
 import { KeyQueries, type KeyQueryOutcome, type KeyQueryRequest } from "./key-query.ts";
+import { MovingObjects } from "./moving-objects.ts";
 import { type DkeyRequest, type ObjectRequestKeys, Punches } from "./punch.ts";
 import {
   type AkeyReadRequest,
@@ -51,6 +53,7 @@ export class VersionedObjects {
   readonly copies: DkeyCopies;
   readonly fillMarks: FillMarks;
   readonly keyHistories: KeyHistories;
+  readonly moving: MovingObjects;
   readonly #target: TargetObjects;
   readonly #values: SingleValues;
   readonly #arrayReads: ArrayReads;
@@ -90,6 +93,7 @@ export class VersionedObjects {
     this.copies = new DkeyCopies(target);
     this.fillMarks = new FillMarks(target);
     this.keyHistories = new KeyHistories(target);
+    this.moving = new MovingObjects(target);
   }
 
   /** Values of the container up to this size are to live in SCM from now on, bytes. */
@@ -189,6 +193,11 @@ export class VersionedObjects {
   /** See Transactions.stateOf. */
   transactionState(container: number, place: DkeyPlace, id: DtxId): TransactionOutcome {
     return this.#transactions.stateOf(container, place, id);
+  }
+
+  /** See Transactions.isSwept. */
+  isSwept(container: number, oid: ObjectId, epoch: Epoch): boolean {
+    return this.#transactions.isSwept(container, oid, epoch);
   }
 
   /** See dkeyPresence. */

@@ -61,6 +61,7 @@ test("an update that waits for another one's turn keeps its bytes when the recei
       timers,
       peer: () => undefined,
       observe: () => true,
+      before: () => undefined,
       appendedLate: () => {},
       run: async (_request, { payload }): Promise<WriteOutcome> => {
         const bytes = payload.toString("latin1");

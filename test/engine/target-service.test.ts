@@ -79,7 +79,7 @@ function rig(learnMap: TargetServiceParts["learnMap"] = () => Promise.resolve(),
     enumeration: {},
     payloadBuffers: { allocate: () => undefined, release: () => {} },
     learnMap,
-    replication: { checkStays: () => {} },
+    replication: { movesSingle: () => false, leadsSingle: () => false, track: () => {} },
     timers: { after: () => () => {} },
     lease: { check: () => held?.checkLease() },
   } as unknown as TargetServiceParts;

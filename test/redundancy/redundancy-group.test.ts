@@ -64,17 +64,23 @@ test("dkeys of one set have the same leader and members, and one dkey is found f
     const placement = new Placement(map);
     for (const name of ["S1", "S4", "SX", "RP_2G1", "RP_2G4", "RP_3GX", "EC_2P1G1", "EC_2P1GX"]) {
       const oid = objectOf(name, 11);
-      const leads = (dkey: (typeof names)[number]): string => {
-        if (name.startsWith("S")) return `${placement.targetOf(oid, dkey)}`;
+      const isSingle = name.startsWith("S");
+      // Without redundancy a dkey is in the set of a target now, and of one that it moves to.
+      const leads = (dkey: (typeof names)[number]): readonly string[] => {
         const { leader, members } = redundancyGroup(placement, oid, dkey);
-        return `${leader} of ${members.join(" ")}`;
+        if (!isSingle) return [`${leader} of ${members.join(" ")}`];
+        const { next } = placement.layout(oid);
+        const other = members.find((member) => member !== leader) ?? leader;
+        return next === undefined ? [`now ${leader}`] : [`now ${leader}`, `then ${other}`];
       };
       const dkeys = dkeyOfEachLeader(placement, oid, new Set([byteStringOfText("punch 0")]));
-      const bySet = new Map(dkeys.map((dkey) => [placement.dkeySetOf(oid, dkey), leads(dkey)]));
+      const setsOf = (dkey: (typeof names)[number]): [number, string][] =>
+        placement.dkeySetsOf(oid, dkey).map((set, index) => [set, leads(dkey)[index]!]);
+      const bySet = new Map(dkeys.flatMap(setsOf));
       expect(dkeys).not.toContain(byteStringOfText("punch 0"));
       expect(bySet.size).toBe(placement.dkeySetCount(oid));
       expect(bySet.size).toBeLessThanOrEqual(MAX_SETS_PER_TARGET * map.targets.length);
-      for (const dkey of names) expect(leads(dkey)).toBe(bySet.get(placement.dkeySetOf(oid, dkey))!);
+      for (const [set, lead] of names.flatMap(setsOf)) expect(lead).toBe(bySet.get(set)!);
       if (placement.layout(oid).next !== undefined) moving += 1;
     }
   }

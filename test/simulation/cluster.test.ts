@@ -82,9 +82,10 @@ test("canary: a target that serves on when its lease is over is found", async ()
 function withCopies(store: FillStore, changed: Partial<DkeyCopies>): FillStore {
   const { copies } = store;
   const own = Object.fromEntries(
-    (["prefixOf", "placeOf", "list", "has", "hasCoded", "hasSingle", "purge", "read", "write", "finish"] as const).map(
-      (name) => [name, (...args: never[]) => (copies[name] as (...args: never[]) => unknown).apply(copies, args)],
-    ),
+    (["prefixOf", "placeOf", "list", "has", "hasCoded", "purge", "read", "write", "finish"] as const).map((name) => [
+      name,
+      (...args: never[]) => (copies[name] as (...args: never[]) => unknown).apply(copies, args),
+    ]),
   );
   return { ...store, copies: { ...own, ...changed } as DkeyCopies };
 }

@@ -5,7 +5,7 @@ import type { ByteString } from "../../src/base/bytes.ts";
 import { EPOCH_NONE, type Epoch } from "../../src/base/epoch.ts";
 import { KIB } from "../../src/base/limits.ts";
 import { objectClassByName } from "../../src/base/object-class.ts";
-import { objectId } from "../../src/base/object-id.ts";
+import { type ObjectId, objectId } from "../../src/base/object-id.ts";
 import { decodeFillRequest, encodeFillRequest } from "../../src/format/fill-message.ts";
 import { snapshotStart } from "../../src/vos/cell-key.ts";
 import { joinRuns } from "../../src/vos/array-overlay.ts";
@@ -18,6 +18,7 @@ import type { WriteOrder } from "../../src/vos/write-order.ts";
 import { CONTAINER, key, makeRig, type Rig, settled } from "./rig.ts";
 
 const OID = objectId("MULTI_HASHED", objectClassByName("RP_2G1"), 0, 1n);
+const SINGLE = objectId("MULTI_HASHED", objectClassByName("S1"), 0, 1n);
 const DKEY = key("d\x00key");
 const VALUES = [key("value"), key("")];
 const ARRAYS = [key("array"), key("other\x00array")];
@@ -49,6 +50,7 @@ const operation = fc.oneof(
   },
   { weight: 2, arbitrary: fc.record({ type: fc.constant("punch"), at: fc.nat(3) }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant("punchDkey") }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant("punchObject") }) },
   { weight: 2, arbitrary: fc.record({ type: fc.constant("snapshot") }) },
   { weight: 2, arbitrary: fc.record({ type: fc.constant("settle") }) },
 );
@@ -57,16 +59,27 @@ type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
 let sequence = 0;
 
 /** As a leader, or at the epoch that it gave. Returns the epoch; EPOCH_NONE when nothing was appended. */
-async function apply(rig: Rig, one: Operation, number: number, given?: Epoch): Promise<Epoch> {
+async function apply(rig: Rig, oid: ObjectId, one: Operation, number: number, given?: Epoch): Promise<Epoch> {
   let appended = EPOCH_NONE;
   sequence += 1;
   const origin = { client: 1, sequence, firstIncomplete: 0 };
-  await run(rig, one, number, { origin, isPrepared: false, epoch: given, appended: (epoch) => (appended = epoch) });
+  await run(rig, oid, one, number, {
+    origin,
+    isPrepared: false,
+    epoch: given,
+    appended: (epoch) => (appended = epoch),
+  });
   return appended;
 }
 
-async function run({ objects }: Rig, one: Operation, number: number, order: WriteOrder): Promise<unknown> {
-  const keys = { oid: OID, dkey: DKEY, order };
+async function run(
+  { objects }: Rig,
+  oid: ObjectId,
+  one: Operation,
+  number: number,
+  order: WriteOrder,
+): Promise<unknown> {
+  const keys = { oid, dkey: DKEY, order };
   const fill = (length: number): Uint8Array => new Uint8Array(length).fill((number % 250) + 1);
   const range = (start: number, length: number) => ({
     recordIndex: start,
@@ -88,15 +101,17 @@ async function run({ objects }: Rig, one: Operation, number: number, order: Writ
       return settled(objects.punchAkey(CONTAINER, { ...keys, akey: [...VALUES, ...ARRAYS][one.at]! }));
     case "punchDkey":
       return settled(objects.punchDkey(CONTAINER, keys));
+    case "punchObject":
+      return settled(oid === OID ? objects.punchDkey(CONTAINER, keys) : objects.punchObject(CONTAINER, keys));
     default:
       return undefined;
   }
 }
 
 /** What a reader sees at an epoch. */
-async function view({ objects }: Rig, epoch: Epoch): Promise<unknown[]> {
+async function view({ objects }: Rig, oid: ObjectId, epoch: Epoch): Promise<unknown[]> {
   const seen: unknown[] = [];
-  const keys = { oid: OID, dkey: DKEY, epoch };
+  const keys = { oid, dkey: DKEY, epoch };
   for (const akey of VALUES) {
     const { found, value, epoch: at } = await settled(objects.fetchValue(CONTAINER, { ...keys, akey }));
     seen.push(found ? [at, Bun.hash(value)] : "absent");
@@ -109,14 +124,15 @@ async function view({ objects }: Rig, epoch: Epoch): Promise<unknown[]> {
     const { extents } = await objects.listExtents(CONTAINER, { ...keys, akey, from: 0, limit: 1000 });
     seen.push(joinRuns(extents.map(({ index, count }) => ({ start: index, end: index + count }))));
   }
-  seen.push((await settled(objects.listAkeys(CONTAINER, { oid: OID, dkey: DKEY, limit: 100, epoch }))).keys);
+  seen.push((await settled(objects.listAkeys(CONTAINER, { oid, dkey: DKEY, limit: 100, epoch }))).keys);
   return seen;
 }
 
 /** As leader and target do it, in messages. */
-async function copy(from: Rig, to: Rig): Promise<void> {
+async function copy(from: Rig, to: Rig, oid: ObjectId): Promise<void> {
   const { copies } = from.objects;
-  const prefix = copies.prefixOf(CONTAINER, OID, DKEY);
+  const prefix = copies.prefixOf(CONTAINER, oid, DKEY);
+  if (oid === SINGLE) for (const rig of [from, to]) await rig.objects.moving.makeReady(CONTAINER, oid);
   await to.objects.adoptSnapshots(CONTAINER, from.objects.listSnapshots(CONTAINER));
   if (to.objects.copies.has(prefix)) await to.objects.copies.purge([prefix]);
   let next: ByteString | undefined;
@@ -138,10 +154,16 @@ async function copy(from: Rig, to: Rig): Promise<void> {
 }
 
 function rigOf(): Rig {
-  return makeRig({ strict: true, durable: true, limits: { windowParts: 4 }, destageRule: windowLead });
+  return makeRig({
+    strict: true,
+    durable: true,
+    limits: { windowParts: 4, singlyPunchedAkeys: 1 },
+    destageRule: windowLead,
+  });
 }
 
-test("a copy shows what the original shows, at the latest state and at snapshots, and goes on like it", async () => {
+/** What happens to a dkey before it is copied shows at both ends, and so does what happens to both then. */
+async function expectAlike(oid: ObjectId): Promise<void> {
   const property = fc.asyncProperty(
     fc.array(operation, { maxLength: 40 }),
     fc.array(operation, { maxLength: 15 }),
@@ -155,37 +177,51 @@ test("a copy shows what the original shows, at the latest state and at snapshots
         if (one.type === "snapshot") snapshots.push(await from.objects.createSnapshot(CONTAINER));
         else if (one.type === "settle") from.store.settle();
         else {
-          const epoch = await apply(from, one, number).catch(() => EPOCH_NONE);
+          const epoch = await apply(from, oid, one, number).catch(() => EPOCH_NONE);
           // It has seen the first of it, and was away then.
-          if (epoch !== EPOCH_NONE && number < leftover) await apply(to, one, number, epoch);
+          if (epoch !== EPOCH_NONE && number < leftover) await apply(to, oid, one, number, epoch);
         }
       }
       await from.objects.idle();
       await to.objects.idle();
-      await copy(from, to);
-      for (const epoch of [EPOCH_NONE, ...snapshots]) expect(await view(to, epoch)).toEqual(await view(from, epoch));
+      await copy(from, to, oid);
+      for (const epoch of [EPOCH_NONE, ...snapshots])
+        expect(await view(to, oid, epoch)).toEqual(await view(from, oid, epoch));
       for (const one of after) {
         number += 1;
         if (one.type === "settle") {
           from.store.settle();
           to.store.settle();
-        } else if (one.type !== "snapshot") {
-          const epoch = await apply(from, one, number).catch(() => EPOCH_NONE);
-          if (epoch !== EPOCH_NONE) await apply(to, one, number, epoch);
+        } else if (one.type !== "snapshot" && one.type !== "punchObject") {
+          const epoch = await apply(from, oid, one, number).catch(() => EPOCH_NONE);
+          if (epoch !== EPOCH_NONE) await apply(to, oid, one, number, epoch);
         }
         await from.objects.idle();
         await to.objects.idle();
       }
-      for (const epoch of [EPOCH_NONE, ...snapshots]) expect(await view(to, epoch)).toEqual(await view(from, epoch));
+      for (const epoch of [EPOCH_NONE, ...snapshots])
+        expect(await view(to, oid, epoch)).toEqual(await view(from, oid, epoch));
     },
   );
   await fc.assert(property, { numRuns: 150 });
-}, 60_000);
+}
 
-test("large dkeys are read page by page, and dkeys without redundancy are not listed", async () => {
+test(
+  "a copy shows what the original shows, at the latest state and at snapshots, and goes on like it",
+  () => expectAlike(OID),
+  60_000,
+);
+
+test(
+  "so does one of an object without redundancy that was punched, where the object has a cell of its own",
+  () => expectAlike(SINGLE),
+  60_000,
+);
+
+test("large dkeys are read page by page, and dkeys of objects that are not wanted are not listed", async () => {
   const rig = rigOf();
-  const plain = objectId("MULTI_HASHED", objectClassByName("S1"), 0, 1n);
-  await settled(rig.objects.updateValue(CONTAINER, { oid: plain, dkey: DKEY, akey: key("") }, new Uint8Array(4)));
+  const isWanted = (oid: ObjectId): boolean => oid === OID;
+  await settled(rig.objects.updateValue(CONTAINER, { oid: SINGLE, dkey: DKEY, akey: key("") }, new Uint8Array(4)));
   for (let index = 0; index < 5; index += 1) {
     const keys = { oid: OID, dkey: key(`d${index}`), akey: key("") };
     await settled(rig.objects.updateValue(CONTAINER, keys, new Uint8Array(600 * KIB)));
@@ -195,8 +231,9 @@ test("large dkeys are read page by page, and dkeys without redundancy are not li
     await settled(rig.objects.updateValue(CONTAINER, { ...akeys, akey: key(`a${index}`) }, new Uint8Array(600 * KIB)));
   }
   const { copies } = rig.objects;
-  const first = copies.list(CONTAINER, undefined, 4);
-  const rest = copies.list(CONTAINER, first.after, 4);
+  const first = copies.list(CONTAINER, undefined, 4, isWanted);
+  const rest = copies.list(CONTAINER, first.after, 4, isWanted);
+  expect(copies.list(CONTAINER, undefined, 9).places).toHaveLength(7);
   expect([...first.places, ...rest.places].map(({ dkey }) => dkey)).toEqual(
     [0, 1, 2, 3, 4, 5].map((index) => key(`d${index}`)),
   );

@@ -24,7 +24,7 @@ import { type TransactionCounts, TransactionWork } from "./transactions.ts";
 import { ClusterNode, CONTAINER, type NodeLife, type PlantedBug } from "./node.ts";
 
 const CLIENT_COUNT = 4;
-/** Of the objects; every third seed has erasure-coded ones. Every fifth adds and drains targets, and has none without redundancy. */
+/** Of the objects; every third seed has erasure-coded ones. Every fifth adds and drains targets. */
 const COPIED_CLASSES = ["RP_2G1", "RP_3GX", "S1"];
 const CODED_CLASSES = ["EC_2P1G1", "RP_2G1", "S1"];
 /** Length of the first phase, simulated milliseconds. In a long one the longest time-outs pass. */
@@ -98,9 +98,8 @@ export class Cluster {
     this.random = new SimulatedRandom(options.seed);
     this.timers = new SimulatedTimers(this.clock);
     this.network = new ClusterNetwork(this.random.fork(), this.timers, this.clock);
-    this.#isElastic = options.seed % 5 === 4 && options.classes?.includes("S1") !== true;
-    const usual = options.seed % 3 === 0 ? CODED_CLASSES : COPIED_CLASSES;
-    const classes = options.classes ?? usual.filter((name) => !this.#isElastic || name !== "S1");
+    this.#isElastic = options.seed % 5 === 4;
+    const classes = options.classes ?? (options.seed % 3 === 0 ? CODED_CLASSES : COPIED_CLASSES);
     const redundancies = classes.map((name) => objectClassByName(name).redundancy);
     const mostShards = Math.max(...redundancies.map(({ shardCount }) => shardCount));
     const first = Math.max(3 + this.random.below(4), mostShards + (this.#isElastic ? 1 : 0));
@@ -220,7 +219,7 @@ export class Cluster {
     const link = this.#options.bug?.link;
     const nextId = (): number => (this.#lastId += 1);
     const isCoded = subjects.some(({ name }) => name.startsWith("EC"));
-    return new TransactionWork(isCoded, !this.#isElastic, (number, spy) => {
+    return new TransactionWork(isCoded, (number, spy) => {
       const random = this.random.fork();
       const wrapped = (plain: Parameters<typeof spy>[0]) => spy(link?.(plain) ?? plain);
       const parts = { clock, timers, random, network, control, subjects, nextId, log, wrapped };

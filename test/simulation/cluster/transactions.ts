@@ -50,10 +50,8 @@ interface Account {
 const COPIED_CLASSES = ["RP_2G1", "RP_3GX", "S1", "S2"];
 const CODED_CLASSES = ["RP_2G1", "S1", "EC_2P1G1", "EC_2P1GX"];
 
-/** `single`: also those without redundancy. */
-function accountsOf(isCoded: boolean, single: boolean): readonly Account[] {
-  const classes = (isCoded ? CODED_CLASSES : COPIED_CLASSES).filter((name) => single || !name.startsWith("S"));
-  return classes.flatMap((name, user) => {
+function accountsOf(isCoded: boolean): readonly Account[] {
+  return (isCoded ? CODED_CLASSES : COPIED_CLASSES).flatMap((name, user) => {
     const oid = objectId("MULTI_HASHED", objectClassByName(name), 77, BigInt(user + 1));
     const isCoded = name.startsWith("EC");
     const recordCount = isCoded ? CODED_RECORD_COUNT : RECORD_COUNT;
@@ -105,13 +103,12 @@ export class TransactionWork {
   /** Of its dkeys those that are erasure-coded. */
   readonly coded: readonly Subject[];
 
-  /** `isCoded`: erasure-coded objects are among the others; `single`: such without redundancy, too. */
+  /** `isCoded`: erasure-coded objects are among the others. */
   constructor(
     isCoded: boolean,
-    single: boolean,
     join: (number: number, spy: (link: RpcLink) => RpcLink) => Pick<Worker, "client" | "parts">,
   ) {
-    this.#accounts = accountsOf(isCoded, single);
+    this.#accounts = accountsOf(isCoded);
     this.coded = codedSubjects(this.#accounts);
     for (let number = 0; number < CLIENT_COUNT; number += 1) {
       const { client, parts } = join(number, (link) => this.#spied(link, number));
