@@ -12,7 +12,6 @@ import { checkProperties, checkUserAttributeCount } from "../base/properties.ts"
 import type { Uuid } from "../base/uuid.ts";
 import { CAPABILITY_NONCE_BYTES, Right } from "../format/capability.ts";
 import { CONTAINER_COUNTER_KEY, containerKey, containerLabelKey, poolKey } from "../format/meta-key.ts";
-import { isMovingMap } from "../format/pool-map.ts";
 import type { ContainerRecord } from "../format/meta-record.ts";
 import type {
   ContainerCreateArguments,
@@ -244,7 +243,6 @@ export class ContainerService {
     const cells = pool.record.properties["ec_cell_sz"];
     const given = { ...(cells !== undefined && { ec_cell_sz: cells }), ...draft.properties };
     const derived = containerRedundancy(given, poolFactor, map);
-    if (derived.rd_fac === 0 && isMovingMap(map)) throw movingPool(draft.label, pool.record.label);
     const record: ContainerRecord = { ...draft, number, properties: { ...given, ...derived } };
     const key = containerKey(record.pool, record.id);
     return {
@@ -333,11 +331,6 @@ export class ContainerService {
       properties: describeProperties("container", { label: record.label, type: record.type }, record.properties),
     };
   }
-}
-
-function movingPool(label: string, pool: string): DaosError {
-  const state = `targets are being added to pool "${pool}" or drained, and what has no redundancy (rd_fac 0) could not follow`;
-  return new DaosError("BUSY", `Cannot create container "${label}": ${state}. Wait until that is done.`);
 }
 
 function exists(label: string, pool: string): DaosError {

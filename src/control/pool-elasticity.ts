@@ -7,6 +7,7 @@ import { objectClassByName } from "../base/object-class.ts";
 import { formatSize } from "../base/size.ts";
 import { containerPrefix } from "../format/meta-key.ts";
 import type { ContainerRecord, MapRecord, PoolRecord } from "../format/meta-record.ts";
+import { isSingleAway } from "../format/pool-map.ts";
 import type { PoolExtendArguments, PoolTargetsArguments, PoolTargetsReply } from "../format/pool-targets.ts";
 import type { EngineSet } from "./engine-set.ts";
 import type { MetaRecords } from "./meta-records.ts";
@@ -33,13 +34,14 @@ export class PoolElasticity {
 
   /**
    * Adds all targets of some engines; data moves to them in the background. The pool's size stays. Rejects with NOT_FOUND (no
-   * such rank), ALREADY_EXISTS (the pool has it), UNAVAILABLE (its engine is away), UNSUPPORTED, TOO_LARGE.
+   * such rank), ALREADY_EXISTS (the pool has it), UNAVAILABLE (its engine is away, or one that may
+   * have the only copy of something), TOO_LARGE.
    */
   extend({ pool, ranks }: PoolExtendArguments): Promise<PoolTargetsReply> {
     const { maps, store } = this.#parts;
     return maps.change({ pool }, "extend", async (found, map) => {
       const next = extendMap(found.label, map, store.enginesOf(ranks));
-      if (next !== map) checkMovable("extend", found, await this.#containers(found));
+      if (next !== map) checkPresent(found, map, await this.#containers(found));
       return next;
     });
   }
@@ -51,14 +53,13 @@ export class PoolElasticity {
 
   /**
    * Moves everything away from targets, in the background; they serve until then. Rejects with INVALID_ARGUMENT when the others
-   * could not keep shards of a container's class apart, NO_SPACE when they have no room, UNSUPPORTED, BUSY, NOT_FOUND.
+   * could not keep shards of a container's class apart, NO_SPACE when they have no room, BUSY, NOT_FOUND.
    */
   drain(args: PoolTargetsArguments): Promise<PoolTargetsReply> {
     return this.#parts.maps.change(args, "drain targets of", async (pool, map) => {
       const next = drainTargets(pool.label, map, args);
       if (next === map) return map;
       const containers = await this.#containers(pool);
-      checkMovable("drain targets of", pool, containers);
       checkDomains(pool, next, containers);
       await this.#checkRoom(pool, map, next, containers);
       return next;
@@ -99,15 +100,12 @@ function keepingOf({ targets }: MapRecord, rank: number): number {
   return targets.filter((target) => target.rank === rank && isKeeping(target.state)).length;
 }
 
-/** Throws UNSUPPORTED when a container may hold objects without redundancy: their one copy stays where it was written. */
-function checkMovable(action: string, pool: PoolRecord, containers: readonly ContainerRecord[]): void {
+/** Throws UNAVAILABLE when what has one copy may lie on a target that is gone: nobody could bring it to where it belongs then. */
+function checkPresent(pool: PoolRecord, { targets }: MapRecord, containers: readonly ContainerRecord[]): void {
   const found = containers.find(({ properties }) => Number(properties["rd_fac"] ?? 0) === 0);
-  if (found === undefined) return;
-  const state = `container "${found.label}" has no redundancy (rd_fac 0), and what has one copy cannot be moved while it is used`;
-  throw new DaosError(
-    "UNSUPPORTED",
-    `Cannot ${action} pool "${pool.label}": ${state}. Copy it to a container with rd_fac 1 or more, or to another pool.`,
-  );
+  if (found === undefined || !isSingleAway(targets)) return;
+  const state = `container "${found.label}" has no redundancy (rd_fac 0), and targets are gone that may have something of it`;
+  throw new DaosError("UNAVAILABLE", `Cannot extend pool "${pool.label}": ${state}. Reintegrate them first.`);
 }
 
 /** Throws INVALID_ARGUMENT when too few engines would be left for the class of a container. */

@@ -161,6 +161,12 @@ export function completeAll(pool: string, map: MapRecord): MapRecord {
   });
 }
 
+/** Failures are made up for by others: DOWN -> DOWNOUT. What moves goes on. */
+export function completeRebuilds(pool: string, map: MapRecord): MapRecord {
+  const all = new Set(map.targets.map(({ index }) => index));
+  return changeStates("complete", pool, map, all, ({ state }) => (state === "DOWN" ? "DOWNOUT" : state));
+}
+
 /** UP -> UPIN, once the data is caught up; targets in another state meanwhile stay in it. */
 export function completeTargets(pool: string, map: MapRecord, selection: TargetSelection): MapRecord {
   const chosen = selected("complete the reintegration of targets of", pool, map, selection);

@@ -14,7 +14,7 @@ import { containerPrefix, MAP_PREFIX } from "../format/meta-key.ts";
 import type { MapRecord, PoolRecord } from "../format/meta-record.ts";
 import type { PoolReference } from "../format/operations.ts";
 import type { PoolTargetsArguments, PoolTargetsReply } from "../format/pool-targets.ts";
-import type { PoolMap } from "../format/pool-map.ts";
+import { outrunsSingles, type PoolMap } from "../format/pool-map.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { beingDestroyed } from "./control-parts.ts";
 import { isAway } from "./engine-set.ts";
@@ -22,7 +22,14 @@ import type { KeyedLock } from "./keyed-lock.ts";
 import type { EngineLink, Members } from "./members.ts";
 import { type Change, type MetaRecords, putRecord, type Stored, unchanged } from "./meta-records.ts";
 import { servedContainer } from "./served-container.ts";
-import { completeAll, completeTargets, excludeTargets, ranksOf, reintegrateTargets } from "./pool-map-changes.ts";
+import {
+  completeAll,
+  completeRebuilds,
+  completeTargets,
+  excludeTargets,
+  ranksOf,
+  reintegrateTargets,
+} from "./pool-map-changes.ts";
 import type { PoolMapStore } from "./pool-map-store.ts";
 
 /** An engine that has not taken an exclusion within this time gets no lease any more, milliseconds. */
@@ -111,11 +118,20 @@ export class PoolMapService {
     );
   }
 
-  /** All is filled under this version of the map. Nothing happens when there is a newer one. */
+  /**
+   * All is filled under this version of the map, of what can be reached. Nothing happens when there is a newer one, and targets
+   * take nothing over whose only copy may be away.
+   */
   completeFilled(pool: string, version: number): Promise<PoolTargetsReply> {
-    return this.change({ pool }, "complete the rebuild of", async (found, map) =>
-      map.version === version ? completeAll(found.label, map) : map,
-    );
+    return this.change({ pool }, "complete the rebuild of", async (found, map) => {
+      if (map.version !== version) return map;
+      return (await this.isSingleAway(pool, map)) ? completeRebuilds(found.label, map) : completeAll(found.label, map);
+    });
+  }
+
+  /** Whether targets wait to take over what has one copy, which may be on others that are gone. */
+  async isSingleAway(pool: string, { targets }: MapRecord): Promise<boolean> {
+    return outrunsSingles(targets) && (await this.#redundancies(pool)).includes(0);
   }
 
   /** Whether a container of the pool may hold copies. */

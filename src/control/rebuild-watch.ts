@@ -45,7 +45,8 @@ export class RebuildWatch extends Watch {
     const { isStuck, ...progress } = this.#progress.get(pool) ?? { ...NO_PROGRESS, isStuck: false };
     if (map === undefined) return { state: "idle", ...NO_PROGRESS };
     if (await this.#isWork(pool, map)) {
-      const isOver = isStuck || (await this.#parts.maps.isTooMuchDown(pool, map));
+      const { maps } = this.#parts;
+      const isOver = isStuck || (await maps.isTooMuchDown(pool, map)) || (await maps.isSingleAway(pool, map));
       return { state: isOver ? "stuck" : "busy", ...progress };
     }
     return { state: map.targets.some(({ state }) => state === "DOWNOUT") ? "done" : "idle", ...progress };

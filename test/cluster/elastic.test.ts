@@ -64,3 +64,11 @@ test(
 test("erasure code moves to engines that are added, and away from those that are drained", async () => {
   await elastic("EC_2P1GX", 4);
 }, 240_000);
+
+test("what has one copy moves to engines that are added, and away from those that are drained", async () => {
+  await elastic("SX", 4);
+}, 240_000);
+
+test("an object on one engine moves with it", async () => {
+  await elastic("S1", 4);
+}, 240_000);

@@ -75,19 +75,25 @@ test("what cannot be is refused and says why", async () => {
   rig.plane.close();
 });
 
-test("what has no redundancy keeps its pool as it is, and is not made while others move", async () => {
+test("nobody takes over what has no redundancy while a target is gone that may have it", async () => {
   const rig = await pooled("RP_2GX");
   const single = { pool: "tank", label: "single", type: "kv", properties: {} } as const;
+  const rebuildOf = async (): Promise<string> => (await rig.plane.pools.query({ pool: "tank" })).rebuild!.state;
   await rig.join(3);
   rig.engines[1]!.isFilled = false;
-  const { elasticity, containers } = rig.plane;
+  const { elasticity, containers, maps } = rig.plane;
   await elasticity.extend({ pool: "tank", ranks: [3] });
-  expect(await codeOf(containers.create(single))).toBe("BUSY");
-  rig.engines[1]!.isFilled = true;
-  await rig.live(2_000, 1, 2, 3);
   expect(await codeOf(containers.create(single))).toBe("ok");
+  await maps.exclude({ pool: "tank", ranks: [2], force: true });
+  rig.engines[1]!.isFilled = true;
+  await rig.live(3_000, 1, 2, 3);
+  expect(await statesOf(rig)).toBe("UPIN UPIN DOWNOUT NEW");
+  expect(await rebuildOf()).toBe("stuck");
   await rig.join(4);
-  expect(await codeOf(elasticity.extend({ pool: "tank", ranks: [4] }))).toBe("UNSUPPORTED");
-  expect(await codeOf(elasticity.drain({ pool: "tank", ranks: [1] }))).toBe("UNSUPPORTED");
+  expect(await codeOf(elasticity.extend({ pool: "tank", ranks: [4] }))).toBe("UNAVAILABLE");
+  await maps.reintegrate({ pool: "tank", ranks: [2] });
+  await rig.live(3_000, 1, 2, 3, 4);
+  expect(await statesOf(rig)).toBe("UPIN UPIN UPIN UPIN");
+  expect(await codeOf(elasticity.extend({ pool: "tank", ranks: [4] }))).toBe("ok");
   rig.plane.close();
 });

@@ -9,7 +9,14 @@ import { DaosError } from "../../../src/base/errors.ts";
 import { CapabilityAuthority } from "../../../src/control/capability-authority.ts";
 import { CAPABILITY_NONCE_BYTES, Right } from "../../../src/format/capability.ts";
 import type { ContainerOpenReply } from "../../../src/format/operations.ts";
-import { type MapTarget, type PoolMap, servingTarget, type TargetState } from "../../../src/format/pool-map.ts";
+import {
+  isSingleAway,
+  type MapTarget,
+  outrunsSingles,
+  type PoolMap,
+  servingTarget,
+  type TargetState,
+} from "../../../src/format/pool-map.ts";
 import { type Uuid, uuidFromBytes } from "../../../src/base/uuid.ts";
 import { withOutages } from "../../../src/placement/outages.ts";
 import { hmacSha256 } from "../../../src/world/hmac.ts";
@@ -170,9 +177,12 @@ export class ControlPlane {
     return this.#stateOf(index) === "DRAIN" && this.#fencing === this.map.version;
   }
 
-  /** Whether all targets serve but these, and nothing is under way. */
+  /** Whether all targets serve but these, and nothing is under way that could end without them. */
   isWhole(lost: ReadonlySet<number>): boolean {
-    return this.map.targets.every(({ index, state, drained }) => {
+    const { targets } = this.map;
+    const waits = outrunsSingles(targets) && targets.some(({ index }) => lost.has(index) && this.isExcluded(index));
+    return targets.every(({ index, state, drained }) => {
+      if (waits && state !== "DOWN" && state !== "DOWNOUT") return true;
       return state === "UPIN" || (state === "DOWNOUT" && (lost.has(index) || drained !== undefined));
     });
   }
@@ -225,7 +235,11 @@ export class ControlPlane {
     }
     if (!this.#isTakenFromDrained()) return;
     const isRebuilt = this.#count("DOWN") > 0;
+    // What has one copy must not be looked for where nobody could bring it.
+    const waits = outrunsSingles(this.map.targets);
+    if (waits && !isRebuilt) return;
     this.#change(isRebuilt ? "rebuilt" : "complete", ({ state }) => {
+      if (waits) return state === "DOWN" ? "DOWNOUT" : state;
       if (state === "DOWN" || state === "DRAIN") return "DOWNOUT";
       return state === "UP" || state === "NEW" ? "UPIN" : state;
     });
@@ -242,6 +256,7 @@ export class ControlPlane {
   /** All nodes that are no part of the pool yet, if they are up. */
   #extend(): void {
     const { targets } = this.map;
+    if (isSingleAway(targets)) return;
     const missing = this.#parts.nodes.slice(targets.length);
     if (missing.length === 0 || missing.some(({ life }) => life === undefined)) return;
     const version = this.map.version + 1;
