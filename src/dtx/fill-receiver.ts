@@ -47,6 +47,8 @@ interface Round {
   /** By container: settles when nothing is left over in it. */
   readonly cleaning: Map<number, Promise<void>>;
   readonly clean: Set<number>;
+  /** Containers with something left over that stays, for nobody else can be read of it. */
+  readonly kept: Set<number>;
   /** Leaders that have brought something since this target started, by container. */
   readonly brought: Set<string>;
   /** By leader, in which order what it sends is done. */
@@ -76,6 +78,7 @@ export class FillReceiver {
       arrived: follower.allSettled(),
       cleaning: new Map(),
       clean: new Set(),
+      kept: new Set(),
       brought: new Set(),
       turns: new Map(),
     };
@@ -83,6 +86,7 @@ export class FillReceiver {
     if (known !== undefined && before !== undefined && takesNothing(before, map)) {
       const clean = before.version === 1 ? this.#options.containers() : known.clean;
       for (const container of clean) this.#noteClean(round, container);
+      for (const container of known.kept) round.kept.add(container);
     }
     // Under its first map nobody was ever filled.
     if (map.version > 1) void this.#cleanAll(round);
@@ -90,6 +94,12 @@ export class FillReceiver {
 
   stop(): void {
     this.#round = undefined;
+  }
+
+  /** Whether nothing is known to be left over in the container. */
+  isKnownClean(container: number): boolean {
+    const round = this.#round;
+    return round !== undefined && round.clean.has(container) && !round.kept.has(container);
   }
 
   /** Whether nothing is left over in these containers. */
@@ -168,7 +178,9 @@ export class FillReceiver {
       const list = store.copies.list(container, after, LOOK_DKEYS, (oid) => groups().mayBeLeft(oid));
       const left = list.places.filter(({ oid, dkey }) => {
         const { leader, readable } = groups().groupOf(oid, dkey);
-        return leader >= 0 && leader !== self && !readable.includes(self) && of(leader);
+        if (leader === self || readable.includes(self)) return false;
+        if (leader < 0) round.kept.add(container);
+        return leader >= 0 && of(leader);
       });
       if (left.length > 0) await this.#purge(round, left);
       if (list.after === undefined) return;

@@ -34,6 +34,7 @@ import { MapAgreement } from "./map-agreement.ts";
 import { PeerRequests } from "./peer-requests.ts";
 import { Peer, type PeerAddress, type PeerConnection } from "./peer.ts";
 import type { PreparedStore } from "./prepared-store.ts";
+import type { DkeyFilter } from "../vos/enumeration.ts";
 import {
   akeyRequest,
   type ListOwnShard,
@@ -173,6 +174,15 @@ export class PoolReplication {
     const isDone = filling.isDone(containers) && receiver.isClean(containers) && receiver.isGated(containers);
     const isStuck = filling.isStuck(containers);
     return { mapVersion: this.#map.version, isDone, isStuck, ...filling.counts };
+  }
+
+  /** Which dkeys of a container this target may be read of, where it may have others; undefined: all that lie here. */
+  shownDkeys(container: number): DkeyFilter | undefined {
+    if (this.#map.version === 1 || (!isFillingMap(this.#map) && this.receiver.isKnownClean(container)))
+      return undefined;
+    const groups = this.#groups;
+    const { self } = this.#options;
+    return (oid, dkey) => groups.groupOf(oid, dkey).readable.includes(self);
   }
 
   #noteUpdate(update: LedUpdate): void {

@@ -23,6 +23,7 @@ import type { LedUpdate, UpdateRequest } from "./led-update.ts";
 import { PoolReplication, type PoolReplicationOptions } from "./pool-replication.ts";
 import { type PreparedStore, storeOfContainers } from "./prepared-store.ts";
 import type { ShardedAkey } from "./sharded-akey.ts";
+import type { DkeyFilter } from "../vos/enumeration.ts";
 
 const NO_ARGUMENTS = new Uint8Array(0);
 
@@ -118,6 +119,11 @@ export class Replication {
   forget(pool: string): void {
     this.#pools.get(pool)?.stop();
     this.#pools.delete(pool);
+  }
+
+  /** See PoolReplication.shownDkeys. */
+  shownDkeys(container: number): DkeyFilter | undefined {
+    return this.poolOf(container)?.shownDkeys(container);
   }
 
   /** See PoolReplication.leadsSingle. */

@@ -16,6 +16,7 @@ import {
   Opcode,
 } from "../format/operations.ts";
 import type { RpcRequest } from "../rpc/request.ts";
+import type { DkeyFilter } from "../vos/enumeration.ts";
 import type { Outcome } from "../vos/single-value.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
 
@@ -29,9 +30,12 @@ export type ContainerOf = (handle: number) => number;
 
 export class EnumerationService {
   readonly #objects: VersionedObjects;
+  readonly #shown: (container: number) => DkeyFilter | undefined;
 
-  constructor(objects: VersionedObjects) {
+  /** `shown`: which dkeys of a container may be shown; undefined: all that lie here. */
+  constructor(objects: VersionedObjects, shown: (container: number) => DkeyFilter | undefined) {
     this.#objects = objects;
+    this.#shown = shown;
   }
 
   /** Rejects with the operation's DaosError; UNSUPPORTED for an opcode that is none of these. */
@@ -65,6 +69,7 @@ export class EnumerationService {
   async #listKeys(opcode: number, args: KeyListArguments, containerOf: ContainerOf): Promise<Enumerated> {
     const container = containerOf(args.handle);
     const page = {
+      shown: this.#shown(container),
       oid: objectIdFromBytes(args.oid),
       limit: args.limit,
       epoch: args.epoch,
@@ -101,7 +106,9 @@ export class EnumerationService {
 
   async #listObjects(raw: unknown, containerOf: ContainerOf): Promise<Enumerated> {
     const args = checkArguments(Opcode.objectList, raw);
-    const page = await this.#objects.listObjects(containerOf(args.handle), {
+    const container = containerOf(args.handle);
+    const page = await this.#objects.listObjects(container, {
+      shown: this.#shown(container),
       limit: args.limit,
       epoch: args.epoch,
       ...(args.after === undefined ? {} : { after: byteString(args.after) }),
@@ -112,7 +119,9 @@ export class EnumerationService {
 
   async #queryKey(raw: unknown, containerOf: ContainerOf): Promise<Enumerated> {
     const args = checkArguments(Opcode.keyQuery, raw);
-    const outcome = await this.#objects.queryKey(containerOf(args.handle), {
+    const container = containerOf(args.handle);
+    const outcome = await this.#objects.queryKey(container, {
+      shown: this.#shown(container),
       oid: objectIdFromBytes(args.oid),
       direction: args.direction,
       levels: args.levels,
@@ -133,7 +142,9 @@ export class EnumerationService {
 
   async #listChanges(raw: unknown, containerOf: ContainerOf): Promise<Enumerated> {
     const args = checkArguments(Opcode.changeList, raw);
-    const page = await this.#objects.listChanges(containerOf(args.handle), {
+    const container = containerOf(args.handle);
+    const page = await this.#objects.listChanges(container, {
+      shown: this.#shown(container),
       fromEpoch: args.fromEpoch,
       toEpoch: args.toEpoch,
       limit: args.limit,

@@ -112,7 +112,7 @@ export class Target implements TargetCalls {
     const lease = new Lease(world.clock);
     const shardReads = new ShardReadService({ store, objects, payloadBuffers, replication: () => replication });
     const attachments = new AttachmentTable(this.#grant(settings, quotas, maps), () => world.clock.wallMs());
-    const enumeration = new EnumerationService(objects);
+    const enumeration = new EnumerationService(objects, (container) => replication.shownDkeys(container));
     const replication: Replication = this.#replication(
       settings,
       { store, objects, clock, maps, schemes, shardReads },

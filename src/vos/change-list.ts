@@ -20,7 +20,7 @@ import {
 } from "./cell-key.ts";
 import { corruptMeta, decodeArrayMeta, MetaType } from "./cell-meta.ts";
 import { anythingVisible } from "./condition.ts";
-import { checkLimit, epochOf } from "./enumeration.ts";
+import { checkLimit, type DkeyFilter, epochOf } from "./enumeration.ts";
 import type { Outcome } from "./single-value.ts";
 import { isLive, Seen, type TargetObjects } from "./target-objects.ts";
 
@@ -34,6 +34,8 @@ export interface ChangeListRequest {
   /** 0 for the latest. */
   readonly toEpoch: Epoch;
   readonly limit: number;
+  /** See PageRequest. */
+  readonly shown?: DkeyFilter | undefined;
   /** Anchor of the page before; opaque. */
   readonly after?: ByteString;
 }
@@ -88,7 +90,8 @@ export class ChangeLists {
       const epochs = this.#epochs(container, request.fromEpoch, asked);
       const batch = this.#nextAkeys(position, snapshotStart(prefix), epochs.to);
       for (const akey of batch.akeys) {
-        const change = await this.#compare(container, akey, request.fromEpoch, asked, seen);
+        const isShown = request.shown === undefined || isShownAkey(akey, request.shown);
+        const change = isShown ? await this.#compare(container, akey, request.fromEpoch, asked, seen) : undefined;
         if (change !== undefined) changes.push(change);
         anchor = akey.slice(prefix.length) as ByteString;
         if (changes.length === request.limit)
@@ -203,6 +206,10 @@ export class ChangeLists {
     }
     return false;
   }
+}
+
+function isShownAkey(akey: string, shown: DkeyFilter): boolean {
+  return shown(objectOfPrefix(akey), nameOfPrefix(dkeyPrefixOf(akey), akey.slice(0, OBJECT_PREFIX_BYTES)));
 }
 
 /** Prefix of the akey a cell belongs to; undefined for cells of objects and dkeys. */

@@ -15,6 +15,9 @@ import type { Outcome } from "./single-value.ts";
 import type { ContainerState } from "./snapshots.ts";
 import { checkKeys, Seen, type TargetObjects } from "./target-objects.ts";
 
+/** Whether a dkey is this target's to show. */
+export type DkeyFilter = (oid: ObjectId, dkey: ByteString) => boolean;
+
 export interface PageRequest {
   /** At most this many, 1..MAX_ENUMERATION_KEYS. */
   readonly limit: number;
@@ -22,6 +25,8 @@ export interface PageRequest {
   readonly epoch: Epoch;
   /** The anchor of the page before, or any key: what follows it is listed. */
   readonly after?: ByteString;
+  /** Undefined: all that lies here is. */
+  readonly shown?: DkeyFilter | undefined;
 }
 
 export interface DkeyListRequest extends PageRequest {
@@ -87,8 +92,15 @@ export class Enumerations {
     const floor = target.states.punchEpochAt(state, epoch);
     const range = nameRange(state.prefix, request.prefix ?? "", request.after);
     const walk = new CellWalk(target, "dkey", range, epoch, seen, { object: state.prefix, floor });
+    const { oid, shown } = request;
     return keyPage(
-      this.#page(walk, state.container, request, (prefix) => nameOfPrefix(prefix, state.prefix)),
+      this.#page(
+        walk,
+        state.container,
+        request,
+        (prefix) => nameOfPrefix(prefix, state.prefix),
+        shown && ((dkey) => shown(oid, dkey)),
+      ),
       seen,
     );
   }
@@ -128,7 +140,31 @@ export class Enumerations {
     const from = request.after === undefined ? (opened.prefix as ByteString) : prefixEnd(opened.prefix + request.after);
     const walk = new CellWalk(target, "object", { from, to: snapshotStart(opened.prefix) }, epoch, seen);
     const page = this.#page(walk, opened, request, objectOfPrefix);
+    if (request.shown !== undefined) return this.#shownObjects(container, request, page, seen);
     return page instanceof Promise ? page.then((settled) => objectPage(settled, seen)) : objectPage(page, seen);
+  }
+
+  /** Those of a page that have a dkey to be shown. */
+  async #shownObjects(
+    container: number,
+    { epoch, shown }: PageRequest,
+    page: Page | Promise<Page>,
+    seen: Seen,
+  ): Promise<ObjectPage> {
+    const { objects, ...rest } = objectPage(await page, seen);
+    const found: ObjectId[] = [];
+    for (const oid of objects) {
+      for (let after: ByteString | undefined, isOver = false; !isOver;) {
+        const request = { oid, limit: 1, epoch, shown, ...(after !== undefined && { after }) };
+        const { keys, done, anchor, sequence } = await this.listDkeys(container, request);
+        seen.add(sequence);
+        if (keys.length > 0) found.push(oid);
+        isOver = done || keys.length > 0 || anchor === undefined;
+        after = anchor;
+        if (!isOver) await this.#target.pause();
+      }
+    }
+    return { ...rest, objects: found, sequence: seen.sequence };
   }
 
   #page(
@@ -136,14 +172,17 @@ export class Enumerations {
     container: ContainerState,
     request: PageRequest,
     name: (prefix: string) => ByteString,
+    isShown: (name: ByteString) => boolean = () => true,
   ): Page | Promise<Page> {
     const names: ByteString[] = [];
-    const done = walk.step(this.#target.limits.stepCells, (prefix) => {
-      names.push(name(prefix));
+    const add = (prefix: string): boolean => {
+      const found = name(prefix);
+      if (isShown(found)) names.push(found);
       return names.length < request.limit;
-    });
+    };
+    const done = walk.step(this.#target.limits.stepCells, add);
     if (done) return { names, done, anchor: undefined };
-    if (names.length < request.limit && walk.undecided) return this.#goOn(walk, container, request, names, name);
+    if (names.length < request.limit && walk.undecided) return this.#goOn(walk, container, request, names, name, add);
     return { names, done, anchor: this.#anchor(walk, names, name) };
   }
 
@@ -158,15 +197,13 @@ export class Enumerations {
     request: PageRequest,
     names: ByteString[],
     name: (prefix: string) => ByteString,
+    add: (prefix: string) => boolean,
   ): Promise<Page> {
     let done = false;
     do {
       await this.#target.pause();
       refreshWalk(this.#target, walk, container, request.epoch);
-      done = walk.step(this.#target.limits.stepCells, (prefix) => {
-        names.push(name(prefix));
-        return names.length < request.limit;
-      });
+      done = walk.step(this.#target.limits.stepCells, add);
     } while (!done && names.length < request.limit && walk.undecided);
     return { names, done, anchor: done ? undefined : this.#anchor(walk, names, name) };
   }

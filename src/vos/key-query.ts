@@ -11,7 +11,7 @@ import { accessArray, type RecordExtent } from "./array-read.ts";
 import { akeyPrefixOf, beneathStart, dkeyPrefix, dkeyPrefixOf, nameOfPrefix, prefixEnd } from "./cell-key.ts";
 import type { ByteRun } from "./cell-meta.ts";
 import { anythingVisible } from "./condition.ts";
-import { epochOf } from "./enumeration.ts";
+import { type DkeyFilter, epochOf } from "./enumeration.ts";
 import type { ExtentLists } from "./extent-list.ts";
 import type { Outcome } from "./single-value.ts";
 import { checkKeys, Seen, type TargetObjects } from "./target-objects.ts";
@@ -27,6 +27,8 @@ export interface KeyQueryRequest {
   readonly dkey?: ByteString;
   readonly akey?: ByteString;
   readonly epoch: Epoch;
+  /** See PageRequest. */
+  readonly shown?: DkeyFilter | undefined;
   /** Only extents in these bytes of the array, whole MiB. */
   readonly within?: ByteRun | undefined;
 }
@@ -72,7 +74,9 @@ export class KeyQueries {
     for (let after: string | undefined; ;) {
       const next = this.#neighbour(container, request, prefix, after, dkeyPrefixOf);
       if (next === undefined) return undefined;
-      const found = await this.#inDkey(container, request, nameOfPrefix(next, prefix), seen);
+      const dkey = nameOfPrefix(next, prefix);
+      const isShown = request.shown?.(request.oid, dkey) ?? true;
+      const found = isShown ? await this.#inDkey(container, request, dkey, seen) : undefined;
       if (found !== undefined) return found;
       after = next;
       await this.#target.pause();

@@ -203,7 +203,7 @@ export class ClusterNode {
       objects,
       attachments,
       quotas,
-      enumeration: new EnumerationService(objects),
+      enumeration: new EnumerationService(objects, (container) => replication.shownDkeys(container)),
       payloadBuffers,
       replication,
       shardReads,
