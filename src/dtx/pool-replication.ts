@@ -15,7 +15,7 @@ import type { TargetFillStatus } from "../format/engine-operations.ts";
 import { decodeContainers } from "../format/folded-to.ts";
 import type { ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
-import type { PoolMap } from "../format/pool-map.ts";
+import { isMovingMap, type PoolMap } from "../format/pool-map.ts";
 import type { RpcAnswer } from "../rpc/pending-call.ts";
 import type { RpcReply, RpcRequest } from "../rpc/request.ts";
 import { EpochGates } from "./epoch-gates.ts";
@@ -87,11 +87,14 @@ export class PoolReplication {
   #cancelSweep = (): void => {};
   #map: PoolMap;
   #groups: Groups;
+  /** Objects without redundancy may have moved since all went by one map. */
+  #mayHaveMoved: boolean;
 
   constructor(options: PoolReplicationOptions, map: PoolMap) {
     this.#options = options;
     this.#map = map;
     this.#groups = placedGroups(map);
+    this.#mayHaveMoved = map.version > 1;
     const { self, store, timers, observe, now, setGate } = options;
     const run: PoolReplicationOptions["run"] = (request, message, order) => {
       const { oid } = request.object;
@@ -178,8 +181,7 @@ export class PoolReplication {
 
   /** Which dkeys of a container this target may be read of, where it may have others; undefined: all that lie here. */
   shownDkeys(container: number): DkeyFilter | undefined {
-    if (this.#map.version === 1 || (!isFillingMap(this.#map) && this.receiver.isKnownClean(container)))
-      return undefined;
+    if (this.#map.version === 1 || (!this.isFilling && this.receiver.isKnownClean(container))) return undefined;
     const groups = this.#groups;
     const { self } = this.#options;
     return (oid, dkey) => groups.groupOf(oid, dkey).readable.includes(self);
@@ -218,10 +220,15 @@ export class PoolReplication {
     if (this.#map.version === 1) return false;
     return (
       this.#groups.movesSingle(oid) ||
-      this.#agreement.missing.size > 0 ||
+      (this.#mayHaveMoved && this.#agreement.missing.size > 0) ||
       this.leader.isSettlingSome ||
       this.#options.store.stateOf(id) !== undefined
     );
+  }
+
+  /** See isFillingMap. */
+  get isFilling(): boolean {
+    return isFillingMap(this.#map);
   }
 
   /** The other targets that take part. */
@@ -300,6 +307,8 @@ export class PoolReplication {
       this.#peers.delete(index);
       this.leader.removeMember(index);
     }
+    const isKnown = map.version === before.version + 1 && !isMovingMap(before);
+    this.#mayHaveMoved = !isKnown || (this.#mayHaveMoved && this.#agreement.missing.size > 0);
     this.#agreement.mapChanged(map, this.others);
     const arriving = this.follower.allSettled();
     this.folding.mapChanged(arriving);

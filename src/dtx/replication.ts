@@ -64,6 +64,9 @@ export class Replication {
   readonly #options: ReplicationOptions;
   readonly #pools = new Map<string, PoolReplication>();
   readonly #closing: Closing;
+  /** Of any pool: targets are filled under its map; it has another map than its first. */
+  #isAnyFilling = false;
+  #hasAnyChanged = false;
 
   constructor(options: ReplicationOptions) {
     this.#options = options;
@@ -100,6 +103,7 @@ export class Replication {
       this.#pools.set(pool, new PoolReplication(options, map));
     }
     for (const container of containers.keys()) this.#pools.get(pool)!.folding.want(container);
+    this.#look();
   }
 
   /** Another pool's updates have other groups. */
@@ -119,6 +123,13 @@ export class Replication {
   forget(pool: string): void {
     this.#pools.get(pool)?.stop();
     this.#pools.delete(pool);
+    this.#look();
+  }
+
+  #look(): void {
+    const pools = [...this.#pools.values()];
+    this.#isAnyFilling = pools.some(({ isFilling }) => isFilling);
+    this.#hasAnyChanged = pools.some(({ mapVersion }) => mapVersion > 1);
   }
 
   /** See PoolReplication.shownDkeys. */
@@ -128,12 +139,12 @@ export class Replication {
 
   /** See PoolReplication.leadsSingle. */
   leadsSingle(container: number, oid: ObjectId, id: DtxId): boolean {
-    return this.poolOf(container)?.leadsSingle(oid, id) === true;
+    return this.#hasAnyChanged && this.poolOf(container)?.leadsSingle(oid, id) === true;
   }
 
   /** See Groups.movesSingle. */
   movesSingle(container: number, oid: ObjectId): boolean {
-    return this.poolOf(container)?.groups.movesSingle(oid) === true;
+    return this.#isAnyFilling && this.poolOf(container)?.groups.movesSingle(oid) === true;
   }
 
   stop(): void {

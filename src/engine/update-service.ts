@@ -202,8 +202,9 @@ export class UpdateService {
   }
 
   /** Whether members have to have the update, or what was before it is to be asked for at others. */
-  #isLed(container: number, { oid, client, sequence }: ObjectRequest): boolean {
-    return isRedundant(oid) || this.#parts.replication?.leadsSingle(container, oid, { client, sequence }) === true;
+  #isLed(container: number, object: ObjectRequest): boolean {
+    const { oid } = object;
+    return isRedundant(oid) || this.#parts.replication?.leadsSingle(container, oid, object) === true;
   }
 
   /** Answers a request that was sent before. */

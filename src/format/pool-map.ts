@@ -56,6 +56,13 @@ export interface PoolMap {
   readonly targets: readonly MapTarget[];
 }
 
+/** Whether data that nobody has lost is to be on other targets once what is under way is done. */
+export function isMovingMap({ targets }: PoolMap): boolean {
+  return targets.some(({ state, drained }) => {
+    return state === "NEW" || state === "DRAIN" || (state === "UP" && drained !== undefined);
+  });
+}
+
 /**
  * Whether objects without redundancy would be looked for where nobody could bring them, were all done that is under way: those
  * of targets that are gone, and not drained before, on targets that are added or come back after a drain.

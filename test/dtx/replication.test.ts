@@ -286,3 +286,26 @@ test("once a target was taken back nothing is decided before all others go by th
   replication.begin(updateRequest(1));
   replication.stop();
 });
+
+test("without redundancy an update waits for others to go by the map when its object may have moved, and not else", () => {
+  const single = objectOf("S1", 1);
+  const id = { client: 1, sequence: 1 };
+  const back = withStates(MAP, [FOLLOWER], "UP");
+  const drained = back.targets.map((target) => (target.state === "UP" ? { ...target, drained: 2 } : target));
+  for (const [targets, waits] of [
+    [back.targets, false],
+    [drained, true],
+  ] as const) {
+    const rig = makeRig(LEADER, [], never);
+    rig.pools.set(4, "tank");
+    rig.set(MAP);
+    expect(rig.replication.leadsSingle(4, single, id)).toBe(false);
+    rig.set({ version: 2, targets });
+    rig.set({ ...withStates(MAP, [FOLLOWER], "UPIN", 3), version: 3 });
+    expect(rig.replication.leadsSingle(4, single, id)).toBe(waits);
+    // Another change of the map tells nothing about that.
+    rig.set({ ...withStates(MAP, [FOLLOWER], "UPIN", 3), version: 4 });
+    expect(rig.replication.leadsSingle(4, single, id)).toBe(waits);
+    rig.replication.stop();
+  }
+});

@@ -332,7 +332,7 @@ export class Cluster {
   async #checkReplicas(subjects: readonly Subject[]): Promise<void> {
     const placement = new Placement(this.control.map);
     for (const subject of subjects) {
-      if (subject.name.startsWith("S1")) continue;
+      if (subject.name.startsWith("S")) continue;
       if (subject.name.startsWith("EC")) {
         await this.#orFailure(checkShards(subject, placement, this.nodes));
         continue;
