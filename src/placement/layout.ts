@@ -43,7 +43,10 @@ export interface Shard {
   readonly target: number;
   /** `serving`: to be read and written. `rebuilding`: to be written, not read. `missing`: neither. */
   readonly state: "serving" | "rebuilding" | "missing";
-  /** Target that has it when none is gone; NO_TARGET when the map has too few targets. */
+  /**
+   * Target that has it when none is gone, or, without redundancy, that has it and is gone; NO_TARGET when the map has too few
+   * targets.
+   */
   readonly home: number;
   /** Targets to be written beside `target` and not to be read: where the shard is moving. Set by Placement.groupOf. */
   readonly alsoWrite: readonly number[];
@@ -59,7 +62,7 @@ export interface Layout {
   readonly seed: number;
   /** By group index; in each a shard by its number. */
   readonly groups: readonly ShardGroup[];
-  /** For each group the target to ask first: of its first shard that serves, else that shard 0 belongs to. */
+  /** For each group the target to ask first: of its first shard that serves, else the home of shard 0. */
   readonly firstTargets: readonly number[];
   /** Indices of all targets that may hold something, each once, ascending. */
   readonly targets: readonly number[];
@@ -146,8 +149,10 @@ export class Layouts {
       const position = moment === "current" ? (drained.get(place) ?? member) : member;
       const common = { home: homes[place] === EMPTY_CELL ? NO_TARGET : indices[homes[place]!]!, alsoWrite: NOWHERE };
       // Without redundancy a target that is gone is not replaced: it may come back, and no other has the data.
-      if (position === NO_POSITION || isGone(states[position]!))
-        return { target: NO_TARGET, state: "missing", ...common };
+      if (position === NO_POSITION) return { target: NO_TARGET, state: "missing", ...common };
+      if (isGone(states[position]!)) {
+        return { target: NO_TARGET, state: "missing", home: indices[position]!, alsoWrite: NOWHERE };
+      }
       return { target: indices[position]!, state: rebuilding.has(place) ? "rebuilding" : "serving", ...common };
     });
   }

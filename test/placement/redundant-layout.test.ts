@@ -254,6 +254,21 @@ describe("states", () => {
     }
   });
 
+  test("without redundancy the target that has it is asked, also when it stood in for a drained one, and is gone", () => {
+    const map = poolMap([6], 1);
+    const oid = objectOf("S1", 1);
+    const home = new Placement(map).targetOf(oid, byteStringOfText("dkey"));
+    const drained = map.targets.map((target) =>
+      target.index === home ? { ...target, state: "DOWNOUT" as const, since: 2, drained: 3 } : target,
+    );
+    const spare = new Placement({ version: 3, targets: drained }).targetOf(oid, byteStringOfText("dkey"));
+    expect(spare).not.toBe(home);
+    const back = drained.map((target) => (target.index === home ? { ...target, state: "UP" as const } : target));
+    const gone = withStates({ version: 3, targets: back }, [spare], "DOWN", 4);
+    expect(new Placement(gone).targetOf(oid, byteStringOfText("dkey"))).toBe(spare);
+    expect(new Placement(gone).groupOf(oid, byteStringOfText("dkey")).shards[0]!.state).toBe("missing");
+  });
+
   test("without redundancy a target that comes back has what it had", () => {
     for (const className of ["S1", "SX"]) {
       const layout = new Layouts(withStates(map, [5], "UP", 2)).layoutOf(objectOf(className, 1));

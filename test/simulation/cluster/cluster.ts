@@ -101,7 +101,8 @@ export class Cluster {
     this.#isElastic = options.seed % 5 === 4;
     const classes = options.classes ?? (options.seed % 3 === 0 ? CODED_CLASSES : COPIED_CLASSES);
     const redundancies = classes.map((name) => objectClassByName(name).redundancy);
-    const mostShards = Math.max(...redundancies.map(({ shardCount }) => shardCount));
+    // Transactions are of objects of three shards, too.
+    const mostShards = Math.max(3, ...redundancies.map(({ shardCount }) => shardCount));
     const first = Math.max(3 + this.random.below(4), mostShards + (this.#isElastic ? 1 : 0));
     const spareNodes = this.#isElastic ? this.random.below(3) : 0;
     const count = first + spareNodes;
