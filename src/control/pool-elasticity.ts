@@ -41,7 +41,7 @@ export class PoolElasticity {
     const { maps, store } = this.#parts;
     return maps.change({ pool }, "extend", async (found, map) => {
       const next = extendMap(found.label, map, store.enginesOf(ranks));
-      if (next !== map) checkPresent(found, map, await this.#containers(found));
+      if (next !== map) checkPresent("extend", found, map, await this.#containers(found));
       return next;
     });
   }
@@ -53,13 +53,15 @@ export class PoolElasticity {
 
   /**
    * Moves everything away from targets, in the background; they serve until then. Rejects with INVALID_ARGUMENT when the others
-   * could not keep shards of a container's class apart, NO_SPACE when they have no room, BUSY, NOT_FOUND.
+   * could not keep shards of a container's class apart, NO_SPACE when they have no room, UNAVAILABLE as
+   * extend, BUSY, NOT_FOUND.
    */
   drain(args: PoolTargetsArguments): Promise<PoolTargetsReply> {
     return this.#parts.maps.change(args, "drain targets of", async (pool, map) => {
       const next = drainTargets(pool.label, map, args);
       if (next === map) return map;
       const containers = await this.#containers(pool);
+      checkPresent("drain targets of", pool, map, containers);
       checkDomains(pool, next, containers);
       await this.#checkRoom(pool, map, next, containers);
       return next;
@@ -101,11 +103,16 @@ function keepingOf({ targets }: MapRecord, rank: number): number {
 }
 
 /** Throws UNAVAILABLE when what has one copy may lie on a target that is gone: nobody could bring it to where it belongs then. */
-function checkPresent(pool: PoolRecord, { targets }: MapRecord, containers: readonly ContainerRecord[]): void {
+function checkPresent(
+  action: string,
+  pool: PoolRecord,
+  { targets }: MapRecord,
+  containers: readonly ContainerRecord[],
+): void {
   const found = containers.find(({ properties }) => Number(properties["rd_fac"] ?? 0) === 0);
   if (found === undefined || !isSingleAway(targets)) return;
   const state = `container "${found.label}" has no redundancy (rd_fac 0), and targets are gone that may have something of it`;
-  throw new DaosError("UNAVAILABLE", `Cannot extend pool "${pool.label}": ${state}. Reintegrate them first.`);
+  throw new DaosError("UNAVAILABLE", `Cannot ${action} pool "${pool.label}": ${state}. Reintegrate them first.`);
 }
 
 /** Throws INVALID_ARGUMENT when too few engines would be left for the class of a container. */

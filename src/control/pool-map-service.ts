@@ -129,9 +129,9 @@ export class PoolMapService {
     });
   }
 
-  /** Whether targets wait to take over what has one copy, which may be on others that are gone. */
-  async isSingleAway(pool: string, { targets }: MapRecord): Promise<boolean> {
-    return outrunsSingles(targets) && (await this.#redundancies(pool)).includes(0);
+  /** Whether what has one copy waits for targets that are gone before it is moved. */
+  async isSingleAway(pool: string, map: MapRecord): Promise<boolean> {
+    return outrunsSingles(map) && (await this.#redundancies(pool)).includes(0);
   }
 
   /** Whether a container of the pool may hold copies. */

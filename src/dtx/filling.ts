@@ -352,8 +352,8 @@ export class Filling {
     const { groups, self } = this.#options;
     const isOurs = ({ oid, dkey }: StoredDkey): boolean => {
       const group = groups().groupOf(oid, dkey);
-      // What has one copy waits for the target that has it: the control plane sees to that (outrunsSingles).
-      if (isRedundant(oid) ? isStuck(group) : group.isStranded) round.stuck.add(container);
+      // What has one copy waits for a target that is gone, has it or is to have it: the control plane sees to that (outrunsSingles).
+      if (isRedundant(oid) && isStuck(group)) round.stuck.add(container);
       return group.leader === self && unfilledOf(group).length > 0;
     };
     const byKind = Map.groupBy(places.filter(isOurs), ({ oid }) => isErasureCoded(oid));

@@ -57,19 +57,22 @@ export interface PoolMap {
 }
 
 /** Whether data that nobody has lost is to be on other targets once what is under way is done. */
-export function isMovingMap({ targets }: PoolMap): boolean {
+export function isMovingMap({
+  targets,
+}: {
+  readonly targets: readonly Pick<MapTarget, "state" | "drained">[];
+}): boolean {
   return targets.some(({ state, drained }) => {
     return state === "NEW" || state === "DRAIN" || (state === "UP" && drained !== undefined);
   });
 }
 
 /**
- * Whether objects without redundancy would be looked for where nobody could bring them, were all done that is under way: those
- * of targets that are gone, and not drained before, on targets that are added or come back after a drain.
+ * Whether objects without redundancy might be looked for where they are not, were all done that moves data: while a target is
+ * gone, and was not drained before, nobody can bring what it has to others, nor what it was to take over to it.
  */
-export function outrunsSingles(targets: readonly Pick<MapTarget, "state" | "drained">[]): boolean {
-  const takesOver = targets.some(({ state, drained }) => state === "NEW" || (state === "UP" && drained !== undefined));
-  return takesOver && isSingleAway(targets);
+export function outrunsSingles(map: { readonly targets: readonly Pick<MapTarget, "state" | "drained">[] }): boolean {
+  return isMovingMap(map) && isSingleAway(map.targets);
 }
 
 /** Whether a target is gone that may have the only copy of something. */

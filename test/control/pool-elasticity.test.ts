@@ -91,9 +91,12 @@ test("nobody takes over what has no redundancy while a target is gone that may h
   expect(await rebuildOf()).toBe("stuck");
   await rig.join(4);
   expect(await codeOf(elasticity.extend({ pool: "tank", ranks: [4] }))).toBe("UNAVAILABLE");
+  await maps.exclude({ pool: "tank", ranks: [3] });
+  expect(await statesOf(rig)).toBe("UPIN UPIN DOWNOUT");
+  expect(await codeOf(elasticity.drain({ pool: "tank", ranks: [1] }))).toBe("UNAVAILABLE");
   await maps.reintegrate({ pool: "tank", ranks: [2] });
   await rig.live(3_000, 1, 2, 3, 4);
-  expect(await statesOf(rig)).toBe("UPIN UPIN UPIN UPIN");
+  expect(await statesOf(rig)).toBe("UPIN UPIN UPIN");
   expect(await codeOf(elasticity.extend({ pool: "tank", ranks: [4] }))).toBe("ok");
   rig.plane.close();
 });

@@ -180,7 +180,7 @@ export class ControlPlane {
   /** Whether all targets serve but these, and nothing is under way that could end without them. */
   isWhole(lost: ReadonlySet<number>): boolean {
     const { targets } = this.map;
-    const waits = outrunsSingles(targets) && targets.some(({ index }) => lost.has(index) && this.isExcluded(index));
+    const waits = outrunsSingles(this.map) && targets.some(({ index }) => lost.has(index) && this.isExcluded(index));
     return targets.every(({ index, state, drained }) => {
       if (waits && state !== "DOWN" && state !== "DOWNOUT") return true;
       return state === "UPIN" || (state === "DOWNOUT" && (lost.has(index) || drained !== undefined));
@@ -236,7 +236,7 @@ export class ControlPlane {
     if (!this.#isTakenFromDrained()) return;
     const isRebuilt = this.#count("DOWN") > 0;
     // What has one copy must not be looked for where nobody could bring it.
-    const waits = outrunsSingles(this.map.targets);
+    const waits = outrunsSingles(this.map);
     if (waits && !isRebuilt) return;
     this.#change(isRebuilt ? "rebuilt" : "complete", ({ state }) => {
       if (waits) return state === "DOWN" ? "DOWNOUT" : state;
@@ -276,7 +276,7 @@ export class ControlPlane {
     const { random, nodes, leastLeft } = this.#parts;
     const index = random.below(nodes.length);
     if (this.#stateOf(index) !== "UPIN" || this.#count("UPIN") <= leastLeft) return;
-    if (this.#count("DOWN") + this.#count("NEW") > 0) return;
+    if (this.#count("DOWN") + this.#count("NEW") > 0 || isSingleAway(this.map.targets)) return;
     this.#change("drained", (target) => (target.index === index ? "DRAIN" : target.state));
   }
 
