@@ -48,7 +48,7 @@ export class Filling {
   /** Undefined while the map has nobody to be filled. */
   #round: FillRound | undefined;
   /** Updates that are under way and may not be appended yet. */
-  readonly #running = new Set<Promise<unknown>>();
+  readonly running = new Set<Promise<unknown>>();
   readonly counts = { dkeys: 0, bytes: 0 };
   readonly #links: FillLinks;
 
@@ -57,11 +57,10 @@ export class Filling {
     this.#links = new FillLinks(options.peer);
   }
 
-  /** A new map. `isFilling`: it has members to be filled. `arriving`: settles when what came from leaders is appended. */
-  mapChanged(isFilling: boolean, arriving: Promise<unknown>): void {
+  /** A new map. `isFilling`: it has members to be filled. `begun`: settles when what began under the one before is appended. */
+  mapChanged(isFilling: boolean, begun: Promise<unknown>): void {
     this.stop();
     if (!isFilling) return;
-    const begun = Promise.allSettled([arriving, ...this.#running]);
     const round = new FillRound(this.#options.groups().mapVersion, begun);
     this.#round = round;
     this.counts.dkeys = 0;
@@ -75,8 +74,8 @@ export class Filling {
 
   /** An update was taken into order and is appended at the latest when this settles. */
   track(running: Promise<unknown>): void {
-    this.#running.add(running);
-    const ended = (): void => void this.#running.delete(running);
+    this.running.add(running);
+    const ended = (): void => void this.running.delete(running);
     running.then(ended, ended);
   }
 

@@ -157,8 +157,9 @@ export class PoolReplication {
 
   /** Takes the present map for filling, after `before`. `arriving`: settles when what came from leaders is appended. */
   #fill(before: PoolMap | undefined, arriving: Promise<unknown>): void {
-    this.filling.mapChanged(isFillingMap(this.#map), arriving);
-    this.receiver.mapChanged(this.#map, before);
+    const begun = Promise.allSettled([arriving, ...this.filling.running]);
+    this.filling.mapChanged(isFillingMap(this.#map), begun);
+    this.receiver.mapChanged(this.#map, before, begun);
   }
 
   /** How far this target is with what it brings to others, and with what it has to remove, under the present map. */
