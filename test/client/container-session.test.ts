@@ -21,10 +21,19 @@ import { simulatedWorld } from "../simulation/world.ts";
 const REPLY = Buffer.alloc(OBJECT_REPLY_BYTES);
 encodeObjectReply(REPLY, 0, { epoch: 77 as Epoch, lengthBytes: 0, recordBytes: 0, flags: 1 });
 const GONE = new DaosError("UNAVAILABLE", "gone");
-const OLD = new DaosError("OLD_REQUEST", "old");
+const ERRORS = {
+  unsent: GONE,
+  sent: GONE,
+  old: new DaosError("OLD_REQUEST", "old"),
+  stale: new DaosError("STALE", "stale"),
+  corrupt: new DaosError("CORRUPT", "corrupt"),
+};
 
 /** Outcome of each start in turn; after them all succeed. */
-function sessionOver(outcomes: ("unsent" | "sent" | "old")[]): {
+function sessionOver(
+  outcomes: ("unsent" | "sent" | "old" | "stale" | "corrupt")[],
+  targets = 1,
+): {
   operations: ObjectOperations;
   starts: () => number;
   /** Numbers under which something was sent. */
@@ -43,7 +52,7 @@ function sessionOver(outcomes: ("unsent" | "sent" | "old")[]): {
       numbers.push(decodeObjectRequest(args).sequence);
       queueMicrotask(() => {
         if (outcome === undefined) completion.answered(bodyOf(REPLY));
-        else completion.failed(outcome === "old" ? OLD : GONE, outcome !== "unsent");
+        else completion.failed(ERRORS[outcome], outcome !== "unsent");
       });
     },
     close: () => {},
@@ -59,7 +68,13 @@ function sessionOver(outcomes: ("unsent" | "sent" | "old")[]): {
     createdAt: "",
     properties: { oclass: "S1" },
   };
-  const map = { version: 1, targets: [servingTarget({ index: 0, host: "h", port: 1 })] };
+  const map = {
+    version: 1,
+    targets: Array.from({ length: targets }, (_, index) => ({
+      ...servingTarget({ index, host: "h", port: index + 1 }),
+      rank: index,
+    })),
+  };
   const opened = { container, map, capability: new Uint8Array(1) };
   const session = new ContainerSession(opened, {
     world: simulatedWorld(1),
@@ -135,4 +150,30 @@ test("also where the target is attached already", async () => {
   outcomes.push("old");
   expect(await conditionalPut(operations)).toBe("epoch 77");
   expect(numbers).toEqual([1, 2, 3]);
+});
+
+const COPIED = objectId("KV_LEXICAL", objectClassByName("RP_2G1"), 0, 1n);
+
+for (const before of ["stale", "unsent"] as const) {
+  test(`a damaged copy is passed over for another one, also when the read was ${before} before`, async () => {
+    const { operations, starts } = sessionOver([before, "corrupt"], 2);
+    await operations.fetchValue(COPIED, byteStringOfText("k"), byteStringOfText("v"));
+    expect(starts()).toBe(3);
+  });
+}
+
+test("of two copies one is damaged and one away: the read waits for that one", async () => {
+  const { operations, starts } = sessionOver(["corrupt", "sent", "corrupt"], 2);
+  await operations.fetchValue(COPIED, byteStringOfText("k"), byteStringOfText("v"));
+  expect(starts()).toBe(4);
+  const other = sessionOver(["sent", "corrupt", "sent", "corrupt"], 2);
+  await other.operations.fetchValue(COPIED, byteStringOfText("k"), byteStringOfText("v"));
+  expect(other.starts()).toBe(5);
+});
+
+test("what is damaged on both copies is so once each has been asked", async () => {
+  const { operations, starts } = sessionOver(["corrupt", "corrupt"], 2);
+  const reading = operations.fetchValue(COPIED, byteStringOfText("k"), byteStringOfText("v"));
+  await expect(reading).rejects.toMatchObject({ code: "CORRUPT" });
+  expect(starts()).toBe(2);
 });
