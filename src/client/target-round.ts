@@ -2,7 +2,14 @@
 import { DaosError, type ErrorCode, hasCode } from "../base/errors.ts";
 
 /** Errors after which another target that has the same may know better. */
-const TARGET_ERRORS: ReadonlySet<ErrorCode> = new Set(["UNAVAILABLE", "TIMEOUT", "CORRUPT", "IO", "OVERLOADED"]);
+const TARGET_ERRORS: ReadonlySet<ErrorCode> = new Set([
+  "UNAVAILABLE",
+  "TIMEOUT",
+  "CORRUPT",
+  "IO",
+  "OVERLOADED",
+  "PROTOCOL",
+]);
 
 export function isOfTarget(error: unknown): boolean {
   return error instanceof DaosError && TARGET_ERRORS.has(error.code);

@@ -27,11 +27,12 @@ const ERRORS = {
   old: new DaosError("OLD_REQUEST", "old"),
   stale: new DaosError("STALE", "stale"),
   corrupt: new DaosError("CORRUPT", "corrupt"),
+  garbled: new DaosError("PROTOCOL", "garbled"),
 };
 
 /** Outcome of each start in turn; after them all succeed. */
 function sessionOver(
-  outcomes: ("unsent" | "sent" | "old" | "stale" | "corrupt")[],
+  outcomes: ("unsent" | "sent" | "old" | "stale" | "corrupt" | "garbled")[],
   targets = 1,
 ): {
   operations: ObjectOperations;
@@ -161,6 +162,12 @@ for (const before of ["stale", "unsent"] as const) {
     expect(starts()).toBe(3);
   });
 }
+
+test("a copy that is damaged on its way is passed over for another one", async () => {
+  const { operations, starts } = sessionOver(["garbled"], 2);
+  await operations.fetchValue(COPIED, byteStringOfText("k"), byteStringOfText("v"));
+  expect(starts()).toBe(2);
+});
 
 test("of two copies one is damaged and one away: the read waits for that one", async () => {
   const { operations, starts } = sessionOver(["corrupt", "sent", "corrupt"], 2);
