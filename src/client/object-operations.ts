@@ -260,7 +260,7 @@ export function valueTooLarge(sizeBytes: number): DaosError {
   return new DaosError("TOO_LARGE", `Cannot update the value: ${state}. Store it as an array.`);
 }
 
-function transferTooLarge(action: string): DaosError {
+export function transferTooLarge(action: string): DaosError {
   const state = `one request carries at most ${MAX_ARRAY_IO_BYTES} bytes`;
   return new DaosError("TOO_LARGE", `Cannot ${action} the records: ${state}. Split it, or use an array handle.`);
 }

@@ -10,6 +10,7 @@ import type { FillMarks } from "../vos/fill-marks.ts";
 import type { KeyHistories } from "../vos/key-history.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
 import type { RedundancyGroup } from "./group.ts";
+import type { PreparedStore } from "./prepared-store.ts";
 
 export interface FillStore {
   readonly copies: DkeyCopies;
@@ -47,6 +48,12 @@ export function fillStore(store: CellStore, objects: VersionedObjects): FillStor
     forgottenTo: () => store.requests.forgottenTo,
     stable: (sequence) => stable(store, sequence),
   };
+}
+
+export function allDurable(prepared: PreparedStore): Promise<void> {
+  return new Promise((resolve, reject) => {
+    prepared.whenAllDurable((error) => (error === undefined ? resolve() : reject(error)));
+  });
 }
 
 const UNFILLED_STATES: ReadonlySet<TargetState> = new Set(["DOWN", "UP", "NEW", "DRAIN"]);

@@ -167,7 +167,8 @@ export class PoolReplication {
     const { filling, receiver } = this;
     const isDone = filling.isDone(containers) && receiver.isClean(containers) && receiver.isGated(containers);
     const isStuck = filling.isStuck(containers);
-    return { mapVersion: this.#map.version, isDone, isStuck, ...filling.counts };
+    const damaged = filling.damaged(containers);
+    return { mapVersion: this.#map.version, isDone, isStuck, damaged, ...filling.counts };
   }
 
   #noteUpdate(update: LedUpdate): void {

@@ -108,3 +108,17 @@ test("a pool is stuck when a target has something of which too little is left", 
   expect((await rebuildOf(rig)).state).toBe("stuck");
   rig.plane.close();
 });
+
+test("who cannot bring what is damaged is told of, once for each that is more", async () => {
+  const rig = await copiesRig();
+  Object.assign(rig.engines[3]!, { isFilled: false, isStuck: true, damaged: 2 });
+  await rig.plane.maps.exclude({ pool: "tank", ranks: [2] });
+  await rig.live(3_000, 1, 3);
+  const told = (): string[] => rig.events.filter((event) => event.includes("damaged"));
+  expect(told()).toHaveLength(1);
+  expect(told()[0]).toContain('Cannot rebuild all of pool "tank": 2 dkey(s) that target 3 (rank 3) leads are damaged');
+  rig.engines[3]!.damaged = 3;
+  await rig.live(3_000, 1, 3);
+  expect(told()).toHaveLength(2);
+  rig.plane.close();
+});
