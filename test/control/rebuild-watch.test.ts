@@ -1,8 +1,8 @@
 /** The control plane's part in filling targets: it waits for all who take part, under the map as it is. */
 import { expect, test } from "bun:test";
-import { DaosError } from "../../src/base/errors.ts";
 import { GIB } from "../../src/base/limits.ts";
 import { enginesRig, type EnginesRig } from "./engines-rig.ts";
+import { codeOf } from "./harness.ts";
 
 async function statesOf(rig: EnginesRig): Promise<string[]> {
   return (await rig.plane.maps.queryTargets({ pool: "tank" })).map.targets.map(({ state }) => state);
@@ -10,16 +10,6 @@ async function statesOf(rig: EnginesRig): Promise<string[]> {
 
 async function rebuildOf(rig: EnginesRig) {
   return (await rig.plane.pools.query({ pool: "tank" })).rebuild!;
-}
-
-async function codeOf(work: Promise<unknown>): Promise<string> {
-  try {
-    await work;
-    return "ok";
-  } catch (error) {
-    if (error instanceof DaosError) return error.code;
-    throw error;
-  }
 }
 
 /** Four engines, and a pool with a container that keeps copies. */
