@@ -32,9 +32,9 @@ import { stageUpdate } from "./staged-update.ts";
 import type { TargetConnection, TargetConnections } from "./target-connection.ts";
 import { isOfTarget, TargetRound } from "./target-round.ts";
 
-/** Highest target index a pool map may name. */
 /** So long an attempt waits for a newer map, milliseconds. */
 const LOOK_WAIT_MS = 200;
+/** Highest target index a pool map may name. */
 const MAX_TARGET_INDEX = 65_535;
 
 interface AttachedTarget {
@@ -337,8 +337,9 @@ export class ContainerSession implements CallSender {
   }
 
   /**
-   * A target does not answer: its engine may be elsewhere by now, or excluded. Never rejects: the next attempt tells. What the
-   * control plane does not say at once is not waited for: the target may be there again before the control plane is.
+   * A target does not answer: its engine may be elsewhere by now, or excluded. Never rejects: the next attempt tells.
+   * What the control plane does not say at once is not waited for: the target may be there again before the control plane
+   * is.
    */
   async #lookAgain(): Promise<void> {
     let cancel = (): void => {};

@@ -104,8 +104,8 @@ export class ObjectOperations implements ObjectAccess {
   }
 
   /**
-   * Punches the object, on all of its targets at one epoch. `ifExists` fails with DOES_NOT_EXIST when there was nothing of it.
-   * Over several targets, or with redundancy, it is a transaction: CONFLICT when others are in its way for long.
+   * Punches the object, on all of its targets at one epoch. `ifExists` fails with DOES_NOT_EXIST when there was nothing
+   * of it. Over several targets, or with redundancy, it is a transaction: CONFLICT when others are in its way for long.
    */
   async punchObject(oid: ObjectId, options: WriteOptions = NO_OPTIONS): Promise<Epoch> {
     if (isPunchedByOne(this.session, oid)) {

@@ -1,4 +1,7 @@
-/** Which targets a request has been to since it last paused: of several that have the same each is asked once before a pause. */
+/**
+ * Which targets a request has been to since it last paused: of several that have the same each is asked once before a
+ * pause.
+ */
 import { DaosError, type ErrorCode, hasCode } from "../base/errors.ts";
 
 /** Errors after which another target that has the same may know better. */

@@ -61,8 +61,9 @@ export class FillReceiver {
   }
 
   /**
-   * A new map. `before`: the one that this target worked by until now; `begun`: settles when what began under it is appended. It
-   * must not find removed what it ends, say a transaction's lock: that would be answered as if it had been ended before.
+   * A new map. `before`: the one that this target worked by until now; `begun`: settles when what began under it is
+   * appended. It must not find removed what it ends, say a transaction's lock: that would be answered as if it had been
+   * ended before.
    */
   mapChanged(map: PoolMap, before: PoolMap | undefined, begun: Promise<unknown>): void {
     const known = this.#round;

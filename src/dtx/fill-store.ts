@@ -66,7 +66,10 @@ export function isFillingMap({ targets }: PoolMap): boolean {
 const NOBODY: readonly number[] = [];
 const known = new WeakMap<RedundancyGroup, readonly number[]>();
 
-/** Whether nobody can bring the others what the group has, for want of shards to make it of, or of a target to bring it to. */
+/**
+ * Whether nobody can bring the others what the group has, for want of shards to make it of, or of a target to bring it
+ * to.
+ */
 export function isStuck(group: RedundancyGroup): boolean {
   return group.isStranded || (group.leader < 0 && unfilledOf(group).length > 0);
 }

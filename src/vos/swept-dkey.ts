@@ -13,8 +13,9 @@ import type { TargetObjects } from "./target-objects.ts";
 import { notSettled } from "./transaction-refusals.ts";
 
 /**
- * The outcome of a punch at `at` of the dkey with this prefix when something of it is newer: nothing is to be done then, for that
- * came after the punch, in the dkey's own order. Undefined when nothing is. Throws UNAVAILABLE while that is not decided.
+ * The outcome of a punch at `at` of the dkey with this prefix when something of it is newer: nothing is to be done then,
+ * for that came after the punch, in the dkey's own order. Undefined when nothing is. Throws UNAVAILABLE while that is not
+ * decided.
  */
 export function sweptBefore({ store }: TargetObjects, prefix: string, at: Epoch): WriteOutcome | undefined {
   const end = prefixEnd(prefix);

@@ -1,4 +1,7 @@
-/** Copies that rot on the medium while an engine is excluded: what else there is gets its copies back, and the admin is told. */
+/**
+ * Copies that rot on the medium while an engine is excluded: what else there is gets its copies back, and the admin is
+ * told.
+ */
 import { expect, test } from "bun:test";
 import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
