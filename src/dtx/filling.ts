@@ -60,10 +60,7 @@ export class Filling {
     this.#links = new FillLinks(options.peer);
   }
 
-  /**
-   * A new map. `isFilling`: it has members to be filled. `begun`: settles when what began under the one before is
-   * appended.
-   */
+  /** A new map. `isFilling`: it has members to be filled. `begun`: settles when what began before it is appended. */
   mapChanged(isFilling: boolean, begun: Promise<unknown>): void {
     this.stop();
     if (!isFilling) return;
@@ -321,10 +318,7 @@ export class Filling {
     }
   }
 
-  /**
-   * Brings what is to be brought of these. `damaged` hears of those that cannot be: one of them does not hold up the
-   * others.
-   */
+  /** Brings what is to be brought of these. `damaged` hears of those that cannot be, which do not hold up the others. */
   async #fillAll(
     round: FillRound,
     container: number,
