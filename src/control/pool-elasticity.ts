@@ -1,6 +1,6 @@
 /**
- * Pools grow and shrink: targets are added (NEW), and moved away from (DRAIN). What is checked here is that the change can end
- * well; the moving itself is the targets' (src/dtx/filling.ts), its end RebuildWatch's.
+ * Pools grow and shrink: targets are added (NEW), and moved away from (DRAIN). What is checked here is that the change
+ * can end well; the moving itself is the targets' (src/dtx/filling.ts), its end RebuildWatch's.
  */
 import { DaosError } from "../base/errors.ts";
 import { objectClassByName } from "../base/object-class.ts";

@@ -8,75 +8,51 @@
  * Everything here holds for one version of the pool map, and starts over with the next; towards a target it starts over when
  * the connection to it was lost, for it may have started anew, unless that target was told that it has all (`close`).
  */
-import { DaosError } from "../base/errors.ts";
-import type { Epoch } from "../base/epoch.ts";
 import type { DkeyPlace } from "../base/key-place.ts";
-import type { Timers } from "../contracts/world.ts";
-import { isErasureCoded, isRedundant, type ObjectId } from "../base/object-id.ts";
-import { encodeFillRequest, FillFlag } from "../format/fill-message.ts";
-import type { StoredDkey } from "../vos/dkey-copy.ts";
-import { type Cells, copiedCells, inPages, madeCells, type MadeCellsParts } from "./fill-content.ts";
-import { FillLinks } from "./fill-links.ts";
-import { Destination, FillRound, inMessages, LAST_PREFIX, nameOf, notYet } from "./fill-round.ts";
-import { isStuck, unfilledOf } from "./fill-store.ts";
-import type { Groups, RedundancyGroup } from "./group.ts";
-import { unitOf } from "./dkey-unit.ts";
-import type { GroupLeader } from "./group-leader.ts";
-import type { Peer } from "./peer.ts";
-import type { PreparedStore } from "./prepared-store.ts";
-import { UnkeptSnapshot } from "./unkept-snapshot.ts";
+import type { ObjectId } from "../base/object-id.ts";
+import { DkeyFill, type DkeyFillOptions } from "./dkey-fill.ts";
+import { FillRound, notYet } from "./fill-round.ts";
+import { unfilledOf } from "./fill-store.ts";
+import { FillWalk, type FillWalkOptions } from "./fill-walk.ts";
 
-/** Dkeys that the walk brings at a time, of erasure code at most, and looks at in one go. */
-const FILL_WINDOW = 16;
-const CODED_WINDOW = 4;
-const WALK_DKEYS = 64;
-/** Pause before something is tried again, and between looks for containers, milliseconds. */
-const RETRY_MS = 20;
-const LOOK_MS = 100;
-export interface FillingOptions extends MadeCellsParts {
-  readonly self: number;
-  readonly timers: Timers;
-  readonly prepared: PreparedStore;
-  readonly leader: GroupLeader;
-  readonly groups: () => Groups;
-  readonly peer: (index: number) => Peer | undefined;
-  readonly containers: () => Iterable<number>;
-}
+export type FillingOptions = DkeyFillOptions & FillWalkOptions;
 
 export class Filling {
   readonly #options: FillingOptions;
   /** Undefined while the map has nobody to be filled. */
   #round: FillRound | undefined;
   /** Updates that are under way and may not be appended yet. */
-  readonly #running = new Set<Promise<unknown>>();
-  readonly counts = { dkeys: 0, bytes: 0 };
-  readonly #links: FillLinks;
+  readonly running = new Set<Promise<unknown>>();
+  /** Of the last round. */
+  counts: FillRound["counts"] = { dkeys: 0, bytes: 0 };
+  readonly #dkeys: DkeyFill;
+  readonly #walk: FillWalk;
 
   constructor(options: FillingOptions) {
     this.#options = options;
-    this.#links = new FillLinks(options.peer);
+    this.#dkeys = new DkeyFill(options);
+    this.#walk = new FillWalk(options, this.#dkeys);
   }
 
-  /** A new map. `isFilling`: it has members to be filled. `arriving`: settles when what came from leaders is appended. */
-  mapChanged(isFilling: boolean, arriving: Promise<unknown>): void {
+  /** A new map. `isFilling`: it has members to be filled. `begun`: settles when what began before it is appended. */
+  mapChanged(isFilling: boolean, begun: Promise<unknown>): void {
     this.stop();
     if (!isFilling) return;
-    const begun = Promise.allSettled([arriving, ...this.#running]);
     const round = new FillRound(this.#options.groups().mapVersion, begun);
     this.#round = round;
-    this.counts.dkeys = 0;
-    this.counts.bytes = 0;
-    void this.#walk(round);
+    this.counts = round.counts;
+    void this.#walk.run(round);
   }
 
   stop(): void {
+    this.#round?.end();
     this.#round = undefined;
   }
 
   /** An update that has begun is appended at the latest when this settles. */
   track(running: Promise<unknown>): void {
-    this.#running.add(running);
-    const ended = (): void => void this.#running.delete(running);
+    this.running.add(running);
+    const ended = (): void => void this.running.delete(running);
     running.then(ended, ended);
   }
 
@@ -89,7 +65,12 @@ export class Filling {
   /** Whether there is something in these containers that nobody can fill, for too little of it can be read. */
   isStuck(containers: Iterable<number>): boolean {
     const round = this.#round;
-    return round !== undefined && [...containers].some((container) => round.stuck.has(container));
+    return round?.isStuck(containers) ?? false;
+  }
+
+  /** Dkeys in these containers that cannot be brought to where they have to be, for what is stored of them is damaged. */
+  damaged(containers: Iterable<number>): number {
+    return this.#round?.damagedIn(containers) ?? 0;
   }
 
   /**
@@ -103,8 +84,8 @@ export class Filling {
     const round = this.#round;
     if (round === undefined) throw notYet("the pool map is about to change");
     const prefix = store.copies.prefixOf(container, oid, dkey);
-    const opened = await Promise.all(unfilled.map((target) => this.#open(round, container, target)));
-    this.#check(round);
+    const opened = await Promise.all(unfilled.map((target) => this.#dkeys.open(round, container, target)));
+    round.check();
     return opened.filter((destination) => destination.has(prefix)).map(({ target }) => target);
   }
 
@@ -116,7 +97,8 @@ export class Filling {
     const unfilled = unfilledOf(this.#options.groups().groupOf(oid, dkey));
     if (unfilled.length === 0) return true;
     return (
-      this.#missing(round, container, this.#options.store.copies.prefixOf(container, oid, dkey), unfilled).length === 0
+      this.#dkeys.links.missing(round, container, this.#options.store.copies.prefixOf(container, oid, dkey), unfilled)
+        .length === 0
     );
   }
 
@@ -126,7 +108,7 @@ export class Filling {
     if (round === undefined || this.isFilled(container, { oid, dkey })) return undefined;
     if (this.#options.groups().groupOf(oid, dkey).leader !== this.#options.self) return undefined;
     const prefix = this.#options.store.copies.prefixOf(container, oid, dkey);
-    const filling = (): Promise<void> => this.#fill(round, container, { oid, dkey, prefix });
+    const filling = (): Promise<void> => this.#dkeys.fill(round, container, { oid, dkey, prefix });
     if (!this.#options.groups().movesSingle(oid)) return filling();
     return this.makeReady(container, oid).then(() => (this.isFilled(container, { oid, dkey }) ? undefined : filling()));
   }
@@ -157,276 +139,8 @@ export class Filling {
     const { groups, store } = this.#options;
     if (round === undefined || !groups().movesSingle(oid)) throw notYet("it does not move any more");
     await round.begun;
-    this.#check(round);
+    round.check();
     await store.moving.makeReady(container, oid);
-    this.#check(round);
-  }
-
-  /** Targets that do not have the dkey yet. */
-  #missing(round: FillRound, container: number, prefix: string, unfilled: readonly number[]): number[] {
-    return unfilled.filter((target) => {
-      const destination = this.#links.present(round, container, target);
-      return destination === undefined || !destination.has(prefix);
-    });
-  }
-
-  #fill(round: FillRound, container: number, place: StoredDkey): Promise<void> {
-    const known = round.filling.get(place.prefix);
-    if (known !== undefined) return known;
-    const filling = this.#bring(round, container, place).finally(() => round.filling.delete(place.prefix));
-    round.filling.set(place.prefix, filling);
-    return filling;
-  }
-
-  async #bring(round: FillRound, container: number, place: StoredDkey): Promise<void> {
-    await round.begun;
-    this.#check(round);
-    const { leader, groups } = this.#options;
-    const group = groups().groupOf(place.oid, place.dkey);
-    if (group.shards === undefined) return this.#bringHeld(round, container, place, group);
-    const unlock = await leader.locks.exclusive(unitOf({ container, object: place }));
-    try {
-      this.#check(round);
-      await this.#bringHeld(round, container, place, group);
-    } finally {
-      unlock();
-    }
-  }
-
-  async #bringHeld(round: FillRound, container: number, place: StoredDkey, group: RedundancyGroup): Promise<void> {
-    const { leader, store } = this.#options;
-    const { prefix } = place;
-    const unfilled = unfilledOf(group);
-    const opened = await Promise.all(unfilled.map((target) => this.#open(round, container, target)));
-    this.#check(round);
-    const missing = this.#missing(round, container, prefix, unfilled);
-    const destinations = opened.filter(({ target }) => missing.includes(target));
-    if (destinations.length === 0) return;
-    if (leader.isSettling(unitOf({ container, object: place }))) throw notYet("an update of it is not decided");
-    const isAnything = store.copies.has(prefix) || destinations.some(({ broken }) => broken.has(prefix));
-    if (isAnything) await this.#bringCells(round, container, place, group, destinations);
-    this.#check(round);
-    for (const destination of destinations) {
-      if (!this.#links.isPresent(destination)) throw notYet("a target has another connection");
-      destination.add(prefix);
-    }
-    if (isAnything) this.counts.dkeys += 1;
-  }
-
-  async #bringCells(
-    round: FillRound,
-    container: number,
-    place: StoredDkey,
-    { shards }: RedundancyGroup,
-    destinations: readonly Destination[],
-  ): Promise<void> {
-    const { leader, store } = this.#options;
-    // Nothing of the dkey is undecided here: with this it is not there, either.
-    leader.flushDecisions();
-    for (const { broken } of destinations) broken.add(place.prefix);
-    if (shards === undefined) {
-      await this.#sendCells(round, container, place.prefix, destinations, copiedCells(store, container, place));
-      return;
-    }
-    const unkept = new Set<Epoch>();
-    for (const destination of destinations) {
-      const shard = shards.numberOf.get(destination.target)!;
-      for (let isSent = false; !isSent;) {
-        const cells = madeCells(this.#options, container, place, shard, unkept);
-        isSent = await this.#sendCells(round, container, place.prefix, [destination], cells).then(
-          () => true,
-          (error: unknown) => {
-            if (!(error instanceof UnkeptSnapshot)) throw error;
-            unkept.add(error.epoch);
-            return false;
-          },
-        );
-      }
-    }
-  }
-
-  async #sendCells(
-    round: FillRound,
-    container: number,
-    prefix: string,
-    destinations: readonly Destination[],
-    cells: Cells,
-  ): Promise<void> {
-    let isFirst = true;
-    for await (const { versions, isLast } of inPages(prefix, cells)) {
-      this.#check(round);
-      const flags = (isFirst ? FillFlag.first : 0) | (isLast ? FillFlag.last : 0);
-      const request = { kind: "cells", container, flags, prefix, versions } as const;
-      this.counts.bytes += (await this.#links.send(round, destinations, request)).length;
-      isFirst = false;
-    }
-  }
-
-  /** The target as it is now, ready to take dkeys of the container. */
-  #open(round: FillRound, container: number, target: number): Promise<Destination> {
-    const present = this.#links.present(round, container, target);
-    if (present !== undefined) return Promise.resolve(present);
-    const name = nameOf(container, target);
-    const known = round.opening.get(name);
-    if (known !== undefined) return known;
-    const opening = this.#opened(round, container, target).finally(() => round.opening.delete(name));
-    round.opening.set(name, opening);
-    return opening;
-  }
-
-  async #opened(round: FillRound, container: number, target: number): Promise<Destination> {
-    const life = this.#options.peer(target)?.life ?? 0;
-    const snapshots = this.#options.store.snapshots(container);
-    const { args, payload } = encodeFillRequest({ kind: "open", container, snapshots });
-    const answer = await this.#links.call(round, target, args, payload);
-    this.#check(round);
-    const name = nameOf(container, target);
-    const isClosed = answer[0] === 1;
-    if (!isClosed && round.destinations.has(name)) round.again.add(container);
-    const destination = new Destination(container, target, life, isClosed);
-    // Nothing of what is here was for it: it has all there is.
-    if (!isClosed && round.done.has(container)) await this.#tellClosed(round, destination);
-    round.destinations.set(name, destination);
-    return destination;
-  }
-
-  async #walk(round: FillRound): Promise<void> {
-    while (this.#round === round) {
-      for (const container of this.#options.containers()) {
-        if (this.#round !== round) return;
-        if (!round.done.has(container) && !round.left.has(container)) {
-          await this.#attempt(() => this.#walkContainer(round, container));
-        }
-      }
-      await this.#pause(LOOK_MS);
-    }
-  }
-
-  async #attempt(work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      if (!(error instanceof DaosError)) throw error;
-      await this.#pause(RETRY_MS);
-    }
-  }
-
-  /** Rejects when it has to begin again. */
-  async #walkContainer(round: FillRound, container: number): Promise<void> {
-    await round.begun;
-    this.#check(round);
-    const { copies, marks } = this.#options.store;
-    if (marks.doneUnder(container) === round.mapVersion) {
-      round.done.add(container);
-      return;
-    }
-    round.again.delete(container);
-    const groups = this.#options.groups();
-    const wanted = (oid: ObjectId): boolean => isRedundant(oid) || groups.movesSingle(oid);
-    for (let after: string | undefined; ;) {
-      const list = copies.list(container, after, WALK_DKEYS, wanted);
-      await this.#fillAll(round, container, list.places);
-      if (round.again.delete(container)) {
-        after = undefined;
-        continue;
-      }
-      const upTo = list.after ?? LAST_PREFIX;
-      for (const destination of round.destinationsOf(container)) {
-        if (upTo > destination.upTo) destination.upTo = upTo;
-      }
-      if (list.after === undefined) break;
-      after = list.after;
-    }
-    if (round.stuck.has(container)) {
-      round.left.add(container);
-      return;
-    }
-    while (!round.done.has(container)) {
-      this.#check(round);
-      if (round.again.has(container)) throw notYet("a target has another connection");
-      await this.#attempt(() => this.#close(round, container));
-    }
-  }
-
-  async #fillAll(round: FillRound, container: number, places: readonly StoredDkey[]): Promise<void> {
-    const { groups, self } = this.#options;
-    const isOurs = ({ oid, dkey }: StoredDkey): boolean => {
-      const group = groups().groupOf(oid, dkey);
-      // What has one copy waits for a target that is gone, has it or is to have it: the control plane sees to that (outrunsSingles).
-      if (isRedundant(oid) && isStuck(group)) round.stuck.add(container);
-      return group.leader === self && unfilledOf(group).length > 0;
-    };
-    const byKind = Map.groupBy(places.filter(isOurs), ({ oid }) => isErasureCoded(oid));
-    const bring = async (isCoded: boolean): Promise<void> => {
-      const waiting = byKind.get(isCoded) ?? [];
-      for (let place = waiting.shift(); place !== undefined; place = waiting.shift()) {
-        const unfilled = unfilledOf(groups().groupOf(place.oid, place.dkey));
-        while (this.#missing(round, container, place.prefix, unfilled).length > 0) {
-          this.#check(round);
-          const { oid, dkey, prefix } = place;
-          await this.#attempt(() => this.#fill(round, container, { oid, dkey, prefix }));
-        }
-        this.#check(round);
-      }
-    };
-    const workers = (count: number, isCoded: boolean) => Array.from({ length: count }, () => bring(isCoded));
-    await Promise.all([...workers(FILL_WINDOW, false), ...workers(CODED_WINDOW, true)]);
-  }
-
-  /**
-   * Tells those that were filled that they have all. That this is so is remembered here, too, before anybody hears of it: from
-   * then on nothing is brought anew under this map, whoever starts anew.
-   */
-  async #close(round: FillRound, container: number): Promise<void> {
-    await this.#mend(round, container);
-    const { marks, heldObjects } = this.#options.store;
-    // One dkey holds all of its group for a punch: that is over before they part.
-    const groups = this.#options.groups();
-    if (heldObjects(container).some((oid) => groups.parts(oid))) throw notYet("an object that parts is being punched");
-    // What was decided is there as it is. Were it undecided here again after a crash, a target that has all would be asked.
-    await this.#allDurable();
-    this.#check(round);
-    for (let isNoted = false; ; isNoted = true) {
-      const open = round.destinationsOf(container).filter(({ isClosed }) => !isClosed);
-      if (isNoted && open.length === 0) break;
-      await Promise.all(open.map((destination) => this.#tellClosed(round, destination)));
-      if (!isNoted) await marks.noteDone(container, round.mapVersion);
-      this.#check(round);
-    }
-    round.done.add(container);
-  }
-
-  #allDurable(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#options.prepared.whenAllDurable((error) => (error === undefined ? resolve() : reject(error)));
-    });
-  }
-
-  /** Brings again what was not brought to the end, and opens those that have another connection. */
-  async #mend(round: FillRound, container: number): Promise<void> {
-    for (const { target, broken } of round.destinationsOf(container)) {
-      await this.#open(round, container, target);
-      for (const prefix of broken) await this.#fill(round, container, this.#options.store.copies.placeOf(prefix)!);
-    }
-    if (round.again.has(container)) throw notYet("a target has another connection");
-    if (round.destinationsOf(container).some(({ broken }) => broken.size > 0)) throw notYet("something is missing");
-  }
-
-  async #tellClosed(round: FillRound, destination: Destination): Promise<void> {
-    const { container } = destination;
-    const { store } = this.#options;
-    const requests = [...store.requests()];
-    const close = { kind: "close", container, flags: 0, forgottenTo: store.forgottenTo() } as const;
-    for (const some of inMessages(requests)) await this.#links.send(round, [destination], { ...close, requests: some });
-    await this.#links.send(round, [destination], { ...close, flags: FillFlag.last, requests: [] });
-    destination.isClosed = true;
-  }
-
-  #check(round: FillRound): void {
-    if (this.#round !== round) throw notYet("the pool map has changed");
-  }
-
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => void this.#options.timers.after(ms, resolve));
+    round.check();
   }
 }

@@ -95,19 +95,10 @@ export class PoolReplication {
     this.#map = map;
     this.#groups = placedGroups(map);
     this.#mayHaveMoved = map.version > 1;
-    const { self, store, timers, observe, now, setGate } = options;
-    const run: PoolReplicationOptions["run"] = (request, message, order) => {
-      const { oid } = request.object;
-      if (isErasureCoded(oid)) this.#coded.add(request.container);
-      if (!isRedundant(oid)) this.filling.checkReady(request.container, oid);
-      return options.run(request, message, order);
-    };
-    const before: GroupFollowerOptions["before"] = (container, oid) =>
-      isRedundant(oid) ? undefined : this.filling.beforeFollowing(container, oid);
+    const { self, store, timers, now, setGate } = options;
     const peer = (index: number): Peer | undefined => this.#peer(index);
     const noteUpdate = (update: LedUpdate): void => this.#noteUpdate(update);
-    const appendedLate = (): void => this.#inherit();
-    this.follower = new GroupFollower({ self, store, timers, peer, before, run, observe, appendedLate }, this.#groups);
+    this.follower = this.#createFollower(peer);
     const { marks } = options.fillStore;
     this.#agreement = new MapAgreement({
       noted: () => marks.agreedUnder(options.pool),
@@ -165,10 +156,25 @@ export class PoolReplication {
     this.#sweep();
   }
 
+  #createFollower(peer: GroupFollowerOptions["peer"]): GroupFollower {
+    const { self, store, timers, observe } = this.#options;
+    const run: PoolReplicationOptions["run"] = (request, message, order) => {
+      const { oid } = request.object;
+      if (isErasureCoded(oid)) this.#coded.add(request.container);
+      if (!isRedundant(oid)) this.filling.checkReady(request.container, oid);
+      return this.#options.run(request, message, order);
+    };
+    const before: GroupFollowerOptions["before"] = (container, oid) =>
+      isRedundant(oid) ? undefined : this.filling.beforeFollowing(container, oid);
+    const appendedLate = (): void => this.#inherit();
+    return new GroupFollower({ self, store, timers, peer, before, run, observe, appendedLate }, this.#groups);
+  }
+
   /** Takes the present map for filling, after `before`. `arriving`: settles when what came from leaders is appended. */
   #fill(before: PoolMap | undefined, arriving: Promise<unknown>): void {
-    this.filling.mapChanged(isFillingMap(this.#map), arriving);
-    this.receiver.mapChanged(this.#map, before);
+    const begun = Promise.allSettled([arriving, ...this.filling.running]);
+    this.filling.mapChanged(isFillingMap(this.#map), begun);
+    this.receiver.mapChanged(this.#map, before, begun);
   }
 
   /** How far this target is with what it brings to others, and with what it has to remove, under the present map. */
@@ -176,7 +182,8 @@ export class PoolReplication {
     const { filling, receiver } = this;
     const isDone = filling.isDone(containers) && receiver.isClean(containers) && receiver.isGated(containers);
     const isStuck = filling.isStuck(containers);
-    return { mapVersion: this.#map.version, isDone, isStuck, ...filling.counts };
+    const damaged = filling.damaged(containers);
+    return { mapVersion: this.#map.version, isDone, isStuck, damaged, ...filling.counts };
   }
 
   /** Which dkeys of a container this target may be read of, where it may have others; undefined: all that lie here. */
