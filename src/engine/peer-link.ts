@@ -8,7 +8,13 @@ import type { Hmac } from "../control/capability-authority.ts";
 import type { EngineLink } from "../control/members.ts";
 import type { Clock, Network, Timers } from "../contracts/world.ts";
 import { decodeCbor } from "../format/cbor.ts";
-import type { EngineAddress, EngineCallName, EngineCalls, EngineMessage } from "../format/engine-operations.ts";
+import type {
+  EngineAddress,
+  EngineCallArguments,
+  EngineCallName,
+  EngineCalls,
+  EngineMessage,
+} from "../format/engine-operations.ts";
 import { Opcode } from "../format/operations.ts";
 import { RpcConnection } from "../rpc/connection.ts";
 import type { RpcAnswer } from "../rpc/pending-call.ts";
@@ -33,15 +39,17 @@ export class PeerLink implements EngineLink {
   readonly address: EngineAddress;
   readonly #parts: PeerParts;
   readonly #key: Uint8Array | undefined;
+  readonly #term: number | undefined;
   #connection: RpcConnection | undefined;
   #opening: Promise<RpcConnection> | undefined;
   #isClosed = false;
 
-  /** Without `key` messages are not signed. */
-  constructor(address: EngineAddress, key: Uint8Array | undefined, parts: PeerParts) {
+  /** Without `key` messages are not signed. `term`: of the control plane that commands, where several engines may run it. */
+  constructor(address: EngineAddress, key: Uint8Array | undefined, parts: PeerParts, term?: number) {
     this.address = address;
     this.#key = key;
     this.#parts = parts;
+    this.#term = term;
   }
 
   async call<Name extends EngineCallName>(
@@ -49,7 +57,8 @@ export class PeerLink implements EngineLink {
     value: Parameters<EngineCalls[Name]>[0],
   ): Promise<ReturnType<EngineCalls[Name]>> {
     const timeoutMs = QUESTIONS.has(name) ? QUESTION_TIMEOUT_MS : ENGINE_CALL_TIMEOUT_MS;
-    return (await this.send(Opcode.engineCall, { name, value }, timeoutMs)) as ReturnType<EngineCalls[Name]>;
+    const body = this.#term === undefined ? { name, value } : { name, value, term: this.#term };
+    return (await this.send<EngineCallArguments>(Opcode.engineCall, body, timeoutMs)) as ReturnType<EngineCalls[Name]>;
   }
 
   /** One operation among engines; `body` without its time. The answer is not checked. */

@@ -20,6 +20,7 @@ import { SimulatedClock } from "../simulation/clock.ts";
 import { SimulatedTimers } from "../simulation/timers.ts";
 
 const LEASE_MS = 4_000;
+const NO_NEWS = { followed: () => {}, isAlone: () => false };
 const STEP_MS = 50;
 
 /** One engine's way to a store that others use too: it can be cut, and commits can be held on their way. */
@@ -67,7 +68,6 @@ class StoreLink implements MetaStore {
 class Engine {
   readonly link: StoreLink;
   readonly leadership: Leadership;
-  readonly records: FencedMetaStore;
   readonly terms: (number | undefined)[] = [];
 
   constructor(index: number, store: MetaStore, clock: SimulatedClock, timers: SimulatedTimers) {
@@ -79,8 +79,14 @@ class Engine {
       self: { engine: idOf(index), host: "127.0.0.1", port: 10_001 + index },
       leaseMs: LEASE_MS,
       changed: (term) => this.terms.push(term),
+      ...NO_NEWS,
     });
-    this.records = new FencedMetaStore(this.link, this.leadership);
+  }
+
+  /** Of the term that it led last. */
+  get records(): FencedMetaStore {
+    const term = this.terms.findLast((led) => led !== undefined) ?? 0;
+    return new FencedMetaStore(this.link, this.leadership, term);
   }
 }
 
@@ -227,7 +233,7 @@ describe.skipIf(ETCD_MISSING !== undefined)("on three members of etcd that die i
     watching.watch("by", ({ value, revision }) => told.push({ term: Buffer.from(value!).toString(), revision }));
     const leaderships = stores.map((store, index) => {
       const self = { engine: idOf(index), host: "127.0.0.1", port: 10_001 };
-      return new Leadership({ store, clock, timers, self, leaseMs: 3_000, changed: () => {} });
+      return new Leadership({ store, clock, timers, self, leaseMs: 3_000, changed: () => {}, ...NO_NEWS });
     });
     for (const leadership of leaderships) leadership.start();
     let isOver = false;
@@ -235,11 +241,11 @@ describe.skipIf(ETCD_MISSING !== undefined)("on three members of etcd that die i
     const writers = stores.map(async (store, index) => {
       while (!isOver) {
         const leadership = leaderships[index]!;
-        const records = new FencedMetaStore(store, leadership);
-        const term = leadership.fence?.revision;
+        const { term } = leadership;
         if (term === undefined) await Bun.sleep(5);
         else {
           try {
+            const records = new FencedMetaStore(store, leadership, term);
             acknowledged.push(await records.commit([], [{ put: "by", value: bytesOf(String(term)) }]));
           } catch (error) {
             expect(["UNAVAILABLE", "TIMEOUT"]).toContain((error as DaosError).code);
@@ -261,6 +267,7 @@ describe.skipIf(ETCD_MISSING !== undefined)("on three members of etcd that die i
           self,
           leaseMs: 3_000,
           changed: () => {},
+          ...NO_NEWS,
         });
         const startedNs = Bun.nanoseconds();
         while (!leaderships.some(({ isLeader }) => isLeader)) await Bun.sleep(5);
