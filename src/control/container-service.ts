@@ -204,6 +204,8 @@ export class ContainerService {
   async #create(draft: ContainerRecord): Promise<ContainerRecord> {
     const { records, targets } = this.#parts;
     const what = `create container "${draft.label}"`;
+    // Within the change nobody may wait for a map: that it is effective is a change, too.
+    await this.#maps.forClients(draft.pool);
     const record = await records.change(what, () => this.#begin(draft));
     try {
       await targets.openContainer(servedContainer(record), record.pool);
@@ -240,7 +242,8 @@ export class ContainerService {
     const counter = await records.get("counter", CONTAINER_COUNTER_KEY);
     const number = (counter?.record.value ?? 0) + 1;
     const poolFactor = Number(pool.record.properties["rd_fac"] ?? 0);
-    const map = await this.#maps.forClients(pool.record.id);
+    const { mapStore } = this.#parts;
+    const map = mapStore.addressed((await mapStore.get(pool.record.id)).record);
     const cells = pool.record.properties["ec_cell_sz"];
     const given = { ...(cells !== undefined && { ec_cell_sz: cells }), ...draft.properties };
     const derived = containerRedundancy(given, poolFactor, map);

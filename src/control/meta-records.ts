@@ -63,7 +63,8 @@ export class MetaRecords {
 
   /**
    * Runs `attempt` and commits what it decided; when a compare failed, again with fresh reads, at most
-   * MAX_CHANGE_ATTEMPTS times (CONFLICT). `attempt` must not change anything by itself.
+   * MAX_CHANGE_ATTEMPTS times (CONFLICT). `attempt` must not change anything by itself, nor wait for
+   * what does: changes queue behind it.
    */
   change<Result>(what: string, attempt: () => Promise<Change<Result>>): Promise<Result> {
     return this.#lock.run(CHANGE_LOCK, async () => {

@@ -241,6 +241,21 @@ test("a control plane that starts anew waits for leases it does not know", async
   expect(after.world.clock.monotonicNs() / 1e6 - startMs).toBeGreaterThanOrEqual(LEASE_MS);
 });
 
+test("a container that is made while an exclusion becomes effective waits for it and does not hold it up", async () => {
+  const rig = await tankRig(3);
+  rig.engines[1]!.isAway = true;
+  const over: string[] = [];
+  const excluding = rig.plane.maps.exclude({ pool: "tank", ranks: [1], force: true }).then(() => over.push("excluded"));
+  await rig.live(500, 2);
+  expect((await mapOf(rig)).version).toBe(2);
+  const create = { pool: "tank", label: "meanwhile", type: "kv" } as const;
+  const making = rig.plane.containers.create(create).then(() => over.push("made"));
+  await rig.live(3 * LEASE_MS, 2);
+  expect(over.toSorted()).toEqual(["excluded", "made"]);
+  await Promise.all([excluding, making]);
+  rig.plane.close();
+});
+
 test("a silent engine is a suspect, then excluded where that loses nothing, and a member again when it is back", async () => {
   const rig = await enginesRig(3);
   await rig.join(1);
