@@ -180,7 +180,10 @@ export class ElectedRole implements EngineRole {
     return this.#leader;
   }
 
+  /** Requests that the leader before was to answer are over: nobody may wait for it who stands still. */
   #followed({ host, port }: LeaderRecord): void {
+    this.#leader?.close();
+    this.#leader = undefined;
     this.#parts.event("info", `the control plane is at ${formatListenAddress({ host, port })}`);
     this.#member?.follow();
   }

@@ -1,8 +1,10 @@
 /**
  * A connection to another engine's management listener, opened when it is needed and again after it was lost. One attempt
- * to open runs at a time. Whatever keeps an engine from answering in time is UNAVAILABLE or TIMEOUT.
+ * to open runs at a time. Whatever keeps an engine from answering in time is UNAVAILABLE or TIMEOUT; the latter only when
+ * it may have done what was asked.
  */
 import type { HybridLogicalClock } from "../base/epoch.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
 import { ENGINE_CALL_TIMEOUT_MS } from "../base/limits.ts";
 import type { Hmac } from "../control/capability-authority.ts";
 import type { EngineLink } from "../control/members.ts";
@@ -93,9 +95,15 @@ export class PeerLink implements EngineLink {
     const { network, timers, epochs, software } = this.#parts;
     const { host, port } = this.address;
     const options = { timers, clock: epochs, timeoutMs: CONNECT_TIMEOUT_MS, peer: software };
-    const connection = await RpcConnection.connect(network, host, port, options);
+    const connection = await RpcConnection.connect(network, host, port, options).catch(notReached);
     if (this.#isClosed) connection.close();
     this.#connection = connection;
     return connection;
   }
+}
+
+/** Nothing was sent yet. */
+function notReached(error: unknown): never {
+  if (!hasCode(error, "TIMEOUT")) throw error;
+  throw new DaosError("UNAVAILABLE", error.message, { cause: error });
 }

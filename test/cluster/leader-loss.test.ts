@@ -20,16 +20,28 @@ const POOL_BYTES = 192 << 20;
 /** On a machine with nothing else to do it is 2 to 3 s. */
 const MOST_MS = 15_000;
 
-/** Ports that were free a moment ago: of a management listener and its targets, `count` of them. */
+/** Ports that were free a moment ago, each with the next one, for the target: `count` of them. */
 async function freePorts(count: number): Promise<number[]> {
   const ports: number[] = [];
-  for (let index = 0; index < count; index += 1) {
-    const server = createServer();
-    await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
-    ports.push((server.address() as { port: number }).port);
-    await new Promise((resolve) => void server.close(resolve));
+  while (ports.length < count) {
+    const port = await listenOnce(0);
+    const isFree = port !== undefined && !ports.some((other) => Math.abs(other - port) < 2);
+    if (isFree && (await listenOnce(port + 1)) !== undefined) ports.push(port);
   }
   return ports;
+}
+
+/** The port; undefined when it is in use. */
+async function listenOnce(port: number): Promise<number | undefined> {
+  const server = createServer();
+  const isOpen = await new Promise<boolean>((resolve) => {
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => resolve(true));
+  });
+  if (!isOpen) return undefined;
+  const found = (server.address() as { port: number }).port;
+  await new Promise((resolve) => void server.close(resolve));
+  return found;
 }
 
 describe.skipIf(ETCD_MISSING !== undefined)("three engines that elect who leads", () => {

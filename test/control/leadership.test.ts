@@ -68,6 +68,7 @@ class StoreLink implements MetaStore {
 class Engine {
   readonly link: StoreLink;
   readonly leadership: Leadership;
+  isAlone = false;
   readonly terms: (number | undefined)[] = [];
 
   constructor(index: number, store: MetaStore, clock: SimulatedClock, timers: SimulatedTimers) {
@@ -79,7 +80,8 @@ class Engine {
       self: { engine: idOf(index), host: "127.0.0.1", port: 10_001 + index },
       leaseMs: LEASE_MS,
       changed: (term) => this.terms.push(term),
-      ...NO_NEWS,
+      followed: () => {},
+      isAlone: () => this.isAlone,
     });
   }
 
@@ -207,6 +209,30 @@ test("an engine that was killed takes its own record over at once; what it was b
     resolve();
     expect(await late).toBe("UNAVAILABLE");
     expect(await store.get("x")).toBeUndefined();
+  }));
+
+test("what an engine began in an earlier term of its own changes nothing in a later one", () =>
+  withEngines(1, async ({ engines, pass, store }) => {
+    const [engine] = engines;
+    const { records } = engine!;
+    await store.commit([], [{ remove: LEADER_KEY }]);
+    await pass(LEASE_MS);
+    expect(engine!.leadership.isLeader).toBe(true);
+    await expectCode("UNAVAILABLE", () => records.commit([], [{ put: "x", value: bytesOf("1") }]));
+    await engine!.records.commit([], [{ put: "x", value: bytesOf("2") }]);
+  }));
+
+test("the system's only engine leads on while it is cut off, and with a new term when the store is back", () =>
+  withEngines(1, async ({ engines, pass }) => {
+    const [engine] = engines;
+    engine!.isAlone = true;
+    engine!.link.isCut = true;
+    await pass(3 * LEASE_MS);
+    expect(engine!.leadership.isLeader).toBe(true);
+    engine!.link.isCut = false;
+    await pass(LEASE_MS);
+    expect(engine!.leadership.isLeader).toBe(true);
+    expect(engine!.terms).toHaveLength(3);
   }));
 
 test("a lease that ended unnoticed is noticed, and leadership won again with a new term", () =>
