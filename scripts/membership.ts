@@ -1,8 +1,9 @@
 /**
- * `npm run simulate:membership [-- --engines N,N] [--kills K] [--minutes M] [--loss PERCENT] [--stall MS] [--seed S]`: failure
- * detection alone, for each number of engines (6,100,1000,10000 unless given). First K engines (10) are killed one after the
- * other, then nobody for M simulated minutes (1), with so many per cent of datagrams lost (1) and every process standing
- * still for MS milliseconds (200) six times a minute. Status 1 when somebody who lives was called dead or a killed one was not found.
+ * `npm run simulate:membership [-- --engines N,N] [--kills K] [--minutes M] [--loss PERCENT] [--stall MS] [--seed S]`:
+ * failure detection alone, for each number of engines (6,100,1000,10000 unless given). First K engines (10) are killed
+ * one after the other, then nobody for M simulated minutes (1), with so many per cent of datagrams lost (1) and every
+ * process standing still for MS milliseconds (200) six times a minute. Status 1 when somebody who lives was called dead
+ * or a killed one was not found.
  */
 import { parseArgs } from "node:util";
 import { SimulatedEngines } from "../test/simulation/membership/engines.ts";

@@ -115,8 +115,8 @@ export const OPEN_RECORDS_SHARE = 1 / 8;
 /** Dkeys that one transaction reads and writes. */
 export const MAX_TRANSACTION_DKEYS = 64;
 /**
- * Parts that one transaction has: its dkeys, and one for each set of dkeys with one leader of an object that it punches. The
- * largest pool has up to eight sets a target of an object.
+ * Parts that one transaction has: its dkeys, and one for each set of dkeys with one leader of an object that it punches.
+ * The largest pool has up to eight sets a target of an object.
  */
 export const MAX_TRANSACTION_PARTS = 8192 + 64;
 /** Operations on one dkey, and different reads of it, in one transaction. */

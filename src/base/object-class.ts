@@ -79,7 +79,11 @@ const NAME_PATTERN = /^(?:S|((?:RP|EC)_[0-9P]+)G)(X|[1-9][0-9]{0,4})$/;
 export function objectClassByName(name: string): ObjectClass {
   const upper = name.toUpperCase();
   const match = NAME_PATTERN.exec(upper);
-  if (match === null) throw unknownClass(name, `not known. ${KNOWN_CLASSES}`);
+  if (match === null) {
+    const bare = REDUNDANCIES.find(({ kind, word }) => kind !== "none" && word === upper)?.word;
+    if (bare !== undefined) throw unknownClass(name, `it names no groups. Use ${bare}GX, or ${bare}G1 for one group.`);
+    throw unknownClass(name, `not known. ${KNOWN_CLASSES}`);
+  }
   const word = match[1] ?? "none";
   const found = REDUNDANCIES.find((candidate) => candidate.word === word);
   if (found === undefined) throw unknownClass(name, redundancyProblem(word));

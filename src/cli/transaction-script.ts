@@ -122,5 +122,6 @@ function issueText({ issues }: z.ZodError): string {
 
 function wrong(name: string, state: string): DaosError {
   const advice = "`daos object tx --help` shows an example";
-  return new DaosError("CONFIGURATION", `Cannot use the script "${name}": ${state}. ${advice}.`);
+  const stop = state.endsWith(".") ? "" : ".";
+  return new DaosError("CONFIGURATION", `Cannot use the script "${name}": ${state}${stop} ${advice}.`);
 }

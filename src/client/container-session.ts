@@ -9,7 +9,7 @@
 import type { DkeyPlace } from "../base/key-place.ts";
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_NONE, type HybridLogicalClock } from "../base/epoch.ts";
-import { DaosError, type ErrorCode, hasCode } from "../base/errors.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
 import { DEFAULT_ERASURE_CELL_BYTES } from "../base/limits.ts";
 import { isRedundant, type ObjectId } from "../base/object-id.ts";
 import type { RedundancyScheme } from "../contracts/redundancy.ts";
@@ -30,10 +30,11 @@ import { abortable, type AttemptReach, clientClosed, Retry } from "./retry.ts";
 import type { RpcAnswer, RpcCallOptions, RpcLink } from "./rpc-link.ts";
 import { stageUpdate } from "./staged-update.ts";
 import type { TargetConnection, TargetConnections } from "./target-connection.ts";
+import { isOfTarget, TargetRound } from "./target-round.ts";
 
-/** Highest target index a pool map may name. */
 /** So long an attempt waits for a newer map, milliseconds. */
 const LOOK_WAIT_MS = 200;
+/** Highest target index a pool map may name. */
 const MAX_TARGET_INDEX = 65_535;
 
 interface AttachedTarget {
@@ -268,12 +269,17 @@ export class ContainerSession implements CallSender {
     failureReach: AttemptReach,
     generation: number,
   ): Promise<T> {
+    const round = new TargetRound();
+    if (failure !== undefined) round.failed(failure);
     let error: unknown = failure;
     let reach = failureReach;
     let seen = generation;
     for (let attempt = failure === undefined ? 0 : 1; ; attempt += 1) {
-      const mayAskOther = error !== undefined && attempt < alternatives() && isOfTarget(error);
-      if (error !== undefined && !mayAskOther) await retry.afterFailure(error, reach);
+      const mayAskOther = round.asked < alternatives() && isOfTarget(error);
+      if (error !== undefined && !mayAskOther) {
+        await retry.afterFailure(round.outcome(error), reach);
+        round.begin();
+      }
       if (this.#closed) throw clientClosed();
       reach = "refused";
       try {
@@ -288,6 +294,7 @@ export class ContainerSession implements CallSender {
       } catch (caught) {
         if (caught instanceof NotSent) reach = "refused";
         error = caught instanceof NotSent ? caught.error : caught;
+        round.failed(error);
       }
     }
   }
@@ -330,8 +337,9 @@ export class ContainerSession implements CallSender {
   }
 
   /**
-   * A target does not answer: its engine may be elsewhere by now, or excluded. Never rejects: the next attempt tells. What the
-   * control plane does not say at once is not waited for: the target may be there again before the control plane is.
+   * A target does not answer: its engine may be elsewhere by now, or excluded. Never rejects: the next attempt tells.
+   * What the control plane does not say at once is not waited for: the target may be there again before the control plane
+   * is.
    */
   async #lookAgain(): Promise<void> {
     let cancel = (): void => {};
@@ -387,11 +395,4 @@ export class ContainerSession implements CallSender {
     const args = encodeCbor({ handle: target.handle });
     await target.link.call(Opcode.detach, args, undefined, this.#callOptions).catch(() => {});
   }
-}
-
-/** Errors after which another target that has the same may know better. */
-const TARGET_ERRORS: ReadonlySet<ErrorCode> = new Set(["UNAVAILABLE", "TIMEOUT", "CORRUPT", "IO", "OVERLOADED"]);
-
-function isOfTarget(error: unknown): boolean {
-  return error instanceof DaosError && TARGET_ERRORS.has(error.code);
 }

@@ -131,9 +131,9 @@ export class Container extends ContainerView {
 
   /**
    * An id for a new object: random in its 96 user bits, so that no two clients make the same. The class is the
-   * container's (property `oclass`) unless named. INVALID_ARGUMENT for a class that the pool cannot hold, or that survives less than
-   * the container promises (`rd_fac`), UNSUPPORTED for
-   * redundancy where the container has none (`rd_fac` 0): its pool may have nobody who fills what is lost.
+   * container's (property `oclass`) unless named. INVALID_ARGUMENT for a class that the pool cannot hold, or that survives
+   * less than the container promises (`rd_fac`); UNSUPPORTED for redundancy where the container has none (`rd_fac` 0): its
+   * pool may have nobody who fills what is lost.
    */
   newObjectId(type: ObjectType, objectClass?: ObjectClass | string): ObjectId {
     const named = objectClass ?? String(this.description.properties["oclass"] ?? "SX");
@@ -143,14 +143,15 @@ export class Container extends ContainerView {
     checkHolds(this.parts.session, chosen);
     checkStripe(chosen, cellBytesOf(this.parts.session));
     const factor = Number(this.description.properties["rd_fac"] ?? 0);
-    if (chosen.redundancy.toleratedFailures < factor) {
-      const state = `it survives ${chosen.redundancy.toleratedFailures} fault(s), the container promises ${factor} (rd_fac)`;
+    const { toleratedFailures } = chosen.redundancy;
+    if (toleratedFailures < factor) {
+      const state = `it survives ${toleratedFailures} fault(s), the container promises ${factor} (rd_fac)`;
       throw new DaosError(
         "INVALID_ARGUMENT",
         `Cannot make an object of class ${chosen.name}: ${state}. Use RP_${factor + 1}GX, or another container.`,
       );
     }
-    if (chosen.redundancy.toleratedFailures > 0 && Number(this.description.properties["rd_fac"] ?? 0) === 0) {
+    if (toleratedFailures > 0 && factor === 0) {
       const state = "the container keeps no redundancy (property rd_fac)";
       throw new DaosError(
         "UNSUPPORTED",

@@ -111,8 +111,8 @@ export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcComplet
   }
 
   /**
-   * After a failure: true when it has another number now, and is to be sent as if it never was. So it is when the answer to its first
-   * sending was that its number is too old: it was not done. `wasSent`: see RpcCompletion.
+   * After a failure: true when it has another number now, and is to be sent as if it never was. So it is when the answer
+   * to its first sending was that its number is too old: it was not done. `wasSent`: see RpcCompletion.
    */
   renamed(error: DaosError, wasSent: boolean): boolean {
     const { numbers } = this;

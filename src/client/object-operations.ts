@@ -104,8 +104,8 @@ export class ObjectOperations implements ObjectAccess {
   }
 
   /**
-   * Punches the object, on all of its targets at one epoch. `ifExists` fails with DOES_NOT_EXIST when there was nothing of it.
-   * Over several targets, or with redundancy, it is a transaction: CONFLICT when others are in its way for long.
+   * Punches the object, on all of its targets at one epoch. `ifExists` fails with DOES_NOT_EXIST when there was nothing
+   * of it. Over several targets, or with redundancy, it is a transaction: CONFLICT when others are in its way for long.
    */
   async punchObject(oid: ObjectId, options: WriteOptions = NO_OPTIONS): Promise<Epoch> {
     if (isPunchedByOne(this.session, oid)) {
@@ -260,7 +260,7 @@ export function valueTooLarge(sizeBytes: number): DaosError {
   return new DaosError("TOO_LARGE", `Cannot update the value: ${state}. Store it as an array.`);
 }
 
-function transferTooLarge(action: string): DaosError {
+export function transferTooLarge(action: string): DaosError {
   const state = `one request carries at most ${MAX_ARRAY_IO_BYTES} bytes`;
   return new DaosError("TOO_LARGE", `Cannot ${action} the records: ${state}. Split it, or use an array handle.`);
 }

@@ -91,16 +91,16 @@ export class Pool {
 
   /**
    * Adds all targets of these ranks; data moves to them in the background (`query` tells how far it is). NOT_FOUND,
-   * ALREADY_EXISTS (the pool has targets of the rank that are out of service), UNAVAILABLE while an engine of theirs is away,
-   * TOO_LARGE.
+   * ALREADY_EXISTS (the pool has targets of the rank that are out of service), UNAVAILABLE while an engine of theirs is
+   * away, TOO_LARGE.
    */
   async extend(ranks: readonly number[], options: SignalOptions = {}): Promise<PoolTargetsReply> {
     return this.#parts.calls.extendPool({ pool: this.name, ranks }, options);
   }
 
   /**
-   * Moves everything away from targets in the background; they serve until it is done. INVALID_ARGUMENT when too few would be
-   * left for the classes of the containers, NO_SPACE, BUSY, NOT_FOUND.
+   * Moves everything away from targets in the background; they serve until it is done. INVALID_ARGUMENT when too few
+   * would be left for the classes of the containers, NO_SPACE, BUSY, NOT_FOUND.
    */
   async drain(selection: TargetSelection, options: SignalOptions = {}): Promise<PoolTargetsReply> {
     return this.#parts.calls.drainTargets({ ...selection, pool: this.name }, options);

@@ -157,30 +157,24 @@ export class SystemCalls {
       .properties;
   }
 
-  async queryPoolTargets(args: PoolReference, options: CallOptions): Promise<PoolTargetsReply> {
-    const what = "pool query-targets";
-    return checkTargets(await this.#read(Opcode.poolQueryTargets, what, args, TARGETS_SHAPE, options), what);
+  queryPoolTargets(args: PoolReference, options: CallOptions): Promise<PoolTargetsReply> {
+    return this.#targets(Opcode.poolQueryTargets, "pool query-targets", args, options);
   }
 
-  /** Excluding what is excluded changes nothing: it may be sent again, as reintegrating may. */
-  async excludeTargets(args: PoolTargetsArguments, options: CallOptions): Promise<PoolTargetsReply> {
-    const what = "pool exclude";
-    return checkTargets(await this.#read(Opcode.poolExclude, what, args, TARGETS_SHAPE, options), what);
+  excludeTargets(args: PoolTargetsArguments, options: CallOptions): Promise<PoolTargetsReply> {
+    return this.#targets(Opcode.poolExclude, "pool exclude", args, options);
   }
 
-  async reintegrateTargets(args: PoolTargetsArguments, options: CallOptions): Promise<PoolTargetsReply> {
-    const what = "pool reintegrate";
-    return checkTargets(await this.#read(Opcode.poolReintegrate, what, args, TARGETS_SHAPE, options), what);
+  reintegrateTargets(args: PoolTargetsArguments, options: CallOptions): Promise<PoolTargetsReply> {
+    return this.#targets(Opcode.poolReintegrate, "pool reintegrate", args, options);
   }
 
-  async drainTargets(args: PoolTargetsArguments, options: CallOptions): Promise<PoolTargetsReply> {
-    const what = "pool drain";
-    return checkTargets(await this.#read(Opcode.poolDrain, what, args, TARGETS_SHAPE, options), what);
+  drainTargets(args: PoolTargetsArguments, options: CallOptions): Promise<PoolTargetsReply> {
+    return this.#targets(Opcode.poolDrain, "pool drain", args, options);
   }
 
-  async extendPool(args: PoolExtendArguments, options: CallOptions): Promise<PoolTargetsReply> {
-    const what = "pool extend";
-    return checkTargets(await this.#read(Opcode.poolExtend, what, args, TARGETS_SHAPE, options), what);
+  extendPool(args: PoolExtendArguments, options: CallOptions): Promise<PoolTargetsReply> {
+    return this.#targets(Opcode.poolExtend, "pool extend", args, options);
   }
 
   createContainer(args: ContainerCreateArguments, options: CallOptions): Promise<ContainerDescription> {
@@ -248,6 +242,13 @@ export class SystemCalls {
     return this.#connection.call<T>(opcode, what, args, shape, { repeatable: false, signal: options.signal });
   }
 
+  /** What is excluded, drained and so on already stays so: each of these may be sent again. */
+  async #targets(opcode: Opcode, what: string, args: object, options: CallOptions): Promise<PoolTargetsReply> {
+    const reply = await this.#read<PoolTargetsReply>(opcode, what, args, TARGETS_SHAPE, options);
+    checkMap(reply.map, what);
+    return reply;
+  }
+
   /** All items of a list that comes in pages. */
   async #pages<T>(
     fetch: (after: string | undefined) => Promise<{ items: readonly T[]; anchor: string | undefined }>,
@@ -262,11 +263,6 @@ export class SystemCalls {
       after = page.anchor;
     }
   }
-}
-
-function checkTargets(reply: PoolTargetsReply, what: string): PoolTargetsReply {
-  checkMap(reply.map, what);
-  return reply;
 }
 
 function checkMap(map: unknown, what: string): void {

@@ -9,7 +9,7 @@ import { bytesOf, type ByteString } from "../base/bytes.ts";
 import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { akeyOf, dkeyOf, type Key } from "../base/key.ts";
-import { MAX_SINGLE_VALUE_BYTES, MAX_TRANSACTION_DKEYS } from "../base/limits.ts";
+import { MAX_ARRAY_IO_BYTES, MAX_SINGLE_VALUE_BYTES, MAX_TRANSACTION_DKEYS } from "../base/limits.ts";
 import { objectClassOf, type ObjectId } from "../base/object-id.ts";
 import type { Condition, FetchedValue } from "../contracts/interface.ts";
 import { Opcode } from "../format/operations.ts";
@@ -18,7 +18,7 @@ import type { ContainerSession } from "./container-session.ts";
 import { checkHolds } from "./held-class.ts";
 import { keyPages } from "./key-pages.ts";
 import { momentOf } from "./moment.ts";
-import { ObjectOperations, valueTooLarge } from "./object-operations.ts";
+import { ObjectOperations, transferTooLarge, valueTooLarge } from "./object-operations.ts";
 import { punchParts } from "./object-punch.ts";
 import { rangeRefusal, type RecordRange } from "./record-range.ts";
 import { canceled } from "./retry.ts";
@@ -201,11 +201,12 @@ export class TransactionObject {
     this.#access.of(dkeyOf(dkey)).punchDkey();
   }
 
-  /** Records from `recordIndex` on; zeros where there are none. At most MAX_ARRAY_IO_BYTES. */
+  /** Records from `recordIndex` on; zeros where there are none. At most MAX_ARRAY_IO_BYTES, more is TOO_LARGE. */
   async readArray(dkey: Key, akey: Key, range: RecordRange): Promise<Uint8Array> {
     const [at, name] = [dkeyOf(dkey), akeyOf(akey)];
     const refusal = rangeRefusal(range);
     if (refusal !== undefined) throw refusal;
+    if (range.recordCount * range.recordBytes > MAX_ARRAY_IO_BYTES) throw transferTooLarge("read");
     const changes = this.#access.of(at);
     const own = changes.of(name);
     const empty = new Uint8Array(range.recordCount * range.recordBytes);

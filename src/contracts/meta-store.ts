@@ -58,6 +58,8 @@ export interface MetaStore {
 }
 
 export interface MetaStoreProvider {
-  /** `folder` is the engine's, for stores that are files. A store that is empty is no error: who expected records says so. */
+  /**
+   * `folder` is the engine's, for stores that are files. A store that is empty is no error: who expected records says so.
+   */
   open(world: World, options: { folder: string }): Promise<MetaStore>;
 }

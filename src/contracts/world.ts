@@ -132,8 +132,8 @@ export interface DatagramSocket {
   readonly host: string;
   readonly port: number;
   /**
-   * Sends one datagram, or does not: whatever keeps it from being sent, an unknown name or a full buffer, is as if it were lost.
-   * The bytes may be reused at once.
+   * Sends one datagram, or does not: whatever keeps it from being sent, an unknown name or a full buffer, is as if it
+   * were lost. The bytes may be reused at once.
    */
   send(bytes: Uint8Array, host: string, port: number): void;
   /** Nothing is heard or sent any more. Closing twice is harmless. */

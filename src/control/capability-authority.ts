@@ -6,6 +6,7 @@
  * one is decided by whoever calls `issue`.
  */
 import { assert } from "../base/assert.ts";
+import { tagsEqual } from "../base/bytes.ts";
 import { DaosError } from "../base/errors.ts";
 import { CAPABILITY_LIFETIME_MS } from "../base/limits.ts";
 import { UUID_BYTES, uuidFromBytes } from "../base/uuid.ts";
@@ -54,7 +55,7 @@ export class CapabilityAuthority {
    */
   verify(bytes: Uint8Array, mapVersionOf: (capability: Capability) => number): Capability {
     const capability = decodeCapability(bytes);
-    if (!sameTag(bytes.subarray(CAPABILITY_SIGNED_BYTES), this.#tag(bytes))) {
+    if (!tagsEqual(bytes.subarray(CAPABILITY_SIGNED_BYTES), this.#tag(bytes))) {
       throw new DaosError(
         "PERMISSION",
         "Cannot use capability: this system did not sign it. Open the container again.",
@@ -95,11 +96,4 @@ export class CapabilityAuthority {
     assert(tag.length === CAPABILITY_TAG_BYTES, "HMAC-SHA-256 has 32 bytes");
     return tag;
   }
-}
-
-/** Takes the same time wherever the tags differ. */
-function sameTag(left: Uint8Array, right: Uint8Array): boolean {
-  let difference = left.length ^ right.length;
-  for (let index = 0; index < right.length; index += 1) difference |= (left[index] ?? 0) ^ right[index]!;
-  return difference === 0;
 }

@@ -192,7 +192,9 @@ export class Leadership {
     this.#parts.changed(undefined);
   }
 
-  /** A store that does not answer, or another engine that was faster, is no reason to stop trying: time decides who leads. */
+  /**
+   * A store that does not answer, or another engine that was faster, is no reason to stop trying: time decides who leads.
+   */
   async #ignoringFailure(step: () => Promise<void>): Promise<void> {
     try {
       await step();

@@ -112,7 +112,10 @@ export class Members {
     return this.#byRank.get(rank);
   }
 
-  /** Those that look after each other. The version says whether it is another one, also after a start of the control plane. */
+  /**
+   * Those that look after each other. The version says whether it is another one, also after a start of the control
+   * plane.
+   */
   roster(): EngineRoster {
     if (this.#roster !== undefined) return this.#roster;
     const joined = this.list().filter(({ state, port }) => state === "joined" && port > 0);

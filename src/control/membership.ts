@@ -129,8 +129,8 @@ export class Membership {
   }
 
   /**
-   * When it is to be excluded if no heartbeat comes; undefined: never. `deadAtMs`: when the others have found it dead. That counts
-   * when its lease is over and it is silent here too: who can be heard by some and not by others is not dead.
+   * When it is to be excluded if no heartbeat comes; undefined: never. `deadAtMs`: when the others have found it dead.
+   * That counts when its lease is over and it is silent here too: who can be heard by some and not by others is not dead.
    */
   exclusionAtMs(rank: number, deadAtMs?: number): number | undefined {
     const { excludeAfterMs, excludeDeadAfterMs } = this.#settings;
@@ -145,8 +145,8 @@ export class Membership {
   }
 
   /**
-   * Ranks that are to be excluded; `deadAtMs`: since when the others have found one dead. When it was us who slept, nobody is
-   * blamed for that time.
+   * Ranks that are to be excluded; `deadAtMs`: since when the others have found one dead. When it was us who slept,
+   * nobody is blamed for that time.
    */
   tick(nowMs: number, deadAtMs: (rank: number) => number | undefined = () => undefined): number[] {
     const sleptMs = this.#tickedMs === undefined ? 0 : nowMs - this.#tickedMs;

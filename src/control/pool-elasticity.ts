@@ -1,6 +1,6 @@
 /**
- * Pools grow and shrink: targets are added (NEW), and moved away from (DRAIN). What is checked here is that the change can end
- * well; the moving itself is the targets' (src/dtx/filling.ts), its end RebuildWatch's.
+ * Pools grow and shrink: targets are added (NEW), and moved away from (DRAIN). What is checked here is that the change
+ * can end well; the moving itself is the targets' (src/dtx/filling.ts), its end RebuildWatch's.
  */
 import { DaosError } from "../base/errors.ts";
 import { objectClassByName } from "../base/object-class.ts";
@@ -32,8 +32,8 @@ export class PoolElasticity {
   }
 
   /**
-   * Adds all targets of some engines; data moves to them in the background. The pool's size stays. Rejects with NOT_FOUND (no
-   * such rank), ALREADY_EXISTS (the pool has it), UNAVAILABLE (its engine is away), UNSUPPORTED, TOO_LARGE.
+   * Adds all targets of some engines; data moves to them in the background. The pool's size stays. Rejects with NOT_FOUND
+   * (no such rank), ALREADY_EXISTS (the pool has it), UNAVAILABLE (its engine is away), UNSUPPORTED, TOO_LARGE.
    */
   extend({ pool, ranks }: PoolExtendArguments): Promise<PoolTargetsReply> {
     const { maps, store } = this.#parts;
@@ -50,8 +50,9 @@ export class PoolElasticity {
   }
 
   /**
-   * Moves everything away from targets, in the background; they serve until then. Rejects with INVALID_ARGUMENT when the others
-   * could not keep shards of a container's class apart, NO_SPACE when they have no room, UNSUPPORTED, BUSY, NOT_FOUND.
+   * Moves everything away from targets, in the background; they serve until then. Rejects with INVALID_ARGUMENT when the
+   * others could not keep shards of a container's class apart, NO_SPACE when they have no room, UNSUPPORTED, BUSY,
+   * NOT_FOUND.
    */
   drain(args: PoolTargetsArguments): Promise<PoolTargetsReply> {
     return this.#parts.maps.change(args, "drain targets of", async (pool, map) => {

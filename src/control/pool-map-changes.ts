@@ -30,8 +30,8 @@ export function newMap(engines: readonly MapEngine[]): MapRecord {
 }
 
 /**
- * All targets of these engines added, NEW: they serve once they are filled. Those that are there already are left alone. Throws
- * ALREADY_EXISTS (the pool has targets of the rank that are out of service), TOO_LARGE.
+ * All targets of these engines added, NEW: they serve once they are filled. Those that are there already are left alone.
+ * Throws ALREADY_EXISTS (the pool has targets of the rank that are out of service), TOO_LARGE.
  */
 export function extendMap(pool: string, map: MapRecord, engines: readonly MapEngine[]): MapRecord {
   for (const { rank, state } of map.targets) {
@@ -88,8 +88,8 @@ export function partakingRanksOf(map: MapRecord): number[] {
 }
 
 /**
- * UPIN and DRAIN -> DOWN; UP -> DOWNOUT, for others still have all that it is being filled with; NEW ones are no part of the
- * pool any more. Throws NOT_FOUND, INVALID_ARGUMENT (the last serving target).
+ * UPIN and DRAIN -> DOWN; UP -> DOWNOUT, for others still have all that it is being filled with; NEW ones are no part of
+ * the pool any more. Throws NOT_FOUND, INVALID_ARGUMENT (the last serving target).
  */
 export function excludeTargets(pool: string, map: MapRecord, selection: TargetSelection): MapRecord {
   const chosen = selected("exclude targets from", pool, map, selection);
@@ -107,8 +107,8 @@ export function excludeTargets(pool: string, map: MapRecord, selection: TargetSe
 }
 
 /**
- * UPIN -> DRAIN. Throws NOT_FOUND, INVALID_ARGUMENT (no target would be left to move to), BUSY (it does not serve, or others are
- * being added: these could not take anything over).
+ * UPIN -> DRAIN. Throws NOT_FOUND, INVALID_ARGUMENT (no target would be left to move to), BUSY (it does not serve, or
+ * others are being added: these could not take anything over).
  */
 export function drainTargets(pool: string, map: MapRecord, selection: TargetSelection): MapRecord {
   const chosen = selected("drain targets of", pool, map, selection);

@@ -66,7 +66,9 @@ export class PoolMapStore {
     return own;
   }
 
-  /** Engines of these ranks, ascending. Throws NOT_FOUND for one that there is none of, UNAVAILABLE for one that is away. */
+  /**
+   * Engines of these ranks, ascending. Throws NOT_FOUND for one that there is none of, UNAVAILABLE for one that is away.
+   */
   enginesOf(ranks: readonly number[]): MapEngine[] {
     for (const rank of ranks) {
       const state = this.#members.state(rank);

@@ -32,6 +32,8 @@ export interface RebuildWatchParts extends WatchParts {
 export class RebuildWatch extends Watch {
   readonly #parts: RebuildWatchParts;
   readonly #progress = new Map<string, Progress>();
+  /** By pool and target, of how many damaged dkeys was told. */
+  readonly #damaged = new Map<string, number>();
   /** By pool the map version of which all have said that it is done. */
   readonly #done = new Map<string, number>();
 
@@ -79,6 +81,7 @@ export class RebuildWatch extends Watch {
       targets: statuses.length,
       isStuck: present.some((status) => status?.isStuck === true),
     });
+    this.#tellDamaged(pool, map, statuses);
     const wasDone = this.#done.get(pool.id) === map.version;
     this.#done.delete(pool.id);
     if (done.length < statuses.length || (await maps.isTooMuchDown(pool.id, map))) return;
@@ -91,12 +94,25 @@ export class RebuildWatch extends Watch {
     event("info", `pool "${pool.label}": all data is where it belongs (pool map version ${next.version})`);
   }
 
+  #tellDamaged(pool: PoolRecord, map: MapRecord, statuses: readonly (TargetFillStatus | undefined)[]): void {
+    takingPart(map).forEach(({ index, rank }, at) => {
+      const damaged = statuses[at]?.damaged ?? 0;
+      const name = `${pool.id}/${index}`;
+      if (damaged > (this.#damaged.get(name) ?? 0)) {
+        const state = `${damaged} dkey(s) that target ${index} (rank ${rank}) leads are damaged`;
+        const advice = "Exclude that rank as well, if as many more may be lost: others that have them whole lead then";
+        this.#parts.event("error", `Cannot rebuild all of pool "${pool.label}": ${state}. ${advice}.`);
+      }
+      this.#damaged.set(name, damaged);
+    });
+  }
+
   /** What each target that takes part says; undefined of one that does not answer. */
-  async #ask(pool: PoolRecord, { targets }: MapRecord): Promise<(TargetFillStatus | undefined)[]> {
+  async #ask(pool: PoolRecord, map: MapRecord): Promise<(TargetFillStatus | undefined)[]> {
     const { records } = this.#parts;
     const stored = await records.all("container", containerPrefix(pool.id));
     const containers = stored.filter(({ record }) => record.state === "ready").map(({ record }) => record.number);
-    const taking = targets.filter(({ state }) => takesPart(state));
+    const taking = takingPart(map);
     const byRank = new Map<number, readonly (TargetFillStatus | null)[]>();
     const ranks = [...new Set(taking.map(({ rank }) => rank))];
     await Promise.all(ranks.map(async (rank) => byRank.set(rank, await this.#askEngine(rank, pool.id, containers))));
@@ -117,4 +133,8 @@ export class RebuildWatch extends Watch {
       return [];
     }
   }
+}
+
+function takingPart({ targets }: MapRecord): MapRecord["targets"] {
+  return targets.filter(({ state }) => takesPart(state));
 }

@@ -1,6 +1,6 @@
 /**
- * What the engines have found out among themselves about who lives (src/membership), as the engine of the control plane sees
- * it. The control plane acts on it; whoever runs the failure detection implements it.
+ * What the engines have found out among themselves about who lives (src/membership), as the engine of the control plane
+ * sees it. The control plane acts on it; whoever runs the failure detection implements it.
  */
 import type { EngineRoster } from "../format/engine-operations.ts";
 

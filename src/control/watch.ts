@@ -1,4 +1,6 @@
-/** What the control plane looks at again and again, one look at a time; a look that fails is told, and the next one comes. */
+/**
+ * What the control plane looks at again and again, one look at a time; a look that fails is told, and the next one comes.
+ */
 import { DaosError } from "../base/errors.ts";
 import type { Timers } from "../contracts/world.ts";
 

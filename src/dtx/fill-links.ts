@@ -1,7 +1,8 @@
 /** The targets that a leader fills, as it reaches them. */
-import { encodeFillRequest, type FillRequest } from "../format/fill-message.ts";
+import { encodeFillRequest, FillFlag, type FillRequest } from "../format/fill-message.ts";
 import { Opcode } from "../format/operations.ts";
-import { type Destination, type FillRound, nameOf, notYet } from "./fill-round.ts";
+import { type Destination, type FillRound, inMessages, nameOf, notYet } from "./fill-round.ts";
+import type { FillStore } from "./fill-store.ts";
 import type { Peer } from "./peer.ts";
 
 /** Time for a target to take what it is sent, milliseconds. */
@@ -23,6 +24,32 @@ export class FillLinks {
   isPresent({ target, life }: Destination): boolean {
     const peer = this.#peer(target);
     return peer?.isReady === true && peer.life === life;
+  }
+
+  /** Targets that do not have the dkey yet. */
+  missing(round: FillRound, container: number, prefix: string, unfilled: readonly number[]): number[] {
+    return unfilled.filter((target) => {
+      const destination = this.present(round, container, target);
+      return destination === undefined || !destination.has(prefix);
+    });
+  }
+
+  /** Leaves a dkey out for now; false when a target has to be opened before. The targets do not count as having it. */
+  passOver(round: FillRound, container: number, prefix: string, unfilled: readonly number[]): boolean {
+    const opened = unfilled.map((target) => this.present(round, container, target));
+    if (opened.includes(undefined)) return false;
+    for (const destination of opened) if (!destination!.has(prefix)) destination!.broken.add(prefix);
+    return true;
+  }
+
+  /** Tells a target that it has all, and which requests were completed here. */
+  async close(round: FillRound, destination: Destination, store: FillStore): Promise<void> {
+    const { container } = destination;
+    const requests = [...store.requests()];
+    const close = { kind: "close", container, flags: 0, forgottenTo: store.forgottenTo() } as const;
+    for (const some of inMessages(requests)) await this.send(round, [destination], { ...close, requests: some });
+    await this.send(round, [destination], { ...close, flags: FillFlag.last, requests: [] });
+    destination.isClosed = true;
   }
 
   /** Sends it to all of them; its payload. Rejects when one has not taken it, once none is still being asked. */

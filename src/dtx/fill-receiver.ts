@@ -39,8 +39,8 @@ export interface FillReceiverOptions {
 /** Under one version of the map. */
 interface Round {
   readonly mapVersion: number;
-  /** Settles when nothing that came under an earlier map is still to be appended. */
-  readonly arrived: Promise<unknown>;
+  /** Settles when nothing that began under an earlier map is still to be appended. */
+  readonly begun: Promise<unknown>;
   /** By container: settles when nothing is left over in it. */
   readonly cleaning: Map<number, Promise<void>>;
   readonly clean: Set<number>;
@@ -60,17 +60,21 @@ export class FillReceiver {
     this.#options = options;
   }
 
-  /** A new map. `before`: the one that this target worked by until now. */
-  mapChanged(map: PoolMap, before: PoolMap | undefined): void {
+  /**
+   * A new map. `before`: the one that this target worked by until now; `begun`: settles when what began under it is
+   * appended. It must not find removed what it ends, say a transaction's lock: that would be answered as if it had been
+   * ended before.
+   */
+  mapChanged(map: PoolMap, before: PoolMap | undefined, begun: Promise<unknown>): void {
     const known = this.#round;
     this.#round = undefined;
-    const { self, follower } = this.#options;
+    const { self } = this.#options;
     const own = map.targets.find(({ index }) => index === self)?.state;
     // What an excluded target has may yet be all there is.
     if (own === undefined || own === "DOWN" || own === "DOWNOUT") return;
     const round: Round = {
       mapVersion: map.version,
-      arrived: follower.allSettled(),
+      begun,
       cleaning: new Map(),
       clean: new Set(),
       brought: new Set(),
@@ -144,7 +148,7 @@ export class FillReceiver {
     const known = round.cleaning.get(container);
     if (known !== undefined) return known;
     const { marks } = this.#options.store;
-    const cleaning = round.arrived
+    const cleaning = round.begun
       .then(() => this.#remove(round, container, (leader) => marks.broughtBy(container, leader) !== round.mapVersion))
       .then(
         () => void round.clean.add(container),

@@ -1,5 +1,5 @@
 /** What a leader knows of those that it fills, under one version of the pool map; see filling.ts. */
-import { DaosError } from "../base/errors.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
 import type { CompletedElsewhere } from "../format/fill-message.ts";
 
 /** Dkeys of one container that updates have had brought ahead of the walk. */
@@ -65,10 +65,28 @@ export class FillRound {
   readonly stuck = new Set<number>();
   /** Of those, the ones of which everything else is where it has to be. */
   readonly left = new Set<number>();
+  /** By container, prefixes of dkeys that cannot be brought, for what is stored of them is damaged. None is empty. */
+  readonly #damaged = new Map<number, ReadonlySet<string>>();
 
   constructor(mapVersion: number, begun: Promise<unknown>) {
     this.mapVersion = mapVersion;
     this.begun = begun;
+  }
+
+  noteDamaged(container: number, prefixes: ReadonlySet<string>): void {
+    if (prefixes.size === 0) this.#damaged.delete(container);
+    else this.#damaged.set(container, prefixes);
+  }
+
+  /** Damaged dkeys in these containers, as of the last walk over each. */
+  damagedIn(containers: Iterable<number>): number {
+    let count = 0;
+    for (const container of containers) count += this.#damaged.get(container)?.size ?? 0;
+    return count;
+  }
+
+  isStuck(containers: Iterable<number>): boolean {
+    return [...containers].some((container) => this.stuck.has(container) || this.#damaged.has(container));
   }
 
   destinationsOf(container: number): Destination[] {
@@ -90,4 +108,9 @@ export function* inMessages(
 
 export function notYet(state: string): DaosError {
   return new DaosError("UNAVAILABLE", `Cannot bring the object to a target that is filled: ${state}. Retry.`);
+}
+
+/** Whether what is stored cannot be read, here or at those that are to have it. */
+export function isDamage(error: unknown): boolean {
+  return hasCode(error, "CORRUPT") || hasCode(error, "IO");
 }

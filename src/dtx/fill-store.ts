@@ -10,6 +10,7 @@ import type { FillMarks } from "../vos/fill-marks.ts";
 import type { KeyHistories } from "../vos/key-history.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
 import type { RedundancyGroup } from "./group.ts";
+import type { PreparedStore } from "./prepared-store.ts";
 
 export interface FillStore {
   readonly copies: DkeyCopies;
@@ -49,6 +50,12 @@ export function fillStore(store: CellStore, objects: VersionedObjects): FillStor
   };
 }
 
+export function allDurable(prepared: PreparedStore): Promise<void> {
+  return new Promise((resolve, reject) => {
+    prepared.whenAllDurable((error) => (error === undefined ? resolve() : reject(error)));
+  });
+}
+
 const UNFILLED_STATES: ReadonlySet<TargetState> = new Set(["DOWN", "UP", "NEW", "DRAIN"]);
 
 /** Whether a map has members that are to be filled. */
@@ -59,7 +66,10 @@ export function isFillingMap({ targets }: PoolMap): boolean {
 const NOBODY: readonly number[] = [];
 const known = new WeakMap<RedundancyGroup, readonly number[]>();
 
-/** Whether nobody can bring the others what the group has, for want of shards to make it of, or of a target to bring it to. */
+/**
+ * Whether nobody can bring the others what the group has, for want of shards to make it of, or of a target to bring it
+ * to.
+ */
 export function isStuck(group: RedundancyGroup): boolean {
   return group.isStranded || (group.leader < 0 && unfilledOf(group).length > 0);
 }

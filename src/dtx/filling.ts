@@ -17,8 +17,8 @@ import { encodeFillRequest, FillFlag } from "../format/fill-message.ts";
 import type { StoredDkey } from "../vos/dkey-copy.ts";
 import { type Cells, copiedCells, inPages, madeCells, type MadeCellsParts } from "./fill-content.ts";
 import { FillLinks } from "./fill-links.ts";
-import { Destination, FillRound, inMessages, LAST_PREFIX, nameOf, notYet } from "./fill-round.ts";
-import { isStuck, unfilledOf } from "./fill-store.ts";
+import { Destination, FillRound, isDamage, LAST_PREFIX, nameOf, notYet } from "./fill-round.ts";
+import { allDurable, isStuck, unfilledOf } from "./fill-store.ts";
 import type { Groups, RedundancyGroup } from "./group.ts";
 import { unitOf } from "./dkey-unit.ts";
 import type { GroupLeader } from "./group-leader.ts";
@@ -33,6 +33,9 @@ const WALK_DKEYS = 64;
 /** Pause before something is tried again, and between looks for containers, milliseconds. */
 const RETRY_MS = 20;
 const LOOK_MS = 100;
+/** Pause before what is damaged is tried again: it may have been punched, or mended. */
+const DAMAGED_RETRY_MS = 10_000;
+
 export interface FillingOptions extends MadeCellsParts {
   readonly self: number;
   readonly timers: Timers;
@@ -48,7 +51,7 @@ export class Filling {
   /** Undefined while the map has nobody to be filled. */
   #round: FillRound | undefined;
   /** Updates that are under way and may not be appended yet. */
-  readonly #running = new Set<Promise<unknown>>();
+  readonly running = new Set<Promise<unknown>>();
   readonly counts = { dkeys: 0, bytes: 0 };
   readonly #links: FillLinks;
 
@@ -57,11 +60,10 @@ export class Filling {
     this.#links = new FillLinks(options.peer);
   }
 
-  /** A new map. `isFilling`: it has members to be filled. `arriving`: settles when what came from leaders is appended. */
-  mapChanged(isFilling: boolean, arriving: Promise<unknown>): void {
+  /** A new map. `isFilling`: it has members to be filled. `begun`: settles when what began before it is appended. */
+  mapChanged(isFilling: boolean, begun: Promise<unknown>): void {
     this.stop();
     if (!isFilling) return;
-    const begun = Promise.allSettled([arriving, ...this.#running]);
     const round = new FillRound(this.#options.groups().mapVersion, begun);
     this.#round = round;
     this.counts.dkeys = 0;
@@ -75,8 +77,8 @@ export class Filling {
 
   /** An update was taken into order and is appended at the latest when this settles. */
   track(running: Promise<unknown>): void {
-    this.#running.add(running);
-    const ended = (): void => void this.#running.delete(running);
+    this.running.add(running);
+    const ended = (): void => void this.running.delete(running);
     running.then(ended, ended);
   }
 
@@ -89,7 +91,12 @@ export class Filling {
   /** Whether there is something in these containers that nobody can fill, for too little of it can be read. */
   isStuck(containers: Iterable<number>): boolean {
     const round = this.#round;
-    return round !== undefined && [...containers].some((container) => round.stuck.has(container));
+    return round?.isStuck(containers) ?? false;
+  }
+
+  /** Dkeys in these containers that cannot be brought to where they have to be, for what is stored of them is damaged. */
+  damaged(containers: Iterable<number>): number {
+    return this.#round?.damagedIn(containers) ?? 0;
   }
 
   /**
@@ -115,7 +122,8 @@ export class Filling {
     const unfilled = unfilledOf(this.#options.groups().groupOf(oid, dkey));
     if (unfilled.length === 0) return true;
     return (
-      this.#missing(round, container, this.#options.store.copies.prefixOf(container, oid, dkey), unfilled).length === 0
+      this.#links.missing(round, container, this.#options.store.copies.prefixOf(container, oid, dkey), unfilled)
+        .length === 0
     );
   }
 
@@ -126,14 +134,6 @@ export class Filling {
     if (this.#options.groups().groupOf(oid, dkey).leader !== this.#options.self) return undefined;
     const prefix = this.#options.store.copies.prefixOf(container, oid, dkey);
     return this.#fill(round, container, { oid, dkey, prefix });
-  }
-
-  /** Targets that do not have the dkey yet. */
-  #missing(round: FillRound, container: number, prefix: string, unfilled: readonly number[]): number[] {
-    return unfilled.filter((target) => {
-      const destination = this.#links.present(round, container, target);
-      return destination === undefined || !destination.has(prefix);
-    });
   }
 
   #fill(round: FillRound, container: number, place: StoredDkey): Promise<void> {
@@ -165,7 +165,7 @@ export class Filling {
     const unfilled = unfilledOf(group);
     const opened = await Promise.all(unfilled.map((target) => this.#open(round, container, target)));
     this.#check(round);
-    const missing = this.#missing(round, container, prefix, unfilled);
+    const missing = this.#links.missing(round, container, prefix, unfilled);
     const destinations = opened.filter(({ target }) => missing.includes(target));
     if (destinations.length === 0) return;
     if (leader.isSettling(unitOf({ container, object: place }))) throw notYet("an update of it is not decided");
@@ -251,7 +251,7 @@ export class Filling {
     if (!isClosed && round.destinations.has(name)) round.again.add(container);
     const destination = new Destination(container, target, life, isClosed);
     // Nothing of what is here was for it: it has all there is.
-    if (!isClosed && round.done.has(container)) await this.#tellClosed(round, destination);
+    if (!isClosed && round.done.has(container)) await this.#links.close(round, destination, this.#options.store);
     round.destinations.set(name, destination);
     return destination;
   }
@@ -288,13 +288,14 @@ export class Filling {
     }
     round.again.delete(container);
     // Nobody else is told of their updates.
-    const groups = this.#options.groups();
-    if (copies.hasSingle(container, (oid) => groups.moves(oid))) round.stuck.add(container);
+    if (copies.hasSingle(container, (oid) => this.#options.groups().moves(oid))) round.stuck.add(container);
+    const damaged = new Set<string>();
     for (let after: string | undefined; ;) {
       const list = copies.list(container, after, WALK_DKEYS);
-      await this.#fillAll(round, container, list.places);
+      await this.#fillAll(round, container, list.places, damaged);
       if (round.again.delete(container)) {
         after = undefined;
+        damaged.clear();
         continue;
       }
       const upTo = list.after ?? LAST_PREFIX;
@@ -304,8 +305,10 @@ export class Filling {
       if (list.after === undefined) break;
       after = list.after;
     }
-    if (round.stuck.has(container)) {
+    round.noteDamaged(container, damaged);
+    if (round.stuck.has(container) || damaged.size > 0) {
       round.left.add(container);
+      if (damaged.size > 0) this.#options.timers.after(DAMAGED_RETRY_MS, () => round.left.delete(container));
       return;
     }
     while (!round.done.has(container)) {
@@ -315,7 +318,13 @@ export class Filling {
     }
   }
 
-  async #fillAll(round: FillRound, container: number, places: readonly StoredDkey[]): Promise<void> {
+  /** Brings what is to be brought of these. `damaged` hears of those that cannot be, which do not hold up the others. */
+  async #fillAll(
+    round: FillRound,
+    container: number,
+    places: readonly StoredDkey[],
+    damaged: Set<string>,
+  ): Promise<void> {
     const { groups, self } = this.#options;
     const isOurs = ({ oid, dkey }: StoredDkey): boolean => {
       const group = groups().groupOf(oid, dkey);
@@ -327,10 +336,19 @@ export class Filling {
       const waiting = byKind.get(isCoded) ?? [];
       for (let place = waiting.shift(); place !== undefined; place = waiting.shift()) {
         const unfilled = unfilledOf(groups().groupOf(place.oid, place.dkey));
-        while (this.#missing(round, container, place.prefix, unfilled).length > 0) {
+        while (this.#links.missing(round, container, place.prefix, unfilled).length > 0) {
           this.#check(round);
           const { oid, dkey, prefix } = place;
-          await this.#attempt(() => this.#fill(round, container, { oid, dkey, prefix }));
+          const filling = this.#fill(round, container, { oid, dkey, prefix });
+          const isDamaged = await filling.then(
+            () => false,
+            (error: unknown) => isDamage(error) && this.#links.passOver(round, container, prefix, unfilled),
+          );
+          if (isDamaged) {
+            damaged.add(prefix);
+            break;
+          }
+          await this.#attempt(() => filling);
         }
         this.#check(round);
       }
@@ -350,22 +368,16 @@ export class Filling {
     const groups = this.#options.groups();
     if (heldObjects(container).some((oid) => groups.parts(oid))) throw notYet("an object that parts is being punched");
     // What was decided is there as it is. Were it undecided here again after a crash, a target that has all would be asked.
-    await this.#allDurable();
+    await allDurable(this.#options.prepared);
     this.#check(round);
     for (let isNoted = false; ; isNoted = true) {
       const open = round.destinationsOf(container).filter(({ isClosed }) => !isClosed);
       if (isNoted && open.length === 0) break;
-      await Promise.all(open.map((destination) => this.#tellClosed(round, destination)));
+      await Promise.all(open.map((destination) => this.#links.close(round, destination, this.#options.store)));
       if (!isNoted) await marks.noteDone(container, round.mapVersion);
       this.#check(round);
     }
     round.done.add(container);
-  }
-
-  #allDurable(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#options.prepared.whenAllDurable((error) => (error === undefined ? resolve() : reject(error)));
-    });
   }
 
   /** Brings again what was not brought to the end, and opens those that have another connection. */
@@ -376,16 +388,6 @@ export class Filling {
     }
     if (round.again.has(container)) throw notYet("a target has another connection");
     if (round.destinationsOf(container).some(({ broken }) => broken.size > 0)) throw notYet("something is missing");
-  }
-
-  async #tellClosed(round: FillRound, destination: Destination): Promise<void> {
-    const { container } = destination;
-    const { store } = this.#options;
-    const requests = [...store.requests()];
-    const close = { kind: "close", container, flags: 0, forgottenTo: store.forgottenTo() } as const;
-    for (const some of inMessages(requests)) await this.#links.send(round, [destination], { ...close, requests: some });
-    await this.#links.send(round, [destination], { ...close, flags: FillFlag.last, requests: [] });
-    destination.isClosed = true;
   }
 
   #check(round: FillRound): void {

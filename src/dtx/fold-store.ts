@@ -10,8 +10,8 @@ export interface FoldStore {
   /** Does one shard's share of a fold. Resolves when it is durable. */
   apply(container: number, object: ObjectRequest, parts: readonly PartBytes[], fold: FoldMoment): Promise<void>;
   /**
-   * The erasure-coded akeys that this target has something of. This and the other listings rest on nothing that could still be
-   * undone: they wait for it, and reject with UNAVAILABLE when it was.
+   * The erasure-coded akeys that this target has something of. This and the other listings rest on nothing that could
+   * still be undone: they wait for it, and reject with UNAVAILABLE when it was.
    */
   akeys(container: number): AsyncGenerator<AkeyPlace, void, void>;
   akeysOf(container: number, dkey: DkeyPlace): AsyncGenerator<AkeyPlace, void, void>;

@@ -7,8 +7,8 @@ import type { AddressSpace, Fold } from "../contracts/redundancy.ts";
 import { type ShardedAkey, type ShardExtents, without } from "./sharded-akey.ts";
 
 /**
- * Whether this target, which leads, may have folded what other parity shards have not. Its leader of before has written to all
- * others before itself: so there is a third one, or this one was filled at that time.
+ * Whether this target, which leads, may have folded what other parity shards have not. Its leader of before has written
+ * to all others before itself: so there is a third one, or this one was filled at that time.
  */
 export function mayBeAhead({ scheme }: ShardedAkey, wasFilled: boolean): boolean {
   return wasFilled || scheme.toleratedFailures > 2;

@@ -1,6 +1,7 @@
 /**
  * Decisions on their way to the members of groups. Commits are sent in batches, for nobody waits for them but readers, who
- * ask by themselves; aborts at once, before any update that follows. A decision that everybody has durably, ourselves included, is closed: the members may forget it.
+ * ask by themselves; aborts at once, before any update that follows. A decision that everybody has durably, ourselves
+ * included, is closed: the members may forget it.
  */
 import type { DtxId } from "../base/dtx-id.ts";
 import { DaosError, hasCode } from "../base/errors.ts";

@@ -157,8 +157,9 @@ export class PoolReplication {
 
   /** Takes the present map for filling, after `before`. `arriving`: settles when what came from leaders is appended. */
   #fill(before: PoolMap | undefined, arriving: Promise<unknown>): void {
-    this.filling.mapChanged(isFillingMap(this.#map), arriving);
-    this.receiver.mapChanged(this.#map, before);
+    const begun = Promise.allSettled([arriving, ...this.filling.running]);
+    this.filling.mapChanged(isFillingMap(this.#map), begun);
+    this.receiver.mapChanged(this.#map, before, begun);
   }
 
   /** How far this target is with what it brings to others, and with what it has to remove, under the present map. */
@@ -166,7 +167,8 @@ export class PoolReplication {
     const { filling, receiver } = this;
     const isDone = filling.isDone(containers) && receiver.isClean(containers) && receiver.isGated(containers);
     const isStuck = filling.isStuck(containers);
-    return { mapVersion: this.#map.version, isDone, isStuck, ...filling.counts };
+    const damaged = filling.damaged(containers);
+    return { mapVersion: this.#map.version, isDone, isStuck, damaged, ...filling.counts };
   }
 
   #noteUpdate(update: LedUpdate): void {

@@ -126,7 +126,10 @@ export class Replication {
     this.#isAnyMoving = [...this.#pools.values()].some(({ isMoving }) => isMoving);
   }
 
-  /** Throws BUSY while an object without redundancy would have to move: its updates go to one target, and none follows them. */
+  /**
+   * Throws BUSY while an object without redundancy would have to move: its updates go to one target, and none follows
+   * them.
+   */
   checkStays(container: number, oid: ObjectId): void {
     if (this.#isAnyMoving && this.poolOf(container)?.groups.moves(oid) === true) throw cannotMove();
   }

@@ -2,6 +2,7 @@
  * Messages among engines as frames carry them: the body is CBOR in the payload, the arguments are its signature under the
  * system's key. What is signed is the opcode and the body, which holds the sender's time.
  */
+import { tagsEqual } from "../base/bytes.ts";
 import { DaosError } from "../base/errors.ts";
 import { ENGINE_MESSAGE_LIFETIME_MS } from "../base/limits.ts";
 import type { Hmac } from "../control/capability-authority.ts";
@@ -31,7 +32,8 @@ export function openMessage(
   const body = decodeCbor(payload);
   if (!(tag instanceof Uint8Array)) throw notGenuine("it has no signature");
   if (tag.length === 0) return { body, isSigned: false };
-  if (!isSame(tag, hmac(key, signedBytes(opcode, payload)))) throw notGenuine("it is signed with another system's key");
+  if (!tagsEqual(tag, hmac(key, signedBytes(opcode, payload))))
+    throw notGenuine("it is signed with another system's key");
   const sentAtMs = memberOf(body, "sentAtMs");
   if (typeof sentAtMs !== "number" || Math.abs(nowMs - sentAtMs) > ENGINE_MESSAGE_LIFETIME_MS) {
     throw notGenuine("its time is not ours. Synchronise the clocks of the engines");
@@ -46,12 +48,6 @@ function memberOf(value: unknown, name: string): unknown {
 
 function signedBytes(opcode: number, payload: Uint8Array): Uint8Array {
   return Buffer.concat([Buffer.from([opcode & 0xff, opcode >>> 8]), payload]);
-}
-
-function isSame(left: Uint8Array, right: Uint8Array): boolean {
-  let difference = left.length ^ right.length;
-  for (let index = 0; index < right.length; index += 1) difference |= (left[index] ?? 0) ^ right[index]!;
-  return difference === 0;
 }
 
 function notGenuine(state: string): DaosError {

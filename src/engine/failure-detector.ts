@@ -1,6 +1,7 @@
 /**
- * Runs the failure detection (src/membership) of this engine: its datagrams, on the port of the management listener, and its
- * timer. Whoever has the roster of the system hands it over. What cannot be sent, or is no datagram of this system, is lost.
+ * Runs the failure detection (src/membership) of this engine: its datagrams, on the port of the management listener, and
+ * its timer. Whoever has the roster of the system hands it over. What cannot be sent, or is no datagram of this system,
+ * is lost.
  */
 import type { Uuid } from "../base/uuid.ts";
 import type { Hmac } from "../control/capability-authority.ts";

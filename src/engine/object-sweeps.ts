@@ -3,8 +3,8 @@
  * object is decided: dkey by dkey, each a replicated step at the epoch of the transaction, while the lock keeps everybody
  * else from them. Only when nothing that this target leads is left visible may the lock go.
  *
- * Whoever leads later does what is left: a dkey that is punched is not punched again. Bounded: SWEEP_WINDOW dkeys at a time,
- * one page of keys in memory.
+ * Whoever leads later does what is left: a dkey that is punched is not punched again. Bounded: SWEEP_WINDOW dkeys at a
+ * time, one page of keys in memory.
  */
 import type { ByteString } from "../base/bytes.ts";
 import type { DtxId } from "../base/dtx-id.ts";
@@ -13,7 +13,7 @@ import { MAX_ENUMERATION_KEYS } from "../base/limits.ts";
 import { isErasureCoded, isRedundant, type ObjectId } from "../base/object-id.ts";
 import type { Random } from "../contracts/world.ts";
 import type { Replication } from "../dtx/replication.ts";
-import type { ObjectRequest } from "../format/object-request.ts";
+import { DKEY_STEP, type ObjectRequest } from "../format/object-request.ts";
 import { encodeTransactionStep, type TransactionStep } from "../format/transaction-part.ts";
 import { RequestNumbers } from "../rpc/request-numbers.ts";
 import type { CellStore } from "../store/cell.ts";
@@ -64,8 +64,8 @@ export class ObjectSweeps {
   }
 
   /**
-   * Before a step: undefined, or settles when the step may be taken: when this target has punched what it leads of the object
-   * that the step lets go. Rejects when a dkey could not be punched; those that were stay so.
+   * Before a step: undefined, or settles when the step may be taken: when this target has punched what it leads of the
+   * object that the step lets go. Rejects when a dkey could not be punched; those that were stay so.
    */
   before(container: number, { oid, dkey, epoch }: ObjectRequest, step: TransactionStep): Promise<void> | undefined {
     const isPrepare = step.kind === "prepare" && step.part.punchesUnder !== undefined;
@@ -85,8 +85,8 @@ export class ObjectSweeps {
   }
 
   /**
-   * Before an erasure-coded object is locked: folds what snapshots show with replicas of the dkeys that this target leads. Once
-   * the punch is decided nothing may be in its way that cannot be read. Rejects with UNAVAILABLE.
+   * Before an erasure-coded object is locked: folds what snapshots show with replicas of the dkeys that this target
+   * leads. Once the punch is decided nothing may be in its way that cannot be read. Rejects with UNAVAILABLE.
    */
   async #foldBefore(container: number, oid: ObjectId): Promise<void> {
     const { objects, replication } = this.#parts;
@@ -164,19 +164,10 @@ export class ObjectSweeps {
     try {
       const { client, firstIncomplete } = numbers;
       const issued = numbers.issued(sequence);
-      const object: ObjectRequest = { ...NO_RANGE, oid, dkey, epoch, client, sequence, firstIncomplete, issued };
+      const object: ObjectRequest = { ...DKEY_STEP, oid, dkey, epoch, client, sequence, firstIncomplete, issued };
       await runStep(container, object, encodeTransactionStep({ kind: "sweep", id }));
     } finally {
       numbers.end(sequence);
     }
   }
 }
-
-const NO_RANGE = {
-  handle: 0,
-  flags: 0,
-  recordIndex: 0,
-  recordCount: 0,
-  recordBytes: 0,
-  akey: "" as ObjectRequest["akey"],
-};

@@ -12,7 +12,7 @@ import { TRANSACTION_LIFETIME_MS } from "../base/limits.ts";
 import type { Clock, Timers } from "../contracts/world.ts";
 import type { PoolReplication } from "../dtx/pool-replication.ts";
 import type { Replication } from "../dtx/replication.ts";
-import type { ObjectRequest } from "../format/object-request.ts";
+import { DKEY_STEP, type ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import {
   decodeStates,
@@ -156,20 +156,11 @@ export class TransactionResolver {
     step: TransactionStep & { readonly id: DtxId },
     sequence: number,
   ): Promise<void> {
-    const object: ObjectRequest = { ...NO_RANGE, oid, dkey, epoch, client: step.id.client, sequence };
+    const id = { client: step.id.client, sequence, firstIncomplete: 0 };
+    const object: ObjectRequest = { ...DKEY_STEP, ...id, oid, dkey, epoch };
     return this.#parts.updates.takeStep(container, object, encodeTransactionStep(step));
   }
 }
-
-const NO_RANGE = {
-  handle: 0,
-  flags: 0,
-  recordIndex: 0,
-  recordCount: 0,
-  recordBytes: 0,
-  akey: "" as ObjectRequest["akey"],
-  firstIncomplete: 0,
-};
 
 function leaderOf(pool: PoolReplication, { oid, dkey }: DkeyPlace): number {
   return pool.groups.groupOf(oid, dkey).leader;

@@ -121,8 +121,10 @@ export interface TargetFillStatus {
   readonly mapVersion: number;
   /** All is where it has to be under this map, of the containers that were asked for. */
   readonly isDone: boolean;
-  /** Of something in them too few targets can be read: it cannot be filled until some are back. */
+  /** Of something in them too few targets can be read, or it is damaged: it cannot be filled until some are back. */
   readonly isStuck: boolean;
+  /** Dkeys in them that cannot be filled, for what is stored of them is damaged; engines of before do not say. */
+  readonly damaged?: number;
   /** Brought under this map. */
   readonly dkeys: number;
   readonly bytes: number;

@@ -14,7 +14,7 @@
  * this version, whole and signed, is dropped without an answer. Nothing in it goes out of date by being sent again: of two
  * updates the later one wins whenever it comes, and acks are matched with the ping they answer.
  */
-import { asBuffer } from "../base/bytes.ts";
+import { asBuffer, tagsEqual } from "../base/bytes.ts";
 import { type Uuid, UUID_BYTES, writeUuid } from "../base/uuid.ts";
 import { readUint64, writeUint64 } from "./uint64.ts";
 
@@ -130,7 +130,7 @@ export function decodeMembershipMessage(
   const count = view.readUInt16LE(6);
   if (view.length !== membershipMessageBytes(count) || !isOfSystem(view, system)) return undefined;
   const signed = view.length - TAG_BYTES;
-  if (!isSame(sign(view.subarray(0, signed)), view, signed)) return undefined;
+  if (!tagsEqual(view.subarray(signed), sign(view.subarray(0, signed)).subarray(0, TAG_BYTES))) return undefined;
   const kind = view[5]!;
   const start = readStart(view, 16);
   if (kind < 1 || kind > LAST_KIND || view.readUInt16LE(30) !== 0 || start === undefined) return undefined;
@@ -182,11 +182,4 @@ const systemBytes = Buffer.alloc(UUID_BYTES);
 function isOfSystem(view: Buffer, system: Uuid): boolean {
   writeUuid(systemBytes, 0, system);
   return systemBytes.equals(view.subarray(SYSTEM_OFFSET, SYSTEM_OFFSET + UUID_BYTES));
-}
-
-/** The time this takes does not tell where the tags differ. */
-function isSame(tag: Uint8Array, view: Buffer, at: number): boolean {
-  let difference = 0;
-  for (let index = 0; index < TAG_BYTES; index += 1) difference |= tag[index]! ^ view[at + index]!;
-  return difference === 0;
 }

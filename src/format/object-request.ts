@@ -67,8 +67,8 @@ export const NO_REQUEST_ID: Readonly<RequestId> = { client: 0, sequence: 0, firs
 
 export interface ObjectRequest extends RequestId {
   /**
-   * The clock of the client when it gave the number; frames that carry the request have no earlier epoch. So whatever the request
-   * does has a later one. Undefined: no client has sent it.
+   * The clock of the client when it gave the number; frames that carry the request have no earlier epoch. So whatever the
+   * request does has a later one. Undefined: no client has sent it.
    */
   issued?: Epoch | undefined;
   handle: number;
@@ -81,6 +81,11 @@ export interface ObjectRequest extends RequestId {
   dkey: ByteString;
   akey: ByteString;
 }
+
+/** Of a request that engines give each other: what it says besides a dkey, an epoch and its number. */
+export const DKEY_STEP: Readonly<
+  Pick<ObjectRequest, "handle" | "flags" | "recordIndex" | "recordCount" | "recordBytes" | "akey">
+> = { handle: 0, flags: 0, recordIndex: 0, recordCount: 0, recordBytes: 0, akey: NO_KEY };
 
 export interface ObjectReply {
   epoch: Epoch;

@@ -3,8 +3,8 @@
  * state, or a new target, makes the next version. It travels with `containerOpen`; a data request names the version it was
  * placed by, and a target that has another one answers STALE.
  *
- * Placement depends on the order of `targets`, on domains, ranks, states, `since`, `added`, `drained` and `beside`, never on addresses: those follow an
- * engine that starts anew and do not change the version.
+ * Placement depends on the order of `targets`, on domains, ranks, states, `since`, `added`, `drained` and `beside`, never
+ * on addresses: those follow an engine that starts anew and do not change the version.
  */
 
 /**
@@ -34,9 +34,15 @@ export interface MapTarget extends TargetAddress {
    * Kept while it goes on to DOWN, DOWNOUT and UP; set anew with UPIN.
    */
   readonly since: number;
-  /** Map version in which it was UPIN first; absent: with the pool itself, or not yet. It stands in for none that went before. */
+  /**
+   * Map version in which it was UPIN first; absent: with the pool itself, or not yet. It stands in for none that went
+   * before.
+   */
   readonly added?: number | undefined;
-  /** Map version in which it became DOWNOUT from DRAIN: all that it had is on others, whatever the class. Until it is UPIN again. */
+  /**
+   * Map version in which it became DOWNOUT from DRAIN: all that it had is on others, whatever the class. Until it is UPIN
+   * again.
+   */
   readonly drained?: number | undefined;
   /** Of a target that is gone: what was gone when it went and is back since. Who stands in for it follows from that, too. */
   readonly beside?: readonly Outage[] | undefined;

@@ -1,6 +1,6 @@
 /**
- * What one engine believes, with what follows from it: a suspicion runs while a member is a suspect, what is new is told on,
- * and whoever wants to know hears of it.
+ * What one engine believes, with what follows from it: a suspicion runs while a member is a suspect, what is new is told
+ * on, and whoever wants to know hears of it.
  */
 import { MAX_ACCUSERS, MemberState, type MemberUpdate } from "../format/membership-message.ts";
 import type { GossipQueue } from "./gossip-queue.ts";

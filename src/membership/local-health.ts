@@ -1,6 +1,7 @@
 /**
- * How far we trust ourselves to be on time (Dadgar et al. 2018, section IV-A): signs that it is us who are slow, such as probes
- * that fail without a word of those who help, raise the score; answers in time lower it. A score stretches our waits.
+ * How far we trust ourselves to be on time (Dadgar et al. 2018, section IV-A): signs that it is us who are slow, such as
+ * probes that fail without a word of those who help, raise the score; answers in time lower it. A score stretches our
+ * waits.
  */
 export class LocalHealth {
   readonly #max: number;

@@ -1,9 +1,10 @@
 /**
  * What one engine believes of the others: the roster, and what was said that differs from it (that all live, and doubted
- * nothing yet). Statements are ordered by start, refutations and state, and the highest is kept: engines that have heard the
- * same, in whatever order and however often, believe the same.
+ * nothing yet). Statements are ordered by start, refutations and state, and the highest is kept: engines that have heard
+ * the same, in whatever order and however often, believe the same.
  *
- * Holds an entry only of those of whom something was said, so that thousands of views of thousands of members fit a simulation.
+ * Holds an entry only of those of whom something was said, so that thousands of views of thousands of members fit a
+ * simulation.
  */
 import { MemberState, type MemberUpdate } from "../format/membership-message.ts";
 import type { Roster } from "./roster.ts";

@@ -1,7 +1,7 @@
 /**
  * The order in which one engine probes the others: a random permutation, a new one each time round, so that each is probed
- * at least once in two rounds (Das et al. 2002, section 4.3). The permutation is computed, not stored: a Feistel network of four
- * rounds over the next power of four, walked until it lands within the size (Black and Rogaway 2002).
+ * at least once in two rounds (Das et al. 2002, section 4.3). The permutation is computed, not stored: a Feistel network
+ * of four rounds over the next power of four, walked until it lands within the size (Black and Rogaway 2002).
  */
 import type { Random } from "../contracts/world.ts";
 

@@ -1,6 +1,6 @@
 /**
- * Pings that wait for their answer: our own probes, and those that we send for others. Bounded: an engine that is asked to help
- * more often than MAX_RELAYS at a time does not.
+ * Pings that wait for their answer: our own probes, and those that we send for others. Bounded: an engine that is asked
+ * to help more often than MAX_RELAYS at a time does not.
  */
 const MAX_RELAYS = 64;
 

@@ -1,7 +1,7 @@
 /**
- * One engine's part in finding out which engines live: SWIM (Das, Gupta and Motivala 2002) with Lifeguard (Dadgar, Phillips and
- * Currey 2018). No I/O: a driver brings time and datagrams, and sends what it is told; it calls `tick` when `dueMs` has come
- * (and asks for it again after every call).
+ * One engine's part in finding out which engines live: SWIM (Das, Gupta and Motivala 2002) with Lifeguard (Dadgar,
+ * Phillips and Currey 2018). No I/O: a driver brings time and datagrams, and sends what it is told; it calls `tick` when
+ * `dueMs` has come (and asks for it again after every call).
  *
  * Each period the engine pings another one, in random order. When no answer comes, some others are asked to ping it too;
  * when none comes that way either, it is a suspect. A suspect that hears of it refutes, with a number higher than before;
@@ -221,8 +221,8 @@ export class Swim {
   }
 
   /**
-   * A nack in time says that its sender found the same, and that we hear and are heard: its sender counts as an accuser, which
-   * spares the wait for others to come across the suspect in their own order.
+   * A nack in time says that its sender found the same, and that we hear and are heard: its sender counts as an accuser,
+   * which spares the wait for others to come across the suspect in their own order.
    */
   #failed({ target, helpers, nackedBy }: Probe, nowMs: number): void {
     this.#health.worse(helpers === 0 ? 1 : Math.max(0, helpers - nackedBy.length));

@@ -70,8 +70,8 @@ export class Placement {
   }
 
   /**
-   * Names the set of an object's dkeys that the dkey is in: those of one set have the same targets in the same roles, now and
-   * where the object moves to. Without redundancy it is the target.
+   * Names the set of an object's dkeys that the dkey is in: those of one set have the same targets in the same roles, now
+   * and where the object moves to. Without redundancy it is the target.
    */
   dkeySetOf(oid: ObjectId, dkey: ByteString): number {
     const layout = this.layout(oid);

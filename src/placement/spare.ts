@@ -26,8 +26,8 @@ export interface TargetView {
 }
 
 /**
- * States by what a reader finds now (`current`), and by where data is once everything under way is done (`next`). Who stands in
- * for what is drained is chosen from the beginning: whoever fails meanwhile gets another one.
+ * States by what a reader finds now (`current`), and by where data is once everything under way is done (`next`). Who
+ * stands in for what is drained is chosen from the beginning: whoever fails meanwhile gets another one.
  */
 const GONE: Readonly<Record<"current" | "next", readonly TargetState[]>> = {
   current: ["DOWN", "DOWNOUT", "UP", "DRAIN"],
@@ -88,8 +88,8 @@ export interface GroupMembers {
 }
 
 /**
- * A group once what failed is replaced by spares, as it went through the eras: so that who stands in for a target stays the same
- * when others are added.
+ * A group once what failed is replaced by spares, as it went through the eras: so that who stands in for a target stays
+ * the same when others are added.
  */
 export function membersOf(tree: FaultDomainTree, view: TargetView, eras: readonly Era[], group: number): GroupMembers {
   const rebuilding = new Set<number>();

@@ -1,7 +1,7 @@
 /**
  * Admission: who may append, and who waits for the log to be settled. The last free segment is kept for punches, so that
- * a full store can still be emptied; and as many as it takes for records that were promised: the ends of transactions, without
- * which what is locked stays so.
+ * a full store can still be emptied; and as many as it takes for records that were promised: the ends of transactions,
+ * without which what is locked stays so.
  */
 import { DaosError } from "../base/errors.ts";
 import type { Timers } from "../contracts/world.ts";

@@ -183,8 +183,8 @@ export interface Requests {
    */
   completed(request: DtxId, firstIncomplete?: number): CompletedRequest | "old" | undefined;
   /**
-   * No request that was completed here and is forgotten has a later epoch: one that is not known and got its number before this
-   * epoch must not be run.
+   * No request that was completed here and is forgotten has a later epoch: one that is not known and got its number
+   * before this epoch must not be run.
    */
   readonly forgottenTo: Epoch;
   /** Requests were completed elsewhere, up to this epoch, that are forgotten there. Whoever calls remembers it durably. */
@@ -223,8 +223,8 @@ export interface CellStore {
    */
   admit(recordBytes: number, options?: AdmitOptions): undefined | Promise<void>;
   /**
-   * Keeps room in the log for records of so many bytes together that are to come, whatever else comes: AdmitOptions. A total,
-   * which the caller gives anew when it opens the store.
+   * Keeps room in the log for records of so many bytes together that are to come, whatever else comes: AdmitOptions. A
+   * total, which the caller gives anew when it opens the store.
    */
   promise(totalBytes: number): void;
   /**

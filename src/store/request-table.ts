@@ -5,9 +5,9 @@
  *
  * Bounded: clients that sent nothing for FORGET_CLIENT_MS to twice that, or of which there are too many, are forgotten, the
  * longest silent first. One number is left of them all: an epoch that none of their requests was completed after. A request
- * completes after the epoch at which it got its number (ObjectRequest.issued); so one that is not known, and was numbered before
- * that epoch, may have been completed: it is "old". Of a client with more than MAX_CLIENT_REQUESTS entries the lower half
- * goes, and counts as acknowledged: such requests are "old", too.
+ * completes after the epoch at which it got its number (ObjectRequest.issued); so one that is not known, and was numbered
+ * before that epoch, may have been completed: it is "old". Of a client with more than MAX_CLIENT_REQUESTS entries the
+ * lower half goes, and counts as acknowledged: such requests are "old", too.
  */
 import type { DtxId } from "../base/dtx-id.ts";
 import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";

@@ -161,7 +161,10 @@ export class SettleScheduler {
     this.#schedule();
   }
 
-  /** Something was refused for want of room: what is logged since the last time may hold punches, which make room once settled. */
+  /**
+   * Something was refused for want of room: what is logged since the last time may hold punches, which make room once
+   * settled.
+   */
   settleForRoom(): void {
     const { lastSequence } = this.#options.log;
     if (lastSequence === this.#settledForRoom) return;

@@ -92,8 +92,8 @@ export class DkeyCopies {
   }
 
   /**
-   * Dkeys of objects with redundancy, or of one of them, that have cells here, whether anything of them is visible or not, in
-   * order.
+   * Dkeys of objects with redundancy, or of one of them, that have cells here, whether anything of them is visible or
+   * not, in order.
    */
   list(container: number, after: string | undefined, limit: number, oid?: ObjectId): DkeyList {
     const prefix = containerPrefix(container) + (oid ?? "");

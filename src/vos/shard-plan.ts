@@ -1,4 +1,7 @@
-/** What one shard stores of its parts of an update, before anything is written: pieces in windows, each in the log or on the device. */
+/**
+ * What one shard stores of its parts of an update, before anything is written: pieces in windows, each in the log or on
+ * the device.
+ */
 import { assert } from "../base/assert.ts";
 import { MAX_RECORD_BYTES, MIB } from "../base/limits.ts";
 import type { PartBytes } from "../format/prepare-request.ts";
@@ -72,7 +75,9 @@ function planParts(parts: readonly PartBytes[], inlineBytes: number, keyBytes: n
   return { isWrite: parts.some(({ kind }) => kind !== "punch"), pieces, bulks, holes, logBytes };
 }
 
-/** The blocks of a MiB that are replaced: those of a `block`, and in which a write meets another part; the writes of each. */
+/**
+ * The blocks of a MiB that are replaced: those of a `block`, and in which a write meets another part; the writes of each.
+ */
 function sharedBlocks(parts: readonly PartBytes[]): Map<number, PartBytes[]> {
   const shared = new Map<number, PartBytes[]>();
   for (const part of parts) {

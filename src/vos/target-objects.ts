@@ -157,8 +157,8 @@ export class TargetObjects {
   }
 
   /**
-   * As CellStore.append, in its place among the writes of its group. `right`: of a transaction's writes to what it holds; of
-   * a fold, which changes nothing that anybody sees.
+   * As CellStore.append, in its place among the writes of its group. `right`: of a transaction's writes to what it holds;
+   * of a fold, which changes nothing that anybody sees.
    */
   append(
     writes: readonly CellWrite[],

@@ -3,8 +3,8 @@
  * say in their newest versions, decided or not. Whoever reads, writes or lists looks here first; most of the time it is
  * empty.
  *
- * A lock whose part punches the object holds all dkeys of the object that are here, also those with another leader: those are
- * locked by the same transaction, and somewhat longer here than there.
+ * A lock whose part punches the object holds all dkeys of the object that are here, also those with another leader: those
+ * are locked by the same transaction, and somewhat longer here than there.
  */
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
@@ -117,8 +117,8 @@ export class TransactionLocks {
   }
 
   /**
-   * Throws UNAVAILABLE when a transaction holds the dkey of one of these cells. `isLed`: what another target has ordered, and
-   * a fold, may be of an object that is held: the dkey's leader knows whether the dkey still is.
+   * Throws UNAVAILABLE when a transaction holds the dkey of one of these cells. `isLed`: what another target has ordered,
+   * and a fold, may be of an object that is held: the dkey's leader knows whether the dkey still is.
    */
   checkWrites(writes: readonly CellWrite[], isLed: boolean): void {
     if (this.#locks.size === 0) return;

@@ -25,7 +25,10 @@ const NOTHING: Gathered = { writes: [], reclaims: [] };
 /** What the end of an object's punch writes where the object has a cell. */
 const OBJECT_PUNCH: readonly PartWrite[] = [{ kind: "punchDkey" }];
 
-/** Whole bytes of the record that ends a part, whether SCM is crowded by then or not, without a decision. Throws TOO_LARGE. */
+/**
+ * Whole bytes of the record that ends a part, whether SCM is crowded by then or not, without a decision. Throws
+ * TOO_LARGE.
+ */
 export function endBytes(
   { part, writes }: TransactionStep & { readonly kind: "prepare" },
   { oid, dkey, shard }: DkeyPlace & { readonly shard?: TransactionShard | undefined },

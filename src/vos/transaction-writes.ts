@@ -51,7 +51,9 @@ export class TransactionWrites {
     }
   }
 
-  /** Adds the punch of all that the target has of an object; nothing with redundancy, where dkeys are punched one by one. */
+  /**
+   * Adds the punch of all that the target has of an object; nothing with redundancy, where dkeys are punched one by one.
+   */
   async gatherObject(container: number, { oid, epoch, order }: EndedPart, into: Gathered): Promise<void> {
     if (isRedundant(oid)) return;
     const gathering = gatheringOrder(order!, epoch, into);

@@ -49,6 +49,7 @@ import { anythingVisible, LATEST } from "./condition.ts";
 import { RECORD_OVERHEAD_BYTES, refusedWrite, type WriteOutcome } from "./single-value.ts";
 import { Seen, type TargetObjects } from "./target-objects.ts";
 import { changedSince, writeRefusal } from "./transaction-checks.ts";
+import { sweptBefore } from "./swept-dkey.ts";
 import { decisionKey, partKey, writesKey } from "./transaction-cells.ts";
 import {
   clockBehind,
@@ -275,16 +276,16 @@ export class Transactions {
     const { oid, dkey, order, epoch: at } = request;
     if (order?.turn !== undefined) await order.turn;
     const prefix = this.#prefixOf(container, request);
-    const isHeld = (): boolean => {
-      for (const { part, epoch } of target.locks.ofObject(prefix)) if (isSame(part.id, id) && epoch <= at) return true;
-      return false;
-    };
+    const isHeld = (): boolean =>
+      [...target.locks.ofObject(prefix)].some(({ part, epoch }) => isSame(part.id, id) && epoch <= at);
     const isLed = order?.epoch !== undefined;
     const gathered: Gathered = { writes: [], reclaims: [] };
     if (isLed) this.#checkSettled(container, { oid, dkey });
     await this.#writes.gather(container, request, [{ kind: "punchDkey" }], gathered);
     await target.admit(gatheredBytes(gathered), true);
     if (!isLed && !isHeld()) throw notPrepared();
+    const before = isLed ? undefined : sweptBefore(target, prefix, at);
+    if (before) return before;
     const epoch = target.writeEpoch(order, true);
     const sequence = target.append(gathered.writes, gathered.reclaims, epoch, order, "holder");
     return { epoch: at, sequence, error: undefined };

@@ -78,6 +78,7 @@ test("what is wrong with a script is named, before anything is sent", async () =
   for (const [script, message] of wrong) {
     const outcome = await runScript(harness, script);
     expect(outcome.stderr).toContain(message);
+    expect(outcome.stderr).not.toContain("..");
     expect(outcome.status).toBe(2);
   }
   expect((await harness.run("object tx tank bulk -f none.json")).status).toBe(1);

@@ -21,11 +21,19 @@ import { simulatedWorld, type SimulatedWorld } from "../simulation/world.ts";
 const REPLY = Buffer.alloc(OBJECT_REPLY_BYTES);
 encodeObjectReply(REPLY, 0, { epoch: 77 as Epoch, lengthBytes: 0, recordBytes: 0, flags: 1 });
 const GONE = new DaosError("UNAVAILABLE", "gone");
-const OLD = new DaosError("OLD_REQUEST", "old");
+const ERRORS = {
+  unsent: GONE,
+  sent: GONE,
+  old: new DaosError("OLD_REQUEST", "old"),
+  stale: new DaosError("STALE", "stale"),
+  corrupt: new DaosError("CORRUPT", "corrupt"),
+  garbled: new DaosError("PROTOCOL", "garbled"),
+};
 
 /** Outcome of each start in turn; after them all succeed. */
 function sessionOver(
-  outcomes: ("unsent" | "sent" | "old")[],
+  outcomes: ("unsent" | "sent" | "old" | "stale" | "corrupt" | "garbled")[],
+  targets = 1,
   isControlPlaneAway = false,
 ): {
   operations: ObjectOperations;
@@ -47,7 +55,7 @@ function sessionOver(
       numbers.push(decodeObjectRequest(args).sequence);
       queueMicrotask(() => {
         if (outcome === undefined) completion.answered(bodyOf(REPLY));
-        else completion.failed(outcome === "old" ? OLD : GONE, outcome !== "unsent");
+        else completion.failed(ERRORS[outcome], outcome !== "unsent");
       });
     },
     close: () => {},
@@ -63,7 +71,13 @@ function sessionOver(
     createdAt: "",
     properties: { oclass: "S1" },
   };
-  const map = { version: 1, targets: [servingTarget({ index: 0, host: "h", port: 1 })] };
+  const map = {
+    version: 1,
+    targets: Array.from({ length: targets }, (_, index) => ({
+      ...servingTarget({ index, host: "h", port: index + 1 }),
+      rank: index,
+    })),
+  };
   const opened = { container, map, capability: new Uint8Array(1) };
   const world = simulatedWorld(1);
   const session = new ContainerSession(opened, {
@@ -105,7 +119,7 @@ test("a conditional write that never left is sent until it does", async () => {
 });
 
 test("a target that did not answer is asked again, though the control plane does not answer at all", async () => {
-  const { operations, starts, world } = sessionOver(["sent", "sent"], true);
+  const { operations, starts, world } = sessionOver(["sent", "sent"], 1, true);
   let outcome = "none";
   void conditionalPut(operations).then((code) => (outcome = code));
   await world.timers.advance(2_000);
@@ -148,4 +162,36 @@ test("also where the target is attached already", async () => {
   outcomes.push("old");
   expect(await conditionalPut(operations)).toBe("epoch 77");
   expect(numbers).toEqual([1, 2, 3]);
+});
+
+const COPIED = objectId("KV_LEXICAL", objectClassByName("RP_2G1"), 0, 1n);
+
+for (const before of ["stale", "unsent"] as const) {
+  test(`a damaged copy is passed over for another one, also when the read was ${before} before`, async () => {
+    const { operations, starts } = sessionOver([before, "corrupt"], 2);
+    await operations.fetchValue(COPIED, byteStringOfText("k"), byteStringOfText("v"));
+    expect(starts()).toBe(3);
+  });
+}
+
+test("a copy that is damaged on its way is passed over for another one", async () => {
+  const { operations, starts } = sessionOver(["garbled"], 2);
+  await operations.fetchValue(COPIED, byteStringOfText("k"), byteStringOfText("v"));
+  expect(starts()).toBe(2);
+});
+
+test("of two copies one is damaged and one away: the read waits for that one", async () => {
+  const { operations, starts } = sessionOver(["corrupt", "sent", "corrupt"], 2);
+  await operations.fetchValue(COPIED, byteStringOfText("k"), byteStringOfText("v"));
+  expect(starts()).toBe(4);
+  const other = sessionOver(["sent", "corrupt", "sent", "corrupt"], 2);
+  await other.operations.fetchValue(COPIED, byteStringOfText("k"), byteStringOfText("v"));
+  expect(other.starts()).toBe(5);
+});
+
+test("what is damaged on both copies is so once each has been asked", async () => {
+  const { operations, starts } = sessionOver(["corrupt", "corrupt"], 2);
+  const reading = operations.fetchValue(COPIED, byteStringOfText("k"), byteStringOfText("v"));
+  await expect(reading).rejects.toMatchObject({ code: "CORRUPT" });
+  expect(starts()).toBe(2);
 });

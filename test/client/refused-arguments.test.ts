@@ -2,7 +2,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { DaosError } from "../../src/base/errors.ts";
 import type { Key } from "../../src/base/key.ts";
-import { MAX_ARRAY_BYTES, MAX_RECORD_BYTES } from "../../src/base/limits.ts";
+import { MAX_ARRAY_BYTES, MAX_ARRAY_IO_BYTES, MAX_RECORD_BYTES } from "../../src/base/limits.ts";
 import type { Container } from "../../src/client/index.ts";
 import { Opcode } from "../../src/format/operations.ts";
 import { codeOf, collect, FakeEngine } from "./fake-engine.ts";
@@ -83,6 +83,19 @@ test("a range that is none is INVALID_ARGUMENT or TOO_LARGE, and the container w
   }
   expect(done(engine)).toBe(before);
   expect(Buffer.from((await object.fetch("d", "v"))!.value).toString()).toBe("x");
+});
+
+test("a transaction reads no more of an array at a time than a request does, whatever memory there is", async () => {
+  const { engine, container } = await openContainer();
+  const before = done(engine);
+  const object = container.transaction().object(container.newObjectId("MULTI_LEXICAL"));
+  for (const recordCount of [MAX_ARRAY_IO_BYTES + 1, MAX_ARRAY_BYTES]) {
+    const range = { recordIndex: 0, recordCount, recordBytes: 1 };
+    expect(await codeOf(object.readArray("d", "a", range))).toBe("TOO_LARGE");
+    await object.punchAkey("d", "gone");
+    expect(await codeOf(object.readArray("d", "gone", range))).toBe("TOO_LARGE");
+  }
+  expect(done(engine)).toBe(before);
 });
 
 test("values that are no Uint8Array are INVALID_ARGUMENT and nothing is stored", async () => {

@@ -79,7 +79,7 @@ test("erasure codes with impossible numbers, and unknown classes", async () => {
     ["EC_3P5GX", "5 parity shards are more than its 3 data shards"],
     ["EC_4P0GX", "there is no code of 4 data and 0 parity shards. Use one of EC_2P1"],
     ["RP_1GX", "that many copies are not kept. Use RP_2 to RP_6."],
-    ["EC_2P1", "not known. Use S<groups>"],
+    ["EC_2P1", "it names no groups. Use EC_2P1GX"],
     ["fastest", "not known. Use S<groups>"],
   ] as const) {
     await expectRefused({ oclass }, words);

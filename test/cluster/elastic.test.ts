@@ -1,4 +1,6 @@
-/** Pools that engines are added to and drained from while they are written: nothing is lost, and all is where it belongs. */
+/**
+ * Pools that engines are added to and drained from while they are written: nothing is lost, and all is where it belongs.
+ */
 import { expect, test } from "bun:test";
 import { connect } from "../../src/library.ts";
 import { Ledger, untilRebuild } from "./ledger.ts";

@@ -445,7 +445,7 @@ function leaseTests({ withStore, withSetting }: Rig): void {
   test(
     "a revoked lease takes its keys along at once",
     withStore(async (store) => {
-      const lease = await store.grantLease(1000);
+      const lease = await store.grantLease(60_000);
       await store.commit([], [{ put: "leased", value: bytesOf("1"), lease }]);
       await store.revokeLease(lease);
       expect(await keys(store, "")).toEqual([]);
@@ -457,7 +457,7 @@ function leaseTests({ withStore, withSetting }: Rig): void {
   test(
     "a key written again without the lease stays",
     withStore(async (store) => {
-      const lease = await store.grantLease(1000);
+      const lease = await store.grantLease(60_000);
       await store.commit([], [{ put: "k", value: bytesOf("1"), lease }]);
       await store.commit([], [{ put: "k", value: bytesOf("2") }]);
       await store.revokeLease(lease);

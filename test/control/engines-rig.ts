@@ -38,6 +38,7 @@ export class MemoryEngine implements EngineLink {
   /** What it says of filling. */
   isFilled = true;
   isStuck = false;
+  damaged = 0;
   mapsBehind = 0;
   /** Calls of these names fail so. */
   readonly failures = new Map<keyof EngineCalls, DaosError>();
@@ -141,6 +142,7 @@ export class MemoryEngine implements EngineLink {
             mapVersion: map.version - this.mapsBehind,
             isDone: this.isFilled,
             isStuck: this.isStuck,
+            damaged: this.damaged,
             dkeys: 1,
             bytes: 2,
           },

@@ -1,18 +1,8 @@
 /** Pools that are extended and drained: what is refused, what is under way, and what is there in the end. */
 import { expect, test } from "bun:test";
-import { DaosError } from "../../src/base/errors.ts";
 import { GIB } from "../../src/base/limits.ts";
 import { enginesRig, type EnginesRig } from "./engines-rig.ts";
-
-async function codeOf(work: Promise<unknown>): Promise<string> {
-  try {
-    await work;
-    return "ok";
-  } catch (error) {
-    if (error instanceof DaosError) return error.code;
-    throw error;
-  }
-}
+import { codeOf } from "./harness.ts";
 
 async function statesOf(rig: EnginesRig): Promise<string> {
   return (await rig.plane.maps.queryTargets({ pool: "tank" })).map.targets.map(({ state }) => state).join(" ");
@@ -33,9 +23,9 @@ test("engines that joined later are added, NEW until all have said that they are
   await rig.join(3);
   rig.engines[1]!.isFilled = false;
   const { elasticity } = rig.plane;
-  expect(await codeOf(elasticity.extend({ pool: "tank", ranks: [3] }))).toBe("ok");
+  await elasticity.extend({ pool: "tank", ranks: [3] });
   // Sent again it changes nothing.
-  expect(await codeOf(elasticity.extend({ pool: "tank", ranks: [3] }))).toBe("ok");
+  await elasticity.extend({ pool: "tank", ranks: [3] });
   expect(await statesOf(rig)).toBe("UPIN UPIN UPIN NEW");
   expect((await rig.plane.pools.query({ pool: "tank" })).rebuild!.state).toBe("busy");
   expect(await codeOf(elasticity.drain({ pool: "tank", ranks: [1] }))).toBe("BUSY");
@@ -49,7 +39,7 @@ test("engines that joined later are added, NEW until all have said that they are
 
 test("a drained engine is out once it cannot serve by the old map any more, and may be taken back", async () => {
   const rig = await pooled("RP_2GX");
-  expect(await codeOf(rig.plane.elasticity.drain({ pool: "tank", ranks: [1] }))).toBe("ok");
+  await rig.plane.elasticity.drain({ pool: "tank", ranks: [1] });
   expect(await statesOf(rig)).toBe("UPIN DRAIN UPIN");
   await rig.live(4_000, 1, 2);
   expect(await statesOf(rig)).toBe("UPIN DOWNOUT UPIN");
@@ -85,7 +75,7 @@ test("what has no redundancy keeps its pool as it is, and is not made while othe
   expect(await codeOf(containers.create(single))).toBe("BUSY");
   rig.engines[1]!.isFilled = true;
   await rig.live(2_000, 1, 2, 3);
-  expect(await codeOf(containers.create(single))).toBe("ok");
+  await containers.create(single);
   await rig.join(4);
   expect(await codeOf(elasticity.extend({ pool: "tank", ranks: [4] }))).toBe("UNSUPPORTED");
   expect(await codeOf(elasticity.drain({ pool: "tank", ranks: [1] }))).toBe("UNSUPPORTED");

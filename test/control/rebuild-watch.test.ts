@@ -1,8 +1,8 @@
 /** The control plane's part in filling targets: it waits for all who take part, under the map as it is. */
 import { expect, test } from "bun:test";
-import { DaosError } from "../../src/base/errors.ts";
 import { GIB } from "../../src/base/limits.ts";
 import { enginesRig, type EnginesRig } from "./engines-rig.ts";
+import { codeOf } from "./harness.ts";
 
 async function statesOf(rig: EnginesRig): Promise<string[]> {
   return (await rig.plane.maps.queryTargets({ pool: "tank" })).map.targets.map(({ state }) => state);
@@ -10,16 +10,6 @@ async function statesOf(rig: EnginesRig): Promise<string[]> {
 
 async function rebuildOf(rig: EnginesRig) {
   return (await rig.plane.pools.query({ pool: "tank" })).rebuild!;
-}
-
-async function codeOf(work: Promise<unknown>): Promise<string> {
-  try {
-    await work;
-    return "ok";
-  } catch (error) {
-    if (error instanceof DaosError) return error.code;
-    throw error;
-  }
 }
 
 /** Four engines, and a pool with a container that keeps copies. */
@@ -106,5 +96,19 @@ test("a pool is stuck when a target has something of which too little is left", 
   await rig.plane.maps.exclude({ pool: "tank", ranks: [2] });
   await rig.live(1_000, 1, 3);
   expect((await rebuildOf(rig)).state).toBe("stuck");
+  rig.plane.close();
+});
+
+test("who cannot bring what is damaged is told of, once for each that is more", async () => {
+  const rig = await copiesRig();
+  Object.assign(rig.engines[3]!, { isFilled: false, isStuck: true, damaged: 2 });
+  await rig.plane.maps.exclude({ pool: "tank", ranks: [2] });
+  await rig.live(3_000, 1, 3);
+  const told = (): string[] => rig.events.filter((event) => event.includes("damaged"));
+  expect(told()).toHaveLength(1);
+  expect(told()[0]).toContain('Cannot rebuild all of pool "tank": 2 dkey(s) that target 3 (rank 3) leads are damaged');
+  rig.engines[3]!.damaged = 3;
+  await rig.live(3_000, 1, 3);
+  expect(told()).toHaveLength(2);
   rig.plane.close();
 });

@@ -1,7 +1,7 @@
 /**
- * Targets that come, go, are drained and come back in any order: what is read was filled before, and of erasure-coded groups no
- * target ever has to turn the shard that it has into another one of the same group, neither under one map nor from one to the
- * next.
+ * Targets that come, go, are drained and come back in any order: what is read was filled before, and of erasure-coded
+ * groups no target ever has to turn the shard that it has into another one of the same group, neither under one map nor
+ * from one to the next.
  */
 import { expect, test } from "bun:test";
 import fc from "fast-check";

@@ -45,6 +45,10 @@ test("the seeds that showed exceptions nobody caught on targets whose log had fa
     await runCluster({ seed, faults: new Set(["rot of log", "crash"]), classes: COPIES });
 }, 180_000);
 
+test("the seed that showed an object punched once more, over what was written after", async () => {
+  await runCluster({ seed: 7042 });
+}, 180_000);
+
 test("the seeds that showed updates committed before one of their dkey that was undone", async () => {
   for (const seed of [137, 145, 171, 215]) await runCluster({ seed });
 }, 60_000);

@@ -93,8 +93,8 @@ async function begun(className: string, nodes: number, seed: number, bug: Plante
 }
 
 /**
- * A target comes back and is filled, while the one that leads in its place folds there and cannot reach the other parity shard;
- * then it leads itself. Throws when some choice of shards does not show what was written.
+ * A target comes back and is filled, while the one that leads in its place folds there and cannot reach the other parity
+ * shard; then it leads itself. Throws when some choice of shards does not show what was written.
  */
 async function returnsAtFold(seed: number, bug: PlantedBug = {}): Promise<void> {
   const array = await begun("EC_2P2G1", 6, seed, bug);

@@ -1,5 +1,6 @@
 /**
- * Failure detection alone, many engines at a time: what holds of any size, in a smaller version of `npm run simulate:membership`.
+ * Failure detection alone, many engines at a time: what holds of any size, in a smaller version of `npm run
+ * simulate:membership`.
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import type { SwimSettings } from "../../src/membership/settings.ts";

@@ -87,7 +87,7 @@ export class Cluster {
       const attempt = await this.#attempt(member, method, request, Math.min(leftMs, ATTEMPT_TIMEOUT_MS));
       if ("response" in attempt) return { response: attempt.response, uncertain };
       last = attempt.failure;
-      if (last.kind === "final") return { error: this.#refused(action, last.code, last.state, last.advice), uncertain };
+      if (last.kind === "final") return { error: this.error(last.code, action, last.state, last.advice), uncertain };
       if (last.kind === "unknown") uncertain = true;
       tlsRefusals = last.kind === "unsent" && last.isTls ? tlsRefusals + 1 : 0;
       if (tlsRefusals >= this.#members.count) return { error: this.#tlsRefused(action, last.state), uncertain };
@@ -153,10 +153,6 @@ export class Cluster {
 
   #pause(durationMs: number): Promise<void> {
     return new Promise((resolve) => void this.#timers.after(durationMs, resolve));
-  }
-
-  #refused(action: string, code: DaosError["code"], state: string, advice: string): DaosError {
-    return this.error(code, action, state, advice);
   }
 
   #tlsRefused(action: string, state: string): DaosError {

@@ -39,7 +39,7 @@ const CHANNEL: ChannelOptions = {
   "grpc.keepalive_timeout_ms": 5_000,
   "grpc.initial_reconnect_backoff_ms": 100,
   "grpc.min_reconnect_backoff_ms": 100,
-  "grpc.max_reconnect_backoff_ms": 1_000,
+  "grpc.max_reconnect_backoff_ms": 500,
   "grpc.enable_retries": 0,
   // The members are asked directly, and as cluster.ts says, whatever the environment or the name server may wish.
   "grpc.enable_http_proxy": 0,

@@ -146,7 +146,9 @@ export class WatchFeed {
     this.#cancel = cancel;
   }
 
-  /** A handler that throws has a bug: it ends the process as any uncaught error, and the feed's state is as if it had not. */
+  /**
+   * A handler that throws has a bug: it ends the process as any uncaught error, and the feed's state is as if it had not.
+   */
   #tell({ revision, key, value }: MetaEvent): void {
     if (this.#stopped) return;
     try {

@@ -120,6 +120,8 @@ describe.skipIf(ETCD_MISSING !== undefined)("commits to etcd", () => {
     expect(await commit).toBe("TIMEOUT");
     await expectCode("UNAVAILABLE", () => lonely.get("a"));
     relay.isClosed = false;
+    // Until the connection stands again.
+    while ((await codeOf(() => lonely.get("a"))) === "UNAVAILABLE") await Bun.sleep(50);
     await lonely.commit([], [{ put: "b", value: bytesOf("2") }]);
     relay.release();
     await settled();

@@ -24,7 +24,10 @@ import { type TransactionCounts, TransactionWork } from "./transactions.ts";
 import { ClusterNode, CONTAINER, type NodeLife, type PlantedBug } from "./node.ts";
 
 const CLIENT_COUNT = 4;
-/** Of the objects; every third seed has erasure-coded ones. Every fifth adds and drains targets, and has none without redundancy. */
+/**
+ * Of the objects; every third seed has erasure-coded ones. Every fifth adds and drains targets, and has none without
+ * redundancy.
+ */
 const COPIED_CLASSES = ["RP_2G1", "RP_3GX", "S1"];
 const CODED_CLASSES = ["EC_2P1G1", "RP_2G1", "S1"];
 /** Length of the first phase, simulated milliseconds. In a long one the longest time-outs pass. */

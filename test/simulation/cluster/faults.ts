@@ -16,7 +16,10 @@ import { slowMediaKind } from "./faults/slow-media.ts";
 /** Longest time between two crashes, and between two other faults, milliseconds. */
 const CRASH_PAUSE_MS = 1_500;
 const PAUSE_MS = 800;
-/** Longest time between two times that some target forgets its clients, which comes by draws of its own, and in how many seeds. */
+/**
+ * Longest time between two times that some target forgets its clients, which comes by draws of its own, and in how many
+ * seeds.
+ */
 const FORGET_PAUSE_MS = 100;
 const FORGET_SEED = 0x464f;
 const FORGET_SHARE = 0.25;
