@@ -9,7 +9,13 @@ import { resolve } from "node:path";
 import packageFile from "../package.json" with { type: "json" };
 import { BUILT_IN_PLUGINS } from "../plugins/registry.ts";
 import { listPersistentMemory, type PmemNamespace } from "../plugins/scm/pmdk/namespaces.ts";
-import type { CommandEnvironment, ServerRole, ServerStartOptions, StorageFormatOptions } from "./cli/environment.ts";
+import type {
+  CommandEnvironment,
+  MetaMigrationOptions,
+  ServerRole,
+  ServerStartOptions,
+  StorageFormatOptions,
+} from "./cli/environment.ts";
 import { runCommandLine } from "./cli/command-line.ts";
 import { runBenchmark } from "./client/benchmark.ts";
 import { connect } from "./client/index.ts";
@@ -18,6 +24,7 @@ import { LOG_LEVELS } from "./engine/configuration-keys.ts";
 import { exampleConfiguration } from "./engine/configuration-example.ts";
 import { type EngineParts, startEngine } from "./engine/engine.ts";
 import { type EnginePlan, planEngines } from "./engine/engine-plan.ts";
+import { type MetaMigration, migrateMetaStore } from "./engine/meta-migration.ts";
 import { formatListenAddress } from "./engine/listen-address.ts";
 import { loadPlugins } from "./engine/plugin-loader.ts";
 import type { PluginRegistry } from "./engine/plugin-registry.ts";
@@ -105,6 +112,13 @@ async function formatStorage({ force, ...options }: StorageFormatOptions): Promi
   const engine = await startEngine(configuration, { ...parts, format: force ? "force" : "required" });
   await engine.stop();
   return engine.storage;
+}
+
+/** Of the engine on this host that was started first. */
+async function migrateMeta(options: MetaMigrationOptions): Promise<MetaMigration> {
+  const configuration = configurationOf(options);
+  const { storage } = planEngines(world.disk, configuration, availableParallelism())[0]!;
+  return migrateMetaStore(world, await registryOf(configuration.plugins), { ...configuration, storage });
 }
 
 function scannedMemory({ name, mode, sizeBytes, device, mount, health }: PmemNamespace): ScannedMemory {
@@ -223,6 +237,7 @@ function readyLine(text: string): EngineReady | undefined {
 const server: ServerRole = {
   start: startServer,
   formatStorage,
+  migrateMeta,
   scanStorage: async () =>
     scanStorage({
       disk: world.disk,

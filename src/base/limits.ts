@@ -151,6 +151,8 @@ export const MAX_DOMAIN_NAME = 63;
 export const HEARTBEAT_MS = 500;
 /** Time for which one heartbeat lets an engine serve, unless configured, milliseconds. */
 export const DEFAULT_LEASE_MS = 3_000;
+/** Lease of the engine that leads the control plane, where several may, milliseconds: less than an engine's. */
+export const LEADER_LEASE_MS = 2_000;
 /** Silence after which an engine is excluded from the pools that bear it, unless configured, milliseconds. */
 export const DEFAULT_EXCLUDE_AFTER_MS = 60_000;
 /** Silence after which an engine is a suspect, milliseconds; a lost connection makes it one at once. */

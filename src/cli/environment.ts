@@ -6,6 +6,7 @@
 import type { BenchmarkOptions, BenchmarkResult } from "../client/benchmark.ts";
 import type { World } from "../contracts/world.ts";
 import type { ConfigurationProblem } from "../engine/configuration.ts";
+import type { MetaMigration } from "../engine/meta-migration.ts";
 import type { StorageScan } from "../engine/storage-scan.ts";
 import type { PluginListReply } from "../format/operations.ts";
 import type { ConnectOptions, SystemAccess } from "./client-access.ts";
@@ -65,12 +66,17 @@ export interface ServerStartOptions {
 /** What `daos storage format` was told. */
 export type StorageFormatOptions = Omit<ServerStartOptions, "listen" | "json" | "signal"> & { readonly force: boolean };
 
+/** What `daos system migrate-meta` was told. */
+export type MetaMigrationOptions = Pick<ServerStartOptions, "configPath" | "storage">;
+
 /** The server role, as src/main.ts wires it. */
 export interface ServerRole {
   /** Runs an engine until it is stopped; resolves with the exit status. Rejects with DaosError when it cannot start. */
   start(options: ServerStartOptions): Promise<number>;
   /** Makes storage and stops; resolves with its folder. Rejects with ALREADY_EXISTS when it holds something. */
   formatStorage(options: StorageFormatOptions): Promise<string>;
+  /** Moves a system's records to the meta store that is configured; see engine/meta-migration.ts. */
+  migrateMeta(options: MetaMigrationOptions): Promise<MetaMigration>;
   /** The storage of this machine. */
   scanStorage(): Promise<StorageScan>;
   /** Checks a configuration file's text; an empty array means that it is valid. `path` is as the user wrote it. */

@@ -17,7 +17,28 @@ const query = command({
   },
 });
 
-export const SYSTEM_COMMANDS = commandGroup("The system and its engines", { query });
+const migrateMeta = command({
+  summary: "Move the system's records to the meta store that is configured now; its engines must be stopped",
+  examples: ["daos system migrate-meta --config /etc/daos/server.yml"],
+  arguments: {
+    config: {
+      type: "string",
+      valueHint: "FILE",
+      description: "Configuration file that names the meta store to move to",
+    },
+    storage: { type: "string", valueHint: "DIR", description: "Storage folder of the first engine" },
+  },
+  async run({ config, storage }, session) {
+    const moved = await session.environment.server.migrateMeta({
+      ...(config !== undefined && { configPath: config }),
+      ...(storage !== undefined && { storage }),
+    });
+    const { from, to, records } = moved;
+    await session.output.result(moved, `Moved ${records} records from ${printable(from)} to ${printable(to)}.\n`);
+  },
+});
+
+export const SYSTEM_COMMANDS = commandGroup("The system and its engines", { query, "migrate-meta": migrateMeta });
 export const ADMIN_COMMANDS = commandGroup("Administration of a system", {
   system: SYSTEM_COMMANDS,
   storage: STORAGE_COMMANDS,

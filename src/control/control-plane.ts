@@ -19,7 +19,7 @@ import { EngineResumption } from "./engine-resumption.ts";
 import { EngineSet, isAway } from "./engine-set.ts";
 import { FailureWatch, type FailureWatchParts } from "./failure-watch.ts";
 import { KeyedLock } from "./keyed-lock.ts";
-import { CONTROL_RANK, Members, type MembersParts, type OwnEngine } from "./members.ts";
+import { FIRST_RANK, Members, type MembersParts, type OwnEngine } from "./members.ts";
 import type { MembershipSettings } from "./membership.ts";
 import { MetaRecords } from "./meta-records.ts";
 import { PoolElasticity } from "./pool-elasticity.ts";
@@ -40,8 +40,10 @@ export interface ControlPlaneOptions {
   readonly system: SystemRecord;
   /** The targets of all engines; an EngineSet, unless a test has its own. */
   readonly targets?: TargetControl;
-  /** The engine that this runs in. */
-  readonly own: OwnEngine;
+  /** Rank of the engine that this runs in. */
+  readonly rank: number;
+  /** That engine, where it is the control plane's for good; else it joins as all others do. */
+  readonly own?: OwnEngine;
   readonly dial: MembersParts["dial"];
   readonly membership: MembershipSettings;
   readonly verdicts: Verdicts;
@@ -70,7 +72,8 @@ export class ControlPlane {
   /** For the other engines. */
   readonly engines: EngineAdmission;
   readonly #members: Members;
-  readonly #own: OwnEngine;
+  readonly #rank: number;
+  readonly #own: OwnEngine | undefined;
   readonly #watch: FailureWatch;
   readonly #rebuild: RebuildWatch;
   readonly #resumption: Resumption;
@@ -120,6 +123,7 @@ export class ControlPlane {
     this.containers = new ContainerService(parts, catalogue, quotas, removal, this.maps);
     this.snapshots = new SnapshotService(parts, catalogue);
     this.#members = members;
+    this.#rank = options.rank;
     this.#own = own;
     this.#watch = new FailureWatch({ timers, members, verdicts, maps: this.maps, records, event });
     this.system = new SystemService({
@@ -149,9 +153,14 @@ export class ControlPlane {
     return this.#members.start(this.#own);
   }
 
-  /** The management listener is open there. */
+  /** The management listener of the own engine is open there. */
   listensAt(address: EngineAddress): Promise<void> {
-    return this.#members.moved(CONTROL_RANK, address);
+    return this.#members.moved(FIRST_RANK, address);
+  }
+
+  /** Ranks that the system has, this one among them. */
+  get size(): number {
+    return this.#members.list().length;
   }
 
   /** Looks after the other engines from now on. */
@@ -162,7 +171,7 @@ export class ControlPlane {
 
   /** Tells an engine, or all others, to stop; resolves when they have heard it or cannot be reached. */
   async stopEngines(rank?: number): Promise<void> {
-    const others = this.#members.list().filter((member) => member.rank !== CONTROL_RANK);
+    const others = this.#members.list().filter((member) => member.rank !== this.#rank);
     for (const member of others) {
       const link = this.#members.link(member.rank);
       if ((rank !== undefined && member.rank !== rank) || link === undefined) continue;

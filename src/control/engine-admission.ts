@@ -83,7 +83,7 @@ export class EngineAdmission {
     throw new DaosError("STALE", `Cannot renew the lease of rank ${rank}: it has not joined. Join again.`);
   }
 
-  leave(reference: EngineReference): Promise<void> {
+  leave(reference: Pick<EngineReference, "rank" | "incarnation">): Promise<void> {
     return this.#parts.members.left(reference);
   }
 

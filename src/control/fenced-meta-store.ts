@@ -1,6 +1,7 @@
 /**
- * The meta store as the leader of the control plane uses it: every commit also compares the leader's record, so that an
- * engine that has lost leadership without knowing it changes nothing. Reads are the store's own.
+ * The meta store as the leader of one term uses it: every commit also compares the leader's record, so that an engine that
+ * has lost leadership without knowing it changes nothing, nor does what it began in an earlier term of its own. Reads are
+ * the store's own.
  */
 import { DaosError, hasCode } from "../base/errors.ts";
 import type { MetaCompare, MetaEntry, MetaEvent, MetaOperation, MetaStore } from "../contracts/meta-store.ts";
@@ -9,10 +10,12 @@ import type { Leadership } from "./leadership.ts";
 export class FencedMetaStore implements MetaStore {
   readonly #store: MetaStore;
   readonly #leadership: Leadership;
+  readonly #term: number;
 
-  constructor(store: MetaStore, leadership: Leadership) {
+  constructor(store: MetaStore, leadership: Leadership, term: number) {
     this.#store = store;
     this.#leadership = leadership;
+    this.#term = term;
   }
 
   get(key: string): Promise<MetaEntry | undefined> {
@@ -23,9 +26,9 @@ export class FencedMetaStore implements MetaStore {
     return this.#store.range(prefix, options);
   }
 
-  /** UNAVAILABLE: this engine does not lead, or no longer; nothing was changed. Otherwise as the store's. */
+  /** UNAVAILABLE: this engine does not lead, or no longer in this term; nothing was changed. Otherwise as the store's. */
   async commit(compares: readonly MetaCompare[], operations: readonly MetaOperation[]): Promise<number> {
-    const { fence } = this.#leadership;
+    const fence = this.#leadership.fence(this.#term);
     if (fence === undefined) throw this.#notLeading();
     try {
       return await this.#store.commit([fence, ...compares], operations);

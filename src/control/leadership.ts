@@ -6,8 +6,9 @@
  *
  * - *Writes*: each commit of a leader compares the record's revision (`fence`), so no commit of an earlier term follows
  *   one of a later term, whatever clocks and networks do. FencedMetaStore adds it.
- * - *Reads out of memory*: it leads until LEASE_SHARE of the lease has passed since it last *began* to keep it alive
- *   (`isLeader`); nobody else can have the record before. That takes clocks whose rates differ by less than the rest.
+ * - *Reads out of memory*, and leases that it grants: it leads until LEASE_SHARE of the lease has passed since it last
+ *   *began* to keep it alive (`isLeader`); nobody else can have the record before. That takes clocks whose rates differ by
+ *   less than the rest. Who is the system's only engine leads on while the store is away: nobody else could.
  *
  * An engine that finds its own record, from before a restart, takes it over at once, with a new term.
  */
@@ -15,7 +16,7 @@ import { DaosError } from "../base/errors.ts";
 import type { MetaCompare, MetaStore } from "../contracts/meta-store.ts";
 import type { Clock, Timers } from "../contracts/world.ts";
 import { LEADER_KEY } from "../format/meta-key.ts";
-import type { LeaderRecord } from "../format/meta-record.ts";
+import { decodeMetaRecord, type LeaderRecord } from "../format/meta-record.ts";
 import { MetaRecords, putRecord } from "./meta-records.ts";
 
 /** Looks in the time of one lease: to keep it, or to see whether it is free. */
@@ -32,6 +33,10 @@ export interface LeadershipParts {
   readonly leaseMs: number;
   /** Called when it begins to lead (its term), and when it no longer does (undefined). */
   readonly changed: (term: number | undefined) => void;
+  /** Called when another engine is known to lead. */
+  readonly followed: (leader: LeaderRecord) => void;
+  /** Whether no other engine can try to lead: nobody else belongs to the system unless this engine, leading, writes it down. */
+  readonly isAlone: () => boolean;
 }
 
 export class Leadership {
@@ -40,12 +45,14 @@ export class Leadership {
   #lease: string | undefined;
   #term: number | undefined;
   #validUntilNs = 0;
-  #known: LeaderRecord | undefined;
+  /** Who is known to lead, and since which term. Terms that were seen only grow. */
+  #known: { readonly record: LeaderRecord | undefined; readonly term: number } = { record: undefined, term: 0 };
   #stopWatching: () => void = () => {};
   #cancelExpiry: () => void = () => {};
   #wake: () => void = () => {};
   #running: Promise<void> | undefined;
   #stopped = false;
+  readonly #firstLook = Promise.withResolvers<void>();
 
   constructor(parts: LeadershipParts) {
     this.#parts = parts;
@@ -57,23 +64,35 @@ export class Leadership {
     this.#stopWatching = this.#parts.store.watch(LEADER_KEY, ({ key, value, revision }) => {
       if (key !== LEADER_KEY) return;
       if (this.#term !== undefined && revision > this.#term) this.#lose();
+      this.#know(value === undefined ? undefined : decodeMetaRecord("leader", key, value), revision);
       if (value === undefined) this.#wake();
     });
     this.#running = this.#run();
   }
 
   get isLeader(): boolean {
-    return this.#term !== undefined && this.#parts.clock.monotonicNs() < this.#validUntilNs;
+    if (this.#term === undefined) return false;
+    return this.#parts.clock.monotonicNs() < this.#validUntilNs || this.#parts.isAlone();
   }
 
-  /** Who led when this engine last looked; itself while it leads. */
+  /** Resolves when it has looked once, in vain or not, who leads. */
+  get firstLook(): Promise<void> {
+    return this.#firstLook.promise;
+  }
+
+  /** Who led when this engine last heard of it; itself while it leads. */
   get leader(): LeaderRecord | undefined {
-    return this.isLeader ? this.#parts.self : this.#known;
+    return this.isLeader ? this.#parts.self : this.#known.record;
   }
 
-  /** What each commit of the leader compares; undefined when this engine does not lead. */
-  get fence(): MetaCompare | undefined {
-    return this.isLeader ? { key: LEADER_KEY, revision: this.#term! } : undefined;
+  /** The present term, when this engine leads. */
+  get term(): number | undefined {
+    return this.isLeader ? this.#term : undefined;
+  }
+
+  /** What each commit of the leader of `term` compares; undefined when that is not this engine, or no longer. */
+  fence(term: number): MetaCompare | undefined {
+    return this.term === term ? { key: LEADER_KEY, revision: term } : undefined;
   }
 
   /** Whether the term of `fence` still is the present one, as the store says; it stops leading when it is not. */
@@ -99,6 +118,7 @@ export class Leadership {
     while (!this.#stopped) {
       const woken = this.#pause();
       await this.#ignoringFailure(() => (this.#term === undefined ? this.#campaign() : this.#keep(this.#term)));
+      this.#firstLook.resolve();
       await woken;
     }
   }
@@ -118,7 +138,7 @@ export class Leadership {
   async #campaign(): Promise<void> {
     const { self, store, clock } = this.#parts;
     const stored = await this.#records.get("leader", LEADER_KEY);
-    this.#known = stored?.record;
+    if (stored !== undefined) this.#know(stored.record, stored.revision);
     if (stored !== undefined && stored.record.engine !== self.engine) return;
     const sinceNs = clock.monotonicNs();
     const lease = await this.#freshLease();
@@ -126,6 +146,7 @@ export class Leadership {
     const operations = "put" in put ? [{ ...put, lease }] : [];
     const term = await store.commit([{ key: LEADER_KEY, revision: stored?.revision ?? 0 }], operations);
     if (this.#stopped) return;
+    this.#know(self, term);
     this.#term = term;
     this.#count(sinceNs, term);
     if (this.#term === term) this.#parts.changed(term);
@@ -156,6 +177,12 @@ export class Leadership {
       this.#lease = await store.grantLease(leaseMs);
     }
     return this.#lease;
+  }
+
+  #know(record: LeaderRecord | undefined, term: number): void {
+    if (term <= this.#known.term) return;
+    this.#known = { record, term };
+    if (record !== undefined && record.engine !== this.#parts.self.engine) this.#parts.followed(record);
   }
 
   #lose(): void {

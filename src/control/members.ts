@@ -21,8 +21,8 @@ import { Membership, type MembershipSettings } from "./membership.ts";
 import type { Verdict, Verdicts } from "./verdicts.ts";
 import { absent, type Change, type MetaRecords, putRecord, unchanged } from "./meta-records.ts";
 
-/** Of the engine that runs the control plane. */
-export const CONTROL_RANK = 0;
+/** Of the engine that began the system. */
+export const FIRST_RANK = 0;
 
 /** One engine as the control plane commands it. Calls reject with UNAVAILABLE or TIMEOUT when it cannot be reached. */
 export interface EngineLink {
@@ -33,7 +33,7 @@ export interface EngineLink {
   close(): void;
 }
 
-/** The engine of the control plane itself. */
+/** The engine of the control plane itself, where no other engine can take the control plane over. */
 export interface OwnEngine {
   readonly engine: string;
   /** When it was started, milliseconds since 1970. */
@@ -61,6 +61,8 @@ export class Members {
   readonly #parts: MembersParts;
   readonly #byRank = new Map<number, MemberRecord>();
   readonly #links = new Map<number, EngineLink>();
+  /** Undefined where the control plane's own engine joins as all others do. */
+  #ownRank: number | undefined;
   #ownIncarnation = 0;
   #roster: EngineRoster | undefined;
   #rosterVersion = 0;
@@ -74,19 +76,21 @@ export class Members {
     return this.#parts.clock.monotonicNs() / 1e6;
   }
 
-  /** At start: reads the records and writes down where this engine listens now, unless that is known. */
-  async start(own: OwnEngine): Promise<void> {
+  /** At start: reads the records and writes down where our own engine, the first one, listens now, unless that is known. */
+  async start(own: OwnEngine | undefined): Promise<void> {
     const { records } = this.#parts;
+    this.#ownRank = own === undefined ? undefined : FIRST_RANK;
     for (const { record } of await records.all("member", MEMBER_PREFIX)) {
       this.#keep(record);
-      if (record.rank !== CONTROL_RANK && record.state === "joined") this.life.remember(record.rank, this.nowMs());
+      if (record.rank !== this.#ownRank && record.state === "joined") this.life.remember(record.rank, this.nowMs());
     }
+    if (own === undefined) return;
     const { link, address, targets, engine, domain, scmBytes, nvmeBytes } = own;
     this.#ownIncarnation = own.incarnation;
     const { host, port } = address;
-    this.#links.set(CONTROL_RANK, link);
-    await this.#write(CONTROL_RANK, () => ({
-      rank: CONTROL_RANK,
+    this.#links.set(FIRST_RANK, link);
+    await this.#write(FIRST_RANK, () => ({
+      rank: FIRST_RANK,
       engine,
       state: "joined",
       domain,
@@ -117,7 +121,7 @@ export class Members {
     const joined = this.list().filter(({ state, port }) => state === "joined" && port > 0);
     const members = joined.map(({ rank, incarnation, host, port }) => ({
       rank,
-      incarnation: rank === CONTROL_RANK ? this.#ownIncarnation : incarnation,
+      incarnation: rank === this.#ownRank ? this.#ownIncarnation : incarnation,
       address: { host, port },
     }));
     this.#rosterVersion = Math.max(this.#rosterVersion + 1, Math.floor(this.#parts.clock.wallMs()));
@@ -135,7 +139,7 @@ export class Members {
 
   /** The engine was not told something: it gets no lease before it has joined again and knows it. */
   missed(rank: number): void {
-    if (rank !== CONTROL_RANK) this.life.withhold(rank);
+    if (rank !== this.#ownRank) this.life.withhold(rank);
   }
 
   state(rank: number): EngineState {
@@ -170,7 +174,7 @@ export class Members {
 
   #verdict(rank: number): Verdict | undefined {
     const { verdicts } = this.#parts;
-    return rank === CONTROL_RANK || verdicts.isAlone ? undefined : verdicts.of(rank);
+    return rank === this.#ownRank || verdicts.isAlone ? undefined : verdicts.of(rank);
   }
 
   /**
@@ -200,7 +204,7 @@ export class Members {
   /** Rejects with PERMISSION (another rank), ALREADY_EXISTS (it is running already). The engine is not served yet. */
   async join(args: EngineJoinArguments): Promise<EngineLink> {
     const { rank, engine, incarnation, domain, address, targets, scmBytes, nvmeBytes } = args;
-    if (this.#byRank.get(rank)?.engine !== engine || rank === CONTROL_RANK) throw refused(engine, true);
+    if (this.#byRank.get(rank)?.engine !== engine || rank === this.#ownRank) throw refused(engine, true);
     await this.#checkSingle(args);
     const { host, port } = address;
     await this.#write(rank, () => ({
@@ -223,7 +227,7 @@ export class Members {
 
   /** The engine said farewell, or was told to stop. */
   async left({ rank, incarnation }: Pick<EngineReference, "rank" | "incarnation">): Promise<void> {
-    if (this.#byRank.get(rank)?.incarnation !== incarnation || rank === CONTROL_RANK) return;
+    if (this.#byRank.get(rank)?.incarnation !== incarnation || rank === this.#ownRank) return;
     this.life.left(rank);
     this.away(rank);
     await this.setState(rank, "stopped");
@@ -231,7 +235,7 @@ export class Members {
 
   /** It is not asked any more until it joins again. */
   away(rank: number): void {
-    if (rank === CONTROL_RANK) return;
+    if (rank === this.#ownRank) return;
     this.#links.get(rank)?.close();
     this.#links.delete(rank);
   }
@@ -264,7 +268,7 @@ export class Members {
       const twin = this.list().find((record) => record.engine === engine);
       if (twin !== undefined) return { compares: [], operations: [], result: twin.rank };
       const counter = await records.get("counter", RANK_COUNTER_KEY);
-      const rank = (counter?.record.value ?? CONTROL_RANK) + 1;
+      const rank = (counter?.record.value ?? FIRST_RANK) + 1;
       const unknown = Array.from({ length: targets }, () => ({ host: "", port: 0 }));
       const record: MemberRecord = {
         rank,

@@ -6,7 +6,7 @@ import { DaosError } from "../base/errors.ts";
 import { mapKey, poolKey } from "../format/meta-key.ts";
 import type { MapRecord } from "../format/meta-record.ts";
 import type { PoolMap } from "../format/pool-map.ts";
-import { CONTROL_RANK, type Members } from "./members.ts";
+import { FIRST_RANK, type Members } from "./members.ts";
 import { absent, type Change, type MetaRecords, putRecord, type Stored, unchanged } from "./meta-records.ts";
 import { isKeeping, type MapEngine, newMap } from "./pool-map-changes.ts";
 
@@ -32,7 +32,7 @@ export class PoolMapStore {
       const owner = await this.#records.get("pool", poolKey(pool));
       const present = await this.#records.get("map", mapKey(pool));
       if (owner === undefined || present !== undefined) return { compares: [], operations: [], result: undefined };
-      const first = newMap(this.#engines((_state, rank) => rank === CONTROL_RANK));
+      const first = newMap(this.#engines((_state, rank) => rank === FIRST_RANK));
       return {
         compares: [absent(mapKey(pool)), unchanged(owner)],
         operations: [putRecord("map", mapKey(pool), first)],

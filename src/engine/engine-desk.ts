@@ -1,7 +1,7 @@
 /**
  * The operations among engines on a management listener: bodies opened, signatures judged, and handed to the control
  * plane, or to this engine where they command it. On an engine without the control plane `engineHello` tells where that
- * is.
+ * is. Commands of a control plane that was followed by another one are refused.
  */
 import { DaosError } from "../base/errors.ts";
 import type { Hmac } from "../control/capability-authority.ts";
@@ -16,6 +16,14 @@ import { openMessage } from "./engine-messages.ts";
 import type { EngineService } from "./engine-service.ts";
 import { isLoopback, isWildcard } from "./listen-address.ts";
 
+/** The control plane as this engine sees it. */
+export interface ControlDesk {
+  /** Where it runs in this engine, now. */
+  readonly admission: EngineAdmission | undefined;
+  /** Else where it runs; undefined when that is not known. */
+  readonly address: EngineAddress | undefined;
+}
+
 /** The engine whose heartbeats come on a connection. */
 interface PeerSession {
   readonly rank: number;
@@ -27,14 +35,15 @@ export interface EngineDeskParts {
   readonly key: Uint8Array;
   readonly hmac: Hmac;
   readonly clock: Clock;
-  /** The control plane, where it runs in this engine; else where it runs. */
-  readonly control: { readonly admission: EngineAdmission } | { readonly address: () => EngineAddress };
+  readonly control: ControlDesk;
   /** Engines that were never part of the system may join from other machines. */
   readonly allowsStrangers: boolean;
 }
 
 export class EngineDesk {
   readonly #parts: EngineDeskParts;
+  /** Of whose commands this engine has heard. */
+  #term = 0;
 
   constructor(parts: EngineDeskParts) {
     this.#parts = parts;
@@ -62,20 +71,29 @@ export class EngineDesk {
   /** A connection has ended. */
   connectionClosed(connection: RpcPeer): void {
     const session = connection.session as PeerSession | undefined;
-    if (session !== undefined && "admission" in this.#parts.control) this.#parts.control.admission.lost(session);
+    if (session !== undefined) this.#parts.control.admission?.lost(session);
   }
 
   async #answer(opcode: number, body: unknown, isSigned: boolean, connection: RpcPeer): Promise<object> {
     const { control, engine } = this.#parts;
     if (opcode === Opcode.engineCall) {
-      const { name, value } = checkEngineValue(engineSchemas.call, "engineCall", body);
+      const { name, value, term } = checkEngineValue(engineSchemas.call, "engineCall", body);
+      this.#checkTerm(name, term);
       return engine.run(name, value ?? {});
     }
-    if (!("admission" in control)) {
-      if (opcode === Opcode.engineHello) return { control: control.address() };
-      throw new DaosError("UNAVAILABLE", "Cannot serve the engine: the control plane is elsewhere. Say hello again.");
+    const { admission, address } = control;
+    if (admission !== undefined) return this.#admit(admission, opcode, body, isSigned, connection);
+    if (opcode === Opcode.engineHello && address !== undefined) return { control: address };
+    throw new DaosError("UNAVAILABLE", "Cannot serve the engine: the control plane is elsewhere. Say hello again.");
+  }
+
+  /** A control plane that has lost its term without knowing it commands nobody who has heard of the next one. */
+  #checkTerm(name: string, term = 0): void {
+    if (term < this.#term) {
+      const state = `it comes from the control plane of term ${term}, and this engine has heard of term ${this.#term}`;
+      throw new DaosError("UNAVAILABLE", `Cannot run call "${name}": ${state}. Try again.`);
     }
-    return this.#admit(control.admission, opcode, body, isSigned, connection);
+    this.#term = term;
   }
 
   async #admit(

@@ -1,10 +1,10 @@
 /**
- * What an engine is in its system: the one that runs the control plane, or a member of it. Both answer the control plane's
- * operations; the member by forwarding them.
+ * What an engine is in its system: the one that runs the control plane for good, or a member of it (elected-role.ts has the
+ * third: one of several that may run it). All answer the control plane's operations; the member by forwarding them.
  */
 import { ControlPlane } from "../control/control-plane.ts";
 import type { EngineAdmission } from "../control/engine-admission.ts";
-import { CONTROL_RANK } from "../control/members.ts";
+import { FIRST_RANK } from "../control/members.ts";
 import type { ResumeReport } from "../control/resumption.ts";
 import type { EngineFacts } from "../control/system-service.ts";
 import type { MetaStore } from "../contracts/meta-store.ts";
@@ -18,6 +18,7 @@ import { Opcode } from "../format/operations.ts";
 import type { StorageSuperblock } from "../format/storage-superblock.ts";
 import type { Configuration } from "./configuration.ts";
 import type { EngineEvent } from "./device-service.ts";
+import type { ControlDesk } from "./engine-desk.ts";
 import type { DeviceTable } from "./device-table.ts";
 import type { EngineService } from "./engine-service.ts";
 import type { FailureDetector } from "./failure-detector.ts";
@@ -25,8 +26,11 @@ import { LeaseKeeper } from "./lease-keeper.ts";
 import { formatListenAddress } from "./listen-address.ts";
 import type { ControlAccess } from "./management-service.ts";
 import { PeerLink, type PeerParts } from "./peer-link.ts";
-import { SystemMember } from "./system-member.ts";
+import { SystemMember, type SystemMemberParts } from "./system-member.ts";
 import type { Targets } from "./targets.ts";
+
+/** Other engines that are asked for the control plane when it is at none of the known addresses. */
+const MAX_OTHERS = 8;
 
 export interface RoleParts {
   readonly world: World;
@@ -47,15 +51,13 @@ export interface RoleParts {
   readonly containerTypes: readonly string[];
 }
 
-export interface EngineRole extends ControlAccess {
-  /** For the operations among engines. */
-  readonly desk: { readonly admission: EngineAdmission } | { readonly address: () => EngineAddress };
+export interface EngineRole extends ControlAccess, ControlDesk {
   /** Before the management listener is open: what a crash cut off. */
   prepare(): Promise<ResumeReport>;
   /** Once it is open, there: resolves when the targets may serve. */
   begin(address: EngineAddress): Promise<void>;
   /** Begins nothing more by itself. */
-  close(): void;
+  close(): Promise<void>;
   /** The targets serve no more: takes leave of the other engines. */
   leave(): Promise<void>;
 }
@@ -66,7 +68,7 @@ function tierBytes({ targets, scm, nvme }: StorageSuperblock): { scmBytes: numbe
 }
 
 /** Brings the targets the maps that they ask for. */
-function bringMaps(
+export function bringMaps(
   { targets, event }: Pick<RoleParts, "targets" | "event">,
   fetch: (pool: string) => Promise<PoolAssignment>,
 ): void {
@@ -92,6 +94,7 @@ export class ControlRole implements EngineRole {
     this.#control = new ControlPlane({
       metaStore,
       system,
+      rank: FIRST_RANK,
       own: {
         engine: superblock.engine,
         incarnation: parts.incarnation,
@@ -114,8 +117,12 @@ export class ControlRole implements EngineRole {
     });
   }
 
-  get desk(): { readonly admission: EngineAdmission } {
-    return { admission: this.#control.engines };
+  get admission(): EngineAdmission {
+    return this.#control.engines;
+  }
+
+  get address(): undefined {
+    return undefined;
   }
 
   prepare(): Promise<ResumeReport> {
@@ -127,7 +134,7 @@ export class ControlRole implements EngineRole {
     await this.#control.listensAt(address);
     await detector.start({ host: configuration.listen.host, port: address.port });
     await new LeaseKeeper(targets, world.clock).grantForever();
-    bringMaps(this.#parts, (pool) => this.#control.engines.map({ rank: CONTROL_RANK, pool }));
+    bringMaps(this.#parts, (pool) => this.#control.engines.map({ rank: FIRST_RANK, pool }));
     this.#control.watch();
   }
 
@@ -138,12 +145,13 @@ export class ControlRole implements EngineRole {
   async stop(args: unknown): Promise<boolean> {
     const { rank } = checkArguments(Opcode.serverStop, args);
     if (rank !== undefined) this.#control.checkRank(rank);
-    if (rank !== CONTROL_RANK) await this.#control.stopEngines(rank);
-    return rank === undefined || rank === CONTROL_RANK;
+    if (rank !== FIRST_RANK) await this.#control.stopEngines(rank);
+    return rank === undefined || rank === FIRST_RANK;
   }
 
-  close(): void {
+  close(): Promise<void> {
     this.#control.close();
+    return Promise.resolve();
   }
 
   leave(): Promise<void> {
@@ -152,9 +160,37 @@ export class ControlRole implements EngineRole {
   }
 }
 
+/** The part of a member in its system, which it plays in any role but the first engine's that runs the control plane for good. */
+export function memberOf(
+  parts: RoleParts,
+  address: EngineAddress,
+  control: Pick<SystemMemberParts, "addresses" | "found" | "adoptRoster">,
+): SystemMember {
+  const { peers, key, superblock, rank, incarnation, targets, addresses, event, canceled } = parts;
+  return new SystemMember({
+    peers,
+    key,
+    facts: {
+      engine: superblock.engine,
+      system: { id: superblock.id, name: superblock.system },
+      domain: parts.configuration.faultDomain,
+      targets: targets.count,
+    },
+    rank,
+    incarnation,
+    join: { address, targets: addresses, ...tierBytes(superblock) },
+    lease: new LeaseKeeper(targets, peers.clock),
+    event,
+    canceled,
+    ...control,
+  });
+}
+
 export class MemberRole implements EngineRole {
   readonly #parts: RoleParts & { readonly table: DeviceTable };
   readonly #control: readonly EngineAddress[];
+  /** Other engines, which know where the control plane is. */
+  #others: readonly EngineAddress[] = [];
   #member: SystemMember | undefined;
 
   constructor(parts: RoleParts & { readonly control: readonly EngineAddress[]; readonly table: DeviceTable }) {
@@ -162,8 +198,12 @@ export class MemberRole implements EngineRole {
     this.#control = parts.control;
   }
 
-  get desk(): { readonly address: () => EngineAddress } {
-    return { address: () => this.#member?.control ?? this.#control[0]! };
+  get admission(): undefined {
+    return undefined;
+  }
+
+  get address(): EngineAddress {
+    return this.#member?.control ?? this.#control[0]!;
   }
 
   prepare(): Promise<ResumeReport> {
@@ -171,26 +211,17 @@ export class MemberRole implements EngineRole {
   }
 
   async begin(address: EngineAddress): Promise<void> {
-    const { peers, key, superblock, rank, incarnation, targets, addresses, event, canceled, table } = this.#parts;
-    const { detector, configuration } = this.#parts;
-    const { faultDomain: domain } = configuration;
+    const { detector, configuration, table } = this.#parts;
     await detector.start({ host: configuration.listen.host, port: address.port });
-    const system = { id: superblock.id, name: superblock.system };
-    this.#member = new SystemMember({
-      peers,
-      key,
-      facts: { engine: superblock.engine, system, domain, targets: targets.count },
-      rank,
-      incarnation,
-      join: { address, targets: addresses, ...tierBytes(superblock) },
-      lease: new LeaseKeeper(targets, peers.clock),
-      adoptRoster: (roster) => detector.adopt(roster),
-      addresses: this.#control,
+    const member = memberOf(this.#parts, address, {
+      adoptRoster: (roster) => {
+        this.#others = roster.members.slice(0, MAX_OTHERS).map((other) => other.address);
+        detector.adopt(roster);
+      },
+      addresses: (last) => [...(last === undefined ? [] : [last]), ...this.#control, ...this.#others],
       found: (control) => table.setControl(formatListenAddress(control)),
-      event,
-      canceled,
     });
-    const member = this.#member;
+    this.#member = member;
     bringMaps(this.#parts, (pool) => member.map(pool));
     await member.start();
   }
@@ -205,11 +236,14 @@ export class MemberRole implements EngineRole {
     return false;
   }
 
-  close(): void {}
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
 
   async leave(): Promise<void> {
     this.#parts.detector.close();
     await this.#member?.stop();
+    await this.#member?.sayFarewell();
   }
 
   get #joined(): SystemMember {

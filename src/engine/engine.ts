@@ -1,7 +1,8 @@
 /**
  * One engine: opens the storage folder, starts a thread for each target, and serves the management listener. The first
  * engine of a system opens the meta store too and runs the control plane: it resumes what a crash cut off. Another one
- * joins, and is told its pools. Stops in the reverse order: no new requests, then the targets settle and close, then the
+ * joins, and is told its pools. Where the meta store is one that several engines can have open, each opens it, and runs the
+ * control plane when it is elected. Stops in the reverse order: no new requests, then the targets settle and close, then the
  * folder is released. A target's thread that dies takes the engine down: its data is safe in its log, and a restart
  * replays it.
  */
@@ -10,7 +11,7 @@ import { DaosError, hasCode } from "../base/errors.ts";
 import type { Uuid } from "../base/uuid.ts";
 import type { Hmac } from "../control/capability-authority.ts";
 import { newUuid } from "../control/control-parts.ts";
-import { CONTROL_RANK } from "../control/members.ts";
+import { FIRST_RANK } from "../control/members.ts";
 import type { ResumeReport } from "../control/resumption.ts";
 import { capabilityKeyOf, openSystem } from "../control/system-service.ts";
 import type { MetaStore } from "../contracts/meta-store.ts";
@@ -21,6 +22,7 @@ import { RpcServer } from "../rpc/server.ts";
 import type { Configuration } from "./configuration.ts";
 import { DeviceService, type EngineEvent } from "./device-service.ts";
 import { EngineDesk } from "./engine-desk.ts";
+import { ElectedRole } from "./elected-role.ts";
 import { EngineIdentity } from "./engine-identity.ts";
 import { FailureDetector } from "./failure-detector.ts";
 import { ControlRole, type EngineRole, MemberRole, type RoleParts } from "./engine-role.ts";
@@ -136,27 +138,31 @@ class EngineStartup {
     const { superblock, format } = storage;
     const { membership } = superblock;
     let capabilityKey = new Uint8Array(Buffer.from(membership?.key ?? "", "hex"));
-    let openMeta: { store: MetaStore; system: Awaited<ReturnType<typeof openSystem>> } | undefined;
-    if (membership === undefined) {
+    let openMeta: { metaStore: MetaStore; system: Awaited<ReturnType<typeof openSystem>> } | undefined;
+    const isShared = registry.supports("meta-store", meta.plugin, "shared");
+    if (membership === undefined || isShared) {
       const store = await metaProvider.open(world, { folder: metaFolder(folder) });
       this.#metaStore = store;
       const { id, system: name } = superblock;
       const { clock, random } = world;
-      const system = await openSystem(store, { create: format, id: id as Uuid, name, clock, random });
+      const create = format && membership === undefined;
+      const system = await openSystem(store, { create, id: id as Uuid, name, clock, random });
       capabilityKey = capabilityKeyOf(system) as Uint8Array<ArrayBuffer>;
-      openMeta = { store, system };
+      openMeta = { metaStore: store, system };
     }
     const failed = new Promise<never>((_resolve, reject) => {
       this.#fail = reject;
     });
     failed.catch(() => {});
-    const rank = membership?.rank ?? CONTROL_RANK;
+    const rank = membership?.rank ?? FIRST_RANK;
     const started = await this.#startTargets(storage, rank, capabilityKey, failed);
     const parts = await this.#roleParts(storage, rank, capabilityKey, epochs, started);
-    const role =
-      openMeta === undefined
-        ? new MemberRole({ ...parts, control: identity.controlAddresses(membership!), table: started.table })
-        : new ControlRole({ ...parts, metaStore: openMeta.store, system: openMeta.system });
+    const { table } = started;
+    let role: EngineRole;
+    if (openMeta === undefined) {
+      role = new MemberRole({ ...parts, control: identity.controlAddresses(membership!), table });
+    } else if (isShared) role = new ElectedRole({ ...parts, ...openMeta, table });
+    else role = new ControlRole({ ...parts, ...openMeta });
     this.#role = role;
     started.notices.unshift(choice.notice);
     return this.#serve(role, parts, started, format, failed);
@@ -188,7 +194,7 @@ class EngineStartup {
 
   /** Undoes a start that failed half way; what cannot be undone is left to the next start, which replays. */
   async abandon(): Promise<void> {
-    this.#role?.close();
+    await this.#role?.close();
     await this.#role?.leave();
     await this.#server?.close();
     for (const thread of this.#starter?.threads ?? []) thread.terminate();
@@ -305,7 +311,7 @@ class EngineStartup {
         key: parts.key,
         hmac,
         clock,
-        control: role.desk,
+        control: role,
         allowsStrangers: allowInsecure,
       }),
       devices: this.#deviceService(started, parts.rank),
@@ -345,7 +351,7 @@ class EngineStartup {
   /** The listener goes last: who finds nobody there may start another engine on the folder. */
   async #shutDown(targets: Targets, management: ManagementService): Promise<void> {
     await management.drain();
-    this.#role?.close();
+    await this.#role?.close();
     await targets.stop();
     await this.#role?.leave();
     for (const thread of this.#starter?.threads ?? []) thread.terminate();

@@ -1,14 +1,22 @@
 /**
  * A connection to another engine's management listener, opened when it is needed and again after it was lost. One attempt
- * to open runs at a time. Whatever keeps an engine from answering in time is UNAVAILABLE or TIMEOUT.
+ * to open runs at a time. Whatever keeps an engine from answering in time is UNAVAILABLE or TIMEOUT; the latter only when
+ * it may have done what was asked.
  */
 import type { HybridLogicalClock } from "../base/epoch.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
 import { ENGINE_CALL_TIMEOUT_MS } from "../base/limits.ts";
 import type { Hmac } from "../control/capability-authority.ts";
 import type { EngineLink } from "../control/members.ts";
 import type { Clock, Network, Timers } from "../contracts/world.ts";
 import { decodeCbor } from "../format/cbor.ts";
-import type { EngineAddress, EngineCallName, EngineCalls, EngineMessage } from "../format/engine-operations.ts";
+import type {
+  EngineAddress,
+  EngineCallArguments,
+  EngineCallName,
+  EngineCalls,
+  EngineMessage,
+} from "../format/engine-operations.ts";
 import { Opcode } from "../format/operations.ts";
 import { RpcConnection } from "../rpc/connection.ts";
 import type { RpcAnswer } from "../rpc/pending-call.ts";
@@ -33,15 +41,17 @@ export class PeerLink implements EngineLink {
   readonly address: EngineAddress;
   readonly #parts: PeerParts;
   readonly #key: Uint8Array | undefined;
+  readonly #term: number | undefined;
   #connection: RpcConnection | undefined;
   #opening: Promise<RpcConnection> | undefined;
   #isClosed = false;
 
-  /** Without `key` messages are not signed. */
-  constructor(address: EngineAddress, key: Uint8Array | undefined, parts: PeerParts) {
+  /** Without `key` messages are not signed. `term`: of the control plane that commands, where several engines may run it. */
+  constructor(address: EngineAddress, key: Uint8Array | undefined, parts: PeerParts, term?: number) {
     this.address = address;
     this.#key = key;
     this.#parts = parts;
+    this.#term = term;
   }
 
   async call<Name extends EngineCallName>(
@@ -49,7 +59,8 @@ export class PeerLink implements EngineLink {
     value: Parameters<EngineCalls[Name]>[0],
   ): Promise<ReturnType<EngineCalls[Name]>> {
     const timeoutMs = QUESTIONS.has(name) ? QUESTION_TIMEOUT_MS : ENGINE_CALL_TIMEOUT_MS;
-    return (await this.send(Opcode.engineCall, { name, value }, timeoutMs)) as ReturnType<EngineCalls[Name]>;
+    const body = this.#term === undefined ? { name, value } : { name, value, term: this.#term };
+    return (await this.send<EngineCallArguments>(Opcode.engineCall, body, timeoutMs)) as ReturnType<EngineCalls[Name]>;
   }
 
   /** One operation among engines; `body` without its time. The answer is not checked. */
@@ -84,9 +95,15 @@ export class PeerLink implements EngineLink {
     const { network, timers, epochs, software } = this.#parts;
     const { host, port } = this.address;
     const options = { timers, clock: epochs, timeoutMs: CONNECT_TIMEOUT_MS, peer: software };
-    const connection = await RpcConnection.connect(network, host, port, options);
+    const connection = await RpcConnection.connect(network, host, port, options).catch(notReached);
     if (this.#isClosed) connection.close();
     this.#connection = connection;
     return connection;
   }
+}
+
+/** Nothing was sent yet. */
+function notReached(error: unknown): never {
+  if (!hasCode(error, "TIMEOUT")) throw error;
+  throw new DaosError("UNAVAILABLE", error.message, { cause: error });
 }

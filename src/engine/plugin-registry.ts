@@ -67,6 +67,11 @@ export class PluginRegistry {
     return usable.map((entry) => entry.definition.name);
   }
 
+  /** Whether there is such a plugin and it serves this optional part of its contract. */
+  supports(kind: PluginKind, name: string, part: string): boolean {
+    return this.#entries.get(keyOf(kind, name))?.definition.supports.includes(part) === true;
+  }
+
   /**
    * Checks that the plugin can serve with this configuration and marks it as in use, without making anything: for the
    * thread that starts the ones that do. Rejects as `provider` does.

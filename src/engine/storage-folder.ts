@@ -214,13 +214,16 @@ function tierSizeBytes(disk: Disk, configuration: Configuration, tier: "scm" | "
 /** What was fixed at format and is configured otherwise now. Defaults need not agree. */
 function checkAgreement(superblock: StorageSuperblock, configuration: Configuration): void {
   const { name, targets, scm, nvme, metaStore, given, storage } = configuration;
+  // The first engine knows where the records are, those of others need not: they may have been moved.
+  if (superblock.membership === undefined && metaStore.plugin !== superblock.metaStore.plugin) {
+    throw recordsElsewhere(storage, superblock.metaStore.plugin, metaStore.plugin);
+  }
   const facts: readonly (readonly [string, string | number, string | number])[] = [
     ["name", name, superblock.system],
     ["targets", targets, superblock.targets],
     ["scm.plugin", scm.plugin, superblock.scm.plugin],
     ["nvme.plugin", nvme.plugin, superblock.nvme.plugin],
     ["nvme.devices", devicesText(nvme.devices), devicesText(superblock.devices)],
-    ["meta_store.plugin", metaStore.plugin, superblock.metaStore.plugin],
     ["scm.size", share(scm.sizeBytes, superblock.targets), superblock.scm.targetSizeBytes],
     ["nvme.size", share(nvme.sizeBytes, superblock.targets), superblock.nvme.targetSizeBytes],
   ];
@@ -241,6 +244,15 @@ function checkAgreement(superblock: StorageSuperblock, configuration: Configurat
         `Leave ${path} out, or use another storage folder.`,
     );
   }
+}
+
+/** Those of a default too: an older copy of the records may still be there. */
+function recordsElsewhere(storage: string, is: string, configured: string): DaosError {
+  return new DaosError(
+    "CONFIGURATION",
+    `Cannot open storage "${storage}": its system's records are in meta store "${is}", "${configured}" is configured. ` +
+      `Set meta_store.plugin to ${is}, or move the records with \`daos system migrate-meta\`.`,
+  );
 }
 
 /** Another plugin that keeps the same files. */

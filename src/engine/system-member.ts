@@ -1,6 +1,7 @@
 /**
- * This engine's membership in a system whose control plane runs in another engine: says hello, joins with its targets,
- * keeps its lease by heartbeats, joins again when it was forgotten or has missed something, and says farewell.
+ * This engine's membership in a system whose control plane runs in another engine, or in one of several, this one among
+ * them: says hello, joins with its targets, keeps its lease by heartbeats, joins again when it was forgotten or has missed
+ * something, and says farewell.
  */
 import { DaosError, hasCode } from "../base/errors.ts";
 import { ENGINE_CALL_TIMEOUT_MS, HEARTBEAT_MS } from "../base/limits.ts";
@@ -96,9 +97,9 @@ export interface SystemMemberParts {
   readonly lease: LeaseKeeper;
   /** Hears who belongs to the system. */
   readonly adoptRoster: (roster: EngineRoster) => void;
-  /** Addresses to ask for the control plane, best first. */
-  readonly addresses: readonly EngineAddress[];
-  /** The control plane was found elsewhere than at the first of `addresses`. */
+  /** Addresses to ask for the control plane, best first; `last`: where it was found last. */
+  readonly addresses: (last: EngineAddress | undefined) => readonly EngineAddress[];
+  /** The control plane was found there. */
   readonly found: (control: EngineAddress) => void;
   readonly event: EngineEvent;
   readonly canceled: AbortSignal | undefined;
@@ -106,7 +107,7 @@ export interface SystemMemberParts {
 
 export class SystemMember {
   readonly #parts: SystemMemberParts;
-  #control: PeerLink;
+  #control: PeerLink | undefined;
   #joining: Promise<void> | undefined;
   #isStopped = false;
   #rosterVersion = 0;
@@ -114,12 +115,18 @@ export class SystemMember {
 
   constructor(parts: SystemMemberParts) {
     this.#parts = parts;
-    this.#control = new PeerLink(parts.addresses[0]!, parts.key, parts.peers);
   }
 
-  /** Where the control plane is, as far as we know. */
-  get control(): EngineAddress {
-    return this.#control.address;
+  /** Where the control plane was when we joined last. */
+  get control(): EngineAddress | undefined {
+    return this.#control?.address;
+  }
+
+  /** The control plane is elsewhere now: what waits for an answer of the one before fails, and it joins there. */
+  follow(): void {
+    this.#control?.close();
+    this.#control = undefined;
+    this.#joinAgain();
   }
 
   /** Joins, however long that takes, and holds a lease when it resolves. Rejects with what joining is refused with. */
@@ -142,28 +149,37 @@ export class SystemMember {
     }
   }
 
-  /** Stops serving and says farewell. */
+  /** Joins and renews no more. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#cancelBeat?.();
     await this.#joining?.catch(() => {});
+  }
+
+  /** After `stop`: says that it serves no more. */
+  async sayFarewell(): Promise<void> {
     try {
-      await this.#control.send<EngineReference>(Opcode.engineLeave, this.#reference, FAREWELL_TIMEOUT_MS);
+      await this.#link.send<EngineReference>(Opcode.engineLeave, this.#reference, FAREWELL_TIMEOUT_MS);
     } catch (error) {
       if (!(error instanceof DaosError)) throw error;
     }
-    this.#control.close();
+    this.#control?.close();
   }
 
   /** A client's request, for the control plane to answer. */
   async forward(opcode: number, args: Uint8Array): Promise<RpcAnswer> {
-    return this.#control.forward(opcode as Opcode, args, ENGINE_CALL_TIMEOUT_MS * 2);
+    return this.#link.forward(opcode as Opcode, args, ENGINE_CALL_TIMEOUT_MS * 2);
   }
 
   async map(pool: string): Promise<PoolAssignment> {
     const body = { rank: this.#parts.rank, pool };
-    const answer = await this.#control.send<EngineMapArguments>(Opcode.engineMap, body, HELLO_TIMEOUT_MS);
+    const answer = await this.#link.send<EngineMapArguments>(Opcode.engineMap, body, HELLO_TIMEOUT_MS);
     return checkEngineValue(engineSchemas.assignment, "engineMap", answer);
+  }
+
+  get #link(): PeerLink {
+    if (this.#control !== undefined) return this.#control;
+    throw new DaosError("UNAVAILABLE", "Cannot reach the control plane: the engine has not joined it yet. Retry.");
   }
 
   get #reference(): Omit<EngineReference, "sentAtMs"> {
@@ -197,32 +213,41 @@ export class SystemMember {
 
   /** One heartbeat: until when the targets may serve; undefined when it must join first, which begins in the background. */
   async #beat(): Promise<number | undefined> {
-    const sentNs = this.#parts.peers.clock.monotonicNs();
     try {
-      const body = { ...this.#reference, roster: this.#rosterVersion };
-      const answer = await this.#control.send<EngineHeartbeatArguments>(
-        Opcode.engineHeartbeat,
-        body,
-        HEARTBEAT_TIMEOUT_MS,
-      );
-      const { leaseMs, roster } = checkEngineValue(engineSchemas.heartbeatReply, "engineHeartbeat", answer);
-      if (roster !== undefined) this.#parts.adoptRoster(roster);
-      this.#rosterVersion = roster?.version ?? this.#rosterVersion;
-      if (leaseMs > 0) return sentNs + leaseMs * 1e6;
-      this.#joinAgain();
-      return undefined;
+      const untilNs = await this.#askLease();
+      if (untilNs === undefined) this.#joinAgain();
+      return untilNs;
     } catch (error) {
       if (hasCode(error, "STALE") || isPassing(error)) this.#joinAgain();
       throw error;
     }
   }
 
+  /** Until when the targets may serve; undefined when it must join first. */
+  async #askLease(): Promise<number | undefined> {
+    const sentNs = this.#parts.peers.clock.monotonicNs();
+    const body = { ...this.#reference, roster: this.#rosterVersion };
+    const answer = await this.#link.send<EngineHeartbeatArguments>(Opcode.engineHeartbeat, body, HEARTBEAT_TIMEOUT_MS);
+    const { leaseMs, roster } = checkEngineValue(engineSchemas.heartbeatReply, "engineHeartbeat", answer);
+    if (roster !== undefined) this.#parts.adoptRoster(roster);
+    this.#rosterVersion = roster?.version ?? this.#rosterVersion;
+    return leaseMs > 0 ? sentNs + leaseMs * 1e6 : undefined;
+  }
+
   #joinAgain(): void {
     if (this.#joining !== undefined || this.#isStopped) return;
-    this.#join().catch((error: unknown) => {
-      if (!(error instanceof DaosError)) throw error;
-      if (!isPassing(error)) this.#parts.event("error", error.message);
-    });
+    this.#join()
+      .then(() => this.#askLease())
+      .then(
+        (untilNs) => {
+          if (untilNs !== undefined) this.#renew(untilNs);
+        },
+        (error: unknown) => {
+          if (!(error instanceof DaosError)) throw error;
+          const isExpected = isPassing(error) || hasCode(error, "STALE");
+          if (!isExpected) this.#parts.event("error", (error as DaosError).message);
+        },
+      );
   }
 
   /** One attempt at a time. */
@@ -234,18 +259,20 @@ export class SystemMember {
   /** Goes through the addresses: hello, then join. Rejects with the last one's failure. */
   async #joinOnce(): Promise<void> {
     const { addresses, facts, key, peers, rank, incarnation, join, found } = this.#parts;
-    let failure: unknown;
-    for (const address of [this.control, ...addresses]) {
+    let failure: unknown = new DaosError("UNAVAILABLE", "Cannot join: no engine is known to run the control plane.");
+    for (const address of addresses(this.control)) {
       try {
         const { control } = await sayHello(address, facts, key, peers);
-        if (formatListenAddress(control) !== formatListenAddress(this.control)) {
-          this.#control.close();
+        const last = this.control;
+        if (last === undefined || formatListenAddress(control) !== formatListenAddress(last)) {
+          this.#control?.close();
           this.#control = new PeerLink(control, key, peers);
         }
         found(control);
+        this.#rosterVersion = 0;
         const { engine, domain } = facts;
         const body = { ...join, engine, domain, rank, incarnation };
-        await this.#control.send<EngineJoinArguments>(Opcode.engineJoin, body, ENGINE_CALL_TIMEOUT_MS);
+        await this.#link.send<EngineJoinArguments>(Opcode.engineJoin, body, ENGINE_CALL_TIMEOUT_MS);
         return;
       } catch (error) {
         if (!isPassing(error)) throw error;

@@ -96,7 +96,7 @@ export const engineSchemas = {
       .exactOptional(),
   }) satisfies z.ZodType<engine.EngineHeartbeatReply>,
   map: z.object({ ...sent, rank, pool: uuid }) satisfies z.ZodType<engine.EngineMapArguments>,
-  call: z.object({ ...sent, name: text, value: z.unknown() }),
+  call: z.object({ ...sent, name: text, value: z.unknown(), term: count.exactOptional() }),
   assignment: z.object({
     pool: uuid,
     map,

@@ -165,6 +165,8 @@ export interface EngineCalls {
 export type EngineCallName = keyof EngineCalls;
 
 export interface EngineCallArguments extends EngineMessage {
+  /** Of the control plane, where several engines may run it. */
+  readonly term?: number;
   readonly name: string;
   readonly value: unknown;
 }

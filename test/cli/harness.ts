@@ -180,6 +180,7 @@ export class Harness {
           const state = "it is formatted and may hold data. Use another folder, or --force";
           throw new DaosError("ALREADY_EXISTS", `Cannot format storage "/var/lib/daos": ${state}.`);
         },
+        migrateMeta: async ({ storage = "/var/lib/daos" }) => ({ storage, from: "sqlite", to: "etcd", records: 7 }),
         scanStorage: async () => this.scan,
         checkConfiguration: (_text, path) => this.problemsOf.get(path) ?? [],
         exampleConfiguration: () => "# example\nname: daos_server\n",

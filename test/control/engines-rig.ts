@@ -189,6 +189,7 @@ export async function enginesRig(count: number, options: EnginesRigOptions = {})
   const plane = new ControlPlane({
     metaStore: store,
     system,
+    rank: 0,
     own: {
       engine: engines[0]!.id,
       incarnation: 1,

@@ -395,7 +395,7 @@ test("a stopped engine is neither asked nor excluded", async () => {
   await rig.join(1);
   await rig.plane.pools.create({ label: "tank", sizeBytes: GIB });
   rig.plane.watch();
-  await rig.plane.engines.leave({ sentAtMs: 0, rank: 1, incarnation: 1 });
+  await rig.plane.engines.leave({ rank: 1, incarnation: 1 });
   await rig.live(12_000);
   expect(await stateOf(rig, 1)).toBe("stopped");
   expect((await mapOf(rig)).version).toBe(1);

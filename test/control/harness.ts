@@ -110,6 +110,7 @@ export async function start(
       metaStore,
       system,
       targets,
+      rank: 0,
       own: {
         engine: ENGINE_ID,
         incarnation: 1,

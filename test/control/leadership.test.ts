@@ -20,6 +20,7 @@ import { SimulatedClock } from "../simulation/clock.ts";
 import { SimulatedTimers } from "../simulation/timers.ts";
 
 const LEASE_MS = 4_000;
+const NO_NEWS = { followed: () => {}, isAlone: () => false };
 const STEP_MS = 50;
 
 /** One engine's way to a store that others use too: it can be cut, and commits can be held on their way. */
@@ -67,7 +68,7 @@ class StoreLink implements MetaStore {
 class Engine {
   readonly link: StoreLink;
   readonly leadership: Leadership;
-  readonly records: FencedMetaStore;
+  isAlone = false;
   readonly terms: (number | undefined)[] = [];
 
   constructor(index: number, store: MetaStore, clock: SimulatedClock, timers: SimulatedTimers) {
@@ -79,8 +80,15 @@ class Engine {
       self: { engine: idOf(index), host: "127.0.0.1", port: 10_001 + index },
       leaseMs: LEASE_MS,
       changed: (term) => this.terms.push(term),
+      followed: () => {},
+      isAlone: () => this.isAlone,
     });
-    this.records = new FencedMetaStore(this.link, this.leadership);
+  }
+
+  /** Of the term that it led last. */
+  get records(): FencedMetaStore {
+    const term = this.terms.findLast((led) => led !== undefined) ?? 0;
+    return new FencedMetaStore(this.link, this.leadership, term);
   }
 }
 
@@ -203,6 +211,30 @@ test("an engine that was killed takes its own record over at once; what it was b
     expect(await store.get("x")).toBeUndefined();
   }));
 
+test("what an engine began in an earlier term of its own changes nothing in a later one", () =>
+  withEngines(1, async ({ engines, pass, store }) => {
+    const [engine] = engines;
+    const { records } = engine!;
+    await store.commit([], [{ remove: LEADER_KEY }]);
+    await pass(LEASE_MS);
+    expect(engine!.leadership.isLeader).toBe(true);
+    await expectCode("UNAVAILABLE", () => records.commit([], [{ put: "x", value: bytesOf("1") }]));
+    await engine!.records.commit([], [{ put: "x", value: bytesOf("2") }]);
+  }));
+
+test("the system's only engine leads on while it is cut off, and with a new term when the store is back", () =>
+  withEngines(1, async ({ engines, pass }) => {
+    const [engine] = engines;
+    engine!.isAlone = true;
+    engine!.link.isCut = true;
+    await pass(3 * LEASE_MS);
+    expect(engine!.leadership.isLeader).toBe(true);
+    engine!.link.isCut = false;
+    await pass(LEASE_MS);
+    expect(engine!.leadership.isLeader).toBe(true);
+    expect(engine!.terms).toHaveLength(3);
+  }));
+
 test("a lease that ended unnoticed is noticed, and leadership won again with a new term", () =>
   withEngines(1, async ({ engines, leaders, pass, store }) => {
     const [engine] = engines;
@@ -227,7 +259,7 @@ describe.skipIf(ETCD_MISSING !== undefined)("on three members of etcd that die i
     watching.watch("by", ({ value, revision }) => told.push({ term: Buffer.from(value!).toString(), revision }));
     const leaderships = stores.map((store, index) => {
       const self = { engine: idOf(index), host: "127.0.0.1", port: 10_001 };
-      return new Leadership({ store, clock, timers, self, leaseMs: 3_000, changed: () => {} });
+      return new Leadership({ store, clock, timers, self, leaseMs: 3_000, changed: () => {}, ...NO_NEWS });
     });
     for (const leadership of leaderships) leadership.start();
     let isOver = false;
@@ -235,11 +267,11 @@ describe.skipIf(ETCD_MISSING !== undefined)("on three members of etcd that die i
     const writers = stores.map(async (store, index) => {
       while (!isOver) {
         const leadership = leaderships[index]!;
-        const records = new FencedMetaStore(store, leadership);
-        const term = leadership.fence?.revision;
+        const { term } = leadership;
         if (term === undefined) await Bun.sleep(5);
         else {
           try {
+            const records = new FencedMetaStore(store, leadership, term);
             acknowledged.push(await records.commit([], [{ put: "by", value: bytesOf(String(term)) }]));
           } catch (error) {
             expect(["UNAVAILABLE", "TIMEOUT"]).toContain((error as DaosError).code);
@@ -261,6 +293,7 @@ describe.skipIf(ETCD_MISSING !== undefined)("on three members of etcd that die i
           self,
           leaseMs: 3_000,
           changed: () => {},
+          ...NO_NEWS,
         });
         const startedNs = Bun.nanoseconds();
         while (!leaderships.some(({ isLeader }) => isLeader)) await Bun.sleep(5);

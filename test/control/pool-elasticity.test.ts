@@ -60,7 +60,7 @@ test("what cannot be is refused and says why", async () => {
   expect(await codeOf(elasticity.drain({ pool: "tank", ranks: [0, 1, 2] }))).toBe("INVALID_ARGUMENT");
   expect(await codeOf(elasticity.drain({ pool: "tank" }))).toBe("INVALID_ARGUMENT");
   await rig.join(3);
-  await rig.plane.engines.leave({ sentAtMs: 0, rank: 3, incarnation: rig.engines[3]!.incarnation });
+  await rig.plane.engines.leave({ rank: 3, incarnation: rig.engines[3]!.incarnation });
   expect(await codeOf(elasticity.extend({ pool: "tank", ranks: [3] }))).toBe("UNAVAILABLE");
   rig.plane.close();
 });

@@ -131,10 +131,10 @@ describe("openStorageFolder", () => {
       { targets: 1 },
       { "scm.plugin": "pmdk" },
       { "nvme.plugin": "spdk" },
-      { "meta_store.plugin": "etcd" },
       { "scm.size": "512MiB" },
       { "nvme.size": "17GiB" },
     ];
+    expect(() => open(disk, { "meta_store.plugin": "etcd" })).toThrow(`records are in meta store "sqlite"`);
     for (const flags of wrong) {
       const [path] = Object.keys(flags);
       expect(codeOf(() => open(disk, flags))).toBe("CONFIGURATION");
