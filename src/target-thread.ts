@@ -48,5 +48,6 @@ serveThreadCalls<TargetCalls>(parentThread(), {
   counters: () => target.counters(),
   device: () => target.device(),
   deviceFault: () => target.deviceFault(),
+  check: (question) => target.check(question),
   markDevice: (reason) => target.markDevice(reason),
 });

@@ -137,6 +137,10 @@ export const MAX_REQUESTS = 1_048_576;
 export const FORGET_CLIENT_MS = 600_000;
 /** A client sends what has failed again for so long at most, milliseconds: that long its updates are remembered. */
 export const MAX_RETRY_WINDOW_MS = FORGET_CLIENT_MS / 2;
+/** A target's copy of a record of the control plane, bytes; user attributes are left out of it. */
+export const MAX_NOTE_BYTES = 4 * KIB;
+/** The same of a pool's map, bytes: of the largest pool. */
+export const MAX_MAP_NOTE_BYTES = 256 * KIB;
 /** Engines of one system, and the highest rank one of them may have. */
 export const MAX_ENGINES = 256;
 export const MAX_RANK = 65_535;

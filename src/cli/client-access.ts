@@ -8,6 +8,7 @@ import type { ObjectClass } from "../base/object-class.ts";
 import type { ObjectId, ObjectType } from "../base/object-id.ts";
 import type { Condition } from "../contracts/interface.ts";
 import type { KeyValue } from "../contracts/key-value.ts";
+import type { CheckArguments, CheckReply } from "../format/check-operations.ts";
 import type {
   ContainerDescription,
   ContainerType,
@@ -46,6 +47,8 @@ export interface SystemAccess {
     options: SignalOption & { readonly force: boolean },
   ): Promise<DeviceDescription>;
   identifyDevice(device: string, options: SignalOption): Promise<DeviceDescription>;
+  /** One step. */
+  check(args: CheckArguments, options: SignalOption): Promise<CheckReply>;
   stop(options: SignalOption & { readonly rank?: number | undefined }): Promise<void>;
   listPools(options: SignalOption): Promise<readonly PoolDescription[]>;
   createPool(

@@ -1,5 +1,6 @@
 /**
- * What the process ends with. Scripts tell a wrong call (2) from a call that failed (1) by it; nothing else is used.
+ * What the process ends with. Scripts tell a wrong call (2) from a call that failed (1) by it, and from a check that was made
+ * and left something (3); nothing else is used.
  */
 import { hasCode } from "../base/errors.ts";
 
@@ -9,6 +10,8 @@ export const EXIT_STATUS = {
   failed: 1,
   /** The command line or the configuration is wrong: the same call can never succeed. */
   usage: 2,
+  /** The check was made, and what it found is not all repaired. */
+  findings: 3,
 } as const;
 
 /** The status for an error that a command ended with. */

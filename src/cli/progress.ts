@@ -28,6 +28,7 @@ export class Progress {
   readonly #clock: Clock;
   readonly #timers: Timers;
   readonly #startNs: number;
+  #label: string;
   #done = 0;
   #drawn = false;
   #cancelTimer: (() => void) | undefined;
@@ -39,6 +40,7 @@ export class Progress {
     this.#clock = clock;
     this.#timers = timers;
     this.#options = options;
+    this.#label = options.label;
     this.#startNs = clock.monotonicNs();
     if (stream.isTerminal) this.#schedule(SHOW_AFTER_MS);
   }
@@ -46,6 +48,11 @@ export class Progress {
   /** `amount` more is done. */
   advance(amount: number): void {
     this.#done += amount;
+  }
+
+  /** What goes on now. */
+  relabel(label: string): void {
+    this.#label = label;
   }
 
   /** Wipes the line; no drawing after. */
@@ -75,7 +82,8 @@ export class Progress {
   }
 
   #line(): string {
-    const { label, total, unit } = this.#options;
+    const { total, unit } = this.#options;
+    const label = this.#label;
     const elapsedMs = (this.#clock.monotonicNs() - this.#startNs) / 1e6;
     if (unit === "none") return `${label}  ${formatDuration(elapsedMs)}`;
     const done = unit === "seconds" ? elapsedMs / 1000 : this.#done;

@@ -5,6 +5,7 @@ import { formatSize } from "../base/size.ts";
 import type { EngineDescription, SystemQueryReply } from "../format/operations.ts";
 import { command, commandGroup } from "./command.ts";
 import { STORAGE_COMMANDS } from "./storage-commands.ts";
+import { systemCheck } from "./system-check-command.ts";
 import { formatDuration, formatPercent, formatRecord, formatTable, printable } from "./table.ts";
 
 const query = command({
@@ -38,7 +39,11 @@ const migrateMeta = command({
   },
 });
 
-export const SYSTEM_COMMANDS = commandGroup("The system and its engines", { query, "migrate-meta": migrateMeta });
+export const SYSTEM_COMMANDS = commandGroup("The system and its engines", {
+  query,
+  check: systemCheck,
+  "migrate-meta": migrateMeta,
+});
 export const ADMIN_COMMANDS = commandGroup("Administration of a system", {
   system: SYSTEM_COMMANDS,
   storage: STORAGE_COMMANDS,

@@ -34,6 +34,7 @@ import {
   type SnapshotListReply,
   type SystemQueryReply,
 } from "../format/operations.ts";
+import type { CheckArguments, CheckReply } from "../format/check-operations.ts";
 import type { PoolExtendArguments, PoolTargetsArguments, PoolTargetsReply } from "../format/pool-targets.ts";
 import type { ManagementConnection } from "./management-connection.ts";
 import { checkList, checkReply, type ReplyShape, wrongReply } from "./reply.ts";
@@ -88,6 +89,13 @@ export class SystemCalls {
     const shape: ReplyShape = { system: "text", software: "text", map: "map", engines: "list?" };
     const reply = await this.#read<SystemQueryReply>(Opcode.systemQuery, "system query", {}, shape, options);
     checkMap(reply.map, "system query");
+    return reply;
+  }
+
+  async check(args: CheckArguments, options: CallOptions): Promise<CheckReply> {
+    const shape: ReplyShape = { findings: "list", phase: "text", looked: "count", bytes: "count", next: "text?" };
+    const reply = await this.#read<CheckReply>(Opcode.systemCheck, "system check", args, shape, options);
+    checkList(reply.findings, "system check", { class: "text", place: "text", state: "text", action: "text" });
     return reply;
   }
 

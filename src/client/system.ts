@@ -2,6 +2,7 @@
  * A connection to a system: one management connection, and one connection to each target in use, shared by everything
  * that is opened through it.
  */
+import type { CheckArguments, CheckReply } from "../format/check-operations.ts";
 import type {
   DeviceDescription,
   EngineMetricsReply,
@@ -71,6 +72,14 @@ export class System {
   /** Lights the device's lamp; UNSUPPORTED where it has none. */
   async identifyDevice(device: string, options: SignalOptions = {}): Promise<DeviceDescription> {
     return this.#parts.calls.identifyDevice({ device }, options);
+  }
+
+  /**
+   * One step of a check of the system; `next` of the reply, as `after`, begins the next one. May be sent again: what it
+   * repairs may be repaired twice. Rejects with NOT_FOUND (pool), INVALID_ARGUMENT (policy).
+   */
+  async check(args: CheckArguments, options: SignalOptions = {}): Promise<CheckReply> {
+    return this.#parts.calls.check(args, options);
   }
 
   /** Asks all engines, or that of one rank, to stop in good order; resolves when they have said that they will. */

@@ -38,6 +38,7 @@ import {
   newUuid,
 } from "./control-parts.ts";
 import { absent, type Change, putRecord, type Stored, unchanged } from "./meta-records.ts";
+import { noteOfContainer } from "./notes.ts";
 import { servedContainer } from "./served-container.ts";
 import type { PoolMapService } from "./pool-map-service.ts";
 import type { PoolQuotas } from "./pool-quotas.ts";
@@ -88,6 +89,7 @@ export class ContainerService {
       await this.#clearLeftover(draft);
       return locks.run(`container/${draft.id}`, () => this.#create(draft));
     });
+    await this.#keepNote(created);
     return this.#describe(pool, created, 0);
   }
 
@@ -149,6 +151,7 @@ export class ContainerService {
       };
       return this.#rename(pool.record.label, container, record);
     });
+    await this.#keepNote((await this.#catalogue.container(pool, id)).record);
     return this.getProperties({ pool: pool.record.id, container: id });
   }
 
@@ -177,6 +180,11 @@ export class ContainerService {
       container: containerId as Uuid,
     };
     return { container: description!, map, capability: authority.issue(grant, nonce) };
+  }
+
+  async #keepNote(record: ContainerRecord): Promise<void> {
+    const containers = [{ container: record.number, note: noteOfContainer(record) }];
+    await this.#parts.targets.keepNotes(record.pool, { pools: [], containers });
   }
 
   #checkType({ label, type }: ContainerCreateArguments): void {

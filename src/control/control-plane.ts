@@ -11,6 +11,7 @@ import { Opcode } from "../format/operations.ts";
 import type { SystemRecord } from "../format/meta-record.ts";
 import { CapabilityAuthority, type Hmac } from "./capability-authority.ts";
 import { Catalogue } from "./catalogue.ts";
+import { CheckService } from "./check/check-service.ts";
 import { ContainerRemoval } from "./container-removal.ts";
 import { ContainerService } from "./container-service.ts";
 import type { ControlParts } from "./control-parts.ts";
@@ -22,6 +23,7 @@ import { KeyedLock } from "./keyed-lock.ts";
 import { FIRST_RANK, Members, type MembersParts, type OwnEngine } from "./members.ts";
 import type { MembershipSettings } from "./membership.ts";
 import { MetaRecords } from "./meta-records.ts";
+import { keepPoolNotes } from "./notes.ts";
 import { PoolElasticity } from "./pool-elasticity.ts";
 import { PoolMapStore } from "./pool-map-store.ts";
 import { type ExclusionRule, PoolMapService, tolerates } from "./pool-map-service.ts";
@@ -69,6 +71,7 @@ export class ControlPlane {
   readonly system: SystemService;
   readonly maps: PoolMapService;
   readonly elasticity: PoolElasticity;
+  readonly check: CheckService;
   /** For the other engines. */
   readonly engines: EngineAdmission;
   readonly #members: Members;
@@ -102,26 +105,22 @@ export class ControlPlane {
     const catalogue = new Catalogue(records);
     const quotas = new PoolQuotas(parts);
     const mayExclude = options.mayExclude ?? tolerates;
-    const changed = (pool: string): Promise<void> => quotas.refresh(pool);
-    this.maps = new PoolMapService({
-      records,
-      locks,
-      members,
-      store: mapStore,
-      catalogue,
-      clock,
-      timers,
-      mayExclude,
-      changed,
-    });
+    const changed = async (pool: string): Promise<void> => {
+      await quotas.refresh(pool);
+      await keepPoolNotes(records, targets, pool);
+    };
+    this.maps = new PoolMapService({ ...parts, store: mapStore, catalogue, timers, mayExclude, changed });
     this.elasticity = new PoolElasticity({ records, maps: this.maps, store: mapStore, engines: engineSet });
-    const resumption = new EngineResumption({ records, locks, members, maps: this.maps, quotas, event });
+    const resumption = new EngineResumption({ ...parts, maps: this.maps, quotas, engines: engineSet, event });
     const removal = new ContainerRemoval(parts, quotas, (rank) => resumption.removeContainers(rank));
     this.#rebuild = new RebuildWatch({ timers, members, maps: this.maps, records, event });
     this.engines = new EngineAdmission({ members, maps: this.maps, resumption, locks, system, event });
     this.pools = new PoolService(parts, catalogue, quotas, removal, this.#rebuild);
     this.containers = new ContainerService(parts, catalogue, quotas, removal, this.maps);
     this.snapshots = new SnapshotService(parts, catalogue);
+    const { maps, pools, snapshots } = this;
+    const repairing = { ...parts, timers, maps, quotas, removal, pools, snapshots };
+    this.check = new CheckService({ ...repairing, catalogue, system: system.id });
     this.#members = members;
     this.#rank = options.rank;
     this.#own = own;
@@ -205,6 +204,8 @@ export class ControlPlane {
     switch (opcode) {
       case Opcode.systemQuery:
         return this.system.query();
+      case Opcode.systemCheck:
+        return this.check.step(checkArguments(opcode, args));
       case Opcode.poolCreate:
         return this.pools.create(checkArguments(opcode, args));
       case Opcode.poolList:

@@ -5,12 +5,13 @@
  */
 import { DaosError, hasCode } from "../base/errors.ts";
 import { epochFrom } from "../base/epoch.ts";
-import { containerPrefix, POOL_PREFIX, removalKey, removalPrefix, snapshotPrefix } from "../format/meta-key.ts";
+import { containerPrefix, POOL_PREFIX, removalPrefix, snapshotPrefix } from "../format/meta-key.ts";
 import type { ContainerRecord } from "../format/meta-record.ts";
-import { isAway } from "./engine-set.ts";
+import { type EngineSet, goneQuota, isAway } from "./engine-set.ts";
 import type { KeyedLock } from "./keyed-lock.ts";
 import type { EngineLink, Members } from "./members.ts";
 import type { MetaRecords } from "./meta-records.ts";
+import { notesOf } from "./notes.ts";
 import type { PoolMapService } from "./pool-map-service.ts";
 import type { PoolQuotas } from "./pool-quotas.ts";
 
@@ -20,6 +21,7 @@ export interface EngineResumptionParts {
   readonly members: Members;
   readonly maps: PoolMapService;
   readonly quotas: PoolQuotas;
+  readonly engines: Pick<EngineSet, "keepNotesOn">;
   /** Hears of what an engine cannot do; it is asked again when it joins the next time. */
   readonly event: (level: "error" | "warn" | "info", message: string) => void;
 }
@@ -43,6 +45,9 @@ export class EngineResumption {
         this.#reconcileSnapshots(record.id, link),
       );
       await this.#parts.quotas.refreshOn(record.id, link);
+      for await (const notes of notesOf(this.#parts.records, record.id)) {
+        await this.#parts.engines.keepNotesOn(rank, link, notes);
+      }
     }
   }
 
@@ -61,12 +66,15 @@ export class EngineResumption {
     const { records } = this.#parts;
     const prefix = removalPrefix(rank);
     for (const { key } of await records.all("removal", prefix)) {
-      const container = Number(key.slice(prefix.length));
-      await this.#attempt(`removal of container ${container} from rank ${rank}`, async () => {
-        await link.call("destroyContainer", { container });
-        await records.change("remove a container from an engine", async () => ({
+      const name = key.slice(prefix.length);
+      const container = Number(name);
+      const isPool = Number.isNaN(container);
+      await this.#attempt(`removal of ${isPool ? "pool" : "container"} ${name} from rank ${rank}`, async () => {
+        if (isPool) await link.call("setQuota", goneQuota(name));
+        else await link.call("destroyContainer", { container });
+        await records.change("remove what was destroyed from an engine", async () => ({
           compares: [],
-          operations: [{ remove: removalKey(rank, container) }],
+          operations: [{ remove: key }],
           result: undefined,
         }));
       });

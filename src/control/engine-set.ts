@@ -4,10 +4,12 @@
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
 import type { Clock } from "../contracts/world.ts";
-import type { EngineCallName, EngineCalls, ServedContainer } from "../format/engine-operations.ts";
+import { INLINE_VALUE_BYTES } from "../base/limits.ts";
+import type { EngineCallName, EngineCalls, PoolShare, ServedContainer } from "../format/engine-operations.ts";
 import type { StoreSpace } from "../store/cell.ts";
 import type { EngineLink, Members } from "./members.ts";
 import { ranksOf, partakingRanksOf } from "./pool-map-changes.ts";
+import type { Notes } from "./notes.ts";
 import type { PoolMapStore } from "./pool-map-store.ts";
 import { agreeOnEpoch } from "./snapshot-epoch.ts";
 import type { TargetControl, TierUsage } from "./target-control.ts";
@@ -176,6 +178,27 @@ export class EngineSet implements TargetControl {
     return (await this.#askPool(pool, "destroyContainer", { container })).away;
   }
 
+  async keepNotes(pool: string, notes: Notes): Promise<void> {
+    const stored = await this.#maps.find(pool);
+    const ranks = stored === undefined ? [] : ranksOf(stored.record);
+    await Promise.all(ranks.map((rank) => this.keepNotesOn(rank, this.#members.link(rank), notes)));
+  }
+
+  /** As `keepNotes`, to one engine. */
+  async keepNotesOn(rank: number, link: EngineLink | undefined, notes: Notes): Promise<void> {
+    const count = this.#members.get(rank)?.targets.length ?? 0;
+    const kept = Array.from({ length: count }, async (_, target) =>
+      link?.call("check", { target, name: "keepNotes", value: notes }),
+    );
+    for (const outcome of await Promise.allSettled(kept)) {
+      if (outcome.status === "rejected" && !(outcome.reason instanceof DaosError)) throw outcome.reason;
+    }
+  }
+
+  async forgetPool(pool: string): Promise<readonly number[]> {
+    return (await this.#askPool(pool, "setQuota", goneQuota(pool))).away;
+  }
+
   async setQuota(
     pool: string,
     sizeBytes: number,
@@ -222,6 +245,11 @@ export class EngineSet implements TargetControl {
     if (failed !== undefined) throw failed.reason;
     return { results, away };
   }
+}
+
+/** What an engine is told of a pool that is gone. */
+export function goneQuota(pool: string): PoolShare {
+  return { pool, targetBytes: 0, containers: [], thresholdBytes: INLINE_VALUE_BYTES };
 }
 
 /** The engine could not be asked; what it was to do may or may not have happened. */

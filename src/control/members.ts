@@ -240,6 +240,19 @@ export class Members {
     this.#links.delete(rank);
   }
 
+  /** The rank is no part of the system any more. */
+  async forget(rank: number): Promise<void> {
+    const { records } = this.#parts;
+    this.away(rank);
+    await records.change(`forget engine ${rank}`, async () => {
+      const stored = await records.get("member", memberKey(rank));
+      if (stored === undefined) return { compares: [], operations: [], result: undefined };
+      return { compares: [unchanged(stored)], operations: [{ remove: stored.key }], result: undefined };
+    });
+    this.#byRank.delete(rank);
+    this.#roster = undefined;
+  }
+
   async setState(rank: number, state: MemberRecord["state"]): Promise<void> {
     await this.#write(rank, (stored) => (stored === undefined ? undefined : { ...stored, state }));
   }

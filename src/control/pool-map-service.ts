@@ -63,7 +63,7 @@ export interface PoolMapServiceParts {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly mayExclude: ExclusionRule;
-  /** Shares of the targets follow the map. */
+  /** Shares of the targets follow the map, and so do their notes. */
   readonly changed: (pool: string) => Promise<void>;
 }
 

@@ -5,6 +5,7 @@
 import { INLINE_VALUE_BYTES } from "../base/limits.ts";
 import { containerPrefix, poolKey } from "../format/meta-key.ts";
 import type { ControlParts } from "./control-parts.ts";
+import { goneQuota } from "./engine-set.ts";
 import type { EngineLink } from "./members.ts";
 
 /** A pool's size, containers and threshold, as the targets are told. */
@@ -14,8 +15,6 @@ interface Quota {
   readonly threshold: number | "auto";
 }
 
-const GONE: Quota = { sizeBytes: 0, containers: [], threshold: INLINE_VALUE_BYTES };
-
 export class PoolQuotas {
   readonly #parts: ControlParts;
 
@@ -24,27 +23,44 @@ export class PoolQuotas {
   }
 
   /** Sends the pool's size and containers, those on their way out excepted; for a pool that is gone, that it is gone. */
-  refresh(pool: string): Promise<void> {
+  async refresh(pool: string): Promise<void> {
+    await this.#refresh(pool);
+  }
+
+  /** As `refresh`, of a pool that is on its way out; resolves with the ranks that were away. */
+  async forget(pool: string): Promise<readonly number[]> {
+    return (await this.#refresh(pool)) ?? [];
+  }
+
+  #refresh(pool: string): Promise<readonly number[] | undefined> {
     const { locks, targets } = this.#parts;
     return locks.run(`quota/${pool}`, async () => {
-      const { sizeBytes, containers, threshold } = await this.#quota(pool);
-      await targets.setQuota(pool, sizeBytes, containers, threshold);
+      const quota = await this.#quota(pool);
+      if (quota === undefined) return targets.forgetPool(pool);
+      await targets.setQuota(pool, quota.sizeBytes, quota.containers, quota.threshold);
+      return undefined;
     });
   }
 
   /** As `refresh`, to one engine. */
   refreshOn(pool: string, link: EngineLink): Promise<void> {
     return this.#parts.locks.run(`quota/${pool}`, async () => {
-      const { sizeBytes, containers, threshold: thresholdBytes } = await this.#quota(pool);
+      const quota = await this.#quota(pool);
+      if (quota === undefined) {
+        await link.call("setQuota", goneQuota(pool));
+        return;
+      }
+      const { sizeBytes, containers, threshold: thresholdBytes } = quota;
       const targetBytes = await this.#parts.mapStore.targetShare(pool, sizeBytes);
       await link.call("setQuota", { pool, targetBytes, containers, thresholdBytes });
     });
   }
 
-  async #quota(pool: string): Promise<Quota> {
+  /** Undefined: it is gone, or on its way out. */
+  async #quota(pool: string): Promise<Quota | undefined> {
     const { records } = this.#parts;
     const stored = await records.get("pool", poolKey(pool));
-    if (stored === undefined || stored.record.state === "destroying") return GONE;
+    if (stored === undefined || stored.record.state === "destroying") return undefined;
     const all = await records.all("container", containerPrefix(pool));
     const containers = all.filter(({ record }) => record.state !== "destroying").map(({ record }) => record.number);
     const threshold = stored.record.properties["data_threshold"] ?? INLINE_VALUE_BYTES;

@@ -8,7 +8,15 @@ import { checkLabel } from "../base/label.ts";
 import { MAX_POOL_TARGETS, MAX_POOLS, MIN_POOL_BYTES } from "../base/limits.ts";
 import { checkProperties, checkUserAttributeCount } from "../base/properties.ts";
 import { formatSize } from "../base/size.ts";
-import { containerPrefix, mapKey, POOL_COUNTER_KEY, POOL_PREFIX, poolKey, poolLabelKey } from "../format/meta-key.ts";
+import {
+  containerPrefix,
+  mapKey,
+  POOL_COUNTER_KEY,
+  POOL_PREFIX,
+  poolKey,
+  poolLabelKey,
+  removalKey,
+} from "../format/meta-key.ts";
 import type { MapRecord, PoolRecord } from "../format/meta-record.ts";
 import type {
   PoolCreateArguments,
@@ -34,6 +42,7 @@ import {
   newUuid,
 } from "./control-parts.ts";
 import { absent, type Change, putRecord, type Stored, unchanged } from "./meta-records.ts";
+import { keepPoolNotes } from "./notes.ts";
 import type { PoolQuotas } from "./pool-quotas.ts";
 import type { RebuildWatch } from "./rebuild-watch.ts";
 
@@ -93,6 +102,7 @@ export class PoolService {
         result: undefined,
       };
     });
+    await keepPoolNotes(this.#parts.records, this.#parts.targets, record.id);
     return this.#describe(record, [], await this.#parts.targets.space());
   }
 
@@ -149,6 +159,7 @@ export class PoolService {
       return this.#replace(pool, record);
     });
     if (size !== undefined || "data_threshold" in changed) await this.#quotas.refresh(id);
+    await keepPoolNotes(records, this.#parts.targets, id);
     return this.getProperties({ pool: id });
   }
 
@@ -158,7 +169,7 @@ export class PoolService {
     for (const { record } of await records.all("container", containerPrefix(id))) {
       await locks.run(`container/${record.id}`, () => this.#removal.finishWithPool(record));
     }
-    await this.#quotas.refresh(id);
+    const away = await this.#quotas.forget(id);
     await records.change("destroy a pool", async () => {
       const pool = await records.get("pool", poolKey(id));
       const counter = await records.get("counter", POOL_COUNTER_KEY);
@@ -169,6 +180,7 @@ export class PoolService {
           { remove: pool.key },
           { remove: poolLabelKey(pool.record.label) },
           { remove: mapKey(id) },
+          ...away.map((rank) => putRecord("removal", removalKey(rank, id), { pool: id })),
           putRecord("counter", POOL_COUNTER_KEY, { value: (counter?.record.value ?? 0) + 1 }),
         ],
         result: undefined,

@@ -8,6 +8,7 @@ import { containerPrefix, POOL_PREFIX } from "../format/meta-key.ts";
 import type { ContainerRecord, PoolRecord } from "../format/meta-record.ts";
 import type { ContainerRemoval } from "./container-removal.ts";
 import type { ControlParts } from "./control-parts.ts";
+import { notesOf } from "./notes.ts";
 import type { PoolMapService } from "./pool-map-service.ts";
 import type { PoolQuotas } from "./pool-quotas.ts";
 import type { PoolService } from "./pool-service.ts";
@@ -82,7 +83,12 @@ export class Resumption {
       if (done && record.state === "ready") opened += 1;
     }
     await this.#attempt(`quota of pool "${pool.label}"`, () => this.#quotas.refresh(pool.id));
+    await this.#attempt(`notes of pool "${pool.label}"`, () => this.#keepNotes(pool.id));
     return opened;
+  }
+
+  async #keepNotes(pool: string): Promise<void> {
+    for await (const notes of notesOf(this.#parts.records, pool)) await this.#parts.targets.keepNotes(pool, notes);
   }
 
   async #openOrEnd(container: ContainerRecord, what: string): Promise<void> {

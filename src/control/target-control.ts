@@ -9,6 +9,7 @@
 import type { ServedContainer } from "../format/engine-operations.ts";
 import type { Epoch } from "../base/epoch.ts";
 import type { StoreSpace } from "../store/cell.ts";
+import type { Notes } from "./notes.ts";
 
 /** Bytes of each tier, over all targets. */
 export interface TierUsage {
@@ -36,9 +37,13 @@ export interface TargetControl {
    * Durable when resolved. No error when it is not there, or not open. Resolves with the ranks that were away.
    */
   destroyContainer(container: number, pool: string): Promise<readonly number[]>;
+  /** Copies of records, to be kept beside what they are of. Engines and targets that cannot take them are passed over. */
+  keepNotes(pool: string, notes: Notes): Promise<void>;
+  /** The pool is gone. Resolves with the ranks that were away. */
+  forgetPool(pool: string): Promise<readonly number[]>;
   /**
    * The containers of the pool may together take this much, and write values up to the threshold to SCM. Replaces what was
-   * set; no containers: forget the pool.
+   * set.
    */
   setQuota(
     pool: string,

@@ -5,7 +5,9 @@
 import { DaosError } from "../base/errors.ts";
 import type { EngineLink } from "../control/members.ts";
 import { checkEngineValue, engineCallSchemas } from "../format/engine-arguments.ts";
-import type { EngineCallName, EngineCalls } from "../format/engine-operations.ts";
+import { questionSchemas } from "../format/check-arguments.ts";
+import type { EngineCallName, EngineCalls, EngineSelf } from "../format/engine-operations.ts";
+import type { StorageDevice } from "../format/storage-superblock.ts";
 import type { Targets } from "./targets.ts";
 
 const DONE = {};
@@ -13,6 +15,9 @@ const DONE = {};
 export interface EngineServiceParts {
   readonly targets: Targets;
   readonly incarnation: number;
+  /** The engine, from its superblock. */
+  readonly self: Pick<EngineSelf, "engine" | "system">;
+  readonly devices: () => readonly StorageDevice[];
   /** Begins an orderly stop; called after the answer was given. */
   readonly stop: () => void;
 }
@@ -27,7 +32,7 @@ type Handlers = {
 export class EngineService implements EngineLink {
   readonly #handlers: Handlers;
 
-  constructor({ targets, incarnation, stop }: EngineServiceParts) {
+  constructor({ targets, incarnation, self, devices, stop }: EngineServiceParts) {
     const done = async (work: Promise<unknown>): Promise<object> => {
       await work;
       return DONE;
@@ -55,6 +60,9 @@ export class EngineService implements EngineLink {
       destroySnapshot: ({ container, epoch }) => done(targets.destroySnapshot(container, epoch)),
       destroyContainer: ({ container }) => done(targets.destroyContainer(container)),
       fillStatus: async ({ pool, containers }) => ({ targets: await targets.fillStatus(pool, containers) }),
+      check: ({ target, name, value }) =>
+        targets.check(target, name, checkEngineValue<unknown>(questionSchemas[name], `check ${name}`, value)),
+      identity: async () => ({ ...self, targets: targets.count, devices: await badDevices(targets, devices()) }),
       stop: async () => {
         stop();
         return DONE;
@@ -83,4 +91,18 @@ export class EngineService implements EngineLink {
   }
 
   close(): void {}
+}
+
+/** By the reports of their targets, and as the superblock has them. */
+async function badDevices(targets: Targets, devices: readonly StorageDevice[]): Promise<EngineSelf["devices"]> {
+  const described = await Promise.all(
+    devices.map(async ({ id, state: recorded, reason, targets: served }) => {
+      const reports = await Promise.allSettled(served.map((target) => targets.ask(target, "device", undefined)));
+      const silent = reports.some(({ status }) => status === "rejected");
+      const bad = reports.find((report) => report.status === "fulfilled" && report.value.state !== "normal");
+      if (bad?.status === "fulfilled") return { id, state: bad.value.state, reason: bad.value.reason };
+      return { id, state: silent ? "unresponsive" : recorded, reason };
+    }),
+  );
+  return described.filter(({ state }) => state !== "normal");
 }

@@ -228,7 +228,7 @@ class EngineStartup {
     rank: number,
     key: Uint8Array,
     epochs: HybridLogicalClock,
-    { targets, addresses }: StartedTargets,
+    { targets, addresses, table }: StartedTargets,
   ): Promise<RoleParts> {
     const { world, hmac, software, event = () => {}, canceled, pid } = this.#parts;
     const { network, timers, clock } = world;
@@ -254,7 +254,13 @@ class EngineStartup {
         hmac,
         settings: this.#configuration.swim,
       }),
-      engine: new EngineService({ targets, incarnation, stop: () => this.#requestStop() }),
+      engine: new EngineService({
+        targets,
+        incarnation,
+        self: { engine: superblock.engine, system: superblock.id },
+        devices: () => table.devices,
+        stop: () => this.#requestStop(),
+      }),
       facts: { software, storage: this.#configuration.storage, pid, startedAtNs: this.#startedAtNs },
       containerTypes: await this.#containerTypes(),
     };

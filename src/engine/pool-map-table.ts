@@ -80,6 +80,16 @@ export class PoolMapTable implements PoolMaps {
     this.#timers = timers;
   }
 
+  /** All pools that are known here. */
+  get pools(): ReadonlyMap<string, TargetPool> {
+    return this.#byPool;
+  }
+
+  /** All containers that are served here. */
+  get containers(): number[] {
+    return [...this.#byContainer.keys()];
+  }
+
   mapOf(container: number): TargetPool | undefined {
     return this.#byContainer.get(container);
   }

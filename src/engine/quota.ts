@@ -58,6 +58,10 @@ export class QuotaTable {
     return this.#byContainer.get(container);
   }
 
+  ofPool(pool: string): Readonly<PoolQuota> | undefined {
+    return this.#byPool.get(pool);
+  }
+
   /** Charges a write of `sizeBytes`. Throws NO_SPACE when the pool is full. */
   charge(quota: PoolQuota, sizeBytes: number): void {
     quota.writtenBytes += sizeBytes;

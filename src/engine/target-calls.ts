@@ -4,6 +4,7 @@
  */
 import type { ServedContainer, TargetFillStatus } from "../format/engine-operations.ts";
 import type { Epoch } from "../base/epoch.ts";
+import type { TargetQuestionName } from "../format/check-questions.ts";
 import type { TargetDeviceSettings } from "./device-opening.ts";
 import type { DeviceReport } from "./device-report.ts";
 import type { TargetMap } from "./pool-map-table.ts";
@@ -101,6 +102,8 @@ export interface TargetCalls {
   fillStatus(value: { pool: string; containers: readonly number[] }): TargetFillStatus | null;
   /** Without containers: forget the pool. */
   setQuota(quota: TargetQuota): Promise<void>;
+  /** What a check asks: the answer is that of the question (check-questions.ts). */
+  check(question: { readonly name: TargetQuestionName; readonly value: unknown }): Promise<object>;
   counters(value: undefined): TargetCounters;
   /** How the target's device does. */
   device(value: undefined): DeviceReport;

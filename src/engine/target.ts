@@ -40,6 +40,7 @@ import { ShardReadService } from "./shard-read-service.ts";
 import type { DeviceReport } from "./device-report.ts";
 import { settleRegion, type SettleSettings } from "./settle-settings.ts";
 import type { TargetCalls, TargetCounters, TargetReady, TargetSettings, TargetSnapshot } from "./target-calls.ts";
+import { TargetCheck } from "./target-check.ts";
 import { TargetService } from "./target-service.ts";
 
 /** How long running requests may take to finish when the target stops. */
@@ -68,6 +69,7 @@ interface OpenTarget {
   readonly service: TargetService;
   readonly server: RpcServer;
   readonly indexMemory: IndexMemory | undefined;
+  readonly check: TargetCheck;
 }
 
 /** The calls of `TargetCalls`, on this thread's target. `start` comes first. */
@@ -140,6 +142,8 @@ export class Target implements TargetCalls {
     maps.onChange((changed) => replication.mapChanged(changed));
     const server = this.#listen(settings, { clock, handler: service, payloadBuffers });
     const indexMemory = this.#boundIndexMemory(folder);
+    const prepared = preparedStore(store);
+    const check = new TargetCheck({ store, prepared, objects, maps, quotas, replication, clock: world.clock });
     this.#open = {
       device,
       store,
@@ -152,6 +156,7 @@ export class Target implements TargetCalls {
       service,
       server,
       indexMemory,
+      check,
     };
     return { host: server.host, port: server.port, notices, ...(speed !== undefined && { speed }) };
   }
@@ -345,6 +350,7 @@ export class Target implements TargetCalls {
     replication.forget(pool);
     try {
       await objects.fillMarks.forgetPool(pool);
+      await objects.notes.forgetPool(pool);
     } catch (error) {
       // On a medium that takes no writes the cell stays. It means nothing to others.
       if (!(error instanceof DaosError)) throw error;
@@ -367,6 +373,10 @@ export class Target implements TargetCalls {
     const { device } = this.#target;
     if (reason === "") device.markNormal();
     else device.markFaulty(reason);
+  }
+
+  async check({ name, value }: Parameters<TargetCalls["check"]>[0]): Promise<object> {
+    return (this.#target.check[name] as (value: unknown) => object)(value);
   }
 
   counters(): TargetCounters {

@@ -9,6 +9,7 @@ import type { TierUsage } from "../control/target-control.ts";
 import { agreeOnEpoch } from "../control/snapshot-epoch.ts";
 import type { Clock, Timers } from "../contracts/world.ts";
 import type { PoolAssignment, ServedContainer, TargetFillStatus } from "../format/engine-operations.ts";
+import type { TargetQuestionName } from "../format/check-questions.ts";
 import type { StoreSpace } from "../store/cell.ts";
 import type { TargetCalls, TargetCounters } from "./target-calls.ts";
 import { automaticThreshold, type TierSpeed } from "./storage-speed.ts";
@@ -222,6 +223,13 @@ export class Targets {
   /** Of each target; null: it has no part in the pool. */
   fillStatus(pool: string, containers: readonly number[]): Promise<(TargetFillStatus | null)[]> {
     return this.#all((caller) => caller.call("fillStatus", { pool, containers }));
+  }
+
+  /** Asks target `index` for a check; NOT_FOUND when there is no such target. */
+  check(index: number, name: TargetQuestionName, value: unknown): Promise<object> {
+    const caller = this.#callers[index];
+    if (caller !== undefined) return caller.call("check", { name, value });
+    throw new DaosError("NOT_FOUND", `Cannot ask target ${index}: the engine has ${this.#callers.length}.`);
   }
 
   /** Stops every target: what runs is finished and what is logged is settled. Rejects with the first failure. */

@@ -6,6 +6,8 @@ import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { MAX_ENGINES, MAX_ENGINE_TARGETS, MAX_POOL_CONTAINERS, MAX_POOL_TARGETS, MAX_RANK } from "../base/limits.ts";
 import type * as engine from "./engine-operations.ts";
+import { questionSchemas } from "./check-arguments.ts";
+import type { TargetQuestionName } from "./check-questions.ts";
 import { TARGET_STATES } from "./pool-map.ts";
 
 const MAX_HOST = 255;
@@ -48,6 +50,7 @@ const map = z.object({
     .max(MAX_POOL_TARGETS),
 });
 const nothing = z.object({});
+const questionNames = Object.keys(questionSchemas) as TargetQuestionName[];
 
 export const engineSchemas = {
   hello: z.object({
@@ -124,6 +127,8 @@ export const engineCallSchemas = {
   destroySnapshot: z.object({ container, epoch }),
   destroyContainer: z.object({ container }),
   fillStatus: z.object({ pool: uuid, containers }),
+  check: z.object({ target: count, name: z.enum(questionNames), value: z.unknown() }),
+  identity: nothing,
   stop: nothing,
 } satisfies { [Name in engine.EngineCallName]: z.ZodType<Parameters<engine.EngineCalls[Name]>[0]> };
 

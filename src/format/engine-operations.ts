@@ -6,6 +6,7 @@
  * docs/protocol.md is the prose of this file; engine-arguments.ts checks what arrives.
  */
 import type { Epoch } from "../base/epoch.ts";
+import type { TargetQuestion } from "./check-questions.ts";
 import type { PoolMap } from "./pool-map.ts";
 
 /** Version of these operations, beside the protocol's: engines of one system must have the same. */
@@ -130,6 +131,15 @@ export interface TargetFillStatus {
   readonly bytes: number;
 }
 
+export interface EngineSelf {
+  /** Ids from its superblock. */
+  readonly engine: string;
+  readonly system: string;
+  readonly targets: number;
+  /** Those that are not normal. */
+  readonly devices: readonly { readonly id: string; readonly state: string; readonly reason: string }[];
+}
+
 /** engineCall: the control plane commands an engine. Each call may be repeated. Arguments and results by name. */
 export interface EngineCalls {
   ping(value: object): { incarnation: number };
@@ -159,6 +169,10 @@ export interface EngineCalls {
   fillStatus(value: { pool: string; containers: readonly number[] }): {
     targets: readonly (TargetFillStatus | null)[];
   };
+  /** One question of a check to one target; the answer is that of the question. */
+  check(value: TargetQuestion): object;
+  /** What the engine is, and its devices that are not well. */
+  identity(value: object): EngineSelf;
   /** The engine ends in good order after it has answered. */
   stop(value: object): object;
 }

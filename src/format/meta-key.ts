@@ -10,6 +10,7 @@
  *     member/<rank>                             member record: an engine of the system
  *     map/<pool id>                             map record: the pool's map
  *     removal/<rank>/<container number>         removal record: a destroyed container that the engine still holds
+ *     removal/<rank>/<pool id>                  removal record: a destroyed pool that the engine still knows
  *     pool/<pool id>                            pool record
  *     pool-label/<label>                        label record
  *     container/<pool id>/<container id>        container record
@@ -26,6 +27,10 @@ export const RANK_COUNTER_KEY = "counter/rank";
 export const MEMBER_PREFIX = "member/";
 export const MAP_PREFIX = "map/";
 export const POOL_PREFIX = "pool/";
+export const POOL_LABEL_PREFIX = "pool-label/";
+/** Of all pools. */
+export const CONTAINER_PREFIX = "container/";
+export const CONTAINER_LABEL_PREFIX = "container-label/";
 
 export function memberKey(rank: number): string {
   return `${MEMBER_PREFIX}${rank}`;
@@ -40,8 +45,9 @@ export function removalPrefix(rank: number): string {
   return `removal/${rank}/`;
 }
 
-export function removalKey(rank: number, container: number): string {
-  return `${removalPrefix(rank)}${container}`;
+/** `what`: a container's number, or a pool's id. */
+export function removalKey(rank: number, what: number | string): string {
+  return `${removalPrefix(rank)}${what}`;
 }
 
 export function poolKey(pool: string): string {
@@ -49,12 +55,12 @@ export function poolKey(pool: string): string {
 }
 
 export function poolLabelKey(label: string): string {
-  return `pool-label/${label}`;
+  return `${POOL_LABEL_PREFIX}${label}`;
 }
 
 /** Prefix of a pool's containers. */
 export function containerPrefix(pool: string): string {
-  return `container/${pool}/`;
+  return `${CONTAINER_PREFIX}${pool}/`;
 }
 
 export function containerKey(pool: string, container: string): string {
@@ -62,7 +68,7 @@ export function containerKey(pool: string, container: string): string {
 }
 
 export function containerLabelKey(pool: string, label: string): string {
-  return `container-label/${pool}/${label}`;
+  return `${CONTAINER_LABEL_PREFIX}${pool}/${label}`;
 }
 
 /** Prefix of a container's snapshots. */

@@ -106,7 +106,7 @@ const SCHEMAS = {
   }),
   /** The engine that leads the control plane, and where it serves management. */
   leader: z.strictObject({ engine: uuid, host: z.string().min(1), port }),
-  /** The engine was away when a container of this pool was destroyed. */
+  /** The engine was away when this pool, or a container of it, was destroyed. */
   removal: z.strictObject({ pool: uuid }),
   /** What a label stands for. */
   label: z.strictObject({ id: uuid }),

@@ -18,6 +18,7 @@ import {
 } from "../base/limits.ts";
 import { OBJECT_ID_BYTES } from "../base/object-id.ts";
 import type { DtxAttachArguments, DtxResyncArguments } from "./dtx-messages.ts";
+import type { CheckArguments } from "./check-operations.ts";
 import type { ChangeListArguments, EpochQueryArguments } from "./history-operations.ts";
 import type * as operations from "./operations.ts";
 import { Opcode } from "./operations.ts";
@@ -27,6 +28,8 @@ const MAX_NAME_LENGTH = 255;
 const MAX_PROPERTIES = 64;
 /** Anchors are opaque; they may hold a dkey, an akey and what belongs to them. */
 const MAX_ANCHOR_BYTES = 4 * MAX_DKEY_BYTES;
+/** Of a check: it may hold a dkey in hex, and ids. */
+const MAX_POSITION_LENGTH = 8192;
 const MAX_CAPABILITY_BYTES = 1024;
 
 const name = z.string().max(MAX_NAME_LENGTH);
@@ -75,6 +78,7 @@ const keyList = {
 /** The arguments of each operation that has any, by opcode. */
 export interface OperationArguments {
   [Opcode.serverStop]: operations.ServerStopArguments;
+  [Opcode.systemCheck]: CheckArguments;
   [Opcode.deviceSetFaulty]: operations.DeviceSetFaultyArguments;
   [Opcode.deviceReplace]: operations.DeviceReplaceArguments;
   [Opcode.deviceIdentify]: operations.DeviceReference;
@@ -114,6 +118,12 @@ export interface OperationArguments {
 
 const SCHEMAS: { readonly [Op in keyof OperationArguments]: z.ZodType<OperationArguments[Op]> } = {
   [Opcode.serverStop]: z.object({ rank: rank.exactOptional() }),
+  [Opcode.systemCheck]: z.object({
+    pool: name.exactOptional(),
+    repair: z.boolean(),
+    policies: z.record(name, name).exactOptional(),
+    after: z.string().max(MAX_POSITION_LENGTH).exactOptional(),
+  }),
   [Opcode.deviceSetFaulty]: z.object({ device: name, force: z.boolean() }),
   [Opcode.deviceReplace]: z.object({ device: name, successor: name, force: z.boolean() }),
   [Opcode.deviceIdentify]: z.object({ device: name }),

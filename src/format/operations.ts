@@ -21,6 +21,8 @@ export const Opcode = {
   deviceSetFaulty: 21,
   deviceReplace: 22,
   deviceIdentify: 23,
+  /** One step of a check (check-operations.ts). */
+  systemCheck: 30,
   /** Among engines (engine-operations.ts). */
   engineHello: 24,
   engineJoin: 25,

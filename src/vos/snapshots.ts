@@ -12,6 +12,7 @@ import { containerOf, containerPrefix, prefixEnd, snapshotKey, snapshotStart, su
 import { NO_META, SNAPSHOT_META } from "./cell-meta.ts";
 import { durable } from "./durable.ts";
 import { filledAt, forgottenTo, gatedTo } from "./fill-marks.ts";
+import { endOfNote } from "./holding-notes.ts";
 import { ReadBound } from "./read-bound.ts";
 import { transactionRange } from "./transaction-cells.ts";
 
@@ -284,11 +285,12 @@ export class Containers {
       container.snapshots = container.snapshots.filter((entry) => !batch.includes(entry));
       this.#tellStore(container);
     }
-    await this.#admit(ADMIT_BYTES, true);
+    await this.#admit(2 * ADMIT_BYTES, true);
+    const note = endOfNote(this.#store, this, number);
     const to = (number === 0xffff_ffff ? prefixEnd("\xff".repeat(20)) : containerPrefix(number + 1)) as ByteString;
     const reclaim = { from: container.prefix as ByteString, to, epoch: this.writeEpoch() };
     const transactions = { ...transactionRange(number), epoch: reclaim.epoch };
-    await durable(this.#store, this.#store.append([], [reclaim, transactions]));
+    await durable(this.#store, this.#store.append(note === undefined ? [] : [note], [reclaim, transactions]));
   }
 
   async #admit(bytes: number, punch: boolean): Promise<void> {

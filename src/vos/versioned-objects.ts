@@ -28,6 +28,7 @@ import {
 } from "./enumeration.ts";
 import { type ExtentListRequest, ExtentLists, type ExtentPage } from "./extent-list.ts";
 import { FillMarks } from "./fill-marks.ts";
+import { HoldingNotes } from "./holding-notes.ts";
 import { KeyHistories } from "./key-history.ts";
 import { KeyQueries, type KeyQueryOutcome, type KeyQueryRequest } from "./key-query.ts";
 import { MovingObjects } from "./moving-objects.ts";
@@ -52,6 +53,8 @@ export class VersionedObjects {
   /** For those who fill targets. */
   readonly copies: DkeyCopies;
   readonly fillMarks: FillMarks;
+  /** Of what this target holds. */
+  readonly notes: HoldingNotes;
   readonly keyHistories: KeyHistories;
   readonly moving: MovingObjects;
   readonly #target: TargetObjects;
@@ -92,6 +95,7 @@ export class VersionedObjects {
     this.#changes = new ChangeLists(target);
     this.copies = new DkeyCopies(target);
     this.fillMarks = new FillMarks(target);
+    this.notes = new HoldingNotes(target);
     this.keyHistories = new KeyHistories(target);
     this.moving = new MovingObjects(target);
   }

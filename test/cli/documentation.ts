@@ -42,6 +42,23 @@ export function documentedHarness(): Harness {
       reason: "libpmem2.so.1 is not installed",
     },
   ];
+  harness.system.checked = [
+    {
+      class: "POOL_BAD_COUNT",
+      place: "pool tank",
+      state: "its record counts 3 containers, there are 2",
+      action: "TRUST_MS",
+      outcome: "found",
+    },
+    {
+      class: "CONT_NONEXIST_ON_PS",
+      place: "container old (number 7)",
+      state: "rank 1 has it, with data, of pool unknown; there is no record of it",
+      action: "IGNORE",
+      outcome: "found",
+      advice: "DISCARD removes it with all its data.",
+    },
+  ];
   harness.scan = {
     blockDevices: [
       {

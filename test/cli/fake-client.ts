@@ -24,6 +24,7 @@ import type {
 import { type MapTarget, type PoolMap, servingTarget, type TargetState } from "../../src/format/pool-map.ts";
 import { Placement } from "../../src/placement/placement.ts";
 import type { KeyValue, KeyValueListOptions, KeyValueWriteOptions } from "../../src/contracts/key-value.ts";
+import type { CheckArguments, CheckFinding, CheckReply } from "../../src/format/check-operations.ts";
 import type {
   ContainerDescription,
   ContainerType,
@@ -52,6 +53,8 @@ export class FakeSystem implements SystemAccess {
   containerTypes: readonly string[] = ["kv", "object"];
   /** Answers of the engine that a test may change. */
   pluginEntries: PluginListReply["plugins"] = [];
+  /** What a check finds. */
+  checked: readonly CheckFinding[] = [];
   stopped = false;
   closed = 0;
 
@@ -181,6 +184,20 @@ export class FakeSystem implements SystemAccess {
 
   async identifyDevice(id: string): Promise<DeviceDescription> {
     return this.#device(id);
+  }
+
+  check({ repair, after }: CheckArguments): Promise<CheckReply> {
+    const { checked } = this;
+    const findings = after === undefined ? checked : [];
+    if (repair) this.checked = checked.filter(({ action }) => action === "IGNORE");
+    const outcome = (action: string): CheckFinding["outcome"] => (repair && action !== "IGNORE" ? "repaired" : "found");
+    return Promise.resolve({
+      findings: findings.map((finding) => ({ ...finding, outcome: outcome(finding.action) })),
+      phase: after === undefined ? "engines" : "pools",
+      looked: 2,
+      bytes: 0,
+      ...(after === undefined && { next: "pools " }),
+    });
   }
 
   stop({ rank }: { readonly rank?: number | undefined } = {}): Promise<void> {

@@ -10,14 +10,17 @@ import { openSystem } from "../../src/control/system-service.ts";
 import type {
   EngineAddress,
   EngineCalls,
+  EngineSelf,
   PoolAssignment,
   PoolShare,
   ServedContainer,
 } from "../../src/format/engine-operations.ts";
 import { ENGINE_PROTOCOL_VERSION } from "../../src/format/engine-operations.ts";
+import type { TargetQuestion } from "../../src/format/check-questions.ts";
 import { simulatedWorld, type SimulatedWorld } from "../simulation/world.ts";
 import { hmac, SYSTEM_ID } from "./harness.ts";
 import { emptyMetaState, MemoryMetaStore, type MetaState } from "./memory-meta-store.ts";
+import { MemoryTarget } from "./memory-target.ts";
 import { GivenVerdicts } from "./verdicts.ts";
 
 export const LEASE_MS = 4_000;
@@ -33,6 +36,10 @@ export class MemoryEngine implements EngineLink {
   readonly open = new Set<number>();
   readonly snapshots = new Map<number, Set<Epoch>>();
   readonly destroyed = new Set<number>();
+  readonly target = new MemoryTarget(this);
+  /** Of what it says of itself. */
+  system: string = SYSTEM_ID;
+  badDevices: EngineSelf["devices"] = [];
   incarnation = 1;
   isAway = false;
   /** What it says of filling. */
@@ -91,13 +98,25 @@ export class MemoryEngine implements EngineLink {
         for (const { number } of assignment.containers) this.open.add(number);
         return done;
       }
-      case "setQuota":
-        this.quotas.set((value as PoolShare).pool, value as PoolShare);
+      case "setQuota": {
+        const quota = value as PoolShare;
+        this.quotas.set(quota.pool, quota);
+        if (quota.targetBytes === 0 && quota.containers.length === 0) this.#forgetPool(quota.pool);
         return done;
+      }
+      case "check": {
+        const question = value as TargetQuestion;
+        return this.target.answer(question.name, question.value);
+      }
+      case "identity":
+        return { engine: this.id, system: this.system, targets: 1, devices: this.badDevices };
       case "openContainer": {
         const { container, pool } = value as { container: ServedContainer; pool: string };
         if (!this.assignments.has(pool)) throw new DaosError("STALE", "Cannot open: the pool is not known here.");
         this.open.add(container.number);
+        const known = this.assignments.get(pool)!;
+        const containers = known.containers.filter(({ number }) => number !== container.number);
+        this.assignments.set(pool, { ...known, containers: [...containers, container] });
         return done;
       }
       case "destroyContainer": {
@@ -105,11 +124,18 @@ export class MemoryEngine implements EngineLink {
         this.open.delete(container);
         this.snapshots.delete(container);
         this.destroyed.add(container);
+        this.target.notes.delete(container);
         return done;
       }
       default:
         return this.#runSnapshots(name, value);
     }
+  }
+
+  #forgetPool(pool: string): void {
+    this.quotas.delete(pool);
+    this.assignments.delete(pool);
+    this.target.poolNotes.delete(pool);
   }
 
   #runSnapshots(name: keyof EngineCalls, value: never): unknown {

@@ -116,6 +116,18 @@ export class FakeTargets implements TargetControl {
     });
   }
 
+  async keepNotes(): Promise<void> {
+    this.#crash?.alive();
+  }
+
+  forgetPool(pool: string): Promise<readonly number[]> {
+    return this.#step("forgetPool", () => {
+      this.thresholds.delete(pool);
+      this.quotas.delete(pool);
+      return [];
+    });
+  }
+
   #opened(container: number): { snapshots: Set<number>; usage: TierUsage } {
     const found = this.state.containers.get(container);
     if (found === undefined || !this.open.has(container)) {

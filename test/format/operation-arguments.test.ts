@@ -15,6 +15,10 @@ const FULL: {
   readonly [Op in keyof OperationArguments]: { args: Record<string, unknown>; optional: readonly string[] };
 } = {
   [Opcode.serverStop]: { args: { rank: 1 }, optional: ["rank"] },
+  [Opcode.systemCheck]: {
+    args: { pool: "a", repair: true, policies: { POOL_BAD_LABEL: "IGNORE" }, after: "pools " },
+    optional: ["pool", "policies", "after"],
+  },
   [Opcode.deviceSetFaulty]: { args: { device: "a", force: true }, optional: [] },
   [Opcode.deviceReplace]: { args: { device: "a", successor: "b", force: true }, optional: [] },
   [Opcode.deviceIdentify]: { args: { device: "a" }, optional: [] },
@@ -107,7 +111,7 @@ test("each member of another type is refused and named", () => {
     for (const [name, good] of Object.entries(args)) {
       for (const other of others) {
         const sameShape = typeof other === typeof good && typeof other !== "object" && typeof other !== "number";
-        const emptyMap = name === "properties" && other !== null && typeof other === "object";
+        const emptyMap = (name === "properties" || name === "policies") && other !== null && typeof other === "object";
         if (sameShape && typeof other !== "string") continue;
         const emptyList = Array.isArray(good) && Array.isArray(other) && name !== "levels";
         if (emptyMap || emptyList) continue;
