@@ -93,7 +93,14 @@ export class SystemCalls {
   }
 
   async check(args: CheckArguments, options: CallOptions): Promise<CheckReply> {
-    const shape: ReplyShape = { findings: "list", phase: "text", looked: "count", bytes: "count", next: "text?" };
+    const shape: ReplyShape = {
+      findings: "list",
+      phase: "text",
+      looked: "count",
+      bytes: "count",
+      unjudged: "count",
+      next: "text?",
+    };
     const reply = await this.#read<CheckReply>(Opcode.systemCheck, "system check", args, shape, options);
     checkList(reply.findings, "system check", { class: "text", place: "text", state: "text", action: "text" });
     return reply;

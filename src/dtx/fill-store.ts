@@ -1,4 +1,4 @@
-/** What filling needs of a target's objects, at both ends; and which members of a group are to be filled. */
+/** What filling, and checking, need of a target's objects, at both ends; and which members of a group are to be filled. */
 import type { Epoch } from "../base/epoch.ts";
 import type { ObjectId } from "../base/object-id.ts";
 import type { CompletedElsewhere } from "../format/fill-message.ts";
@@ -6,6 +6,7 @@ import type { PoolMap, TargetState } from "../format/pool-map.ts";
 import type { CellStore } from "../store/cell.ts";
 import type { DkeyCopies } from "../vos/dkey-copy.ts";
 import { stable } from "../vos/durable.ts";
+import type { DkeySummaries } from "../vos/dkey-summary.ts";
 import type { FillMarks } from "../vos/fill-marks.ts";
 import type { MovingObjects } from "../vos/moving-objects.ts";
 import type { KeyHistories } from "../vos/key-history.ts";
@@ -17,6 +18,7 @@ export interface FillStore {
   readonly copies: DkeyCopies;
   readonly marks: FillMarks;
   readonly keys: KeyHistories;
+  readonly summaries: DkeySummaries;
   readonly moving: MovingObjects;
   /** Objects that transactions hold here to punch them. */
   readonly heldObjects: (container: number) => readonly ObjectId[];
@@ -41,6 +43,7 @@ export function fillStore(store: CellStore, objects: VersionedObjects): FillStor
     copies: objects.copies,
     marks: objects.fillMarks,
     keys: objects.keyHistories,
+    summaries: objects.summaries,
     moving: objects.moving,
     heldObjects: (container) => objects.locks.heldObjects(container),
     filledAt: (container) => objects.filledAt(container),

@@ -2,21 +2,27 @@
  * What the other targets of a pool ask of one of them, on the connections that they opened: updates to prepare, decisions,
  * folds, what they fill it with, reads of its shards, and what it knows of undecided updates.
  */
+import { byteString } from "../base/bytes.ts";
 import { EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
+import { objectIdFromBytes } from "../base/object-id.ts";
+import { decodeCbor, encodeCbor } from "../format/cbor.ts";
 import { decodeIds, encodeResyncReply } from "../format/dtx-messages.ts";
 import { decodeContainers, encodeContainers, encodeFoldedTo } from "../format/folded-to.ts";
 import { decodeObjectRequest } from "../format/object-request.ts";
+import { checkArguments } from "../format/operation-arguments.ts";
 import { Opcode } from "../format/operations.ts";
 import { decodePrepareRequest } from "../format/prepare-request.ts";
 import { encodeShardReadReply } from "../format/shard-read.ts";
 import type { RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
+import type { FillStore } from "./fill-store.ts";
 import type { FillReceiver } from "./fill-receiver.ts";
 import type { FoldStore } from "./fold-store.ts";
 import type { Folding } from "./folding.ts";
 import type { GroupFollower } from "./group-follower.ts";
 import type { GroupLeader } from "./group-leader.ts";
 import type { PreparedStore } from "./prepared-store.ts";
+import type { DkeySummary } from "../vos/dkey-summary.ts";
 import { receivedParts } from "./shard-parts.ts";
 import type { ListOwnShard, ReadOwnShard } from "./sharded-akey.ts";
 
@@ -26,6 +32,7 @@ const NO_SHARD_READ = { shownAt: EPOCH_NONE, newest: EPOCH_NONE, completeTo: EPO
 export interface PeerRequestsOptions {
   readonly store: PreparedStore;
   readonly foldStore: FoldStore;
+  readonly fillStore: Pick<FillStore, "summaries">;
   readonly readShard: ReadOwnShard;
   readonly listShard: ListOwnShard;
   /** Serves `transactionState`. */
@@ -83,6 +90,9 @@ export class PeerRequests {
         reply.send(NO_ARGUMENTS, encodeFoldedTo(epochs));
         break;
       }
+      case Opcode.dtxSummary:
+        this.#serveSummary(index, request, reply);
+        break;
       case Opcode.dtxDecide:
         this.#options.follower.decide(index, request, reply);
         break;
@@ -157,6 +167,26 @@ export class PeerRequests {
           reply.fail(error);
         },
       );
+  }
+
+  #serveSummary(leader: number, request: RpcRequest, reply: RpcReply): void {
+    const { container, epochs, dkeys } = checkArguments(Opcode.dtxSummary, decodeCbor(request.args));
+    const { summaries } = this.#options.fillStore;
+    const places = dkeys.map(({ oid, dkey }) => ({ oid: objectIdFromBytes(oid), dkey: byteString(dkey) }));
+    const summed = async (): Promise<Uint8Array> => {
+      // What the leader decided before has to be decided here, too.
+      await this.#options.follower.settled(leader);
+      const read: DkeySummary[] = [];
+      for (const place of places) read.push(await summaries.read(container, place, epochs));
+      return encodeCbor({ summaries: read });
+    };
+    summed().then(
+      (answer) => reply.send(answer),
+      (error: unknown) => {
+        if (!(error instanceof DaosError)) throw error;
+        reply.fail(error);
+      },
+    );
   }
 
   #serveResync(index: number, request: RpcRequest, reply: RpcReply): void {

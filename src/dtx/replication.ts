@@ -16,6 +16,7 @@ import { Opcode } from "../format/operations.ts";
 import type { PoolMap } from "../format/pool-map.ts";
 import type { RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
 import { Closing } from "./closing.ts";
+import { DkeyCheck } from "./dkey-check.ts";
 import type { Unlock } from "./dkey-locks.ts";
 import type { UpdateRange } from "./folding.ts";
 import { unitOf } from "./dkey-unit.ts";
@@ -207,6 +208,13 @@ export class Replication {
   /** See PoolReplication.fillStatus; undefined when this target has no part in the pool. */
   fillStatus(pool: string, containers: readonly number[]): TargetFillStatus | undefined {
     return this.#pools.get(pool)?.fillStatus(containers);
+  }
+
+  /** Compares the container's dkeys with those of other targets; undefined when this target has no part in its pool. */
+  check(container: number): DkeyCheck | undefined {
+    const pool = this.poolOf(container);
+    const { fillStore: store, timers } = this.#options;
+    return pool === undefined ? undefined : new DkeyCheck({ pool, store, timers });
   }
 
   /** See PoolReplication.completeTo. */

@@ -9,6 +9,7 @@ import { allDurable } from "../dtx/fill-store.ts";
 import { type PreparedStore } from "../dtx/prepared-store.ts";
 import type { Replication } from "../dtx/replication.ts";
 import type {
+  DkeyPage,
   HeldContainer,
   HeldPool,
   HeldSnapshots,
@@ -132,6 +133,17 @@ export class TargetCheck implements Answers {
     const { prepared } = this.#parts;
     await allDurable(prepared);
     return { areUndecided: ids.map((id) => prepared.stateOf(id) === "prepared") };
+  }
+
+  async dkeys({ container, after }: Parameters<TargetQuestions["dkeys"]>[0]): Promise<DkeyPage> {
+    const check = this.#parts.replication.check(container);
+    if (check !== undefined) return check.page(container, after);
+    return { mapVersion: 0, differences: [], dkeys: 0, bytes: 0, unjudged: 0, next: null };
+  }
+
+  async dropDkey({ container, oid, dkey }: Parameters<TargetQuestions["dropDkey"]>[0]): Promise<object> {
+    await this.#parts.replication.check(container)?.drop(container, oid, dkey);
+    return {};
   }
 
   /** What cannot be written down is left: a check finds it. */

@@ -205,6 +205,7 @@ export class TargetService implements RpcHandler {
       case Opcode.dtxFoldedTo:
       case Opcode.dtxFill:
       case Opcode.dtxShardExtents:
+      case Opcode.dtxSummary:
       case Opcode.dtxAttach:
       case Opcode.transactionState:
         return new Promise((resolve) => this.#replication.handle(request, reply, resolve));

@@ -1,7 +1,14 @@
 /** Checks what a target is asked for a check (check-questions.ts) after decoding. */
 import { z } from "zod";
 import type { Epoch } from "../base/epoch.ts";
-import { MAX_MAP_NOTE_BYTES, MAX_NOTE_BYTES, MAX_SNAPSHOTS } from "../base/limits.ts";
+import {
+  MAX_CELL_KEY_BYTES,
+  MAX_DKEY_BYTES,
+  MAX_MAP_NOTE_BYTES,
+  MAX_NOTE_BYTES,
+  MAX_SNAPSHOTS,
+} from "../base/limits.ts";
+import { OBJECT_ID_BYTES } from "../base/object-id.ts";
 import type { TargetQuestionName, TargetQuestions } from "./check-questions.ts";
 
 /** Containers, pools or ids that one question names. */
@@ -37,4 +44,6 @@ export const questionSchemas = {
   adoptSnapshots: z.object({ container, epochs: z.array(epoch).max(MAX_SNAPSHOTS) }),
   settle: z.object({ orphans: ids }),
   forgetDecisions: z.object({ ids }),
+  dkeys: z.object({ container, after: bytes(MAX_CELL_KEY_BYTES).exactOptional() }),
+  dropDkey: z.object({ container, oid: bytes(OBJECT_ID_BYTES), dkey: bytes(MAX_DKEY_BYTES) }),
 } satisfies { [Name in TargetQuestionName]: z.ZodType<Parameters<TargetQuestions[Name]>[0]> };

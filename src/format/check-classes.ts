@@ -19,6 +19,10 @@ interface CheckClass {
   readonly advice: string;
 }
 
+const SHARD_ADVICE =
+  "It cannot be repaired in place yet: exclude the target from the pool, wait for the rebuild, and reintegrate it; " +
+  "it is filled from the others then.";
+
 export const CHECK_CLASSES = {
   ENGINE_UNREACHABLE: { default: "IGNORE", others: [], advice: "Start the engine, or exclude it, and check again." },
   ENGINE_FOREIGN: { default: "IGNORE", others: [], advice: "Stop it and start the engine on its own storage folder." },
@@ -71,6 +75,17 @@ export const CHECK_CLASSES = {
   DTX_ORPHAN: { default: "IGNORE", others: ["DISCARD"], advice: "DISCARD undoes the update: nobody can commit it." },
   DTX_UNDECIDED: { default: "FINISH", others: [], advice: "Bring the engines of the pool back: they decide it." },
   DTX_REMEMBERED: { default: "FINISH", others: [], advice: "" },
+
+  CSUM_FAILURE: { default: "IGNORE", others: [], advice: SHARD_ADVICE },
+  OBJ_LOST_REP: { default: "IGNORE", others: [], advice: SHARD_ADVICE },
+  OBJ_DATA_INCONSIST: { default: "IGNORE", others: [], advice: SHARD_ADVICE },
+  OBJ_LOST_EC_SHARD: { default: "IGNORE", others: [], advice: SHARD_ADVICE },
+  OBJ_LOST_EC_DATA: { default: "IGNORE", others: [], advice: SHARD_ADVICE },
+  OBJ_MISPLACED: {
+    default: "IGNORE",
+    others: ["DISCARD"],
+    advice: "DISCARD removes it where it does not belong, if all targets have it where it does.",
+  },
 } as const satisfies Readonly<Record<string, CheckClass>>;
 
 export type CheckClassName = keyof typeof CHECK_CLASSES;

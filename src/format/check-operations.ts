@@ -36,6 +36,8 @@ export interface CheckReply {
   readonly phase: string;
   readonly looked: number;
   readonly bytes: number;
+  /** Of those, what changed all the time, or was being moved: it could not be compared. */
+  readonly unjudged: number;
   /** Absent: the check is done. */
   readonly next?: string;
 }

@@ -53,6 +53,30 @@ export interface TargetLeftovers {
   readonly rememberedCount: number;
 }
 
+/** A disagreement about a dkey. */
+export interface DkeyDifference {
+  readonly kind: "damaged" | "missing" | "differs" | "misplaced" | "shard-missing" | "shard-differs";
+  readonly oid: Uint8Array;
+  readonly dkey: Uint8Array;
+  /** Index in the pool map of the target that is wrong; -1: one of them, nobody can say which. */
+  readonly target: number;
+  readonly detail: string;
+  /** Misplaced: all targets have it where it belongs. */
+  readonly isElsewhere: boolean;
+}
+
+export interface DkeyPage {
+  /** By which all of it was judged. */
+  readonly mapVersion: number;
+  readonly differences: readonly DkeyDifference[];
+  readonly dkeys: number;
+  readonly bytes: number;
+  /** Dkeys that were being changed or filled, or whose targets did not answer: they were not judged. */
+  readonly unjudged: number;
+  /** Null: there are no more. */
+  readonly next: Uint8Array | null;
+}
+
 export interface TargetQuestions {
   /** All pools that it has notes of, or serves. */
   pools(value: object): { pools: readonly string[] };
@@ -66,6 +90,11 @@ export interface TargetQuestions {
   leftovers(value: object): TargetLeftovers;
   /** Whether any of these is undecided here; what was decided is durable before the answer. */
   areUndecided(value: { ids: readonly DtxId[] }): { areUndecided: readonly boolean[] };
+  /**
+   * A page of the container's dkeys here, behind a place: those that this target leads are compared with what the others have,
+   * those of others looked for there.
+   */
+  dkeys(value: { container: number; after?: Uint8Array }): DkeyPage;
 
   /** What the control plane knows of what the target holds. */
   keepNotes(value: {
@@ -77,6 +106,8 @@ export interface TargetQuestions {
   /** Asks those who lead about what is undecided, and undoes what is of containers that nobody has. */
   settle(value: { orphans: readonly DtxId[] }): object;
   forgetDecisions(value: { ids: readonly DtxId[] }): object;
+  /** Removes a dkey that does not belong here. BUSY when it does, or when not all have it where it belongs. */
+  dropDkey(value: { container: number; oid: Uint8Array; dkey: Uint8Array }): object;
 }
 export type TargetQuestionName = keyof TargetQuestions;
 

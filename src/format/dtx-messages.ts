@@ -5,6 +5,8 @@
  *   decide    arguments  u32 commits, u32 aborts, u32 forgets          payload  their ids, in this order
  *   refresh   no arguments                                             payload  ids
  *             reply                                                    payload  a DtxState each, one byte
+ *   summary   CBOR (DtxSummaryArguments)
+ *             reply: CBOR { summaries }, a DkeySummary each
  *   resync    CBOR (DtxResyncArguments)                                payload  ids
  *             reply: CBOR {}                                           payload  a DtxState for each id, then id and
  *                                                                               u64 epoch of each undecided one
@@ -32,6 +34,14 @@ export interface DtxAttachArguments {
 /** Asks for what is open at a target of the groups that the asking one leads. */
 export interface DtxResyncArguments {
   readonly pool: string;
+}
+
+/** Asks what a target shows of dkeys, summed up (src/vos/dkey-summary.ts). */
+export interface DtxSummaryArguments {
+  readonly container: number;
+  /** Of the snapshots that the sender keeps. */
+  readonly epochs: readonly Epoch[];
+  readonly dkeys: readonly { readonly oid: Uint8Array; readonly dkey: Uint8Array }[];
 }
 
 export interface Decisions {

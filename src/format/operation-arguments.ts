@@ -15,9 +15,10 @@ import {
   MAX_ENUMERATION_KEYS,
   MAX_POOL_TARGETS,
   MAX_RANK,
+  MAX_SNAPSHOTS,
 } from "../base/limits.ts";
 import { OBJECT_ID_BYTES } from "../base/object-id.ts";
-import type { DtxAttachArguments, DtxResyncArguments } from "./dtx-messages.ts";
+import type { DtxAttachArguments, DtxResyncArguments, DtxSummaryArguments } from "./dtx-messages.ts";
 import type { CheckArguments } from "./check-operations.ts";
 import type { ChangeListArguments, EpochQueryArguments } from "./history-operations.ts";
 import type * as operations from "./operations.ts";
@@ -114,6 +115,7 @@ export interface OperationArguments {
   [Opcode.epochQuery]: EpochQueryArguments;
   [Opcode.dtxAttach]: DtxAttachArguments;
   [Opcode.dtxResync]: DtxResyncArguments;
+  [Opcode.dtxSummary]: DtxSummaryArguments;
 }
 
 const SCHEMAS: { readonly [Op in keyof OperationArguments]: z.ZodType<OperationArguments[Op]> } = {
@@ -175,6 +177,11 @@ const SCHEMAS: { readonly [Op in keyof OperationArguments]: z.ZodType<OperationA
   [Opcode.epochQuery]: z.object({ handle }),
   [Opcode.dtxAttach]: z.object({ capability: bytes(MAX_CAPABILITY_BYTES), pool: name, target: number }),
   [Opcode.dtxResync]: z.object({ pool: name }),
+  [Opcode.dtxSummary]: z.object({
+    container: number,
+    epochs: z.array(epoch).max(MAX_SNAPSHOTS),
+    dkeys: z.array(z.object({ oid, dkey: key })).max(MAX_ENUMERATION_KEYS),
+  }),
   [Opcode.changeList]: z.object({
     handle,
     fromEpoch: epoch,

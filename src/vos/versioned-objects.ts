@@ -17,6 +17,7 @@ import { type ArrayReadOutcome, ArrayReads, type RecordRange } from "./array-rea
 import { ArrayWrites } from "./array-write.ts";
 import { type ChangeListRequest, ChangeLists, type ChangePage } from "./change-list.ts";
 import { DkeyCopies, type StoredDkey } from "./dkey-copy.ts";
+import { DkeySummaries } from "./dkey-summary.ts";
 import { type DkeyPresence, dkeyPresence } from "./dkey-presence.ts";
 import {
   type AkeyListRequest,
@@ -56,6 +57,7 @@ export class VersionedObjects {
   /** Of what this target holds. */
   readonly notes: HoldingNotes;
   readonly keyHistories: KeyHistories;
+  readonly summaries: DkeySummaries;
   readonly moving: MovingObjects;
   readonly #target: TargetObjects;
   readonly #values: SingleValues;
@@ -97,6 +99,8 @@ export class VersionedObjects {
     this.fillMarks = new FillMarks(target);
     this.notes = new HoldingNotes(target);
     this.keyHistories = new KeyHistories(target);
+    const read = { values: this.#values, arrays: this.#arrayReads, extents: this.#extents, keys: this.keyHistories };
+    this.summaries = new DkeySummaries(target, read);
     this.moving = new MovingObjects(target);
   }
 

@@ -196,6 +196,7 @@ export class FakeSystem implements SystemAccess {
       phase: after === undefined ? "engines" : "pools",
       looked: 2,
       bytes: 0,
+      unjudged: 0,
       ...(after === undefined && { next: "pools " }),
     });
   }

@@ -394,6 +394,16 @@ const PLANTED: Readonly<Record<string, Planted>> = {
     plant: (own) => void own.engine(2).target.remembered.push({ client: 5, sequence: 6 }),
     then: (own) => expect(own.engine(2).target.remembered).toEqual([]),
   },
+  "a dkey that does not belong where it is": {
+    classes: ["OBJ_MISPLACED"],
+    policies: { OBJ_MISPLACED: "DISCARD" },
+    plant: (own) => {
+      const [oid, dkey] = [new Uint8Array(16), Buffer.from("key")];
+      const found = { kind: "misplaced", oid, dkey, target: 1, detail: "elsewhere", isElsewhere: true } as const;
+      own.engine(1).target.dkeyPage = { mapVersion: 1, differences: [found] };
+    },
+    then: (own) => expect(own.engine(1).target.dkeyPage.differences).toEqual([]),
+  },
   "a rank that is the same engine as another one": {
     classes: ["ENGINE_DUPLICATE"],
     policies: { ENGINE_DUPLICATE: "DISCARD" },

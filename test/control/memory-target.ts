@@ -2,6 +2,7 @@
 import type { DtxId } from "../../src/base/dtx-id.ts";
 import type { Epoch } from "../../src/base/epoch.ts";
 import type {
+  DkeyPage,
   HeldContainer,
   TargetQuestionName,
   TargetQuestions,
@@ -21,6 +22,7 @@ export class MemoryTarget {
   readonly poolNotes = new Map<string, { note: Uint8Array; map: Uint8Array }>();
   readonly undecided = new Map<string, UndecidedUpdate>();
   readonly remembered: DtxId[] = [];
+  dkeyPage: Pick<DkeyPage, "mapVersion" | "differences"> = { mapVersion: 1, differences: [] };
   aggregatedTo = 0 as Epoch;
   /** Whether those who lead decide what is undecided, once they are asked. */
   decides = true;
@@ -92,6 +94,11 @@ export class MemoryTarget {
     areUndecided: ({ ids }) => ({
       areUndecided: ids.map(({ client, sequence }) => this.undecided.has(`${client}/${sequence}`)),
     }),
+    dkeys: () => ({ ...this.dkeyPage, dkeys: 1, bytes: 2, unjudged: 0, next: null }),
+    dropDkey: () => {
+      this.dkeyPage = { ...this.dkeyPage, differences: [] };
+      return {};
+    },
     keepNotes: ({ pools, containers }) => {
       for (const { pool, note, map } of pools) this.poolNotes.set(pool, { note, map });
       for (const { container, note } of containers) this.notes.set(container, note);

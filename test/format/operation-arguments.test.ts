@@ -59,6 +59,7 @@ const FULL: {
   [Opcode.detach]: { args: { handle: 1 }, optional: [] },
   [Opcode.epochQuery]: { args: { handle: 1 }, optional: [] },
   [Opcode.dtxAttach]: { args: { capability: key, pool: "p", target: 3 }, optional: [] },
+  [Opcode.dtxSummary]: { args: { container: 1, epochs: [5], dkeys: [{ oid, dkey: key }] }, optional: [] },
   [Opcode.dtxResync]: { args: { pool: "p" }, optional: [] },
   [Opcode.dkeyList]: { args: { ...list, prefix: key, after: key }, optional: ["prefix", "after"] },
   [Opcode.akeyList]: { args: { ...list, dkey: key, after: key }, optional: ["dkey", "after"] },
@@ -105,7 +106,7 @@ test("full arguments pass unchanged, and without what is optional", () => {
 });
 
 test("each member of another type is refused and named", () => {
-  const others = [null, 3.5, -1, "\u0000".repeat(300), true, [], {}, new Uint8Array(5000), Number.NaN, 2 ** 60];
+  const others = [null, 3.5, -1, "\u0000".repeat(10_000), true, [], {}, new Uint8Array(5000), Number.NaN, 2 ** 60];
   for (const opcode of OPCODES) {
     const { args } = FULL[opcode];
     for (const [name, good] of Object.entries(args)) {

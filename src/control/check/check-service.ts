@@ -16,6 +16,7 @@ import { EnginesPhase } from "./engines-phase.ts";
 import { LabelsPhase } from "./labels-phase.ts";
 import { LeftoversPhase } from "./leftovers-phase.ts";
 import { OrphansPhase } from "./orphans-phase.ts";
+import { ObjectsPhase } from "./objects-phase.ts";
 import type { CheckScope, Look, Phase } from "./phase.ts";
 import { PoolsPhase } from "./pools-phase.ts";
 import { type RepairParts, Repairs } from "./repairs.ts";
@@ -47,6 +48,7 @@ export class CheckService {
       new PoolsPhase(reader, mapStore, locks),
       new ContainersPhase(reader, locks),
       new LeftoversPhase(reader),
+      new ObjectsPhase(reader),
     ];
   }
 
@@ -61,8 +63,8 @@ export class CheckService {
     for (const difference of differences) findings.push(await this.#finding(difference, policies, args.repair));
     const following = this.#phases[at + 1];
     const next = look.next === undefined ? following && `${following.name} ` : `${phase.name} ${look.next}`;
-    const { looked, bytes } = look;
-    return { findings, phase: phase.name, looked, bytes, ...(next !== undefined && { next }) };
+    const { looked, bytes, unjudged = 0 } = look;
+    return { findings, phase: phase.name, looked, bytes, unjudged, ...(next !== undefined && { next }) };
   }
 
   /** Also of a pool that targets know and no record. */

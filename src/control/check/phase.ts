@@ -11,6 +11,8 @@ export interface Look {
   /** Things looked at, and bytes read to compare them. */
   readonly looked: number;
   readonly bytes: number;
+  /** Of those, what changed all the time, or was being filled: it could not be compared. */
+  readonly unjudged?: number;
   /** Position of the next step; undefined: the phase is over. */
   readonly next: string | undefined;
 }

@@ -80,6 +80,7 @@ export class Repairs {
       },
       SNAP_LOST: { DISCARD: ({ subject }) => this.#destroySnapshot(subject, records) },
       SNAP_HALF_MADE: { FINISH: ({ subject }) => this.#settleSnapshots(subject) },
+      OBJ_MISPLACED: { DISCARD: ({ subject }) => this.#dropDkey(subject) },
       DTX_ORPHAN: { DISCARD: ({ subject }) => this.#settleUpdates(subject, true) },
       DTX_UNDECIDED: { FINISH: ({ subject }) => this.#settleUpdates(subject, false) },
       DTX_REMEMBERED: {
@@ -264,6 +265,10 @@ export class Repairs {
     if (!areUndecided.includes(true)) return;
     const state = "who leads its group has not decided it";
     throw new DaosError("UNAVAILABLE", `Cannot settle the update: ${state}. Bring the engines of its pool back.`);
+  }
+
+  async #dropDkey({ number, oid, dkey, ...target }: Difference["subject"]): Promise<void> {
+    await this.#ask(target, "dropDkey", { container: number!, oid: oid!, dkey: dkey! });
   }
 
   async #forgetMember(rank: number): Promise<void> {
