@@ -23,7 +23,7 @@ import {
   type MetaRecord,
   type MetaRecordKind,
 } from "../../src/format/meta-record.ts";
-import { type EnginesRig, type MemoryEngine, tankRig } from "./engines-rig.ts";
+import { type EnginesRig, enginesRig, type MemoryEngine, tankRig } from "./engines-rig.ts";
 import { codeOf } from "./harness.ts";
 
 const STEP_MS = 100;
@@ -533,6 +533,40 @@ test("check: only what is of a pool when one is named", async () => {
   expect((await own.check({ pool: "other" })).map(({ place }) => place)).toEqual(["pool other"]);
   expect((await own.check()).map(({ place }) => place).toSorted()).toEqual(["pool other", "pool tank"]);
   expect(await codeOf(own.rig.plane.check.step({ repair: false, pool: "none" }))).toBe("NOT_FOUND");
+});
+
+test("check: what only an engine knows that has no part in the pool any more is not taken up again", async () => {
+  const own = await checkRig();
+  const map = own.get("map", mapKey(own.pool))!;
+  const note = own.engine(2).target.notes.get(1)!;
+  await own.while(own.rig.plane.containers.destroy({ pool: "tank", container: "box", force: true }));
+  own.put("map", mapKey(own.pool), { ...map, targets: map.targets.slice(0, 2) });
+  own.engine(2).target.notes.set(1, note);
+  const found = (await own.check({ repair: true })).filter((finding) => finding.class === "CONT_NONEXIST_ON_PS");
+  expect(found).toMatchObject([{ action: "IGNORE", outcome: "found" }]);
+  expect((await own.rig.plane.containers.list({ pool: "tank" })).containers).toEqual([]);
+});
+
+test("check: another control plane goes on where one ended", async () => {
+  const own = await checkRig();
+  own.change("pool", poolKey(own.pool), { containers: 9 });
+  own.change("container", containerKey(own.pool, own.box), { snapshots: 3 });
+  let after: string | undefined;
+  const seen: CheckClassName[] = [];
+  do {
+    const step = own.rig.plane.check.step({ repair: false, ...(after !== undefined && { after }) });
+    const reply = await own.while(step);
+    seen.push(...reply.findings.map((finding) => finding.class));
+    after = reply.next;
+  } while (after?.startsWith("containers") === false);
+  expect(seen).toEqual(["POOL_BAD_COUNT"]);
+  own.rig.plane.close();
+  const { meta, engines, world } = own.rig;
+  const rig = await enginesRig(3, { meta, engines, world });
+  for (const index of [1, 2]) await rig.join(index);
+  const next = new CheckRig(rig, own.pool, own.box);
+  const reply = await next.while(rig.plane.check.step({ repair: true, after: after! }));
+  expect(reply.findings.map((finding) => [finding.class, finding.outcome])).toEqual([["CONT_BAD_COUNT", "repaired"]]);
 });
 
 test("check: unknown classes, actions that are none of a class, and positions that are none are refused", async () => {

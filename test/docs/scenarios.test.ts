@@ -16,6 +16,7 @@ const SUITES: Readonly<Record<string, readonly [first: number, last: number, cou
   e: [1, 5, 5],
   t: [1, 25, 25],
   T: [0, 42, 43],
+  F: [1, 32, 32],
 };
 
 interface Row {

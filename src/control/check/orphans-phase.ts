@@ -75,6 +75,14 @@ export class OrphansPhase implements Phase {
     return { differences, looked: byNumber.size, bytes: 0, next };
   }
 
+  /** An engine that a pool has no part in any more does not hear what becomes of its containers. */
+  async #isOfMap(pool: string, ranks: readonly number[]): Promise<boolean> {
+    const { records } = this.#reader;
+    const map = (await records.get("map", mapKey(pool)))?.record;
+    if (map === undefined || (await records.get("pool", poolKey(pool))) === undefined) return false;
+    return map.targets.some(({ rank }) => ranks.includes(rank));
+  }
+
   async #orphan(number: number, holding: readonly Answered<HeldContainer>[], scope: CheckScope): Promise<Difference[]> {
     const container = holding
       .map(({ answer }) => recordOfNote("container", answer.note))
@@ -94,7 +102,7 @@ export class OrphansPhase implements Phase {
     const versions = holding.reduce((sum, { answer }) => sum + answer.versions, 0);
     const size = versions === 0 ? "without data" : "with data";
     const state = `rank ${ranks.join(", ")} has it, ${size}, of pool ${pool ?? "unknown"}; there is no record of it`;
-    const canReadd = container !== undefined && (await records.get("pool", poolKey(container.pool))) !== undefined;
+    const canReadd = container !== undefined && (await this.#isOfMap(container.pool, ranks));
     return [{ class: "CONT_NONEXIST_ON_PS", place, state, ...(!canReadd && { action: "IGNORE" }), subject }];
   }
 }

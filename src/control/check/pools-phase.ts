@@ -34,16 +34,18 @@ export class PoolsPhase implements Phase {
 
   async #compare(id: string): Promise<Difference[]> {
     const { records } = this.#reader;
-    const pool = (await records.get("pool", poolKey(id)))?.record;
-    if (pool === undefined) return [];
+    const stored = await records.get("pool", poolKey(id));
+    if (stored === undefined) return [];
+    const pool = stored.record;
     const map = (await this.#mapStore.find(id))?.record ?? (await records.get("map", mapKey(id)))?.record;
     const containers = (await records.all("container", containerPrefix(id))).map(({ record }) => record);
-    const isInFlux = containers.some(({ state }) => state !== "ready");
+    const isChanged = (await records.get("pool", stored.key))?.revision !== stored.revision;
+    const isInFlux = isChanged || containers.some(({ state }) => state !== "ready");
     const view = {
       pool,
       map,
       labelled: (await records.get("label", poolLabelKey(pool.label)))?.record.id,
-      containers: containers.length,
+      containers: isChanged ? pool.containers : containers.length,
       counted: isInFlux ? 0 : containers.length,
       targetBytes: await this.#mapStore.targetShare(id, pool.sizeBytes),
       held: [],
