@@ -25,6 +25,8 @@ import type { PoolReplication } from "./pool-replication.ts";
 /** Of a page: dkeys, and bytes after which it ends early. */
 const PAGE_DKEYS = 64;
 const PAGE_BYTES = 16 * MIB;
+/** The same, of dkeys that cannot be judged: each takes all attempts. */
+const PAGE_UNJUDGED = 16;
 /** Times that a dkey is compared before it is left alone, and the pause between, milliseconds. */
 const ATTEMPTS = 6;
 const RETRY_MS = 50;
@@ -60,7 +62,7 @@ export class DkeyCheck {
       counts.dkeys += 1;
       if (judged === undefined || pool.mapVersion !== mapVersion) counts.unjudged += 1;
       else differences.push(...judged.map((found) => ({ ...found, ...named(place) })));
-      if (counts.bytes < PAGE_BYTES) continue;
+      if (counts.bytes < PAGE_BYTES && counts.unjudged < PAGE_UNJUDGED) continue;
       next = place.prefix as ByteString;
       break;
     }

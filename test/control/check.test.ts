@@ -535,6 +535,20 @@ test("check: only what is of a pool when one is named", async () => {
   expect(await codeOf(own.rig.plane.check.step({ repair: false, pool: "none" }))).toBe("NOT_FOUND");
 });
 
+test("check: a pool that was destroyed while an engine was away is not taken up again, but forgotten there when it is back", async () => {
+  const own = await checkRig();
+  own.engine(2).isAway = true;
+  await own.while(own.rig.plane.pools.destroy({ pool: "tank", force: true }), [1]);
+  expect(own.get("removal", removalKey(2, own.pool))).toBeDefined();
+  expect(own.engine(2).target.poolNotes.size).toBe(1);
+  own.engine(2).restart();
+  await own.rig.join(2);
+  expect(own.engine(2).target.poolNotes.size + own.engine(2).target.notes.size).toBe(0);
+  expect([...own.rig.meta.entries.keys()].filter((key) => key.startsWith("removal/"))).toEqual([]);
+  expect(await own.check({ repair: true })).toEqual([]);
+  expect((await own.rig.plane.pools.list({})).pools).toEqual([]);
+});
+
 test("check: what only an engine knows that has no part in the pool any more is not taken up again", async () => {
   const own = await checkRig();
   const map = own.get("map", mapKey(own.pool))!;

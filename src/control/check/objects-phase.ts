@@ -3,6 +3,7 @@
  * have (src/dtx/dkey-check.ts). A step goes through some pages.
  */
 import { byteString } from "../../base/bytes.ts";
+import { MIB } from "../../base/limits.ts";
 import { formatObjectId, objectIdFromBytes } from "../../base/object-id.ts";
 import type { CheckClassName } from "../../format/check-classes.ts";
 import type { DkeyDifference } from "../../format/check-questions.ts";
@@ -14,10 +15,11 @@ import type { Difference } from "./difference.ts";
 import type { CheckScope, Look, Phase } from "./phase.ts";
 import { nextPool } from "./pools-phase.ts";
 
-/** A step ends after so many dkeys, bytes or pages. */
+/** A step ends after so many dkeys, bytes or pages, or dkeys that were tried again and again. */
 const STEP_DKEYS = 64;
-const STEP_BYTES = 16 * 1024 * 1024;
+const STEP_BYTES = 16 * MIB;
 const STEP_PAGES = 64;
+const STEP_UNJUDGED = 8;
 /** Bytes of a dkey that are shown. */
 const SHOWN_DKEY_BYTES = 64;
 
@@ -53,7 +55,7 @@ export class ObjectsPhase implements Phase {
     const differences: Difference[] = [];
     let cursor = position === "" ? await this.#firstOf("", scope) : parse(position);
     for (let pages = 0; pages < STEP_PAGES && cursor !== undefined; pages += 1) {
-      if (counts.looked >= STEP_DKEYS || counts.bytes >= STEP_BYTES) break;
+      if (counts.looked >= STEP_DKEYS || counts.bytes >= STEP_BYTES || counts.unjudged >= STEP_UNJUDGED) break;
       cursor = await this.#page(cursor, scope, counts, differences);
     }
     return { differences, ...counts, next: cursor === undefined ? undefined : textOf(cursor) };
@@ -93,7 +95,10 @@ export class ObjectsPhase implements Phase {
     }
     const after = cursor.after === "" ? {} : { after: new Uint8Array(Buffer.from(cursor.after, "hex")) };
     const page = await this.#reader.ask(target, "dkeys", { container: container.number, ...after });
-    if (page === undefined) return { ...cursor, place: cursor.place + 1, after: "" };
+    if (page === undefined) {
+      counts.unjudged += 1;
+      return { ...cursor, place: cursor.place + 1, after: "" };
+    }
     counts.looked += page.dkeys;
     counts.bytes += page.bytes;
     counts.unjudged += page.mapVersion === map.version ? page.unjudged : page.dkeys;
