@@ -221,6 +221,44 @@ for (const className of ["RP_3GX", "EC_2P1G1", "EC_4P2GX"]) {
   }, 120_000);
 }
 
+for (const className of ["RP_3GX", "EC_2P1G1"]) {
+  test(`check: nothing is found of dkeys of ${className} that many clients write all the time`, async () => {
+    const own = await started(5);
+    const object = own.object(className);
+    const range = { recordIndex: 0, recordBytes: 1 };
+    for (const dkey of DKEYS) await object.writeArray(dkey, "array", range, Buffer.alloc(9_000, 1));
+    let isWriting = true;
+    let writes = 0;
+    const write = async (writer: number): Promise<void> => {
+      while (isWriting) {
+        const dkey = DKEYS[own.random.below(DKEYS.length)]!;
+        writes += 1;
+        await new Promise<void>((resolve) => own.timers.after(own.random.below(30), resolve));
+        if (writer % 2 === 0) await object.update(dkey, "value", Buffer.alloc(200, writes));
+        else
+          await object.writeArray(
+            dkey,
+            "array",
+            { ...range, recordIndex: writes % 5_000 },
+            Buffer.alloc(3_000, writes),
+          );
+      }
+    };
+    const writing = Promise.all([0, 1, 2, 3, 4, 5].map(write));
+    let judged = 0;
+    for (let round = 0; round < 10; round += 1) {
+      const { differences, dkeys, unjudged } = await check(own);
+      expect(differences).toEqual([]);
+      judged += dkeys - unjudged;
+    }
+    isWriting = false;
+    await passing(own, writing);
+    expect(judged).toBeGreaterThan(10);
+    expect(writes).toBeGreaterThan(50);
+    expect((await check(own)).unjudged).toBe(0);
+  }, 60_000);
+}
+
 test("judgeCopies: the majority is right; without one the one that has something; else nobody can say", () => {
   const summary = (checksum: number, changes: Partial<DkeySummary> = {}): DkeySummary => {
     return { state: "read", count: 1, newest: 5, bytes: 9, checksum, ...changes };
