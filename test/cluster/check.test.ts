@@ -71,7 +71,7 @@ test("what is in order is not found while it is written; lost records and a rott
       for (let round = 0; isWriting; round += 1) {
         await object.update(`hot ${round % 7}`, "v", valueOf(round));
         await object.writeArray(`hot ${round % 5}`, "a", { recordIndex: round % 900, recordBytes: 1 }, valueOf(round));
-        if (round % 50 === 49) await container.createSnapshot(`round ${round}`);
+        if (round % 50 === 49) await container.createSnapshot(`round-${round}`);
       }
     })();
     expect(await check(cluster)).toEqual({ status: 0, findings: [] });
@@ -125,4 +125,4 @@ test("what is in order is not found while it is written; lost records and a rott
   } finally {
     await cluster.remove();
   }
-}, 180_000);
+}, 300_000);
