@@ -49,6 +49,7 @@ test("check: a real engine in use has nothing to find; lost records are found, a
       await object.writeArray(`hot ${round % 3}`, "a", { recordIndex: round % 90, recordBytes: 1 }, valueOf(round));
     }
   })();
+  writing.catch(() => {});
   const busy = await check(own);
   isWriting = false;
   await writing;
