@@ -23,12 +23,10 @@ import type { DtxId } from "../base/dtx-id.ts";
 import { isErasureCoded, isRedundant, type ObjectId } from "../base/object-id.ts";
 import {
   decodePartWrites,
-  decodeTransactionDecision,
   encodePartWrites,
   encodeTransactionDecision,
   encodeTransactionPart,
   type PartWrite,
-  PREPARED_STATE,
   type TransactionDecision,
   type TransactionPart,
   type TransactionStep,
@@ -51,6 +49,7 @@ import { Seen, type TargetObjects } from "./target-objects.ts";
 import { changedSince, writeRefusal } from "./transaction-checks.ts";
 import { sweptBefore } from "./swept-dkey.ts";
 import { decisionKey, partKey, writesKey } from "./transaction-cells.ts";
+import { isKept, isSame, type TransactionOutcome, transactionState } from "./transaction-state.ts";
 import {
   begunToMove,
   clockBehind,
@@ -79,12 +78,6 @@ export interface TransactionRequest extends DkeyPlace {
   readonly shard?: TransactionShard | undefined;
   /** Of an object without redundancy: it moves to other targets. */
   readonly isMoving?: boolean | undefined;
-}
-
-/** What became of a transaction, as far as a dkey knows; the state as transaction-part.ts has it. */
-export interface TransactionOutcome {
-  readonly state: number;
-  readonly sequence: number;
 }
 
 export class Transactions {
@@ -352,7 +345,7 @@ export class Transactions {
   ): WriteOutcome {
     // What its leader has, it has too; else it must not say that it followed.
     if (order?.epoch !== undefined) throw notPrepared();
-    const { state, sequence } = this.#stateAt(prefix, id);
+    const { state, sequence } = transactionState(this.#target, prefix, id);
     if (decision === undefined) return { epoch: EPOCH_NONE, sequence, error: undefined };
     if (state === UNKNOWN_STATE) return refusedWrite(undone(), sequence);
     return { epoch: state as Epoch, sequence, error: undefined };
@@ -387,27 +380,6 @@ export class Transactions {
 
   /** What the dkey knows of a transaction. Nothing of it may be told before `sequence` is stable. */
   stateOf(container: number, place: DkeyPlace, id: DtxId): TransactionOutcome {
-    return this.#stateAt(this.#prefixOf(container, place), id);
+    return transactionState(this.#target, this.#prefixOf(container, place), id);
   }
-
-  #stateAt(prefix: string, id: DtxId): TransactionOutcome {
-    const { store, locks } = this.#target;
-    const seen = new Seen();
-    const part = store.get(partKey(prefix), LATEST);
-    if (part !== undefined) seen.add(part.sequence);
-    if (isSame(locks.of(prefix)?.part.id, id)) return { state: PREPARED_STATE, sequence: seen.sequence };
-    const decision = store.get(decisionKey(prefix, id), LATEST);
-    if (decision !== undefined) seen.add(decision.sequence);
-    if (!isKept(decision?.kind)) return { state: UNKNOWN_STATE, sequence: seen.sequence };
-    const { epoch } = decodeTransactionDecision(decision?.inline ?? new Uint8Array(0));
-    return { state: epoch, sequence: seen.sequence };
-  }
-}
-
-function isKept(kind: VersionKind | undefined): boolean {
-  return kind !== undefined && kind !== VersionKind.tombstone;
-}
-
-function isSame(left: DtxId | undefined, right: DtxId): boolean {
-  return left?.client === right.client && left.sequence === right.sequence;
 }
