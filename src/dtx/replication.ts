@@ -6,7 +6,7 @@ import type { DkeyPlace } from "../base/key-place.ts";
 import type { DtxId } from "../base/dtx-id.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import type { ObjectId } from "../base/object-id.ts";
+import { isRedundant, type ObjectId } from "../base/object-id.ts";
 import type { RedundancyScheme } from "../contracts/redundancy.ts";
 import { decodeCbor } from "../format/cbor.ts";
 import type { TargetFillStatus } from "../format/engine-operations.ts";
@@ -137,9 +137,9 @@ export class Replication {
     return this.poolOf(container)?.shownDkeys(container);
   }
 
-  /** See PoolReplication.leadsSingle. */
-  leadsSingle(container: number, oid: ObjectId, id: DtxId): boolean {
-    return this.#hasAnyChanged && this.poolOf(container)?.leadsSingle(oid, id) === true;
+  /** Whether members have to have an update of the object, or what was before it is to be asked for at others. */
+  isLed(container: number, oid: ObjectId, id: DtxId): boolean {
+    return isRedundant(oid) || (this.#hasAnyChanged && this.poolOf(container)?.leadsSingle(oid, id) === true);
   }
 
   /** See Groups.movesSingle. */

@@ -30,8 +30,9 @@ import type { WriteOutcome } from "../vos/single-value.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
 import type { WriteOrder } from "../vos/write-order.ts";
 import type { Attachment } from "./attachments.ts";
-import { ErasureUpdates, type PlannedUpdate } from "./erasure-updates.ts";
+import { ErasureUpdates } from "./erasure-updates.ts";
 import { ObjectSweeps, type ObjectSweepsParts } from "./object-sweeps.ts";
+import { OwnSteps } from "./own-steps.ts";
 import type { QuotaTable } from "./quota.ts";
 import type { StageService } from "./stage-service.ts";
 import { runOperation } from "./update-operation.ts";
@@ -86,15 +87,17 @@ export class UpdateService {
   readonly #running = new DtxMap<RpcReply[]>();
   readonly #stages: StageService | undefined;
   readonly #sweeps: ObjectSweeps | undefined;
+  readonly #steps: OwnSteps;
   readonly counters = { updates: 0, punches: 0 };
 
   constructor(parts: UpdateServiceParts, stages: StageService | undefined) {
     this.#parts = parts;
     this.#stages = stages;
     const { objects, replication } = parts;
+    if (replication !== undefined) this.#erasure = new ErasureUpdates({ objects, replication });
+    this.#steps = new OwnSteps(parts, this.#erasure);
     if (replication === undefined) return;
-    this.#erasure = new ErasureUpdates({ objects, replication });
-    const runStep: ObjectSweepsParts["runStep"] = (...step) => this.#runStep(...step);
+    const runStep: ObjectSweepsParts["runStep"] = (...step) => this.#steps.run(...step);
     this.#sweeps = new ObjectSweeps({ ...parts, replication, runStep });
   }
 
@@ -188,7 +191,7 @@ export class UpdateService {
       if (opcode === Opcode.objectPunch) throw dkeyByDkey();
       object.isMoving = true;
     }
-    if (replication === undefined || !this.#isLed(container, object)) {
+    if (replication?.isLed(container, object.oid, object) !== true) {
       if (object.sequence !== 0) object.order = { origin: object, isPrepared: false, epoch: undefined };
       return undefined;
     }
@@ -199,12 +202,6 @@ export class UpdateService {
     const led = replication.begin({ container, opcode, object, payload, staged });
     object.order = led;
     return led;
-  }
-
-  /** Whether members have to have the update, or what was before it is to be asked for at others. */
-  #isLed(container: number, object: ObjectRequest): boolean {
-    const { oid } = object;
-    return isRedundant(oid) || this.#parts.replication?.leadsSingle(container, oid, object) === true;
   }
 
   /** Answers a request that was sent before. */
@@ -362,55 +359,13 @@ export class UpdateService {
     const swept = this.#before(container, object, decodeTransactionStep(payload));
     const running = async (): Promise<void> => {
       if (swept !== undefined) await swept;
-      await this.#runStep(container, object, payload);
+      await this.#steps.run(container, object, payload);
     };
     await this.#track({ object }, running());
   }
 
-  async #runStep(container: number, object: ObjectRequest, payload: Uint8Array): Promise<void> {
-    const { replication, store } = this.#parts;
-    const { led, unlock } = this.#isPlanned(object)
-      ? await this.#planStep(container, object, payload)
-      : this.#beginStep(container, object, payload);
-    const isMoving = !isRedundant(object.oid) && replication?.movesSingle(container, object.oid) === true;
-    try {
-      const order: WriteOrder = led ?? { origin: object, isPrepared: false, epoch: undefined };
-      const { transactionStep } = Opcode;
-      const step = { ...object, order, isMoving };
-      const taking = this.#apply(transactionStep, container, step, payload, led?.arrayShares);
-      if (taking instanceof Promise) replication?.track(container, taking);
-      const outcome = await taking;
-      if (outcome.error !== undefined) throw outcome.error;
-      await new Promise<void>((resolve, reject) => {
-        const settled = (error: Error | undefined): void => (error === undefined ? resolve() : reject(error));
-        if (led?.isAppended === true) led.whenDecided(settled);
-        else store.whenStable(outcome.sequence, settled);
-      });
-    } finally {
-      if (led?.isAppended === true) led.whenDecided(unlock);
-      else unlock();
-    }
-  }
-
   #isPlanned({ oid }: ObjectRequest): boolean {
     return this.#erasure !== undefined && isErasureCoded(oid);
-  }
-
-  #planStep(container: number, object: ObjectRequest, payload: Uint8Array): Promise<PlannedUpdate> {
-    const beginning = this.#erasure!.begin(Opcode.transactionStep, container, object, payload, undefined);
-    this.#parts.replication?.track(container, beginning);
-    return beginning;
-  }
-
-  #beginStep(
-    container: number,
-    object: ObjectRequest,
-    payload: Uint8Array,
-  ): Omit<PlannedUpdate, "led"> & { readonly led: LedUpdate | undefined } {
-    const { replication } = this.#parts;
-    const isLed = this.#isLed(container, object);
-    const led = isLed ? replication?.begin({ container, opcode: Opcode.transactionStep, object, payload }) : undefined;
-    return { led, unlock: () => {} };
   }
 
   #answer(error: Error | undefined, epoch: Epoch, reply: RpcReply): void {

@@ -299,13 +299,13 @@ test("without redundancy an update waits for others to go by the map when its ob
     const rig = makeRig(LEADER, [], never);
     rig.pools.set(4, "tank");
     rig.set(MAP);
-    expect(rig.replication.leadsSingle(4, single, id)).toBe(false);
+    expect(rig.replication.isLed(4, single, id)).toBe(false);
     rig.set({ version: 2, targets });
     rig.set({ ...withStates(MAP, [FOLLOWER], "UPIN", 3), version: 3 });
-    expect(rig.replication.leadsSingle(4, single, id)).toBe(waits);
+    expect(rig.replication.isLed(4, single, id)).toBe(waits);
     // Another change of the map tells nothing about that.
     rig.set({ ...withStates(MAP, [FOLLOWER], "UPIN", 3), version: 4 });
-    expect(rig.replication.leadsSingle(4, single, id)).toBe(waits);
+    expect(rig.replication.isLed(4, single, id)).toBe(waits);
     rig.replication.stop();
   }
 });
