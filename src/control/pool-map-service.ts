@@ -21,6 +21,7 @@ import { isAway } from "./engine-set.ts";
 import type { KeyedLock } from "./keyed-lock.ts";
 import type { EngineLink, Members } from "./members.ts";
 import { type Change, type MetaRecords, putRecord, type Stored, unchanged } from "./meta-records.ts";
+import { unmarked } from "./request-outcomes.ts";
 import { servedContainer } from "./served-container.ts";
 import {
   completeAll,
@@ -84,36 +85,65 @@ export class PoolMapService {
   }
 
   /** Without force BUSY when containers would lose what they hold. Resolves when the change is effective. */
-  exclude(args: PoolTargetsArguments): Promise<PoolTargetsReply> {
-    return this.change(args, "exclude targets from", async (pool, map) => {
-      const next = excludeTargets(pool.label, map, args);
-      if (next !== map && args.force !== true) await this.#checkTolerated(pool, next);
-      return next;
-    });
+  exclude(args: PoolTargetsArguments, mark = unmarked): Promise<PoolTargetsReply> {
+    return this.change(
+      args,
+      "exclude targets from",
+      async (pool, map) => {
+        const next = excludeTargets(pool.label, map, args);
+        if (next !== map && args.force !== true) await this.#checkTolerated(pool, next);
+        return next;
+      },
+      mark,
+    );
   }
 
   /**
    * Rejects with UNAVAILABLE when an engine of theirs is away, BUSY while others are still being filled with what they had.
    * Targets of pools that keep copies are UP then, and UPIN once they are filled; those of others at once.
    */
-  async reintegrate(args: PoolTargetsArguments): Promise<PoolTargetsReply> {
+  async reintegrate(args: PoolTargetsArguments, mark = unmarked): Promise<PoolTargetsReply> {
     const { record } = await this.#parts.catalogue.pool(args.pool);
-    const { record: present } = await this.#parts.store.get(record.id);
-    const isFilled =
-      (await this.keepsCopies(record.id)) || present.targets.some(({ drained }) => drained !== undefined);
-    const reply = await this.change(args, "reintegrate targets of", async (pool, map) => {
-      const next = reintegrateTargets(pool.label, map, args, isFilled);
-      for (const [place, { rank, state }] of next.targets.entries()) {
-        if (state !== "UP" || map.targets[place]!.state === "UP" || this.#parts.members.link(rank) !== undefined)
-          continue;
-        const away = `the engine of rank ${rank} is ${this.#parts.members.state(rank)}. Start it first`;
-        throw new DaosError("UNAVAILABLE", `Cannot reintegrate targets of pool "${pool.label}": ${away}.`);
-      }
-      return next;
-    });
+    const isFilled = await this.#isFilled(record.id);
+    const reply = await this.change(
+      args,
+      "reintegrate targets of",
+      async (pool, map) => {
+        const next = reintegrateTargets(pool.label, map, args, isFilled);
+        this.#checkHere(pool, map, next);
+        return next;
+      },
+      mark,
+    );
+    return isFilled ? reply : this.#completeUnfilled(record.id, reply);
+  }
+
+  /** Of targets that were taken back: as `reintegrate` ends. */
+  async reintegrateAgain(pool: string): Promise<PoolTargetsReply> {
+    const reply = await this.changeAgain(pool);
+    return (await this.#isFilled(pool)) ? reply : this.#completeUnfilled(pool, reply);
+  }
+
+  /** Whether targets that come back are to be filled with what they missed. */
+  async #isFilled(pool: string): Promise<boolean> {
+    const { record } = await this.#parts.store.get(pool);
+    return (await this.keepsCopies(pool)) || record.targets.some(({ drained }) => drained !== undefined);
+  }
+
+  /** Throws UNAVAILABLE when an engine is away whose targets come back. */
+  #checkHere(pool: PoolRecord, before: MapRecord, after: MapRecord): void {
+    for (const [place, { rank, state }] of after.targets.entries()) {
+      if (state !== "UP" || before.targets[place]!.state === "UP" || this.#parts.members.link(rank) !== undefined)
+        continue;
+      const away = `the engine of rank ${rank} is ${this.#parts.members.state(rank)}. Start it first`;
+      throw new DaosError("UNAVAILABLE", `Cannot reintegrate targets of pool "${pool.label}": ${away}.`);
+    }
+  }
+
+  async #completeUnfilled(id: string, reply: PoolTargetsReply): Promise<PoolTargetsReply> {
     const targets = reply.map.targets.filter(({ state }) => state === "UP").map(({ index }) => index);
-    if (isFilled || targets.length === 0) return reply;
-    return this.change({ pool: record.id }, "complete the reintegration of", async (pool, map) =>
+    if (targets.length === 0) return reply;
+    return this.change({ pool: id }, "complete the reintegration of", async (pool, map) =>
       completeTargets(pool.label, map, { targets }),
     );
   }
@@ -226,6 +256,7 @@ export class PoolMapService {
     args: PoolReference,
     action: string,
     decide: (pool: PoolRecord, map: MapRecord) => Promise<MapRecord>,
+    mark = unmarked,
   ): Promise<PoolTargetsReply> {
     const { catalogue, locks, records, store } = this.#parts;
     const { id } = (await catalogue.pool(args.pool)).record;
@@ -241,20 +272,30 @@ export class PoolMapService {
         const stored = await store.get(id);
         const next = await decide(owner.record, stored.record);
         if (next === stored.record) return { compares: [], operations: [], result: next };
-        return {
-          compares: [unchanged(stored), unchanged(owner)],
-          // Whoever makes a container meanwhile has seen the map of before: he is to look again.
-          operations: [putRecord("map", stored.key, next), putRecord("pool", owner.key, owner.record)],
-          result: next,
-        };
+        // Whoever makes a container meanwhile has seen the map of before: he is to look again.
+        const operations = [putRecord("map", stored.key, next), putRecord("pool", owner.key, owner.record)];
+        return mark({ compares: [unchanged(stored), unchanged(owner)], operations, result: next }, id);
       });
-      if (map.version !== before) {
-        await this.#effective(id, map);
-        await this.publish(id);
-        await this.#parts.changed(id);
-      }
+      if (map.version !== before) await this.#tell(id, map);
       return { pool: pool.label, map: store.addressed(map) };
     });
+  }
+
+  /** Of a change that was made: resolves when the map, as it is now, is effective and everybody was told. */
+  async changeAgain(pool: string): Promise<PoolTargetsReply> {
+    const { catalogue, locks, store } = this.#parts;
+    return locks.run(`map/${pool}`, async () => {
+      const { record } = await catalogue.pool(pool);
+      const { record: map } = await store.get(pool);
+      await this.#tell(pool, map);
+      return { pool: record.label, map: store.addressed(map) };
+    });
+  }
+
+  async #tell(pool: string, map: MapRecord): Promise<void> {
+    await this.#effective(pool, map);
+    await this.publish(pool);
+    await this.#parts.changed(pool);
   }
 
   async #checkTolerated(pool: PoolRecord, map: MapRecord): Promise<void> {
