@@ -27,6 +27,7 @@ import {
   completeAll,
   completeRebuilds,
   completeTargets,
+  downRanksOf,
   excludeTargets,
   ranksOf,
   reintegrateTargets,
@@ -50,10 +51,8 @@ export interface ExclusionFacts {
 export type ExclusionRule = (facts: ExclusionFacts) => boolean;
 
 /** So many engines may be down at once as the least redundant container survives faults. */
-export const tolerates = ({ map, leastRedundancy }: Pick<ExclusionFacts, "map" | "leastRedundancy">): boolean => {
-  const down = new Set(map.targets.filter(({ state }) => state === "DOWN").map(({ rank }) => rank));
-  return leastRedundancy === undefined || down.size <= leastRedundancy;
-};
+export const tolerates = ({ map, leastRedundancy }: Pick<ExclusionFacts, "map" | "leastRedundancy">): boolean =>
+  leastRedundancy === undefined || downRanksOf(map).length <= leastRedundancy;
 
 export interface PoolMapServiceParts {
   readonly records: MetaRecords;
@@ -176,10 +175,13 @@ export class PoolMapService {
     return factors.length > 0 && !tolerates({ map, leastRedundancy: Math.min(...factors) });
   }
 
-  /** Excludes a silent engine from one pool; resolves with the reason when that must not be. */
-  async excludeSilent(pool: PoolRecord, rank: number): Promise<string | undefined> {
+  /**
+   * Excludes silent engines from one pool, those that it has all at once, or none of them: what is lost together is judged
+   * together. Resolves with the reason when that must not be.
+   */
+  async excludeSilent(pool: PoolRecord, ranks: readonly number[]): Promise<string | undefined> {
     try {
-      await this.exclude({ pool: pool.id, ranks: [rank] });
+      await this.exclude({ pool: pool.id, ranks });
       return undefined;
     } catch (error) {
       if (!(error instanceof DaosError)) throw error;
@@ -187,11 +189,13 @@ export class PoolMapService {
     }
   }
 
-  /** Pools whose maps name a rank. */
-  async poolsOf(rank: number): Promise<string[]> {
+  /** Pools whose maps name some of these ranks, and which. */
+  async poolsOf(ranks: readonly number[]): Promise<{ readonly pool: string; readonly ranks: readonly number[] }[]> {
     const maps = await this.#parts.records.all("map", MAP_PREFIX);
-    const named = maps.filter(({ record }) => record.targets.some((target) => target.rank === rank));
-    return named.map(({ key }) => key.slice(MAP_PREFIX.length));
+    return maps.flatMap(({ key, record }) => {
+      const named = ranksOf(record).filter((rank) => ranks.includes(rank));
+      return named.length === 0 ? [] : [{ pool: key.slice(MAP_PREFIX.length), ranks: named }];
+    });
   }
 
   /** The map to work by now. Rejects with UNAVAILABLE when an exclusion takes too long to become effective. */
@@ -302,7 +306,8 @@ export class PoolMapService {
     const factors = await this.#redundancies(pool.id);
     const leastRedundancy = factors.length === 0 ? undefined : Math.min(...factors);
     if (this.#parts.mayExclude({ pool, map, leastRedundancy })) return;
-    const state = `a container in it survives ${leastRedundancy} fault(s), and more engines would be down`;
+    const down = `rank ${downRanksOf(map).join(", ")} would be down`;
+    const state = `a container in it survives ${leastRedundancy} fault(s), and ${down} together`;
     throw new DaosError(
       "BUSY",
       `Cannot exclude targets from pool "${pool.label}": ${state}. Their data would be out of reach; ` +
