@@ -69,7 +69,7 @@ export class EngineAdmission {
       members.life.joined(rank, incarnation, members.nowMs());
       event("info", `rank ${rank} has joined from ${args.address.host}:${args.address.port}`);
       if (!isDeepSame(before?.targets, args.targets)) {
-        for (const pool of await maps.poolsOf(rank)) await maps.publish(pool);
+        for (const { pool } of await maps.poolsOf([rank])) await maps.publish(pool);
       }
     });
   }
