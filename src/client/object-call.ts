@@ -11,6 +11,8 @@ import type { Opcode } from "../format/operations.ts";
 import type { FrameBody } from "../rpc/frame-body.ts";
 import type { ArgumentEncoder, RequestPayload, RpcCompletion } from "../rpc/pending-call.ts";
 import type { RequestNumbers } from "../rpc/request-numbers.ts";
+import type { RpcLink } from "./rpc-link.ts";
+import type { PacedCall, TargetPace } from "./target-pace.ts";
 
 /** `target` of a call that goes where its dkey lives. */
 export const TARGET_OF_DKEY = -1;
@@ -26,9 +28,11 @@ export interface CallSender {
   callFailed(call: ObjectCall<unknown>, error: DaosError, wasSent: boolean): void;
   /** The call has another number, and was never sent under it. */
   callRenamed(call: ObjectCall<unknown>): void;
+  /** See PacedCall.late. */
+  callLate(call: ObjectCall<unknown>): boolean;
 }
 
-export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcCompletion {
+export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcCompletion, PacedCall {
   handle = 0;
   flags = 0;
   readonly oid: ObjectId;
@@ -50,6 +54,8 @@ export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcComplet
   /** Not sent again when it fails: the caller knows other targets to ask. */
   firm = false;
   client = 0;
+  /** It reads, and nothing else. */
+  isRead = false;
   /** 0 for reads. */
   sequence = 0;
   firstIncomplete = 0;
@@ -64,6 +70,18 @@ export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcComplet
   /** Opening of the container it was last sent under. */
   generation = 0;
   sender: CallSender | undefined = undefined;
+  isSettled = false;
+  startedTick = 0;
+  /** The target that it was sent to last, and its pace. */
+  placed = TARGET_OF_DKEY;
+  pace: TargetPace | undefined = undefined;
+  /** Where it was sent last, and who waits for the answer there. */
+  link: RpcLink | undefined = undefined;
+  completion: RpcCompletion = this;
+  /** The same read at another target, whose answer serves as well. */
+  #twin: ObjectCall<T> | undefined = undefined;
+  /** Of a call to one target: what happens when it is late. */
+  onLate: (() => boolean) | undefined = undefined;
   resolve!: (value: T) => void;
   reject!: (error: unknown) => void;
   readonly #decode: AnswerDecoder<T>;
@@ -85,6 +103,9 @@ export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcComplet
   }
 
   answered(body: FrameBody): void {
+    if (this.isSettled) return;
+    if (this.isRead && this.sendings === 1) this.pace?.answered(this.startedTick);
+    else this.pace?.heard();
     let result: T;
     try {
       result = this.#decode(body, this);
@@ -92,14 +113,69 @@ export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcComplet
       this.giveUp(error);
       return;
     }
-    this.numbers?.end(this.sequence);
+    this.#settle();
     this.resolve(result);
   }
 
   /** It will not be sent again. */
   giveUp(error: unknown): void {
-    this.numbers?.end(this.sequence);
+    if (this.isSettled) return;
+    this.#settle();
     this.reject(error);
+  }
+
+  #settle(): void {
+    this.isSettled = true;
+    this.numbers?.end(this.sequence);
+    this.#twin?.abandon();
+  }
+
+  late(): boolean {
+    return this.onLate === undefined ? this.sender!.callLate(this as ObjectCall<unknown>) : this.onLate();
+  }
+
+  /** The same read at one target. */
+  twin(target: number): ObjectCall<T> {
+    const twin = new ObjectCall(this.opcode, this.oid, this.dkey, this.akey, this.#decode);
+    twin.flags = this.flags;
+    twin.epoch = this.epoch;
+    twin.recordIndex = this.recordIndex;
+    twin.recordCount = this.recordCount;
+    twin.recordBytes = this.recordBytes;
+    twin.isRead = true;
+    twin.target = target;
+    twin.firm = true;
+    return twin;
+  }
+
+  /** `answer` is that of a twin. Settles the call with it, when it comes first; `failed` is called when there is none. */
+  race(twin: ObjectCall<T>, answer: Promise<T>, failed: () => void): void {
+    this.#twin = twin;
+    answer.then(
+      (result) => {
+        if (this.isSettled) return;
+        this.#twin = undefined;
+        this.#settle();
+        this.#withdraw();
+        this.resolve(result);
+      },
+      () => {
+        this.#twin = undefined;
+        if (!this.isSettled) failed();
+      },
+    );
+  }
+
+  /** Nobody waits for it any more: its promise is never settled, unless it was. */
+  abandon(): void {
+    if (this.isSettled) return;
+    this.#settle();
+    this.#withdraw();
+  }
+
+  /** No answer will be written to the caller's memory. */
+  #withdraw(): void {
+    this.link?.abandon(this.completion);
   }
 
   /** Gives an update its number. */
@@ -146,6 +222,7 @@ export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcComplet
   }
 
   failed(error: DaosError, wasSent: boolean): void {
+    if (this.isSettled) return;
     this.nameBytes();
     if (this.renamed(error, wasSent)) this.sender!.callRenamed(this as ObjectCall<unknown>);
     else this.sender!.callFailed(this as ObjectCall<unknown>, error, wasSent);

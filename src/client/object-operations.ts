@@ -201,6 +201,7 @@ export class ObjectOperations implements ObjectAccess {
         return Promise.reject(error);
       }
     }
+    call.isRead = true;
     call.epoch = epoch;
     call.signal = options.signal;
     return this.session.send(call);

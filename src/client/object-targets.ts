@@ -67,10 +67,17 @@ export class ObjectCover {
   async targets(): Promise<readonly number[]> {
     for (;;) {
       this.#placement = this.#session.placement;
-      const cover = coverOf(this.#placement, this.#subject, this.#unreachable);
+      const cover = this.#inTime() ?? coverOf(this.#placement, this.#subject, this.#unreachable);
       if (cover !== undefined) return cover;
       await this.#again(tooFewLeft(this.#latestCause));
     }
+  }
+
+  /** Targets that are not late; undefined when there are none late, or the others do not have everything. */
+  #inTime(): readonly number[] | undefined {
+    if (!this.#session.hasLate) return undefined;
+    const late = this.#placement.targets.filter((target) => this.#session.isLate(target));
+    return coverOf(this.#placement, this.#subject, new Set([...this.#unreachable, ...late]));
   }
 
   /** What a target answers, if it was chosen by the map by which it answered. */

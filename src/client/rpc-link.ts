@@ -26,6 +26,8 @@ export interface RpcLink {
     options: RpcCallOptions | undefined,
     completion: RpcCompletion,
   ): void;
+  /** Gives the call up that this one waits for: it fails with CANCELED. Nothing happens when it has ended. */
+  abandon(completion: RpcCompletion): void;
   close(): void;
 }
 

@@ -9,7 +9,7 @@
  */
 import type { AkeyPlace } from "../base/key-place.ts";
 import { EPOCH_MAX, EPOCH_NONE, type Epoch } from "../base/epoch.ts";
-import type { DaosError } from "../base/errors.ts";
+import { DaosError } from "../base/errors.ts";
 import type { Plan, ShardRead } from "../contracts/redundancy.ts";
 import { ObjectFlag } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
@@ -50,6 +50,12 @@ export class ShardRound {
   readonly #parts: ShardRoundParts;
   readonly #startedNs: number;
   readonly #received: Uint8Array[] = [];
+  readonly #calls: ObjectCall<ShardAnswer>[] = [];
+  readonly #late = new Set<number>();
+  #tellLate!: () => void;
+  #isAbandoned = false;
+  /** Resolves when a shard is late, and may be done without: see HedgedReads. */
+  readonly untilLate = new Promise<void>((resolve) => (this.#tellLate = resolve));
   #readCount = 0;
   #completeTo: Epoch = EPOCH_MAX;
 
@@ -59,8 +65,16 @@ export class ShardRound {
   }
 
   /** Rejects as Plan.take, and as the shards do; `lost` then tells what may be left out. */
-  run<Result>(plan: Plan<Result>): Promise<Result> {
-    return runPlan(plan, (read) => this.#read(read));
+  async run<Result>(plan: Plan<Result>): Promise<Result> {
+    const take: Plan<Result>["take"] = (results) => {
+      if (this.#isAbandoned) throw roundAbandoned();
+      plan.take(results);
+    };
+    await runPlan({ result: undefined, next: () => (this.#isAbandoned ? [] : plan.next()), take }, (read) =>
+      this.#read(read),
+    );
+    if (this.#isAbandoned) throw roundAbandoned();
+    return plan.result!;
   }
 
   /** Whether all reads of the latest have shown the same state. */
@@ -76,13 +90,37 @@ export class ShardRound {
     for (const bytes of this.#received) if (bytes.buffer !== kept.buffer) buffers.recycle(bytes);
   }
 
+  /** Those that were late. */
+  get late(): ReadonlySet<number> {
+    return this.#late;
+  }
+
+  /** Nobody waits for it any more: its plan does nothing from now on, and its run is CANCELED. */
+  abandon(): void {
+    this.#isAbandoned = true;
+    for (const call of this.#calls) {
+      call.abandon();
+      call.reject(roundAbandoned());
+    }
+  }
+
   async #read(read: ShardRead): Promise<ShardAnswer> {
     const { session, shards, signal } = this.#parts;
+    const { hedges } = session;
     const call = this.#callOf(read);
     call.target = shards.targets[read.shard]!;
     call.firm = true;
+    call.isRead = true;
     call.signal = signal;
+    call.onLate = () => {
+      if (!hedges.mayHedge(call as ObjectCall<unknown>)) return false;
+      this.#late.add(read.shard);
+      this.#tellLate();
+      return true;
+    };
     this.#readCount += 1;
+    this.#calls.push(call);
+    hedges.shardReadBegan(call as ObjectCall<unknown>, shards.targets);
     let answer: ShardAnswer;
     try {
       answer = await session.send(call);
@@ -112,6 +150,10 @@ export class ShardRound {
     call.flags = (orNextReadable ? ObjectFlag.orNextReadable : 0) | (isSeen ? ObjectFlag.epochIsSeen : 0);
     return call;
   }
+}
+
+function roundAbandoned(): DaosError {
+  return new DaosError("CANCELED", "Cannot finish the read: others have answered in the place of these shards.");
 }
 
 const decodeArrayAnswer: AnswerDecoder<ShardAnswer> = (body, call) => {

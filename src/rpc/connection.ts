@@ -23,7 +23,7 @@ import {
 } from "./connection-options.ts";
 import type { FrameBody } from "./frame-body.ts";
 import { FrameReader, type FrameSink } from "./frame-reader.ts";
-import { fitsFrame, FrameWriter } from "./frame-writer.ts";
+import { FrameWriter } from "./frame-writer.ts";
 import { decodeHelloReply, encodeHello } from "./hello.ts";
 import { InputBlock } from "./input-block.ts";
 import { GATHERED_SEND_BYTES, OutputBlocks, OutputQueue } from "./output-queue.ts";
@@ -158,7 +158,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     options: RpcCallOptions | undefined,
     completion: RpcCompletion,
   ): void {
-    const refusal = this.#refusal(argsLength, payload, options?.signal);
+    const refusal = failures.refusalOf(this.#closeError, argsLength, payload?.length ?? 0, options?.signal);
     if (refusal !== undefined) return void RESOLVED.then(() => completion.failed(refusal, false));
     const call = new PendingCall(opcode, completion, this.#deadlines.after(options?.timeoutMs ?? this.#callTimeoutMs));
     const signal = options?.signal;
@@ -172,6 +172,12 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     if (options?.gather === true && this.#output.queuedBytes < GATHERED_SEND_BYTES) return;
     if (this.#output.sendsEarly) this.#sendEarly();
     this.#flushSoon();
+  }
+
+  /** Gives up the call that this one waits for, with CANCELED; its answer is nobody's. Nothing happens when it has ended. */
+  abandon(completion: RpcCompletion): void {
+    const call = this.#open().find((open) => open.completion === completion);
+    if (call !== undefined) this.#giveUp(call, failures.abandoned());
   }
 
   /** Sends what has gathered. */
@@ -188,8 +194,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
 
   expire(tick: number): number {
     let earliest = Infinity;
-    for (const call of [...this.#calls.list(), ...this.#waiting.map((waiting) => waiting.call)]) {
-      if (call.isDone) continue;
+    for (const call of this.#open()) {
       if (call.deadlineTick > tick) {
         earliest = Math.min(earliest, call.deadlineTick);
         continue;
@@ -198,6 +203,10 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     }
     this.#waiting = this.#waiting.filter((waiting) => !waiting.call.isDone);
     return earliest;
+  }
+
+  #open(): PendingCall[] {
+    return [...this.#calls.list(), ...this.#waiting.map(({ call }) => call)].filter(({ isDone }) => !isDone);
   }
 
   // SocketHandlers
@@ -273,19 +282,6 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
 
   releasePayload(buffer: Uint8Array): void {
     this.#memory.release(buffer);
-  }
-
-  #refusal(
-    argsLength: number,
-    payload: RequestPayload | undefined,
-    signal: AbortSignal | undefined,
-  ): DaosError | undefined {
-    if (this.#closeError !== undefined) {
-      return new DaosError("UNAVAILABLE", this.#closeError.message, { cause: this.#closeError });
-    }
-    if (signal?.aborted === true) return failures.canceledBefore();
-    const payloadBytes = payload?.length ?? 0;
-    return fitsFrame(argsLength, payloadBytes) ? undefined : failures.requestTooLarge(argsLength + payloadBytes);
   }
 
   /** False when nothing was written, for the arguments cannot be encoded. */

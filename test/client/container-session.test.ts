@@ -58,6 +58,7 @@ function sessionOver(
         else completion.failed(ERRORS[outcome], outcome !== "unsent");
       });
     },
+    abandon: () => {},
     close: () => {},
   };
   const container = {
@@ -83,7 +84,7 @@ function sessionOver(
   const session = new ContainerSession(opened, {
     world,
     clock: new HybridLogicalClock(() => 0),
-    connections: new TargetConnections(() => Promise.resolve(link), 1000),
+    connections: new TargetConnections(() => Promise.resolve(link), world.timers, 1000),
     buffers: new ReceiveBuffers(),
     schemes: new RedundancySchemes([]),
     readOnly: false,

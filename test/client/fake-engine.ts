@@ -21,6 +21,8 @@ export const kvInterface = kvPlugin.create({});
 
 export interface FakeEngineOptions {
   readonly targets?: number;
+  /** Each target is of an engine of its own. */
+  readonly isSpread?: boolean;
   readonly type?: "kv" | "object";
   readonly objectClass?: string;
   readonly chunkBytes?: number;
@@ -39,6 +41,8 @@ export class FakeEngine {
   readonly snapshots: SnapshotDescription[] = [];
   readonly clock: HybridLogicalClock;
   mapVersion = 1;
+  /** Targets that are out of service by the map. */
+  readonly down = new Set<number>();
   capability = "capability 1";
   readonly #options: FakeEngineOptions;
 
@@ -137,7 +141,10 @@ export class FakeEngine {
   }
 
   #map(): object {
-    const targets = this.listeners.map(({ port }, index) => servingTarget({ index, host: HOST, port }));
+    const targets = this.listeners.map(({ port }, index) => ({
+      ...servingTarget({ index, host: HOST, port }, this.#options.isSpread === true ? index : 0),
+      ...(this.down.has(index) && { state: "DOWN", since: this.mapVersion }),
+    }));
     return { version: this.mapVersion, targets };
   }
 

@@ -15,6 +15,7 @@ export function endingAt(kind: "commit" | "resolve" | "forget"): (link: RpcLink)
       return link.isClosed;
     },
     call: (...call) => link.call(...call),
+    abandon: (completion) => link.abandon(completion),
     close: () => link.close(),
     start: (opcode, length, encoder, payload, options, completion) => {
       if (opcode === Opcode.transactionStep && payload instanceof Uint8Array) {

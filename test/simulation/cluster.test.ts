@@ -189,6 +189,7 @@ test("canary: a transaction whose epoch is below that of one of its locks is fou
         return link.isClosed;
       },
       call: (...call) => link.call(...call),
+      abandon: (completion) => link.abandon(completion),
       close: () => link.close(),
       start: (opcode, length, encoder, payload, options, completion) => {
         const step = opcode === Opcode.transactionStep ? decodeTransactionStep(payload as Uint8Array) : undefined;

@@ -271,6 +271,7 @@ function sessionWith(
       return link.isClosed;
     },
     call: (...call) => link.call(...call),
+    abandon: (completion) => link.abandon(completion),
     close: () => link.close(),
     start: (...call) => {
       const [opcode, , , payload, , completion] = call;

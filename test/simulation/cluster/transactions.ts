@@ -128,6 +128,7 @@ export class TransactionWork {
         return link.isClosed;
       },
       call: (...call) => link.call(...call),
+      abandon: (completion) => link.abandon(completion),
       close: () => link.close(),
       start: (opcode, length, encoder, payload, options, completion) => {
         if (opcode === Opcode.transactionStep && payload instanceof Uint8Array) {
