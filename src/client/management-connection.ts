@@ -11,9 +11,12 @@ import { encodeCbor } from "../format/cbor.ts";
 import type { Opcode } from "../format/operations.ts";
 import type { ReplyShape } from "./reply.ts";
 import { decodeReply } from "./reply.ts";
-import { abortable, clientClosed, Retry } from "./retry.ts";
+import { abortable, clientClosed, isDamage, Retry } from "./retry.ts";
 import type { Dial, RpcLink } from "./rpc-link.ts";
 import { formatAddress, type SystemAddress } from "./system-address.ts";
+
+/** How often an address is greeted whose answers arrive damaged. */
+const MAX_GREETINGS = 3;
 
 export interface ManagementCallOptions {
   /** The call changes nothing, or nothing more when it happens twice. */
@@ -92,7 +95,7 @@ export class ManagementConnection {
       if (this.#closed) throw clientClosed();
       const { host, port } = this.#addresses[this.#current]!;
       try {
-        const link = await this.#dial(host, port, { timeoutMs: this.#connectTimeoutMs });
+        const link = await this.#greet(host, port);
         if (this.#closed) {
           link.close();
           throw clientClosed();
@@ -105,6 +108,18 @@ export class ManagementConnection {
       }
     }
     throw this.#unreachable(failure);
+  }
+
+  /** Connects, also when the greeting is damaged on its way, now and then. */
+  async #greet(host: string, port: number): Promise<RpcLink> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#dial(host, port, { timeoutMs: this.#connectTimeoutMs });
+      } catch (error) {
+        const mayRepeat = error instanceof DaosError && isDamage(error) && attempt < MAX_GREETINGS;
+        if (!mayRepeat) throw error;
+      }
+    }
   }
 
   #unreachable(failure: unknown): unknown {

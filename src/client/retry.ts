@@ -3,7 +3,7 @@
  * delays with jitter, ended by a window of time that opens with the first failure. What may be repeated is the caller's
  * to say; what a code allows is decided here.
  */
-import { DaosError } from "../base/errors.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
 import type { World } from "../contracts/world.ts";
 
 /** First and longest delay between attempts, milliseconds. */
@@ -24,6 +24,7 @@ function mayRetry(error: DaosError, reach: AttemptReach, repeatable: boolean): b
     case "STALE":
     case "OVERLOADED":
     case "NOT_STAGED":
+    case "DAMAGED":
       return true;
     case "UNAVAILABLE":
       return reach === "refused" || repeatable;
@@ -55,10 +56,21 @@ export class Retry {
     const nowMs = this.#world.clock.monotonicNs() / 1e6;
     this.#deadlineMs ??= nowMs + this.#windowMs;
     const delayMs = this.#delayMs * (0.5 + this.#world.random.next() / 2);
-    if (nowMs + delayMs > this.#deadlineMs) throw error;
+    if (nowMs + delayMs > this.#deadlineMs) throw isDamage(error) ? alwaysDamaged(error) : error;
     this.#delayMs = Math.min(this.#delayMs * 2, MAX_DELAY_MS);
     await pause(this.#world, delayMs, this.#signal);
   }
+}
+
+/** Whether the attempt failed because bytes were damaged between the two ends. */
+export function isDamage(error: DaosError): boolean {
+  return error.code === "DAMAGED" || hasCode(error.cause, "DAMAGED");
+}
+
+/** No accident of one time: something between the two ends damages what passes. */
+function alwaysDamaged(error: DaosError): DaosError {
+  const message = `Cannot finish the operation: bytes were damaged on their way at each attempt (${error.message}) Check the network and the memory of both ends.`;
+  return new DaosError("CORRUPT", message, { cause: error });
 }
 
 function uncertain(error: DaosError, reach: AttemptReach): DaosError {

@@ -68,6 +68,8 @@ export interface TargetCounters {
   readonly stagedBytes: number;
   /** Array data that moved from SCM to NVMe when it was settled. */
   readonly destagedBytes: number;
+  /** Frames from clients and other targets that arrived damaged. */
+  readonly damagedFrames: number;
 }
 
 export interface TargetSnapshot {
