@@ -70,6 +70,10 @@ export interface TargetCounters {
   readonly destagedBytes: number;
   /** Frames from clients and other targets that arrived damaged. */
   readonly damagedFrames: number;
+  /** Updates whose bytes changed between their receipt and the medium, and were not done; they are sent again. */
+  readonly damagedWrites: number;
+  /** Reads that met bytes in memory which are not what was stored. */
+  readonly damagedReads: number;
 }
 
 export interface TargetSnapshot {

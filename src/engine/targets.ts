@@ -37,6 +37,8 @@ const NO_COUNTERS: TargetCounters = {
   stagedBytes: 0,
   destagedBytes: 0,
   damagedFrames: 0,
+  damagedWrites: 0,
+  damagedReads: 0,
 };
 
 export class Targets {

@@ -220,6 +220,7 @@ export class FrameReader {
       body.argumentsEnd = at + header.argumentsLength;
       body.payloadLength = header.payloadLength;
       body.payloadBuffer = buffer;
+      body.checksum = checksum;
       this.#goOn = this.#sink.frame(header, body);
       // Between frames a reader holds nothing.
       body.bytes = NOTHING;

@@ -12,7 +12,14 @@ import type { DkeyPlace } from "../base/key-place.ts";
 import { BLOCK_BYTES, KIB, MIB } from "../base/limits.ts";
 import type { ObjectId } from "../base/object-id.ts";
 import { type CopiedVersion, copiedVersionBytes } from "../format/fill-message.ts";
-import { type CellWrite, type KeyRange, type ReclaimRange, type Version, VersionKind } from "../store/cell.ts";
+import {
+  type CellWrite,
+  type ExtentRef,
+  type KeyRange,
+  type ReclaimRange,
+  type Version,
+  VersionKind,
+} from "../store/cell.ts";
 import { isUndecided } from "../store/stability.ts";
 import { windowLead } from "./array-window.ts";
 import {
@@ -82,7 +89,8 @@ interface Viewer {
   readonly objectPunch: number;
 }
 
-interface FoundVersion extends Omit<CopiedVersion, "bytes"> {
+interface FoundVersion extends Omit<CopiedVersion, "bytes" | "checksum"> {
+  checksum?: number | undefined;
   bytes: Uint8Array | undefined;
 }
 
@@ -393,23 +401,26 @@ class CopyReading {
   }
 
   #copy(key: ByteString, version: Version): FoundVersion {
-    const { epoch, kind, inline, extent } = version;
+    const { epoch, kind, inline, checksum, extent } = version;
     const copy: FoundVersion = {
       key,
       epoch,
       kind,
       meta: new Uint8Array(version.meta),
       bytes: inline === undefined ? undefined : new Uint8Array(inline),
+      checksum: inline === undefined ? undefined : checksum,
     };
     if (extent !== undefined) {
-      const lead = windowLead(version) ?? 0;
-      const bytes = new Uint8Array(extent.length);
-      copy.bytes = bytes.subarray(lead % BLOCK_BYTES);
-      const reading = this.#target.store.readExtent(extent, 0, extent.length, bytes);
-      if (reading !== undefined) this.#reads.push(reading);
+      const lead = (windowLead(version) ?? 0) % BLOCK_BYTES;
+      copy.bytes = new Uint8Array(extent.length - lead);
+      this.#reads.push(this.#read(extent, lead, copy));
     }
     this.sizeBytes += copiedVersionBytes(this.#prefix, copy);
     return copy;
+  }
+
+  async #read(extent: ExtentRef, lead: number, copy: FoundVersion): Promise<void> {
+    copy.checksum = await this.#target.store.readExtent(extent, lead, extent.length - lead, copy.bytes!);
   }
 
   /** All that was added, with its bytes. */
