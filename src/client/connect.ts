@@ -56,12 +56,14 @@ export async function connect(world: World, options: ConnectOptions): Promise<Sy
   const addresses = parseSystemAddresses(options.system);
   const clock = new HybridLogicalClock(() => world.clock.wallMs());
   const buffers = new ReceiveBuffers();
+  const damage = { damagedFrames: 0 };
   const dial: Dial = (host, port, { timeoutMs: limitMs }) =>
     RpcConnection.connect(world.network, host, port, {
       timers: world.timers,
       clock,
       timeoutMs: limitMs,
       payloadBuffers: buffers,
+      damage,
     });
   const connectTimeoutMs = Math.min(timeoutMs, CONNECT_TIMEOUT_MS);
   const limits = { timeoutMs, connectTimeoutMs, retryWindowMs };
@@ -87,6 +89,7 @@ export async function connect(world: World, options: ConnectOptions): Promise<Sy
     schemes,
     timeoutMs,
     retryWindowMs,
+    damage,
   });
 }
 

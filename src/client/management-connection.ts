@@ -15,7 +15,7 @@ import type { RequestId } from "../format/request-id.ts";
 import type { RpcAnswer } from "../rpc/pending-call.ts";
 import { RequestNumbers } from "../rpc/request-numbers.ts";
 import { decodeReply, type ReplyShape } from "./reply.ts";
-import { abortable, clientClosed, pause, type Repetition, Retry } from "./retry.ts";
+import { abortable, clientClosed, isDamage, pause, type Repetition, Retry } from "./retry.ts";
 import type { Dial, RpcLink } from "./rpc-link.ts";
 import { formatAddress, type SystemAddress } from "./system-address.ts";
 
@@ -23,6 +23,8 @@ import { formatAddress, type SystemAddress } from "./system-address.ts";
 const MAX_RENAMES = 8;
 /** Half of the first pause before one of them, milliseconds; each is twice as long as the one before. */
 const RENAME_DELAY_MS = 5;
+/** How often an address is greeted whose answers arrive damaged. */
+const MAX_GREETINGS = 3;
 
 export interface ManagementCallOptions {
   /** `numbered`: the call changes records, and gets a number. */
@@ -133,7 +135,7 @@ export class ManagementConnection {
       if (this.#closed) throw clientClosed();
       const { host, port } = this.#addresses[this.#current]!;
       try {
-        const link = await this.#dial(host, port, { timeoutMs: this.#connectTimeoutMs });
+        const link = await this.#greet(host, port);
         if (this.#closed) {
           link.close();
           throw clientClosed();
@@ -146,6 +148,18 @@ export class ManagementConnection {
       }
     }
     throw this.#unreachable(failure);
+  }
+
+  /** Connects, also when the greeting is damaged on its way, now and then. */
+  async #greet(host: string, port: number): Promise<RpcLink> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#dial(host, port, { timeoutMs: this.#connectTimeoutMs });
+      } catch (error) {
+        const mayRepeat = error instanceof DaosError && isDamage(error) && attempt < MAX_GREETINGS;
+        if (!mayRepeat) throw error;
+      }
+    }
   }
 
   #unreachable(failure: unknown): unknown {

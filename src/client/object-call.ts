@@ -4,12 +4,13 @@
  */
 import type { ByteString } from "../base/bytes.ts";
 import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
-import type { DaosError } from "../base/errors.ts";
+import { DaosError } from "../base/errors.ts";
 import type { ObjectId } from "../base/object-id.ts";
 import { encodeObjectRequest, ObjectFlag, type ObjectRequest } from "../format/object-request.ts";
 import type { Opcode } from "../format/operations.ts";
 import type { FrameBody } from "../rpc/frame-body.ts";
 import type { ArgumentEncoder, RequestPayload, RpcCompletion } from "../rpc/pending-call.ts";
+import { isDamage } from "./retry.ts";
 import type { RequestNumbers } from "../rpc/request-numbers.ts";
 import type { RpcLink } from "./rpc-link.ts";
 import type { PacedCall, TargetPace } from "./target-pace.ts";
@@ -110,7 +111,8 @@ export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcComplet
     try {
       result = this.#decode(body, this);
     } catch (error) {
-      this.giveUp(error);
+      if (error instanceof DaosError && isDamage(error)) this.failed(error, true);
+      else this.giveUp(error);
       return;
     }
     this.#settle();

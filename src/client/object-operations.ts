@@ -249,7 +249,7 @@ const decodeRecords: AnswerDecoder<Uint8Array | undefined> = (body, call) => {
   if (body.payloadLength !== call.recordCount * call.recordBytes) {
     throw wrongReply("array read", "it has not the bytes asked for");
   }
-  return body.ownPayload();
+  return body.ownPayload(call.place);
 };
 
 function replyOf(body: FrameBody): ObjectReply {

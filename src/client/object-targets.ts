@@ -17,7 +17,7 @@ import type { ContainerSession } from "./container-session.ts";
 import type { Retry } from "./retry.ts";
 
 /** Errors that say that a target cannot be reached, or has not what others have. */
-const UNREACHABLE = new Set(["UNAVAILABLE", "TIMEOUT", "IO", "CORRUPT", "PROTOCOL"]);
+const UNREACHABLE = new Set(["UNAVAILABLE", "TIMEOUT", "IO", "CORRUPT", "PROTOCOL", "DAMAGED"]);
 
 /** Whether the error says that others should be asked. */
 export function isUnreachable(error: unknown): error is DaosError {

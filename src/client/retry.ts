@@ -3,7 +3,7 @@
  * delays with jitter, ended by a window of time that opens with the first failure. What may be repeated is the caller's
  * to say; what a code allows is decided here.
  */
-import { DaosError } from "../base/errors.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
 import type { World } from "../contracts/world.ts";
 
 /** First and longest delay between attempts, milliseconds. */
@@ -27,6 +27,7 @@ function mayRetry(error: DaosError, reach: AttemptReach, repetition: Repetition)
     case "STALE":
     case "OVERLOADED":
     case "NOT_STAGED":
+    case "DAMAGED":
       return true;
     case "UNAVAILABLE":
       return reach === "refused" || repetition !== "harmful";
@@ -62,11 +63,23 @@ export class Retry {
     this.#deadlineMs ??= nowMs + this.#windowMs;
     const delayMs = this.#delayMs * (0.5 + this.#world.random.next() / 2);
     if (nowMs + delayMs > this.#deadlineMs) {
-      throw this.#repetition === "numbered" && this.#wasSent ? uncertain(error, "sent") : error;
+      const last = isDamage(error) ? alwaysDamaged(error) : error;
+      throw this.#repetition === "numbered" && this.#wasSent ? uncertain(last, "sent") : last;
     }
     this.#delayMs = Math.min(this.#delayMs * 2, MAX_DELAY_MS);
     await pause(this.#world, delayMs, this.#signal);
   }
+}
+
+/** Whether the attempt failed because bytes were damaged between the two ends. */
+export function isDamage(error: DaosError): boolean {
+  return error.code === "DAMAGED" || hasCode(error.cause, "DAMAGED");
+}
+
+/** No accident of one time: something between the two ends damages what passes. */
+function alwaysDamaged(error: DaosError): DaosError {
+  const message = `Cannot finish the operation: bytes were damaged on their way at each attempt (${error.message}) Check the network and the memory of both ends.`;
+  return new DaosError("CORRUPT", message, { cause: error });
 }
 
 function uncertain(error: DaosError, reach: AttemptReach): DaosError {

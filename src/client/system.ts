@@ -10,6 +10,7 @@ import type {
   Properties,
   SystemQueryReply,
 } from "../format/operations.ts";
+import type { DamageCount } from "../rpc/frame-reader.ts";
 import type { SignalOptions } from "./array-handle.ts";
 import type { ContainerSession } from "./container-session.ts";
 import type { ManagementConnection } from "./management-connection.ts";
@@ -17,6 +18,8 @@ import { Pool, type PoolParts } from "./pool.ts";
 
 export interface SystemParts extends Omit<PoolParts, "sessions"> {
   readonly management: ManagementConnection;
+  /** Of all connections. */
+  readonly damage: Readonly<DamageCount>;
 }
 
 export interface PoolCreateOptions extends SignalOptions {
@@ -36,6 +39,11 @@ export class System {
 
   constructor(parts: SystemParts) {
     this.#parts = parts;
+  }
+
+  /** Answers that arrived damaged; what was asked was asked again. */
+  get damagedFrames(): number {
+    return this.#parts.damage.damagedFrames;
   }
 
   /** The engines, their targets and space. */

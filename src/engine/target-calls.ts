@@ -68,6 +68,12 @@ export interface TargetCounters {
   readonly stagedBytes: number;
   /** Array data that moved from SCM to NVMe when it was settled. */
   readonly destagedBytes: number;
+  /** Frames from clients and other targets that arrived damaged. */
+  readonly damagedFrames: number;
+  /** Updates whose bytes changed between their receipt and the medium, and were not done; they are sent again. */
+  readonly damagedWrites: number;
+  /** Reads that met bytes in memory which are not what was stored. */
+  readonly damagedReads: number;
 }
 
 export interface TargetSnapshot {

@@ -6,6 +6,7 @@
  * the connection did not attach is never touched.
  */
 import type { Epoch } from "../base/epoch.ts";
+import { damagedAfterStore } from "../base/damage.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
 import { isErasureCoded, isRedundant } from "../base/object-id.ts";
 import { TransactionConflict } from "../base/transaction-conflict.ts";
@@ -63,7 +64,7 @@ export interface TargetServiceParts {
 }
 
 export class TargetService implements RpcHandler {
-  readonly #counters = { requests: 0, failures: 0, fetches: 0 };
+  readonly #counters = { requests: 0, failures: 0, fetches: 0, damagedReads: 0, damagedWrites: 0 };
   readonly #store: CellStore;
   readonly #objects: VersionedObjects;
   readonly #attachments: AttachmentTable;
@@ -98,7 +99,7 @@ export class TargetService implements RpcHandler {
     this.#transactions = new TransactionService({ ...parts, updates: this.#updates, attached });
   }
 
-  get counters(): Omit<TargetCounters, "connections" | "destagedBytes"> {
+  get counters(): Omit<TargetCounters, "connections" | "destagedBytes" | "damagedFrames"> {
     return { ...this.#counters, ...this.#updates.counters, stagedBytes: this.#stages.stagedBytes };
   }
 
@@ -167,6 +168,7 @@ export class TargetService implements RpcHandler {
   #failed(error: unknown, reply: RpcReply): void {
     if (!(error instanceof DaosError)) throw error;
     this.#counters.failures += 1;
+    if (hasCode(error, "DAMAGED")) this.#counters.damagedWrites += 1;
     const isUndone = hasCode(error, "CONFLICT") && !(error instanceof TransactionConflict);
     reply.fail(isUndone ? undone(error) : error);
   }
@@ -221,18 +223,22 @@ export class TargetService implements RpcHandler {
     }
   }
 
-  #valueFetch(request: RpcRequest, reply: RpcReply): Promise<void> | undefined {
+  /** `isAgain`: bytes in memory were damaged, and the media are asked once more. */
+  #valueFetch(request: RpcRequest, reply: RpcReply, isAgain = false): Promise<void> | undefined {
     this.#counters.fetches += 1;
     const object = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
     const { container } = this.#attached(request, object.handle);
     if (isErasureCoded(object.oid)) throw coded();
     if (isRedundant(object.oid)) this.#replication.checkReadable(container, object);
     const result = this.#objects.fetchValue(container, object);
-    if (!(result instanceof Promise)) return this.#answerView(result, result.value, 0, reply);
-    return result.then((fetched) => this.#answerOwned(fetched, fetched.value, 0, reply));
+    if (result instanceof Promise) {
+      return result.then((fetched) => this.#answerOwned(fetched, fetched.value, 0, reply));
+    }
+    if (this.#answerView(result, result.value, 0, reply)) return undefined;
+    return this.#mayReadAgain(isAgain, reply) ? this.#valueFetch(request, reply, true) : undefined;
   }
 
-  #arrayRead(request: RpcRequest, reply: RpcReply): Promise<void> | undefined {
+  #arrayRead(request: RpcRequest, reply: RpcReply, isAgain = false): Promise<void> | undefined {
     this.#counters.fetches += 1;
     const object = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
     reply.hold(object.recordCount * object.recordBytes);
@@ -240,8 +246,19 @@ export class TargetService implements RpcHandler {
     if (isErasureCoded(object.oid)) throw coded();
     if (isRedundant(object.oid)) this.#replication.checkReadable(container, object);
     const result = this.#objects.readArray(container, object);
-    if (!(result instanceof Promise)) return this.#answerView(result, result.bytes, result.recordBytes, reply);
-    return result.then((read) => this.#answerOwned(read, read.bytes, read.recordBytes, reply));
+    if (result instanceof Promise) {
+      return result.then((read) => this.#answerOwned(read, read.bytes, read.recordBytes, reply));
+    }
+    if (this.#answerView(result, result.bytes, result.recordBytes, reply)) return undefined;
+    return this.#mayReadAgain(isAgain, reply) ? this.#arrayRead(request, reply, true) : undefined;
+  }
+
+  /** Bytes in memory were not what was stored. What is kept of rows there is dropped, and the request answered if that was in vain. */
+  #mayReadAgain(isAgain: boolean, reply: RpcReply): boolean {
+    this.#counters.damagedReads += 1;
+    this.#store.dropCache();
+    if (isAgain) this.#failed(damagedAfterStore("when it was sent"), reply);
+    return !isAgain;
   }
 
   async #shardRead(request: RpcRequest, reply: RpcReply, kind: "array" | "value"): Promise<void> {
@@ -252,38 +269,41 @@ export class TargetService implements RpcHandler {
     if (!isErasureCoded(object.oid)) throw notCoded();
     this.#replication.checkReadable(container, object);
     const answer = await this.#shardReads.read(container, object, kind);
-    const { bytes, error } = answer;
+    const { bytes, checksum, error } = answer;
     if (error !== undefined) this.#failed(error, reply);
     else if (bytes.length === 0) reply.send(encodeShardReadReply(answer));
-    else reply.send(encodeShardReadReply(answer), bytes, () => this.#payloadBuffers.release(bytes));
+    else reply.send(encodeShardReadReply(answer), bytes, () => this.#payloadBuffers.release(bytes), checksum);
   }
 
-  /** `bytes` may be the store's own: answers at once when all that was read is durable, else later with a copy. */
+  /** `bytes` may be the store's own: answers at once when what was read is durable, else later with a copy. False: they are damaged. */
   #answerView(
     outcome: FetchOutcome | ArrayReadOutcome,
     bytes: Uint8Array,
     recordBytes: number,
     reply: RpcReply,
-  ): undefined {
+  ): boolean {
+    const { checksum } = outcome;
     if (this.#isSettled(outcome)) {
       this.#fill(outcome.epoch, bytes.length, recordBytes, outcome.found);
-      if (bytes.length < OUTPUT_REFERENCE_BYTES) this.#answerInPlace(bytes, reply);
-      else reply.send(this.#encoded(), bytes);
-      return;
+      if (bytes.length < OUTPUT_REFERENCE_BYTES) return this.#answerInPlace(bytes, checksum, reply);
+      reply.send(this.#encoded(), bytes, undefined, checksum);
+      return true;
     }
     const copy = new Uint8Array(bytes);
     this.#whenStable(outcome, reply, () => {
       this.#fill(outcome.epoch, copy.length, recordBytes, outcome.found);
-      reply.send(this.#encoded(), copy);
+      reply.send(this.#encoded(), copy, undefined, checksum);
     });
+    return true;
   }
 
   /** Writes what was filled in, and the bytes behind it, where they leave from. */
-  #answerInPlace(bytes: Uint8Array, reply: RpcReply): void {
+  #answerInPlace(bytes: Uint8Array, checksum: number, reply: RpcReply): boolean {
     const at = reply.start(OBJECT_REPLY_BYTES, bytes.length);
     encodeObjectReply(reply.block, at, this.#reply);
-    if (bytes.length > 0) reply.block.set(bytes, at + OBJECT_REPLY_BYTES);
-    reply.finish();
+    if (bytes.length === 0) return reply.finish();
+    reply.block.set(bytes, at + OBJECT_REPLY_BYTES);
+    return reply.finish(checksum);
   }
 
   /** `bytes` came from the payload buffers: they are sent as they are, and given back then. */
@@ -298,8 +318,7 @@ export class TargetService implements RpcHandler {
     };
     const answer = (): void => {
       this.#fill(outcome.epoch, bytes.length, recordBytes, outcome.found);
-      if (bytes.length === 0) reply.send(this.#encoded());
-      else reply.send(this.#encoded(), bytes, release, outcome.checksum);
+      reply.send(this.#encoded(), bytes, release, outcome.checksum);
     };
     this.#whenStable(outcome, reply, answer, release);
   }

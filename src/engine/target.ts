@@ -75,6 +75,8 @@ export class Target implements TargetCalls {
   readonly #parts: TargetParts;
   #open: OpenTarget | undefined;
   readonly #fault: Promise<string>;
+  /** Of what other targets answer. */
+  readonly #damage = { damagedFrames: 0 };
   #faulted!: (reason: string) => void;
 
   constructor(parts: TargetParts) {
@@ -211,7 +213,7 @@ export class Target implements TargetCalls {
       store: preparedStore(store),
       timers,
       // What other targets answer goes nowhere near the device: it is received in ordinary memory.
-      dial: ({ host, port }) => RpcConnection.connect(network, host, port, { timers, clock }),
+      dial: ({ host, port }) => RpcConnection.connect(network, host, port, { timers, clock, damage: this.#damage }),
       capability: () => authority.issueTarget(random),
       checkCapability: (capability) => authority.verifyTarget(capability),
       ...served,
@@ -371,7 +373,8 @@ export class Target implements TargetCalls {
 
   counters(): TargetCounters {
     const { server, service, store } = this.#target;
-    return { connections: server.connections, ...service.counters, destagedBytes: store.destagedBytes };
+    const damagedFrames = server.counters.damagedFrames + this.#damage.damagedFrames;
+    return { connections: server.connections, ...service.counters, destagedBytes: store.destagedBytes, damagedFrames };
   }
 }
 

@@ -36,6 +36,9 @@ const NO_COUNTERS: TargetCounters = {
   punches: 0,
   stagedBytes: 0,
   destagedBytes: 0,
+  damagedFrames: 0,
+  damagedWrites: 0,
+  damagedReads: 0,
 };
 
 export class Targets {

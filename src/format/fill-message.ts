@@ -37,6 +37,8 @@ export interface CopiedVersion {
   readonly kind: 1 | 2 | 3;
   readonly meta: Uint8Array;
   readonly bytes: Uint8Array | undefined;
+  /** CRC-32 that the bytes have where they come from; absent where they are made. */
+  readonly checksum?: number | undefined;
 }
 
 /** A request that was completed where it came from. */

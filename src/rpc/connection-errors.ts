@@ -51,6 +51,21 @@ export function refusalOf(
   return fitsFrame(argsLength, payloadBytes) ? undefined : requestTooLarge(argsLength + payloadBytes);
 }
 
+/** What a call fails with whose answer is refused for `cause`: one that was damaged says nothing. */
+export function answerRefused(address: string, cause: DaosError): DaosError {
+  if (cause.code !== "DAMAGED") return cause;
+  const message = `Cannot use the answer of "${address}": it was damaged on its way. What was asked may have happened.`;
+  return new DaosError("UNAVAILABLE", message, { cause });
+}
+
+/** What calls fail with when one of both ends cannot follow the other any more, for `cause`. */
+export function streamLost(address: string, cause: DaosError): DaosError {
+  if (cause.code !== "DAMAGED") return cause;
+  const state = "bytes were damaged on their way, and what follows cannot be read";
+  const message = `Cannot use connection to "${address}": ${state}. Connect again; what was asked may have happened.`;
+  return new DaosError("UNAVAILABLE", message, { cause });
+}
+
 export function strayAnswer(address: string): DaosError {
   const state = "one answers no request of ours";
   return new DaosError("PROTOCOL", `Cannot read answers of "${address}": ${state}. Connect again.`);

@@ -74,7 +74,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     this.#memory = new AnswerMemory(options.payloadBuffers ?? heapPayloadBuffers, this.#calls);
     this.#output = new OutputQueue(socket, blocks);
     this.#writer = new FrameWriter(this.#output);
-    this.#reader = new FrameReader(this);
+    this.#reader = new FrameReader(this, options.damage);
     this.#deadlines = new CallDeadlines(options.timers, this);
   }
 
@@ -218,7 +218,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
       this.#receivePayload();
     } catch (error) {
       if (!(error instanceof DaosError)) throw error;
-      this.#end(error);
+      this.#end(failures.streamLost(this.#address, error));
     }
   }
 
@@ -254,7 +254,8 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     const call = this.#answeredCall(header);
     if (call === undefined) {
       if (payloadBuffer !== undefined) this.#memory.release(payloadBuffer);
-      if ((header.flags & FrameFlag.error) !== 0 && header.requestId === 0) this.#end(decodeErrorReply(body.args()));
+      if ((header.flags & FrameFlag.error) !== 0 && header.requestId === 0)
+        this.#end(failures.streamLost(this.#address, decodeErrorReply(body.args())));
       return this.#closeError === undefined;
     }
     if ((header.flags & FrameFlag.error) === 0) {
@@ -268,7 +269,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
   }
 
   refused(header: FrameHeader, error: DaosError): boolean {
-    this.#answeredCall(header)?.completion.failed(error, true);
+    this.#answeredCall(header)?.completion.failed(failures.answerRefused(this.#address, error), true);
     return this.#closeError === undefined;
   }
 

@@ -24,6 +24,7 @@ import type {
   ReclaimRange,
   StoreSpace,
   Transactions,
+  VerifiedView,
   Version,
 } from "./cell.ts";
 import { scanCells } from "./cell-scan.ts";
@@ -32,7 +33,7 @@ import type { Extents } from "./extents.ts";
 import type { Generations } from "./generations.ts";
 import { indexRoom, isIndexCrowded } from "./index-room.ts";
 import { Log } from "./log.ts";
-import { LoggedVersion } from "./logged-version.ts";
+import { loggedVersion } from "./logged-version.ts";
 import { PreparedRecords } from "./prepared-records.ts";
 import type { RequestTable } from "./request-table.ts";
 import { checkWrites, recordEpoch } from "./record-check.ts";
@@ -174,17 +175,7 @@ export class TargetStore implements CellStore {
       const write = writes[index]!;
       const bytes = logWriteBytes(write);
       const metaOffset = position + LOG_WRITE_BYTES + write.key.length;
-      const inlineLength = write.inline === undefined ? -1 : write.inline.length;
-      const version = new LoggedVersion(
-        this.#log,
-        sequence,
-        write.epoch,
-        write.kind,
-        metaOffset,
-        write.meta.length,
-        inlineLength,
-        write.extent,
-      );
+      const version = loggedVersion(this.#log, sequence, write, metaOffset);
       this.#generations.put(write.key, version, bytes);
       this.#cache.evict(write.key);
       position += bytes;
@@ -233,10 +224,10 @@ export class TargetStore implements CellStore {
     if (to === "" || from < to) scanCells(this.#generations.all, this.#index, range, visit);
   }
 
-  async writeExtent(buffer: Uint8Array): Promise<ExtentRef> {
+  async writeExtent(buffer: Uint8Array, checksum?: number): Promise<ExtentRef> {
     if (this.#closing !== undefined) throw closed();
     if (this.#log.failure !== undefined) throw this.#log.failure;
-    return this.#extents.write(buffer);
+    return this.#extents.write(buffer, checksum);
   }
 
   sliceExtent(extent: ExtentRef, offset: number, length: number): ExtentRef {
@@ -247,12 +238,16 @@ export class TargetStore implements CellStore {
     this.#extents.abandon(extent);
   }
 
-  readExtent(extent: ExtentRef, offset: number, length: number, into: Uint8Array): undefined | Promise<void> {
+  readExtent(extent: ExtentRef, offset: number, length: number, into: Uint8Array): number | Promise<number> {
     return this.#extents.read(extent, offset, length, into);
   }
 
-  viewExtent(extent: ExtentRef, offset: number, length: number): Uint8Array | undefined {
+  viewExtent(extent: ExtentRef, offset: number, length: number): VerifiedView | undefined {
     return this.#extents.view(extent, offset, length);
+  }
+
+  dropCache(): void {
+    this.#cache.clear();
   }
 
   setSnapshots(container: number, epochs: readonly Epoch[]): void {

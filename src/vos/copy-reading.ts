@@ -3,7 +3,7 @@ import type { ByteString } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { BLOCK_BYTES } from "../base/limits.ts";
 import { type CopiedVersion, copiedVersionBytes } from "../format/fill-message.ts";
-import { type Version, VersionKind } from "../store/cell.ts";
+import { type ExtentRef, type Version, VersionKind } from "../store/cell.ts";
 import { windowLead } from "./array-window.ts";
 import { akeyPrefixOf, objectOfPrefix, ownCellKey } from "./cell-key.ts";
 import { decodeArrayMeta, DKEY_PUNCH_META, MetaType } from "./cell-meta.ts";
@@ -20,7 +20,8 @@ interface Viewer {
   readonly objectPunch: number;
 }
 
-interface FoundVersion extends Omit<CopiedVersion, "bytes"> {
+interface FoundVersion extends Omit<CopiedVersion, "bytes" | "checksum"> {
+  checksum?: number | undefined;
   bytes: Uint8Array | undefined;
 }
 
@@ -113,23 +114,26 @@ export class CopyReading {
   }
 
   #copy(key: ByteString, version: Version): FoundVersion {
-    const { epoch, kind, inline, extent } = version;
+    const { epoch, kind, inline, checksum, extent } = version;
     const copy: FoundVersion = {
       key,
       epoch,
       kind,
       meta: new Uint8Array(version.meta),
       bytes: inline === undefined ? undefined : new Uint8Array(inline),
+      checksum: inline === undefined ? undefined : checksum,
     };
     if (extent !== undefined) {
-      const lead = windowLead(version) ?? 0;
-      const bytes = new Uint8Array(extent.length);
-      copy.bytes = bytes.subarray(lead % BLOCK_BYTES);
-      const reading = this.#target.store.readExtent(extent, 0, extent.length, bytes);
-      if (reading !== undefined) this.#reads.push(reading);
+      const lead = (windowLead(version) ?? 0) % BLOCK_BYTES;
+      copy.bytes = new Uint8Array(extent.length - lead);
+      this.#reads.push(this.#read(extent, lead, copy));
     }
     this.sizeBytes += copiedVersionBytes(this.#prefix, copy);
     return copy;
+  }
+
+  async #read(extent: ExtentRef, lead: number, copy: FoundVersion): Promise<void> {
+    copy.checksum = await this.#target.store.readExtent(extent, lead, extent.length - lead, copy.bytes!);
   }
 
   /** All that was added, with its bytes. */

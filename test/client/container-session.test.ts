@@ -15,6 +15,7 @@ import { encodeCbor } from "../../src/format/cbor.ts";
 import { decodeObjectRequest, encodeObjectReply, OBJECT_REPLY_BYTES } from "../../src/format/object-request.ts";
 import { servingTarget } from "../../src/format/pool-map.ts";
 import { bodyOf } from "../rpc/harness.ts";
+import { answerRefused } from "../../src/rpc/connection-errors.ts";
 import { RedundancySchemes } from "../../src/redundancy/redundancy-schemes.ts";
 import { simulatedWorld, type SimulatedWorld } from "../simulation/world.ts";
 
@@ -28,11 +29,13 @@ const ERRORS = {
   stale: new DaosError("STALE", "stale"),
   corrupt: new DaosError("CORRUPT", "corrupt"),
   garbled: new DaosError("PROTOCOL", "garbled"),
+  damaged: new DaosError("DAMAGED", "damaged"),
+  answerDamaged: answerRefused("h:1", new DaosError("DAMAGED", "damaged")),
 };
 
 /** Outcome of each start in turn; after them all succeed. */
 function sessionOver(
-  outcomes: ("unsent" | "sent" | "old" | "stale" | "corrupt" | "garbled")[],
+  outcomes: (keyof typeof ERRORS)[],
   targets = 1,
   isControlPlaneAway = false,
 ): {
@@ -195,4 +198,25 @@ test("what is damaged on both copies is so once each has been asked", async () =
   const reading = operations.fetchValue(COPIED, byteStringOfText("k"), byteStringOfText("v"));
   await expect(reading).rejects.toMatchObject({ code: "CORRUPT" });
   expect(starts()).toBe(2);
+});
+
+/** What it has resolved to after so many milliseconds. */
+async function outcomeIn(world: SimulatedWorld, milliseconds: number, promise: Promise<string>): Promise<string> {
+  let outcome = "none";
+  void promise.then((code) => (outcome = code));
+  await world.timers.advance(milliseconds);
+  return outcome;
+}
+
+test("an update that is damaged on its way, or whose answer is, is sent again under its number", async () => {
+  const { operations, world, starts, numbers } = sessionOver(["damaged", "answerDamaged", "damaged"]);
+  expect(await outcomeIn(world, 2_000, conditionalPut(operations))).toBe("epoch 77");
+  expect(starts()).toBe(4);
+  expect(new Set(numbers).size).toBe(1);
+});
+
+test.each(["damaged", "answerDamaged"] as const)("what is %s each time ends as CORRUPT", async (outcome) => {
+  const { operations, world, starts } = sessionOver(Array(100).fill(outcome));
+  expect(await outcomeIn(world, 10_000, conditionalPut(operations))).toBe("CORRUPT");
+  expect(starts()).toBeGreaterThan(3);
 });

@@ -204,7 +204,7 @@ describe("call", () => {
     await settled(bench.world, callText(connection, TestOpcode.echo, "on"));
   });
 
-  test("whose answer is damaged fails PROTOCOL, alone", async () => {
+  test("whose answer is damaged fails UNAVAILABLE, alone", async () => {
     const server = new BareServer();
     const connection = await server.connect();
     const calls = [callText(connection, TestOpcode.echo, ""), callText(connection, TestOpcode.echo, "")];
@@ -216,7 +216,8 @@ describe("call", () => {
     bytes[FRAME_HEADER_BYTES]! ^= 1;
     server.socket.write(bytes);
     server.answer(server.requests[1]!.requestId, "good");
-    expect((await failure(server.world, calls[0]!)).code).toBe("PROTOCOL");
+    const { code, cause } = await failure(server.world, calls[0]!);
+    expect([code, (cause as DaosError).code]).toEqual(["UNAVAILABLE", "DAMAGED"]);
     expect(Buffer.from((await settled(server.world, calls[1]!)).args).toString()).toBe("good");
   });
 
