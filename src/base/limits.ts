@@ -167,3 +167,5 @@ export const ENGINE_CALL_TIMEOUT_MS = 30_000;
 export const ENGINE_MESSAGE_LIFETIME_MS = 60_000;
 /** Longest wait before an engine that died is started again, milliseconds; the first time it is at once. */
 export const MAX_RESTART_DELAY_MS = 30_000;
+/** What rebuilding may take of a target's time while requests of clients are there, unless the pool says otherwise, per cent. */
+export const DEFAULT_REBUILD_SHARE = 25;
