@@ -10,7 +10,7 @@ import { assert } from "../base/assert.ts";
 import { crc32 } from "../base/checksum.ts";
 import { checksumOfChunks, checksumOfPart, joinChecksums } from "../base/checksum-join.ts";
 import { damagedBeforeStore } from "../base/damage.ts";
-import { DaosError } from "../base/errors.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
 import { BLOCK_BYTES, KIB, MIB } from "../base/limits.ts";
 import type { BlockDevice } from "../contracts/block-device.ts";
 import { BlockCache } from "./block-cache.ts";
@@ -21,6 +21,9 @@ import type { ExtentAllocator } from "./extent-allocator.ts";
 const DISCARD_BYTES = 1 * MIB;
 /** Reads up to this size are cached; larger ones would wash the cache out. */
 const MAX_CACHED_READ_BYTES = 64 * KIB;
+
+/** Blocks that reads found damaged, and that nobody has looked at yet; of more than these a scrub finds out. */
+const MAX_SUSPECTS = 4096;
 
 /** Reads that began between two frees, and the blocks freed after them. */
 interface ReadGeneration {
@@ -38,6 +41,7 @@ export class Extents {
   #idleWaiters: (() => void)[] = [];
 
   #full = (): void => {};
+  readonly #suspects = new Set<number>();
 
   constructor(device: BlockDevice, allocator: ExtentAllocator, cache = new BlockCache()) {
     this.#device = device;
@@ -102,6 +106,7 @@ export class Extents {
     const count = blocks.length / BLOCK_BYTES;
     const first = this.#allocate(count);
     this.#cache.forget(first, count);
+    for (let block = first; this.#suspects.size > 0 && block < first + count; block += 1) this.#suspects.delete(block);
     this.#running += 1;
     try {
       await this.#device.write(first * BLOCK_BYTES, blocks, { durable: true });
@@ -166,9 +171,7 @@ export class Extents {
         ? into
         : into.subarray(0, length);
     const place = extent.offset + first * BLOCK_BYTES;
-    const generation = this.#generations.at(-1)!;
-    generation.running += 1;
-    this.#running += 1;
+    const letGo = this.hold();
     try {
       await this.#device.read(place, target);
       let checksum = checksumOfRange(extent, first, target, start, start + length);
@@ -176,12 +179,25 @@ export class Extents {
       if (length <= MAX_CACHED_READ_BYTES) this.#cache.put(place / BLOCK_BYTES, target);
       if (!whole) into.set(target.subarray(start, start + length));
       return checksum;
+    } catch (error) {
+      if (hasCode(error, "IO")) this.#suspect(extent, first, bytes / BLOCK_BYTES);
+      throw error;
     } finally {
       if (!whole) this.#device.release(target);
+      letGo();
+    }
+  }
+
+  /** Until the result is called nothing that is freed from now on is given out again. */
+  hold(): () => void {
+    const generation = this.#generations.at(-1)!;
+    generation.running += 1;
+    this.#running += 1;
+    return () => {
       generation.running -= 1;
       this.#releaseFreed();
       this.#ended();
-    }
+    };
   }
 
   /** What was read failed its checksum: once more, then CORRUPT. */
@@ -190,8 +206,34 @@ export class Extents {
     await this.#device.read(place, target);
     const checksum = checksumOfRange(extent, first, target, start, end);
     if (checksum !== undefined) return checksum;
-    this.#device.reportDamage?.(place);
+    for (let at = 0; at < target.length; at += BLOCK_BYTES) {
+      const chunk = first + at / BLOCK_BYTES;
+      const block = target.subarray(at, at + BLOCK_BYTES);
+      if (checksumOfRange(extent, chunk, block, 0, BLOCK_BYTES) !== undefined) continue;
+      this.#device.reportDamage?.(place + at);
+      this.#suspect(extent, chunk, 1);
+    }
     throw damaged(extent);
+  }
+
+  #suspect({ offset }: ExtentRef, first: number, count: number): void {
+    for (let chunk = first; chunk < first + count && this.#suspects.size < MAX_SUSPECTS; chunk += 1) {
+      this.#suspects.add(offset / BLOCK_BYTES + chunk);
+    }
+  }
+
+  /** Chunks of the extent that reads found damaged. */
+  suspects({ offset, checksums }: ExtentRef): number[] {
+    if (this.#suspects.size === 0) return [];
+    const first = offset / BLOCK_BYTES;
+    const found: number[] = [];
+    for (let chunk = 0; chunk < checksums.length; chunk += 1) if (this.#suspects.has(first + chunk)) found.push(chunk);
+    return found;
+  }
+
+  /** A chunk is as it was written. */
+  forgive({ offset }: ExtentRef, chunk: number): void {
+    this.#suspects.delete(offset / BLOCK_BYTES + chunk);
   }
 
   /** See CellStore.sliceExtent. */
