@@ -16,6 +16,8 @@ import type { PoolMapService } from "./pool-map-service.ts";
 import { Watch, type WatchParts } from "./watch.ts";
 
 const TICK_MS = 500;
+/** Looks at which a pool has to be stuck before that is told. */
+const LOOKS_UNTIL_TOLD = 2;
 const NO_PROGRESS = { dkeys: 0, bytes: 0, targetsDone: 0, targets: 0 };
 
 /** How far a pool is, under the map version that is under way or was last. */
@@ -34,6 +36,8 @@ export class RebuildWatch extends Watch {
   readonly #progress = new Map<string, Progress>();
   /** By pool and target, of how many damaged dkeys was told. */
   readonly #damaged = new Map<string, number>();
+  /** By pool at how many looks in a row it was stuck. */
+  readonly #stuck = new Map<string, number>();
   /** By pool the map version of which all have said that it is done. */
   readonly #done = new Map<string, number>();
 
@@ -47,11 +51,15 @@ export class RebuildWatch extends Watch {
     const { isStuck, ...progress } = this.#progress.get(pool) ?? { ...NO_PROGRESS, isStuck: false };
     if (map === undefined) return { state: "idle", ...NO_PROGRESS };
     if (await this.#isWork(pool, map)) {
-      const { maps } = this.#parts;
-      const isOver = isStuck || (await maps.isTooMuchDown(pool, map)) || (await maps.isSingleAway(pool, map));
+      const isOver = isStuck || (await this.#lacksEngines(pool, map));
       return { state: isOver ? "stuck" : "busy", ...progress };
     }
     return { state: map.targets.some(({ state }) => state === "DOWNOUT") ? "done" : "idle", ...progress };
+  }
+
+  async #lacksEngines(pool: string, map: MapRecord): Promise<boolean> {
+    const { maps } = this.#parts;
+    return (await maps.isTooMuchDown(pool, map)) || maps.isSingleAway(pool, map);
   }
 
   /** A target that is DOWN in a pool without copies waits until it is back. */
@@ -83,6 +91,7 @@ export class RebuildWatch extends Watch {
       isStuck: present.some((status) => status?.isStuck === true),
     });
     this.#tellDamaged(pool, map, statuses);
+    await this.#tellStuck(pool, map);
     const wasDone = this.#done.get(pool.id) === map.version;
     this.#done.delete(pool.id);
     if (done.length < statuses.length || (await maps.isTooMuchDown(pool.id, map))) return;
@@ -92,7 +101,19 @@ export class RebuildWatch extends Watch {
     }
     const { map: next } = await maps.completeFilled(pool.id, map.version);
     if (next.version !== map.version + 1) return;
-    event("info", `pool "${pool.label}": all data is where it belongs (pool map version ${next.version})`);
+    const state = `all data is where it belongs (pool map version ${next.version})`;
+    event("pool_rebuild_done", `pool "${pool.label}": ${state}`, { pool: pool.label });
+  }
+
+  /** At the second look, and once until it goes on. */
+  async #tellStuck({ id, label }: PoolRecord, map: MapRecord): Promise<void> {
+    const isStuck = this.#progress.get(id)?.isStuck === true;
+    const isLacking = await this.#lacksEngines(id, map);
+    const looks = isStuck || isLacking ? (this.#stuck.get(id) ?? 0) + 1 : 0;
+    this.#stuck.set(id, looks);
+    if (looks !== LOOKS_UNTIL_TOLD) return;
+    const state = isLacking ? "engines are away that have what is missing" : "too few shards of something can be read";
+    this.#parts.event("pool_rebuild_stuck", `pool "${label}" cannot be rebuilt: ${state}`, { pool: label });
   }
 
   #tellDamaged(pool: PoolRecord, map: MapRecord, statuses: readonly (TargetFillStatus | undefined)[]): void {
@@ -102,7 +123,8 @@ export class RebuildWatch extends Watch {
       if (damaged > (this.#damaged.get(name) ?? 0)) {
         const state = `${damaged} dkey(s) that target ${index} (rank ${rank}) leads are damaged`;
         const advice = "Exclude that rank as well, if as many more may be lost: others that have them whole lead then";
-        this.#parts.event("error", `Cannot rebuild all of pool "${pool.label}": ${state}. ${advice}.`);
+        const message = `Cannot rebuild all of pool "${pool.label}": ${state}. ${advice}.`;
+        this.#parts.event("pool_data_damaged", message, { pool: pool.label, rank });
       }
       this.#damaged.set(name, damaged);
     });

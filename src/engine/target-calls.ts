@@ -68,6 +68,8 @@ export interface TargetCounters {
   readonly stagedBytes: number;
   /** Array data that moved from SCM to NVMe when it was settled. */
   readonly destagedBytes: number;
+  /** 1 while SCM is over its watermark, else 0. */
+  readonly scmCrowded: number;
 }
 
 export interface TargetSnapshot {

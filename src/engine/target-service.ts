@@ -98,7 +98,7 @@ export class TargetService implements RpcHandler {
     this.#transactions = new TransactionService({ ...parts, updates: this.#updates, attached });
   }
 
-  get counters(): Omit<TargetCounters, "connections" | "destagedBytes"> {
+  get counters(): Omit<TargetCounters, "connections" | "destagedBytes" | "scmCrowded"> {
     return { ...this.#counters, ...this.#updates.counters, stagedBytes: this.#stages.stagedBytes };
   }
 

@@ -371,7 +371,9 @@ export class Target implements TargetCalls {
 
   counters(): TargetCounters {
     const { server, service, store } = this.#target;
-    return { connections: server.connections, ...service.counters, destagedBytes: store.destagedBytes };
+    const { connections } = server;
+    const { destagedBytes, isScmCrowded } = store;
+    return { connections, ...service.counters, destagedBytes, scmCrowded: isScmCrowded ? 1 : 0 };
   }
 }
 
