@@ -137,6 +137,10 @@ export const MAX_REQUESTS = 1_048_576;
 export const FORGET_CLIENT_MS = 600_000;
 /** A client sends what has failed again for so long at most, milliseconds: that long its updates are remembered. */
 export const MAX_RETRY_WINDOW_MS = FORGET_CLIENT_MS / 2;
+/** Clients whose changes of the system's records are remembered; when there are more, the older half is forgotten. */
+export const MAX_CHANGE_CLIENTS = 4096;
+/** Changes that are remembered of one client, of those whose answers it has not acknowledged. */
+export const MAX_CLIENT_CHANGES = 1024;
 /** Engines of one system, and the highest rank one of them may have. */
 export const MAX_ENGINES = 256;
 export const MAX_RANK = 65_535;

@@ -1,6 +1,6 @@
 /**
  * Every operation of the management listener as a typed call: arguments out, checked reply in. Which calls may be sent
- * again after a lost connection is decided here: those that only read.
+ * again after a lost connection is decided here: those that only read, and those that change records, under their numbers.
  */
 import {
   type ContainerCreateArguments,
@@ -110,11 +110,11 @@ export class SystemCalls {
   }
 
   setDeviceFaulty(args: DeviceSetFaultyArguments, options: CallOptions): Promise<DeviceDescription> {
-    return this.#change(Opcode.deviceSetFaulty, "storage set-faulty", args, DEVICE_SHAPE, options);
+    return this.#command(Opcode.deviceSetFaulty, "storage set-faulty", args, DEVICE_SHAPE, options);
   }
 
   replaceDevice(args: DeviceReplaceArguments, options: CallOptions): Promise<DeviceDescription> {
-    return this.#change(Opcode.deviceReplace, "storage replace", args, DEVICE_SHAPE, options);
+    return this.#command(Opcode.deviceReplace, "storage replace", args, DEVICE_SHAPE, options);
   }
 
   identifyDevice(args: DeviceReference, options: CallOptions): Promise<DeviceDescription> {
@@ -122,7 +122,7 @@ export class SystemCalls {
   }
 
   async stopServer(args: ServerStopArguments, options: CallOptions): Promise<void> {
-    await this.#change(Opcode.serverStop, "server stop", args, {}, options);
+    await this.#command(Opcode.serverStop, "server stop", args, {}, options);
   }
 
   async listEvents(args: SystemEventsArguments, options: CallOptions): Promise<SystemEventsReply> {
@@ -165,24 +165,27 @@ export class SystemCalls {
       .properties;
   }
 
-  queryPoolTargets(args: PoolReference, options: CallOptions): Promise<PoolTargetsReply> {
-    return this.#targets(Opcode.poolQueryTargets, "pool query-targets", args, options);
+  async queryPoolTargets(args: PoolReference, options: CallOptions): Promise<PoolTargetsReply> {
+    const what = "pool query-targets";
+    const reply = await this.#read<PoolTargetsReply>(Opcode.poolQueryTargets, what, args, TARGETS_SHAPE, options);
+    checkMap(reply.map, what);
+    return reply;
   }
 
   excludeTargets(args: PoolTargetsArguments, options: CallOptions): Promise<PoolTargetsReply> {
-    return this.#targets(Opcode.poolExclude, "pool exclude", args, options);
+    return this.#changeTargets(Opcode.poolExclude, "pool exclude", args, options);
   }
 
   reintegrateTargets(args: PoolTargetsArguments, options: CallOptions): Promise<PoolTargetsReply> {
-    return this.#targets(Opcode.poolReintegrate, "pool reintegrate", args, options);
+    return this.#changeTargets(Opcode.poolReintegrate, "pool reintegrate", args, options);
   }
 
   drainTargets(args: PoolTargetsArguments, options: CallOptions): Promise<PoolTargetsReply> {
-    return this.#targets(Opcode.poolDrain, "pool drain", args, options);
+    return this.#changeTargets(Opcode.poolDrain, "pool drain", args, options);
   }
 
   extendPool(args: PoolExtendArguments, options: CallOptions): Promise<PoolTargetsReply> {
-    return this.#targets(Opcode.poolExtend, "pool extend", args, options);
+    return this.#changeTargets(Opcode.poolExtend, "pool extend", args, options);
   }
 
   createContainer(args: ContainerCreateArguments, options: CallOptions): Promise<ContainerDescription> {
@@ -243,16 +246,21 @@ export class SystemCalls {
   }
 
   #read<T>(opcode: Opcode, what: string, args: object, shape: ReplyShape, options: CallOptions): Promise<T> {
-    return this.#connection.call<T>(opcode, what, args, shape, { repeatable: true, signal: options.signal });
+    return this.#connection.call<T>(opcode, what, args, shape, { repetition: "harmless", signal: options.signal });
   }
 
+  /** Of the system's records. */
   #change<T>(opcode: Opcode, what: string, args: object, shape: ReplyShape, options: CallOptions): Promise<T> {
-    return this.#connection.call<T>(opcode, what, args, shape, { repeatable: false, signal: options.signal });
+    return this.#connection.call<T>(opcode, what, args, shape, { repetition: "numbered", signal: options.signal });
   }
 
-  /** What is excluded, drained and so on already stays so: each of these may be sent again. */
-  async #targets(opcode: Opcode, what: string, args: object, options: CallOptions): Promise<PoolTargetsReply> {
-    const reply = await this.#read<PoolTargetsReply>(opcode, what, args, TARGETS_SHAPE, options);
+  /** Of an engine, which remembers no numbers. */
+  #command<T>(opcode: Opcode, what: string, args: object, shape: ReplyShape, options: CallOptions): Promise<T> {
+    return this.#connection.call<T>(opcode, what, args, shape, { repetition: "harmful", signal: options.signal });
+  }
+
+  async #changeTargets(opcode: Opcode, what: string, args: object, options: CallOptions): Promise<PoolTargetsReply> {
+    const reply = await this.#change<PoolTargetsReply>(opcode, what, args, TARGETS_SHAPE, options);
     checkMap(reply.map, what);
     return reply;
   }

@@ -75,6 +75,12 @@ export function countFitting(descriptions: readonly unknown[]): number {
   return count;
 }
 
+/** The error for a request that was done, is asked for again, and whose work somebody has undone since. */
+export function destroyedSince(noun: "pool" | "container" | "snapshot", key: string): DaosError {
+  const state = `the request was done, and its ${noun} ("${key}") has been destroyed since`;
+  return new DaosError("NOT_FOUND", `Cannot describe the ${noun}: ${state}. Look what is there.`);
+}
+
 /** The error for working on something that is on its way out. */
 export function beingDestroyed(action: string, noun: "pool" | "container", label: string): DaosError {
   return new DaosError(

@@ -30,6 +30,8 @@ import { type ExclusionRule, PoolMapService, tolerates } from "./pool-map-servic
 import { PoolQuotas } from "./pool-quotas.ts";
 import { PoolService } from "./pool-service.ts";
 import { RebuildWatch } from "./rebuild-watch.ts";
+import { RecordChanges } from "./record-changes.ts";
+import { RequestOutcomes } from "./request-outcomes.ts";
 import { Resumption, type ResumeReport } from "./resumption.ts";
 import { SnapshotService } from "./snapshot-service.ts";
 import { capabilityKeyOf, type EngineFacts, SystemService } from "./system-service.ts";
@@ -61,9 +63,6 @@ export interface ControlPlaneOptions {
   readonly containerTypes: readonly string[];
 }
 
-/** The reply of an operation that has nothing to tell. */
-const DONE = {};
-
 export class ControlPlane {
   readonly pools: PoolService;
   readonly containers: ContainerService;
@@ -79,6 +78,7 @@ export class ControlPlane {
   readonly #watch: FailureWatch;
   readonly #rebuild: RebuildWatch;
   readonly #resumption: Resumption;
+  readonly #changes: RecordChanges;
 
   constructor(options: ControlPlaneOptions) {
     const { clock, timers, random, containerTypes, hmac, system, dial, membership: settings, event } = options;
@@ -107,6 +107,9 @@ export class ControlPlane {
     this.pools = new PoolService(parts, catalogue, quotas, removal, this.#rebuild);
     this.containers = new ContainerService(parts, catalogue, quotas, removal, this.maps);
     this.snapshots = new SnapshotService(parts, catalogue);
+    const { pools, maps, elasticity, containers, snapshots } = this;
+    const outcomes = new RequestOutcomes(records, locks);
+    this.#changes = new RecordChanges({ outcomes, pools, maps, elasticity, containers, snapshots });
     this.#members = members;
     this.#options = options;
     this.#watch = new FailureWatch({ timers, members, verdicts, maps: this.maps, records, event });
@@ -193,60 +196,29 @@ export class ControlPlane {
         return this.system.query();
       case Opcode.systemEvents:
         return this.events.query(checkArguments(opcode, args));
-      case Opcode.poolCreate:
-        return this.pools.create(checkArguments(opcode, args));
       case Opcode.poolList:
         return this.pools.list(checkArguments(opcode, args));
       case Opcode.poolQuery:
         return this.pools.query(checkArguments(opcode, args));
-      case Opcode.poolDestroy:
-        await this.pools.destroy(checkArguments(opcode, args));
-        return DONE;
       case Opcode.poolGetProperties:
         return this.pools.getProperties(checkArguments(opcode, args));
-      case Opcode.poolSetProperties:
-        return this.pools.setProperties(checkArguments(opcode, args));
       case Opcode.poolQueryTargets:
         return this.maps.queryTargets(checkArguments(opcode, args));
-      case Opcode.poolExclude:
-        return this.maps.exclude(checkArguments(opcode, args));
-      case Opcode.poolReintegrate:
-        return this.maps.reintegrate(checkArguments(opcode, args));
-      case Opcode.poolExtend:
-        return this.elasticity.extend(checkArguments(opcode, args));
-      case Opcode.poolDrain:
-        return this.elasticity.drain(checkArguments(opcode, args));
-      default:
-        return this.#containerCall(opcode, args);
-    }
-  }
-
-  async #containerCall(opcode: number, args: unknown): Promise<object> {
-    switch (opcode) {
-      case Opcode.containerCreate:
-        return this.containers.create(checkArguments(opcode, args));
       case Opcode.containerList:
         return this.containers.list(checkArguments(opcode, args));
       case Opcode.containerQuery:
         return this.containers.query(checkArguments(opcode, args));
-      case Opcode.containerDestroy:
-        await this.containers.destroy(checkArguments(opcode, args));
-        return DONE;
       case Opcode.containerGetProperties:
         return this.containers.getProperties(checkArguments(opcode, args));
-      case Opcode.containerSetProperties:
-        return this.containers.setProperties(checkArguments(opcode, args));
       case Opcode.containerOpen:
         return this.containers.open(checkArguments(opcode, args));
-      case Opcode.snapshotCreate:
-        return this.snapshots.create(checkArguments(opcode, args));
       case Opcode.snapshotList:
         return this.snapshots.list(checkArguments(opcode, args));
-      case Opcode.snapshotDestroy:
-        await this.snapshots.destroy(checkArguments(opcode, args));
-        return DONE;
-      default:
+      default: {
+        const reply = await this.#changes.call(opcode, args);
+        if (reply !== undefined) return reply;
         throw new DaosError("UNSUPPORTED", `Cannot run operation ${opcode}: not known here. Use a newer server.`);
+      }
     }
   }
 }

@@ -78,7 +78,7 @@ export class EngineAdmission {
       members.life.joined(rank, incarnation, members.nowMs());
       event("engine_joined", `rank ${rank} has joined from ${args.address.host}:${args.address.port}`, { rank });
       if (!isDeepSame(before?.targets, args.targets)) {
-        for (const pool of await maps.poolsOf(rank)) await maps.publish(pool);
+        for (const { pool } of await maps.poolsOf([rank])) await maps.publish(pool);
       }
     });
   }

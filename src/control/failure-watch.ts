@@ -1,6 +1,9 @@
 /**
  * Acts on engines that are silent for too long: excludes them from the pools that bear it. A pool that would lose data
  * keeps them in its map, and they are looked at again later.
+ *
+ * Engines that fall silent together, as those of a host or rack do, are excluded together, in one change of each map: so their pools
+ * wait once, and what they bear is decided by all that is gone, not by who was looked at first.
  */
 import { poolKey } from "../format/meta-key.ts";
 import type { Members } from "./members.ts";
@@ -12,6 +15,10 @@ import { Watch, type WatchParts } from "./watch.ts";
 const TICK_MS = 250;
 /** A pool that did not bear an exclusion is asked again after this time, milliseconds. */
 const RETRY_MS = 5_000;
+/** Engines that were heard of last within this time of each other may have died of one cause, milliseconds. */
+const AT_ONCE_MS = 1_500;
+/** So long one that is due waits for others that seem to die with it, milliseconds: heartbeats, and so leases, are 500 ms apart. */
+const COLLECT_MS = 1_000;
 
 export interface FailureWatchParts extends WatchParts {
   readonly members: Members;
@@ -27,6 +34,8 @@ export class FailureWatch extends Watch {
   readonly #reasons = new Map<number, string>();
   readonly #retryAtMs = new Map<number, number>();
   #rosterVersion = 0;
+  /** Since when somebody is due and waits for others. */
+  #collectingSinceMs: number | undefined;
 
   constructor(parts: FailureWatchParts) {
     super(parts, TICK_MS);
@@ -49,10 +58,25 @@ export class FailureWatch extends Watch {
     this.#rosterVersion = roster.version;
     this.#tellSuspects();
     const nowMs = members.nowMs();
-    for (const rank of members.dueExclusions()) {
-      if (nowMs < (this.#retryAtMs.get(rank) ?? 0)) continue;
-      await this.#exclude(rank);
+    const due = members.dueExclusions();
+    if (due.every((rank) => nowMs < (this.#retryAtMs.get(rank) ?? 0))) {
+      this.#collectingSinceMs = undefined;
+      return;
     }
+    this.#collectingSinceMs ??= nowMs;
+    if (nowMs - this.#collectingSinceMs < COLLECT_MS && this.#hasCompanions(due)) return;
+    this.#collectingSinceMs = undefined;
+    await this.#exclude(due);
+  }
+
+  /** Whether another suspect fell silent when one of these did, and is not due yet. */
+  #hasCompanions(due: readonly number[]): boolean {
+    const { members } = this.#parts;
+    const heardMs = due.map((rank) => members.life.heardMs(rank));
+    return members.list().some(({ rank }) => {
+      if (due.includes(rank) || members.state(rank) !== "suspect" || members.isHeardOnlyHere(rank)) return false;
+      return heardMs.some((oneMs) => Math.abs(oneMs - members.life.heardMs(rank)) <= AT_ONCE_MS);
+    });
   }
 
   #tellSuspects(): void {
@@ -77,15 +101,28 @@ export class FailureWatch extends Watch {
     }
   }
 
-  async #exclude(rank: number): Promise<void> {
-    const { members, maps, records, event } = this.#parts;
-    const refusals: string[] = [];
-    for (const id of await maps.poolsOf(rank)) {
-      const pool = await records.get("pool", poolKey(id));
-      if (pool?.record.state !== "ready") continue;
-      const refusal = await maps.excludeSilent(pool.record, rank);
-      if (refusal !== undefined) refusals.push(refusal);
-    }
+  /** These at once, from all pools at once. */
+  async #exclude(due: readonly number[]): Promise<void> {
+    const { maps } = this.#parts;
+    const refusals = new Map<number, string[]>();
+    const affected = await maps.poolsOf(due);
+    await Promise.all(
+      affected.map(async ({ pool, ranks }) => {
+        const refusal = await this.#excludeFrom(pool, ranks);
+        if (refusal === undefined) return;
+        for (const rank of ranks) refusals.set(rank, [...(refusals.get(rank) ?? []), refusal]);
+      }),
+    );
+    for (const rank of due) await this.#settle(rank, refusals.get(rank) ?? []);
+  }
+
+  async #excludeFrom(id: string, ranks: readonly number[]): Promise<string | undefined> {
+    const pool = await this.#parts.records.get("pool", poolKey(id));
+    return pool?.record.state === "ready" ? this.#parts.maps.excludeSilent(pool.record, ranks) : undefined;
+  }
+
+  async #settle(rank: number, refusals: readonly string[]): Promise<void> {
+    const { members, event } = this.#parts;
     if (members.state(rank) !== "suspect") return;
     if (refusals.length > 0) {
       const isNew = !this.#reasons.has(rank);

@@ -118,6 +118,11 @@ export class Membership {
     return this.#lives.get(rank)?.leaseUntilMs ?? 0;
   }
 
+  /** When it was heard last, as far as silence counts. */
+  heardMs(rank: number): number {
+    return this.#lives.get(rank)?.heardMs ?? 0;
+  }
+
   incarnation(rank: number): number | undefined {
     return this.#lives.get(rank)?.incarnation;
   }

@@ -6,11 +6,13 @@
  *     counter/container                         last container number given out, never reused
  *     counter/pool                              grows with every change of the pools' sizes
  *     counter/rank                              last rank given out, never reused
+ *     counter/forgotten-requests                epoch that no request got its number after that is forgotten
  *     leader                                    leader record, under the lease of who leads
  *     member/<rank>                             member record: an engine of the system
  *     map/<pool id>                             map record: the pool's map
  *     event/<number, 16 digits>                 event record, a ring: the oldest go
  *     removal/<rank>/<container number>         removal record: a destroyed container that the engine still holds
+ *     requests/<client number>                  requests record: what a client has changed and may ask for again
  *     pool/<pool id>                            pool record
  *     pool-label/<label>                        label record
  *     container/<pool id>/<container id>        container record
@@ -24,6 +26,8 @@ export const LEADER_KEY = "leader";
 export const CONTAINER_COUNTER_KEY = "counter/container";
 export const POOL_COUNTER_KEY = "counter/pool";
 export const RANK_COUNTER_KEY = "counter/rank";
+export const FORGOTTEN_REQUESTS_KEY = "counter/forgotten-requests";
+export const REQUESTS_PREFIX = "requests/";
 export const MEMBER_PREFIX = "member/";
 export const MAP_PREFIX = "map/";
 export const POOL_PREFIX = "pool/";
@@ -37,6 +41,10 @@ export function eventKey(number: number): string {
 
 export function memberKey(rank: number): string {
   return `${MEMBER_PREFIX}${rank}`;
+}
+
+export function requestsKey(client: number): string {
+  return `${REQUESTS_PREFIX}${client}`;
 }
 
 export function mapKey(pool: string): string {

@@ -122,6 +122,15 @@ const SCHEMAS = {
   }),
   /** The engine was away when a container of this pool was destroyed. */
   removal: z.strictObject({ pool: uuid }),
+  /**
+   * Requests of one client that have changed records, and are not acknowledged: all below `firstIncomplete` are. `latest`: the
+   * epoch at which the newest one got its number. `subject` says what it was done to.
+   */
+  requests: z.strictObject({
+    firstIncomplete: z.int().nonnegative(),
+    latest: z.int().nonnegative(),
+    done: z.array(z.strictObject({ sequence: z.int().min(1), subject: z.string() })),
+  }),
   /** What a label stands for. */
   label: z.strictObject({ id: uuid }),
   /** A number that only grows. */
@@ -137,6 +146,7 @@ export type MemberRecord = MetaRecord<"member">;
 export type LeaderRecord = MetaRecord<"leader">;
 export type EventRecord = MetaRecord<"event">;
 export type MapRecord = MetaRecord<"map">;
+export type RequestsRecord = MetaRecord<"requests">;
 export type SnapshotRecord = MetaRecord<"snapshot">;
 
 /** The bytes of a record. */

@@ -94,6 +94,10 @@ const GOLDEN: { readonly [Kind in MetaRecordKind]: readonly [object, string] } =
       `"message":"device x is faulty","rank":2,"target":0,"device":"${OTHER}","pool":"tank",` +
       `"by":{"rank":2,"incarnation":1767323045000,"sequence":3}}`,
   ],
+  requests: [
+    { firstIncomplete: 3, latest: 158198245000000, done: [{ sequence: 4, subject: ID }] },
+    `requests/1 SUM {"firstIncomplete":3,"latest":158198245000000,"done":[{"sequence":4,"subject":"${ID}"}]}`,
+  ],
   removal: [{ pool: ID }, `removal/1 SUM {"pool":"${ID}"}`],
   counter: [{ value: 41 }, `counter/1 SUM {"value":41}`],
 };
@@ -107,6 +111,7 @@ const CHECKSUMS: Record<MetaRecordKind, string> = {
   map: "d3a9ee38",
   leader: "c7c6b9d2",
   event: "79128065",
+  requests: "8aaa9be1",
   removal: "6641a212",
   counter: "ce8342f4",
 };
