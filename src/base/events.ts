@@ -134,6 +134,12 @@ export const EVENTS = {
     meaning: "What targets had that are gone is brought to those that stand in for them.",
     advice: "",
   },
+  pool_rebuild_paused: {
+    severity: "warn",
+    meaning: "An administrator has paused the rebuild of a pool, or all of them. What is missing stays so.",
+    advice: "`daos pool rebuild resume POOL`, or `daos system self-heal set` with `pool_rebuild`, lets it go on.",
+  },
+  pool_rebuild_resumed: { severity: "info", meaning: "A rebuild that was paused or stuck goes on.", advice: "" },
   pool_rebuild_done: {
     severity: "info",
     meaning: "All data of a pool is where it belongs: as many may fail again as its redundancy says.",

@@ -173,3 +173,5 @@ export const MAX_EVENTS = 1024;
 export const MAX_EVENT_MESSAGE = 512;
 /** Events that an engine keeps until the control plane has taken them; of more only their number is told. */
 export const MAX_PENDING_EVENTS = 256;
+/** What rebuilding may take of a target's time while requests of clients are there, unless the pool says otherwise, per cent. */
+export const DEFAULT_REBUILD_SHARE = 25;

@@ -12,6 +12,7 @@ import { checkLabel } from "./label.ts";
 import {
   DEFAULT_CHUNK_BYTES,
   DEFAULT_ERASURE_CELL_BYTES,
+  DEFAULT_REBUILD_SHARE,
   INLINE_VALUE_BYTES,
   KIB,
   MAX_CHUNK_BYTES,
@@ -52,6 +53,9 @@ export interface PropertyDefinition {
 export const USER_ATTRIBUTE_PREFIX = "user.";
 const USER_ATTRIBUTE_PATTERN = /^user\.[A-Za-z0-9:._-]+$/;
 const MAX_REDUNDANCY_FACTOR = 4;
+/** Values of a pool's `rebuild`. */
+export const REBUILD_RUNNING = "running";
+export const REBUILD_PAUSED = "paused";
 
 export const PROPERTIES: readonly PropertyDefinition[] = [
   {
@@ -99,6 +103,25 @@ export const PROPERTIES: readonly PropertyDefinition[] = [
     description:
       "Values up to this size are written to SCM, larger ones to NVMe; auto: by the speed of both at format.",
     check: checkDataThreshold,
+  },
+  {
+    scope: "pool",
+    name: "rebuild_share",
+    settable: "always",
+    defaultValue: DEFAULT_REBUILD_SHARE,
+    values: "1 to 100",
+    description:
+      "Per cent of a target's time that rebuilding, draining and the like may take while clients want something of it.",
+    check: checkRebuildShare,
+  },
+  {
+    scope: "pool",
+    name: "rebuild",
+    settable: "always",
+    defaultValue: REBUILD_RUNNING,
+    values: `${REBUILD_RUNNING} or ${REBUILD_PAUSED}`,
+    description: "Whether data is rebuilt, and moved, in the background; paused: only what is written to is.",
+    check: checkRebuild,
   },
   {
     scope: "container",
@@ -286,6 +309,17 @@ function checkChunkSize(value: PropertyValue): number {
 
 function checkErasureCellSize(scope: PropertyScope, value: PropertyValue): number {
   return checkErasureCellBytes(checkSize(scope, "ec_cell_sz", value));
+}
+
+function checkRebuildShare(value: PropertyValue): number {
+  const share = typeof value === "boolean" || value === "" ? Number.NaN : Number(value);
+  if (Number.isInteger(share) && share >= 1 && share <= 100) return share;
+  throw invalid("pool", "rebuild_share", `${value} is no whole number from 1 to 100. Use one, such as 30`);
+}
+
+function checkRebuild(value: PropertyValue): PropertyValue {
+  if (value === REBUILD_RUNNING || value === REBUILD_PAUSED) return value;
+  throw invalid("pool", "rebuild", `it is ${REBUILD_RUNNING} or ${REBUILD_PAUSED}, not ${value}`);
 }
 
 function checkRedundancyFactor(value: PropertyValue): number {

@@ -4,10 +4,11 @@
  */
 import { formatSize } from "../base/size.ts";
 import type { PoolDescription, Properties } from "../format/operations.ts";
-import type { PoolRebuild, TierSpace } from "../format/pool-state.ts";
+import type { TierSpace } from "../format/pool-state.ts";
 import { labelArgument, propertiesArgument, propertiesFrom, sizeArgument } from "./arguments.ts";
 import { command, commandGroup } from "./command.ts";
 import { POOL_ARGUMENT } from "./container-arguments.ts";
+import { REBUILD_COMMANDS, rebuildJson, rebuildText } from "./pool-rebuild-commands.ts";
 import { drain, exclude, extend, queryTargets, reintegrate } from "./pool-target-commands.ts";
 import { propertiesJson, propertiesText } from "./property-text.ts";
 import { formatPercent, formatRecord, formatTable, printable } from "./table.ts";
@@ -137,6 +138,7 @@ export const POOL_COMMANDS = commandGroup("Pools: slices of the system's space",
   reintegrate,
   extend,
   drain,
+  rebuild: REBUILD_COMMANDS,
 });
 
 /** A pool's object in JSON; docs/cli.md promises these names. */
@@ -156,7 +158,7 @@ function poolJson(pool: PoolDescription): object {
     nvme: nvme ?? null,
     containers,
     targets,
-    rebuild: rebuild ?? null,
+    rebuild: rebuildJson(rebuild),
     createdAt,
     properties,
   };
@@ -181,14 +183,6 @@ function poolText(pool: PoolDescription): string {
     ["Created", pool.createdAt],
     ...userAttributes(pool.properties),
   ]);
-}
-
-function rebuildText(rebuild: PoolRebuild | undefined): string {
-  if (rebuild === undefined) return "not told";
-  const { state, dkeys, bytes, targetsDone, targets } = rebuild;
-  if (state === "idle") return state;
-  const brought = `${dkeys} dkeys, ${formatSize(bytes)}`;
-  return state === "done" ? `${state}, ${brought}` : `${state}, ${targetsDone} of ${targets} targets done, ${brought}`;
 }
 
 function tierText(tier: TierSpace | undefined): string {

@@ -1,8 +1,11 @@
 /**
- * Tells the targets what the containers of a pool may take together, and which of their values live in SCM. The records are the truth: each call sends the
- * state as it is then, one call of a pool after the other, so the last one wins whatever the order of its causes.
+ * Tells the targets what the containers of a pool may take together, which of their values live in SCM, and what rebuilding
+ * may do. The records are the truth: each call sends the state as it is then, one call of a pool after the other, so the last one wins whatever the order of its causes.
  */
-import { INLINE_VALUE_BYTES } from "../base/limits.ts";
+import { DEFAULT_REBUILD_SHARE, INLINE_VALUE_BYTES } from "../base/limits.ts";
+import { REBUILD_PAUSED } from "../base/properties.ts";
+import type { RebuildPolicy } from "../format/engine-operations.ts";
+import type { PoolRecord } from "../format/meta-record.ts";
 import { containerPrefix, poolKey } from "../format/meta-key.ts";
 import type { ControlParts } from "./control-parts.ts";
 import type { EngineLink } from "./members.ts";
@@ -12,9 +15,23 @@ interface Quota {
   readonly sizeBytes: number;
   readonly containers: readonly number[];
   readonly threshold: number | "auto";
+  readonly rebuild: RebuildPolicy;
 }
 
-const GONE: Quota = { sizeBytes: 0, containers: [], threshold: INLINE_VALUE_BYTES };
+const GONE: Quota = {
+  sizeBytes: 0,
+  containers: [],
+  threshold: INLINE_VALUE_BYTES,
+  rebuild: { share: DEFAULT_REBUILD_SHARE, isPaused: false },
+};
+
+/** What the properties of a pool say of rebuilding. */
+export function rebuildPolicy(properties: PoolRecord["properties"]): RebuildPolicy {
+  return {
+    share: Number(properties["rebuild_share"] ?? DEFAULT_REBUILD_SHARE),
+    isPaused: properties["rebuild"] === REBUILD_PAUSED,
+  };
+}
 
 export class PoolQuotas {
   readonly #parts: ControlParts;
@@ -27,17 +44,17 @@ export class PoolQuotas {
   refresh(pool: string): Promise<void> {
     const { locks, targets } = this.#parts;
     return locks.run(`quota/${pool}`, async () => {
-      const { sizeBytes, containers, threshold } = await this.#quota(pool);
-      await targets.setQuota(pool, sizeBytes, containers, threshold);
+      const { sizeBytes, containers, threshold, rebuild } = await this.#quota(pool);
+      await targets.setQuota(pool, sizeBytes, containers, threshold, rebuild);
     });
   }
 
   /** As `refresh`, to one engine. */
   refreshOn(pool: string, link: EngineLink): Promise<void> {
     return this.#parts.locks.run(`quota/${pool}`, async () => {
-      const { sizeBytes, containers, threshold: thresholdBytes } = await this.#quota(pool);
+      const { sizeBytes, containers, threshold: thresholdBytes, rebuild } = await this.#quota(pool);
       const targetBytes = await this.#parts.mapStore.targetShare(pool, sizeBytes);
-      await link.call("setQuota", { pool, targetBytes, containers, thresholdBytes });
+      await link.call("setQuota", { pool, targetBytes, containers, thresholdBytes, rebuild });
     });
   }
 
@@ -47,11 +64,13 @@ export class PoolQuotas {
     if (stored === undefined || stored.record.state === "destroying") return GONE;
     const all = await records.all("container", containerPrefix(pool));
     const containers = all.filter(({ record }) => record.state !== "destroying").map(({ record }) => record.number);
-    const threshold = stored.record.properties["data_threshold"] ?? INLINE_VALUE_BYTES;
+    const { properties } = stored.record;
+    const threshold = properties["data_threshold"] ?? INLINE_VALUE_BYTES;
     return {
       sizeBytes: stored.record.sizeBytes,
       containers,
       threshold: threshold === "auto" ? "auto" : Number(threshold),
+      rebuild: rebuildPolicy(properties),
     };
   }
 }

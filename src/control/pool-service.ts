@@ -40,6 +40,8 @@ import type { RebuildWatch } from "./rebuild-watch.ts";
 import { type Mark, unmarked } from "./request-outcomes.ts";
 
 const LIST_PAGE = 256;
+/** Properties that the targets go by. */
+const TOLD = ["data_threshold", "rebuild_share", "rebuild"];
 
 export class PoolService {
   readonly #parts: ControlParts;
@@ -166,7 +168,7 @@ export class PoolService {
       };
       return mark(await this.#replace(pool, record), id);
     });
-    if (size !== undefined || "data_threshold" in changed) await this.#quotas.refresh(id);
+    if (size !== undefined || TOLD.some((name) => name in changed)) await this.#quotas.refresh(id);
     return this.getProperties({ pool: id });
   }
 
@@ -302,7 +304,7 @@ export class PoolService {
       nvme: tierSpace(space.nvmeTotalBytes, space.nvmeUsedBytes),
       containers: record.containers,
       targets: map?.targets.length ?? 0,
-      rebuild: await this.#rebuild.describe(record.id, map),
+      rebuild: await this.#rebuild.describe(record, map),
       createdAt: isoTime(record.createdAtMs),
       properties: describeProperties("pool", { label: record.label, size: record.sizeBytes }, record.properties),
     };

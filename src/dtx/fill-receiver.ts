@@ -7,14 +7,17 @@
  * anew: then nothing that was complete is taken apart while the control plane counts on it.
  */
 import { DaosError } from "../base/errors.ts";
+import { MIB } from "../base/limits.ts";
 import type { ObjectId } from "../base/object-id.ts";
 import type { Timers } from "../contracts/world.ts";
-import { decodeFillRequest, FillFlag, type FillRequest } from "../format/fill-message.ts";
+import { type CopiedVersion, decodeFillRequest, FillFlag, type FillRequest } from "../format/fill-message.ts";
 import type { PoolMap } from "../format/pool-map.ts";
 import type { RpcReply, RpcRequest } from "../rpc/request.ts";
 import { containerOf } from "../vos/cell-key.ts";
 import type { StoredDkey } from "../vos/dkey-copy.ts";
-import { type FillStore, isFillingMap, unfilledOf } from "./fill-store.ts";
+import type { FillPace, FillPolicy, FillSlice } from "./fill-pace.ts";
+import { type FillStore, isFillingMap, levelOf, unfilledOf } from "./fill-store.ts";
+import { FillTurns } from "./fill-turns.ts";
 import type { GroupFollower } from "./group-follower.ts";
 import type { Groups } from "./group.ts";
 import type { PreparedStore } from "./prepared-store.ts";
@@ -23,6 +26,8 @@ import type { PreparedStore } from "./prepared-store.ts";
 const LOOK_DKEYS = 512;
 /** Pause before something is looked at again, milliseconds. */
 const RETRY_MS = 20;
+/** Of what waits here for its turn to be written. Leaders keep the rest. */
+const MAX_WAITING_BYTES = 8 * MIB;
 const NO_ARGUMENTS = new Uint8Array(0);
 
 export interface FillReceiverOptions {
@@ -33,6 +38,9 @@ export interface FillReceiverOptions {
   readonly follower: GroupFollower;
   readonly groups: () => Groups;
   readonly containers: () => Iterable<number>;
+  readonly pace: FillPace;
+  /** Of the pool. */
+  readonly policy: () => FillPolicy;
   /** See Filling.makeReady. */
   readonly makeReady: (container: number, oid: ObjectId) => Promise<void>;
   /** Hears that this target has something erasure-coded in the container. */
@@ -52,12 +60,18 @@ interface Round {
   /** Leaders that have brought something since this target started, by container. */
   readonly brought: Set<string>;
   /** By leader, in which order what it sends is done. */
-  readonly turns: Map<number, Turns>;
+  readonly turns: Map<number, FillTurns>;
 }
+
+/** What is done in an order. */
+type TurnRequest = Exclude<FillRequest, { kind: "hurry" }>;
 
 export class FillReceiver {
   readonly #options: FillReceiverOptions;
   #round: Round | undefined;
+  /** Bytes that wait for their turn, and prefixes of dkeys among them that updates wait for. */
+  #waitingBytes = 0;
+  readonly #hurried = new Set<string>();
   /** Containers whose gate is being noted. */
   readonly #noting = new Set<number>();
 
@@ -72,7 +86,7 @@ export class FillReceiver {
    */
   mapChanged(map: PoolMap, before: PoolMap | undefined, begun: Promise<unknown>): void {
     const known = this.#round;
-    this.#round = undefined;
+    this.stop();
     const { self } = this.#options;
     const own = map.targets.find(({ index }) => index === self)?.state;
     // What an excluded target has may yet be all there is.
@@ -98,6 +112,9 @@ export class FillReceiver {
 
   stop(): void {
     this.#round = undefined;
+    this.#hurried.clear();
+    // What waits for its turn finds out that it is over.
+    this.#options.pace.look();
   }
 
   /** Whether nothing is known to be left over in the container. */
@@ -221,7 +238,15 @@ export class FillReceiver {
       if (!isPresent()) throw notNow("its leader has another connection");
     };
     const fill = decodeFillRequest(request.args, request.payload);
-    const turns = round.turns.get(leader) ?? new Turns();
+    if (fill.kind === "hurry") {
+      this.#hurried.add(fill.prefix);
+      this.#options.pace.look();
+      reply.send(NO_ARGUMENTS);
+      done();
+      return;
+    }
+    const heldBytes = fill.kind === "cells" ? this.#admitted(fill.flags, request.payloadLength) : 0;
+    const turns = round.turns.get(leader) ?? new FillTurns();
     round.turns.set(leader, turns);
     const answer = async (): Promise<void> => {
       try {
@@ -231,10 +256,25 @@ export class FillReceiver {
         reply.fail(error);
       }
     };
-    void turns.run(fill.kind === "cells" ? fill.prefix : undefined, answer).finally(done);
+    void turns.run(fill.kind === "cells" ? fill.prefix : undefined, answer).finally(() => {
+      this.#waitingBytes -= heldBytes;
+      done();
+    });
   }
 
-  async #take(round: Round, leader: number, fill: FillRequest, check: () => void): Promise<Uint8Array> {
+  /** Takes so many bytes to those that wait. Throws BUSY when they are too many. */
+  #admitted(flags: number, bytes: number): number {
+    const isTooMuch = this.#waitingBytes > 0 && this.#waitingBytes + bytes > MAX_WAITING_BYTES;
+    if (isTooMuch && (flags & FillFlag.urgent) === 0) {
+      const state = `${this.#waitingBytes} bytes of others wait to be written`;
+      throw new DaosError("BUSY", `Cannot fill the target: ${state}. Retry.`);
+    }
+    this.#waitingBytes += bytes;
+    this.#options.pace.counts.receivedBytes += bytes;
+    return bytes;
+  }
+
+  async #take(round: Round, leader: number, fill: TurnRequest, check: () => void): Promise<Uint8Array> {
     // What the leader decided before has to be decided here, too.
     await this.#options.follower.settled(leader);
     check();
@@ -283,8 +323,28 @@ export class FillReceiver {
     if (containerOf(prefix) !== container) throw notOurs();
     if (!round.clean.has(container)) throw notNow("what it had before is not removed yet");
     if (groups().movesSingle(place.oid)) await this.#options.makeReady(container, place.oid);
-    check();
-    round.brought.add(`${container}/${leader}`);
+    const slice: FillSlice = {
+      level: levelOf(place.oid, group),
+      policy: () => ({ ...this.#options.policy(), isPaused: false }),
+      isUrgent: () => (flags & FillFlag.urgent) !== 0 || this.#hurried.has(prefix),
+      isOver: () => this.#round !== round,
+    };
+    await this.#options.pace.run(slice, async () => {
+      check();
+      round.brought.add(`${container}/${leader}`);
+      await this.#write(container, prefix, flags, versions, check);
+    });
+    if ((flags & FillFlag.last) !== 0) this.#hurried.delete(prefix);
+  }
+
+  async #write(
+    container: number,
+    prefix: string,
+    flags: number,
+    versions: readonly CopiedVersion[],
+    check: () => void,
+  ): Promise<void> {
+    const { store } = this.#options;
     if ((flags & FillFlag.first) !== 0 && store.copies.has(prefix)) {
       if (this.#anyUndecided(new Set([prefix]))) throw notNow("an update of the dkey is not decided here");
       await store.copies.purge([prefix]);
@@ -322,27 +382,6 @@ export class FillReceiver {
   #pause(ms: number): Promise<void> {
     const { timers } = this.#options;
     return new Promise((resolve) => (ms === 0 ? timers.soon(resolve) : void timers.after(ms, resolve)));
-  }
-}
-
-/** What a leader sends of one dkey is done one after the other; the rest when all before it is done, and before all after. */
-class Turns {
-  readonly #byDkey = new Map<string, Promise<void>>();
-  #barrier: Promise<unknown> = Promise.resolve();
-
-  run(dkey: string | undefined, work: () => Promise<void>): Promise<void> {
-    if (dkey === undefined) {
-      const turn = Promise.all([this.#barrier, ...this.#byDkey.values()]).then(work);
-      this.#barrier = turn;
-      return turn;
-    }
-    const turn = Promise.all([this.#barrier, this.#byDkey.get(dkey)])
-      .then(work)
-      .finally(() => {
-        if (this.#byDkey.get(dkey) === turn) this.#byDkey.delete(dkey);
-      });
-    this.#byDkey.set(dkey, turn);
-    return turn;
   }
 }
 

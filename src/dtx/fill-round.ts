@@ -1,6 +1,7 @@
 /** What a leader knows of those that it fills, under one version of the pool map; see filling.ts. */
 import { DaosError, hasCode } from "../base/errors.ts";
 import type { CompletedElsewhere } from "../format/fill-message.ts";
+import type { WalkPosition } from "./walk-position.ts";
 
 /** Dkeys of one container that updates have had brought ahead of the walk. */
 const MAX_EARLY_DKEYS = 1_048_576;
@@ -8,6 +9,15 @@ const MAX_EARLY_DKEYS = 1_048_576;
 const REQUESTS_PER_MESSAGE = 4096;
 /** Behind every prefix. */
 export const LAST_PREFIX = "\xff".repeat(8);
+/** Behind every level. */
+export const LAST_LEVEL = Number.MAX_SAFE_INTEGER;
+
+/** A dkey as those who fill know it. */
+export interface LevelledDkey {
+  readonly prefix: string;
+  /** See levelOf. */
+  readonly level: number;
+}
 
 /** A target that is filled with a container. */
 export class Destination {
@@ -15,14 +25,15 @@ export class Destination {
   readonly target: number;
   /** Of the connection on which it was opened. */
   readonly life: number;
-  /** All dkeys up to this prefix are there. */
-  upTo = "";
   /** Dkeys of which something may be there, and not all. */
   readonly broken = new Set<string>();
   /** It has all. */
   isClosed: boolean;
-  /** Of the dkeys behind `upTo`, which are there. */
-  readonly #early = new Set<string>();
+  /** All dkeys of lower levels are there, and of this one those up to a prefix. */
+  #level = -1;
+  #upTo = "";
+  /** Levels of the dkeys behind that, which are there. */
+  readonly #early = new Map<string, number>();
 
   constructor(container: number, target: number, life: number, isClosed: boolean) {
     this.container = container;
@@ -31,20 +42,31 @@ export class Destination {
     this.isClosed = isClosed;
   }
 
-  has(prefix: string): boolean {
-    if (this.broken.has(prefix)) return false;
-    return this.isClosed || prefix <= this.upTo || this.#early.has(prefix);
+  /** The walk has come to this prefix among the dkeys of this level, and passed all of lower ones. */
+  reached(level: number, upTo: string): void {
+    if (level < this.#level || (level === this.#level && upTo <= this.#upTo)) return;
+    this.#level = level;
+    this.#upTo = upTo;
+  }
+
+  has(dkey: LevelledDkey): boolean {
+    if (this.broken.has(dkey.prefix)) return false;
+    return this.isClosed || this.#isPassed(dkey) || this.#early.has(dkey.prefix);
+  }
+
+  #isPassed({ prefix, level }: LevelledDkey): boolean {
+    return level < this.#level || (level === this.#level && prefix <= this.#upTo);
   }
 
   /** All of the dkey is there. Throws UNAVAILABLE when too many are ahead of others. */
-  add(prefix: string): void {
-    this.broken.delete(prefix);
-    if (this.isClosed || prefix <= this.upTo) return;
+  add(dkey: LevelledDkey): void {
+    this.broken.delete(dkey.prefix);
+    if (this.isClosed || this.#isPassed(dkey)) return;
     if (this.#early.size >= MAX_EARLY_DKEYS) {
-      for (const other of this.#early) if (other <= this.upTo) this.#early.delete(other);
+      for (const [prefix, level] of this.#early) if (this.#isPassed({ prefix, level })) this.#early.delete(prefix);
       if (this.#early.size >= MAX_EARLY_DKEYS) throw notYet("too many dkeys are ahead of others");
     }
-    this.#early.add(prefix);
+    this.#early.set(dkey.prefix, dkey.level);
   }
 }
 
@@ -69,6 +91,14 @@ export class FillRound {
   readonly left = new Set<number>();
   /** By container, prefixes of dkeys that cannot be brought, for what is stored of them is damaged. None is empty. */
   readonly #damaged = new Map<number, ReadonlySet<string>>();
+  /** Prefixes of dkeys that updates wait for. */
+  readonly #urgent = new Set<string>();
+  /** Where the walk is, by container. */
+  readonly positions = new Map<number, WalkPosition>();
+  /** Dkeys that are to be brought, of the containers that are counted. */
+  toBring = 0;
+  /** All containers are counted. */
+  isSurveyed = false;
   /** What has been brought. */
   readonly counts = { dkeys: 0, bytes: 0 };
   #isOver = false;
@@ -89,6 +119,21 @@ export class FillRound {
   /** Throws UNAVAILABLE when it is over. */
   check(): void {
     if (this.#isOver) throw notYet("the pool map has changed");
+  }
+
+  /** An update waits for the dkey. */
+  hurry(prefix: string): void {
+    this.#urgent.add(prefix);
+  }
+
+  isUrgent(prefix: string): boolean {
+    return this.#urgent.has(prefix);
+  }
+
+  /** The dkey is brought, or not, for now. */
+  ended(prefix: string): void {
+    this.filling.delete(prefix);
+    this.#urgent.delete(prefix);
   }
 
   noteDamaged(container: number, prefixes: ReadonlySet<string>): void {

@@ -19,13 +19,14 @@ import { isMovingMap, type PoolMap } from "../format/pool-map.ts";
 import type { RpcAnswer } from "../rpc/pending-call.ts";
 import type { RpcReply, RpcRequest } from "../rpc/request.ts";
 import { EpochGates } from "./epoch-gates.ts";
+import { DEFAULT_FILL_POLICY, type FillPace, type FillPolicy } from "./fill-pace.ts";
 import { FillReceiver } from "./fill-receiver.ts";
 import { type FillStore, isFillingMap } from "./fill-store.ts";
 import { Filling } from "./filling.ts";
 import type { FoldStore } from "./fold-store.ts";
 import { Folding } from "./folding.ts";
 import { notLeader } from "./leader-errors.ts";
-import { type Groups, placedGroups } from "./group.ts";
+import { type Groups, isMember, placedGroups } from "./group.ts";
 import type { LedUpdate } from "./led-update.ts";
 import { GroupFollower, type GroupFollowerOptions } from "./group-follower.ts";
 import { unitOf } from "./dkey-unit.ts";
@@ -58,6 +59,8 @@ export interface PoolReplicationOptions extends Pick<GroupFollowerOptions, "run"
   readonly readShard: ReadOwnShard;
   readonly foldStore: FoldStore;
   readonly fillStore: FillStore;
+  /** Of the target, in all its pools. */
+  readonly pace: FillPace;
   /** Of the pool, as far as they are known here. */
   readonly containers: () => Iterable<number>;
   /** Aggregation may go to this epoch; see CellStore.setGate. */
@@ -83,6 +86,8 @@ export class PoolReplication {
   readonly #coded = new Set<number>();
   readonly follower: GroupFollower;
   readonly #options: PoolReplicationOptions;
+  /** What filling may do; call `pace.look` when it changes. */
+  fillPolicy: FillPolicy;
   readonly #peers = new Map<number, Peer>();
   #cancelSweep = (): void => {};
   #map: PoolMap;
@@ -90,8 +95,9 @@ export class PoolReplication {
   /** Objects without redundancy may have moved since all went by one map. */
   #mayHaveMoved: boolean;
 
-  constructor(options: PoolReplicationOptions, map: PoolMap) {
+  constructor(options: PoolReplicationOptions, map: PoolMap, fillPolicy: FillPolicy = DEFAULT_FILL_POLICY) {
     this.#options = options;
+    this.fillPolicy = fillPolicy;
     this.#map = map;
     this.#groups = placedGroups(map);
     this.#mayHaveMoved = map.version > 1;
@@ -131,7 +137,8 @@ export class PoolReplication {
     const groups = (): Groups => this.#groups;
     const { leader, follower, folding } = this;
     const isCoded = (container: number): void => void this.#coded.add(container);
-    const common = { self, timers, store: filled, prepared: store, groups, containers };
+    const policy = (): FillPolicy => this.fillPolicy;
+    const common = { self, timers, store: filled, prepared: store, groups, containers, pace: options.pace, policy };
     this.filling = new Filling({
       ...common,
       leader,
@@ -180,10 +187,8 @@ export class PoolReplication {
   /** How far this target is with what it brings to others, and with what it has to remove, under the present map. */
   fillStatus(containers: readonly number[]): TargetFillStatus {
     const { filling, receiver } = this;
-    const isDone = filling.isDone(containers) && receiver.isClean(containers) && receiver.isGated(containers);
-    const isStuck = filling.isStuck(containers);
-    const damaged = filling.damaged(containers);
-    return { mapVersion: this.#map.version, isDone, isStuck, damaged, ...filling.counts };
+    const isReady = receiver.isClean(containers) && receiver.isGated(containers);
+    return { mapVersion: this.#map.version, ...filling.status(containers, isReady) };
   }
 
   /** Which dkeys of a container this target may be read of, where it may have others; undefined: all that lie here. */
@@ -387,10 +392,4 @@ export class PoolReplication {
       this.#sweep();
     });
   }
-}
-
-/** Whether a target has to have updates. */
-function isMember(map: PoolMap, index: number): boolean {
-  const state = map.targets.find((target) => target.index === index)?.state;
-  return state !== undefined && state !== "DOWN" && state !== "DOWNOUT";
 }

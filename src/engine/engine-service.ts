@@ -40,8 +40,8 @@ export class EngineService implements EngineLink {
         return { usages: containers.map((container) => usage.get(container) ?? { scmBytes: 0, nvmeBytes: 0 }) };
       },
       setPool: (assignment) => done(targets.setPool(assignment)),
-      setQuota: ({ pool, targetBytes, containers, thresholdBytes }) =>
-        done(targets.setQuota(pool, targetBytes, containers, thresholdBytes)),
+      setQuota: ({ pool, targetBytes, containers, thresholdBytes, rebuild }) =>
+        done(targets.setQuota(pool, targetBytes, containers, thresholdBytes, rebuild)),
       openContainer: ({ container, pool }) => done(targets.openContainer(container, pool)),
       countHandles: async ({ container }) => ({ count: await targets.countHandles(container) }),
       createSnapshot: async ({ container, at }) => {

@@ -2,7 +2,7 @@
  * What the control side of an engine asks of a target's thread, and what a target is started with. Everything here is
  * structured-cloned between threads.
  */
-import type { ServedContainer, TargetFillStatus } from "../format/engine-operations.ts";
+import type { RebuildPolicy, ServedContainer, TargetFillStatus } from "../format/engine-operations.ts";
 import type { Epoch } from "../base/epoch.ts";
 import type { TargetDeviceSettings } from "./device-opening.ts";
 import type { DeviceReport } from "./device-report.ts";
@@ -55,6 +55,8 @@ export interface TargetQuota {
   readonly containers: readonly number[];
   /** Values of these containers up to this size live in SCM. */
   readonly thresholdBytes: number;
+  /** Undefined: as it is. */
+  readonly rebuild: RebuildPolicy | undefined;
 }
 
 export interface TargetCounters {
@@ -70,6 +72,10 @@ export interface TargetCounters {
   readonly destagedBytes: number;
   /** 1 while SCM is over its watermark, else 0. */
   readonly scmCrowded: number;
+  /** What was brought to others that are filled, and what others brought here. */
+  readonly filledDkeys: number;
+  readonly filledBytes: number;
+  readonly receivedBytes: number;
 }
 
 export interface TargetSnapshot {

@@ -10,6 +10,7 @@ import { DaosError, hasCode } from "../base/errors.ts";
 import { isErasureCoded, isRedundant } from "../base/object-id.ts";
 import { TransactionConflict } from "../base/transaction-conflict.ts";
 import type { RunUpdate } from "../dtx/group-follower.ts";
+import type { FillPace } from "../dtx/fill-pace.ts";
 import { PeerSession, type Replication } from "../dtx/replication.ts";
 import {
   decodeObjectRequest,
@@ -32,6 +33,7 @@ import type { VersionedObjects } from "../vos/versioned-objects.ts";
 import type { AttachmentTable } from "./attachment-table.ts";
 import type { Attachment } from "./attachments.ts";
 import { encodeEnumerated, type EnumerationService } from "./enumeration-service.ts";
+import type { ForegroundRequests } from "./foreground.ts";
 import type { Lease } from "./lease.ts";
 import { checkMapVersion, NewerMap } from "./pool-map-table.ts";
 import type { QuotaTable } from "./quota.ts";
@@ -60,6 +62,7 @@ export interface TargetServiceParts {
   readonly random: Random;
   /** The clock by which this target gives epochs. */
   readonly now: () => Epoch;
+  readonly foreground: ForegroundRequests;
 }
 
 export class TargetService implements RpcHandler {
@@ -76,6 +79,7 @@ export class TargetService implements RpcHandler {
   readonly #replication: Replication;
   readonly #shardReads: ShardReadService;
   readonly #transactions: TransactionService;
+  readonly #foreground: ForegroundRequests;
   /** Reply records are copied by `send`, so one serves all. */
   readonly #record = Buffer.alloc(OBJECT_REPLY_BYTES);
   readonly #reply: ObjectReply = { epoch: 0 as Epoch, lengthBytes: 0, recordBytes: 0, flags: 0 };
@@ -90,6 +94,7 @@ export class TargetService implements RpcHandler {
     this.#learnMap = parts.learnMap;
     this.#replication = parts.replication;
     this.#shardReads = parts.shardReads;
+    this.#foreground = parts.foreground;
     const writable = (request: RpcRequest, handle: number): Attachment => this.#writable(request, handle);
     const failed = (error: unknown, reply: RpcReply): void => this.#failed(error, reply);
     this.#stages = new StageService({ ...parts, writable });
@@ -98,7 +103,7 @@ export class TargetService implements RpcHandler {
     this.#transactions = new TransactionService({ ...parts, updates: this.#updates, attached });
   }
 
-  get counters(): Omit<TargetCounters, "connections" | "destagedBytes" | "scmCrowded"> {
+  get counters(): Omit<TargetCounters, "connections" | "destagedBytes" | "scmCrowded" | keyof FillPace["counts"]> {
     return { ...this.#counters, ...this.#updates.counters, stagedBytes: this.#stages.stagedBytes };
   }
 
@@ -121,6 +126,7 @@ export class TargetService implements RpcHandler {
   /** Runs one request; every path ends in exactly one `reply.send` or `reply.fail`. */
   handle(request: RpcRequest, reply: RpcReply): void {
     this.#counters.requests += 1;
+    this.#foreground.note(request.opcode, reply);
     this.#serve(request, reply, false);
   }
 

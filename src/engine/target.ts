@@ -8,6 +8,7 @@ import { CapabilityAuthority, type Hmac } from "../control/capability-authority.
 import type { BlockDevice, MemoryContent } from "../contracts/block-device.ts";
 import type { ScmRegion } from "../contracts/scm.ts";
 import type { World } from "../contracts/world.ts";
+import { FillPace } from "../dtx/fill-pace.ts";
 import { fillStore } from "../dtx/fill-store.ts";
 import { preparedStore } from "../dtx/prepared-store.ts";
 import { Replication, type ReplicationOptions } from "../dtx/replication.ts";
@@ -31,6 +32,7 @@ import { measureSpeed } from "./storage-speed.ts";
 import { EnumerationService } from "./enumeration-service.ts";
 import { TargetFoldStore } from "./fold-store.ts";
 import { IndexMemory, type MappedMemory } from "./index-memory.ts";
+import { ForegroundRequests } from "./foreground.ts";
 import { Lease } from "./lease.ts";
 import { NewerMap, PoolMapTable, type TargetMap } from "./pool-map-table.ts";
 import type { PluginRegistry } from "./plugin-registry.ts";
@@ -112,10 +114,11 @@ export class Target implements TargetCalls {
     const lease = new Lease(world.clock);
     const shardReads = new ShardReadService({ store, objects, payloadBuffers, replication: () => replication });
     const attachments = new AttachmentTable(this.#grant(settings, quotas, maps), () => world.clock.wallMs());
+    const foreground = new ForegroundRequests();
     const enumeration = new EnumerationService(objects, (container) => replication.shownDkeys(container));
     const replication: Replication = this.#replication(
       settings,
-      { store, objects, clock, maps, schemes, shardReads },
+      { store, objects, clock, maps, schemes, shardReads, foreground },
       {
         run: (...prepared) => service.runPrepared(...prepared),
         serveStates: (...asked) => service.serveStates(...asked),
@@ -136,6 +139,7 @@ export class Target implements TargetCalls {
       clock: world.clock,
       random: world.random,
       now: () => clock.next(),
+      foreground,
     });
     maps.onChange((changed) => replication.mapChanged(changed));
     const server = this.#listen(settings, { clock, handler: service, payloadBuffers });
@@ -201,11 +205,12 @@ export class Target implements TargetCalls {
       readonly maps: PoolMapTable;
       readonly schemes: RedundancySchemes;
       readonly shardReads: ShardReadService;
+      readonly foreground: ForegroundRequests;
     },
     served: Pick<ReplicationOptions, "run" | "serveStates">,
   ): Replication {
-    const { network, timers, random } = this.#parts.world;
-    const { store, objects, clock, maps, schemes, shardReads } = parts;
+    const { network, timers, random, clock: wall } = this.#parts.world;
+    const { store, objects, clock, maps, schemes, shardReads, foreground } = parts;
     const authority = this.#authority(settings);
     return new Replication({
       store: preparedStore(store),
@@ -221,6 +226,7 @@ export class Target implements TargetCalls {
       readShard: (...request) => shardReads.readForLeader(...request),
       foldStore: new TargetFoldStore(store, objects),
       fillStore: fillStore(store, objects),
+      pace: new FillPace({ timers, nowMs: () => wall.monotonicNs() / 1e6, foreground }),
       setGate: (container, epoch) => objects.setGate(container, epoch),
       now: () => clock.next(),
     });
@@ -333,8 +339,9 @@ export class Target implements TargetCalls {
   }
 
   async setQuota(quota: Parameters<TargetCalls["setQuota"]>[0]): Promise<void> {
-    const { quotas, objects } = this.#target;
+    const { quotas, objects, replication } = this.#target;
     quotas.set(quota);
+    if (quota.rebuild !== undefined) replication.setFillPolicy(quota.pool, quota.rebuild);
     if (quota.containers.length === 0 && quota.sizeBytes === 0) await this.#forgetPool(quota.pool);
     for (const container of quota.containers) objects.setThreshold(container, quota.thresholdBytes);
   }
@@ -370,10 +377,10 @@ export class Target implements TargetCalls {
   }
 
   counters(): TargetCounters {
-    const { server, service, store } = this.#target;
-    const { connections } = server;
+    const { server, service, store, replication } = this.#target;
     const { destagedBytes, isScmCrowded } = store;
-    return { connections, ...service.counters, destagedBytes, scmCrowded: isScmCrowded ? 1 : 0 };
+    const ofStore = { destagedBytes, scmCrowded: isScmCrowded ? 1 : 0 };
+    return { connections: server.connections, ...service.counters, ...ofStore, ...replication.fillCounts };
   }
 }
 

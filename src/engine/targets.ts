@@ -8,7 +8,7 @@ import { DaosError, hasCode } from "../base/errors.ts";
 import type { TierUsage } from "../control/target-control.ts";
 import { agreeOnEpoch } from "../control/snapshot-epoch.ts";
 import type { Clock, Timers } from "../contracts/world.ts";
-import type { PoolAssignment, ServedContainer, TargetFillStatus } from "../format/engine-operations.ts";
+import type { PoolAssignment, RebuildPolicy, ServedContainer, TargetFillStatus } from "../format/engine-operations.ts";
 import type { StoreSpace } from "../store/cell.ts";
 import type { TargetCalls, TargetCounters } from "./target-calls.ts";
 import { automaticThreshold, type TierSpeed } from "./storage-speed.ts";
@@ -37,6 +37,9 @@ const NO_COUNTERS: TargetCounters = {
   stagedBytes: 0,
   destagedBytes: 0,
   scmCrowded: 0,
+  filledDkeys: 0,
+  filledBytes: 0,
+  receivedBytes: 0,
 };
 
 export class Targets {
@@ -214,9 +217,10 @@ export class Targets {
     targetBytes: number,
     containers: readonly number[],
     threshold: number | "auto",
+    rebuild?: RebuildPolicy,
   ): Promise<void> {
     const thresholdBytes = threshold === "auto" ? this.#automaticBytes : threshold;
-    const quota = { pool, sizeBytes: targetBytes, containers, thresholdBytes };
+    const quota = { pool, sizeBytes: targetBytes, containers, thresholdBytes, rebuild };
     await this.#all((caller) => caller.call("setQuota", quota));
   }
 

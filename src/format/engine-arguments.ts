@@ -146,6 +146,7 @@ export const engineCallSchemas = {
     targetBytes: count,
     containers,
     thresholdBytes: z.union([count, z.literal("auto")]),
+    rebuild: z.object({ share: z.int().min(1).max(100), isPaused: z.boolean() }).exactOptional(),
   }),
   openContainer: z.object({ container: served, pool: uuid }),
   countHandles: z.object({ container }),

@@ -114,6 +114,15 @@ export interface PoolShare {
   readonly targetBytes: number;
   readonly containers: readonly number[];
   readonly thresholdBytes: number | "auto";
+  /** What rebuilding may do; engines of before are not told. */
+  readonly rebuild?: RebuildPolicy;
+}
+
+/** What rebuilding may do in a pool. */
+export interface RebuildPolicy {
+  /** Per cent of a target's time while requests of clients are there. */
+  readonly share: number;
+  readonly isPaused: boolean;
 }
 
 /** How far a target is with what it has to bring to others of a pool. */
@@ -128,6 +137,13 @@ export interface TargetFillStatus {
   /** Brought under this map. */
   readonly dkeys: number;
   readonly bytes: number;
+  /**
+   * Dkeys to be brought under this map, all containers taken together, and those of them that it has come by; `isCounted`:
+   * that is all. Engines of before do not say.
+   */
+  readonly toBring?: number;
+  readonly passed?: number;
+  readonly isCounted?: boolean;
 }
 
 /** engineCall: the control plane commands an engine. Each call may be repeated. Arguments and results by name. */

@@ -3,7 +3,7 @@
  * epochs. Little-endian.
  *
  *   arguments   0  u8 kind (FillKind)   1  u8 flags (FillFlag)   2  u16 zero   4  u32 container   8  u32 count
- *              12  cells: the dkey's prefix;  open: `count` u64 epochs of snapshots;  close: u64 epoch, see Requests.forgottenTo
+ *              12  cells, hurry: the dkey's prefix;  open: `count` u64 epochs of snapshots;  close: u64 epoch, see Requests.forgottenTo
  *   payload     cells: `count` versions: u64 epoch, u8 kind, u8 1 when it has bytes, u16 key length, u8 meta length, 3 zeros,
  *               u32 length of the bytes, then what the key has behind the prefix, meta, bytes
  *               close: `count` requests: u64 client, u64 sequence, u64 first incomplete, u64 epoch
@@ -20,14 +20,16 @@ const REQUEST_BYTES = 32;
 
 /**
  * `open`: a leader begins, or begins again, with a container. `cells`: a dkey, in one message or several. `close`: it has
- * brought all dkeys of the container that it leads.
+ * brought all dkeys of the container that it leads. `hurry`: an update waits for a dkey now that is being brought.
  */
-export const FillKind = { open: 1, cells: 2, close: 3 } as const;
+export const FillKind = { open: 1, cells: 2, close: 3, hurry: 4 } as const;
 export const FillFlag = {
   /** The first message of a dkey: what is there goes. */
   first: 1,
   /** The last one of a dkey, or of the requests. */
   last: 2,
+  /** An update waits for the dkey. */
+  urgent: 4,
 } as const;
 
 /** A version of a cell as it travels: bytes in the form that they have in a record. */
@@ -70,7 +72,8 @@ export type FillRequest =
       readonly requests: readonly CompletedElsewhere[];
       /** No request that was completed where it came from and is forgotten there has a later epoch. */
       readonly forgottenTo: Epoch;
-    };
+    }
+  | { readonly kind: "hurry"; readonly container: number; readonly prefix: string };
 
 export function encodeFillRequest(request: FillRequest): FillMessage {
   switch (request.kind) {
@@ -96,6 +99,11 @@ export function encodeFillRequest(request: FillRequest): FillMessage {
       const args = header(FillKind.close, request.flags, request.container, requests.length, 8);
       writeUint64(args, request.forgottenTo, HEADER_BYTES);
       return { args, payload };
+    }
+    case "hurry": {
+      const args = header(FillKind.hurry, 0, request.container, 0, request.prefix.length);
+      args.latin1Write(request.prefix, HEADER_BYTES);
+      return { args, payload: new Uint8Array(0) };
     }
     default:
       return request satisfies never;
@@ -124,6 +132,8 @@ export function decodeFillRequest(args: Uint8Array, payload: Uint8Array): FillRe
       const forgottenTo = number(view, HEADER_BYTES) as Epoch;
       return { kind: "close", container, flags, requests: decodeRequests(payload, count), forgottenTo };
     }
+    case FillKind.hurry:
+      return { kind: "hurry", container, prefix: byteString(view, HEADER_BYTES) };
     default:
       throw malformed("its kind is none");
   }

@@ -11,13 +11,23 @@ export interface PoolRebuild {
   /**
    * `idle`: nothing is missing. `busy`: members of groups are being filled. `done`: the data of targets that are gone is
    * whole elsewhere. `stuck`: more engines are down than the containers survive, or too few shards of something are left; it
-   * goes on when enough are back.
+   * goes on when enough are back. `paused`: as busy, but only what is written to is brought, until somebody resumes it.
    */
-  readonly state: "idle" | "busy" | "done" | "stuck";
+  readonly state: "idle" | "busy" | "done" | "stuck" | "paused";
   /** Brought since the last change of the map, as far as the engines have told. */
   readonly dkeys: number;
   readonly bytes: number;
   /** Targets that have brought all they lead, of those that have to. */
   readonly targetsDone: number;
   readonly targets: number;
+  /** Dkeys to be brought since then, and those of them that are left; absent while they are counted. */
+  readonly dkeysToBring?: number;
+  readonly dkeysLeft?: number;
+  /** What is left, if it is as large as what was brought; absent while that is not known. */
+  readonly bytesLeft?: number;
+  /** How fast it has been lately; servers of before do not say. */
+  readonly dkeysPerSecond?: number;
+  readonly bytesPerSecond?: number;
+  /** Absent while it does not go on. */
+  readonly secondsLeft?: number;
 }

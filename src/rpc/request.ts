@@ -136,6 +136,11 @@ export class RpcReply {
     this.#heldBytes = heldBytes;
   }
 
+  /** It was given. */
+  get isDone(): boolean {
+    return this.#isDone;
+  }
+
   /** True when nobody waits for this reply any more. */
   get isVain(): boolean {
     return this.#channel.isClosed;

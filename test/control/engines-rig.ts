@@ -40,6 +40,9 @@ export class MemoryEngine implements EngineLink {
   isFilled = true;
   isStuck = false;
   damaged = 0;
+  /** Of three dkeys, how many it has come by. */
+  passed = 1;
+  isCounted = true;
   mapsBehind = 0;
   /** Calls of these names fail so. */
   readonly failures = new Map<keyof EngineCalls, DaosError>();
@@ -146,6 +149,9 @@ export class MemoryEngine implements EngineLink {
             damaged: this.damaged,
             dkeys: 1,
             bytes: 2,
+            toBring: 3,
+            passed: this.passed,
+            isCounted: this.isCounted,
           },
         ],
       };

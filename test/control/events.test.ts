@@ -61,7 +61,7 @@ test("rebuild: started, stuck, done; extended, drained; destroyed", async () => 
   expect(rig.told.splice(0)).toEqual(["pool_excluded tank", "pool_rebuild_started tank", "pool_rebuild_stuck tank"]);
   Object.assign(rig.engines[1]!, { isFilled: true, isStuck: false });
   await rig.live(2_000, 1, 2);
-  expect(rig.told.splice(0)).toEqual(["pool_rebuild_done tank"]);
+  expect(rig.told.splice(0)).toEqual(["pool_rebuild_resumed tank", "pool_rebuild_done tank"]);
   await rig.join(3);
   await rig.plane.elasticity.extend({ pool: "tank", ranks: [3] });
   await rig.live(2_000, 1, 2, 3);

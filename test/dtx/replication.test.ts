@@ -8,6 +8,7 @@ import type { UpdateRequest } from "../../src/dtx/led-update.ts";
 import type { PeerAddress, PeerConnection } from "../../src/dtx/peer.ts";
 import type { OpenUpdate, PreparedStore } from "../../src/dtx/prepared-store.ts";
 import type { FillStore } from "../../src/dtx/fill-store.ts";
+import { FillPace } from "../../src/dtx/fill-pace.ts";
 import type { FoldStore } from "../../src/dtx/fold-store.ts";
 import { Replication } from "../../src/dtx/replication.ts";
 import { decodeIds, DtxState, encodeResyncReply } from "../../src/format/dtx-messages.ts";
@@ -104,6 +105,7 @@ function makeRig(
       copies: { list: () => ({ places: [], after: undefined }) },
       marks: { agreedUnder: () => 0, noteAgreed: () => Promise.resolve() },
     } as unknown as FillStore,
+    pace: new FillPace({ timers, nowMs: () => 0, foreground: { count: 0, isBusy: false } }),
     setGate: () => {},
     now: () => 1 as Epoch,
     serveStates: () => {},

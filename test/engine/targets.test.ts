@@ -128,8 +128,9 @@ test("destroying a snapshot that only some targets have succeeds: a crash may ha
 
 test("each target is told its share of a quota", async () => {
   const { targets, standIns } = rig(3);
-  await targets.setQuota("tank", 33, [4], 1024);
-  const quota = { pool: "tank", sizeBytes: 33, containers: [4], thresholdBytes: 1024 };
+  const rebuild = { share: 30, isPaused: true };
+  await targets.setQuota("tank", 33, [4], 1024, rebuild);
+  const quota = { pool: "tank", sizeBytes: 33, containers: [4], thresholdBytes: 1024, rebuild };
   for (const { quotas } of standIns) expect(quotas).toEqual([quota]);
 });
 

@@ -30,6 +30,8 @@ const CLOSE: FillRequest = {
   forgottenTo: 6 as Epoch,
 };
 
+const HURRY: FillRequest = { kind: "hurry", container: 7, prefix: PREFIX };
+
 function codeOf(work: () => unknown): string {
   try {
     work();
@@ -58,6 +60,7 @@ test("fill messages have golden bytes", () => {
       ("0900000000000000" + "03" + "00" + "0100" + "00" + "000000" + "00000000" + "00") +
       ("0400000000000000" + "02" + "01" + "0200" + "02" + "000000" + "00000000" + "6162" + "0701"),
   ]);
+  expect(hex(encodeFillRequest(HURRY))).toEqual(["040000000700000000000000" + "000000076f626a656374", ""]);
   expect(hex(encodeFillRequest(CLOSE))).toEqual([
     "030200000700000001000000" + "0600000000000000",
     "0100000000000000" + "0200000000000000" + "0100000000000000" + "0800000000000000",
@@ -65,7 +68,7 @@ test("fill messages have golden bytes", () => {
 });
 
 test("fill messages decode to what was encoded", () => {
-  for (const request of [OPEN, CELLS, CLOSE]) {
+  for (const request of [OPEN, CELLS, CLOSE, HURRY]) {
     const { args, payload } = encodeFillRequest(request);
     expect(decodeFillRequest(args, payload)).toEqual(request);
   }

@@ -11,6 +11,7 @@ import type { RpcLink } from "../../../src/client/rpc-link.ts";
 import type { RedundancyScheme } from "../../../src/contracts/redundancy.ts";
 import { CapabilityAuthority } from "../../../src/control/capability-authority.ts";
 import type { PeerConnection } from "../../../src/dtx/peer.ts";
+import { FillPace } from "../../../src/dtx/fill-pace.ts";
 import { type FillStore, fillStore } from "../../../src/dtx/fill-store.ts";
 import type { FoldStore } from "../../../src/dtx/fold-store.ts";
 import type { RunUpdate } from "../../../src/dtx/group-follower.ts";
@@ -19,6 +20,7 @@ import { Replication } from "../../../src/dtx/replication.ts";
 import { AttachmentTable } from "../../../src/engine/attachment-table.ts";
 import type { Attachment } from "../../../src/engine/attachments.ts";
 import { TargetFoldStore } from "../../../src/engine/fold-store.ts";
+import { ForegroundRequests } from "../../../src/engine/foreground.ts";
 import { EnumerationService } from "../../../src/engine/enumeration-service.ts";
 import { Lease } from "../../../src/engine/lease.ts";
 import { NewerMap, PoolMapTable, type TargetMap } from "../../../src/engine/pool-map-table.ts";
@@ -169,6 +171,7 @@ export class ClusterNode {
     const authority = new CapabilityAuthority({ key: CAPABILITY_KEY, hmac: hmacSha256, wallMs: () => wall.wallMs() });
     const attachments = new AttachmentTable(grant(authority, quotas, maps), () => wall.wallMs());
     const { bug } = this.#parts;
+    const foreground = new ForegroundRequests();
     const shardReads = new ShardReadService({ store, objects, payloadBuffers, replication: () => replication });
     const replication: Replication = new Replication({
       store: traced(bug.store?.(preparedStore(store)) ?? preparedStore(store), (line) =>
@@ -191,6 +194,7 @@ export class ClusterNode {
       readShard: (...request) => shardReads.readForLeader(...request),
       foldStore: bug.fold?.(new TargetFoldStore(store, objects)) ?? new TargetFoldStore(store, objects),
       fillStore: bug.fill?.(fillStore(store, objects)) ?? fillStore(store, objects),
+      pace: new FillPace({ timers, nowMs: () => wall.monotonicNs() / 1e6, foreground }),
       setGate: (container, epoch) => objects.setGate(container, epoch),
       now: () => clock.next(),
       serveStates: (...asked) => service.serveStates(...asked),
@@ -213,6 +217,7 @@ export class ClusterNode {
       clock: wall,
       random: this.#parts.random,
       now: () => clock.next(),
+      foreground,
     });
     maps.onChange((changed) => replication.mapChanged(changed));
     const common = { network, timers, clock, host: this.name, port: this.port, software: "simulated" };
