@@ -126,10 +126,24 @@ function scannedMemory({ name, mode, sizeBytes, device, mount, health }: PmemNam
   return { name, mode, sizeBytes, device: device ?? "", mount: mount?.folder ?? "", state };
 }
 
+interface Supervision {
+  readonly sharers: number;
+  readonly port: number;
+  readonly restartedAfter?: string;
+}
+
 /** What the supervisor tells an engine that it starts; undefined for an engine on its own. */
-function supervision(): { readonly sharers: number; readonly port: number } | undefined {
+function supervision(): Supervision | undefined {
   const text = process.env[SUPERVISOR_VARIABLE];
-  return text === undefined || text === "" ? undefined : (JSON.parse(text) as { sharers: number; port: number });
+  return text === undefined || text === "" ? undefined : (JSON.parse(text) as Supervision);
+}
+
+function supervisedParts({ sharers, port, restartedAfter }: Supervision): Partial<EngineParts> {
+  return {
+    sharers,
+    ...(port > 0 && { managementPort: port }),
+    ...(restartedAfter !== undefined && { restartedAfter }),
+  };
 }
 
 /** Runs an engine, or several, until a signal, a stop request, or a failure. */
@@ -148,8 +162,7 @@ async function startServer(options: ServerStartOptions): Promise<number> {
   const engine = await startEngine(configuration, {
     ...parts,
     canceled: canceled.signal,
-    ...(supervised !== undefined && { sharers: supervised.sharers }),
-    ...(supervised !== undefined && supervised.port > 0 && { managementPort: supervised.port }),
+    ...(supervised !== undefined && supervisedParts(supervised)),
   });
   for (const notice of engine.notices) await stderr.write(Buffer.from(`${notice}\n`));
   const { storage, created, rank } = engine;
@@ -195,11 +208,15 @@ async function superviseEngines(
     timers: world.timers,
     plans,
     event: tell,
-    spawn: (plan, { control, port }, ready) =>
+    spawn: (plan, { control, port, restartedAfter }, ready) =>
       spawnSelf({
         args: engineArguments(plan, control, commonArguments(options)),
         environment: {
-          [SUPERVISOR_VARIABLE]: JSON.stringify({ sharers: plans.filter(({ isNew }) => isNew).length, port }),
+          [SUPERVISOR_VARIABLE]: JSON.stringify({
+            sharers: plans.filter(({ isNew }) => isNew).length,
+            port,
+            restartedAfter,
+          }),
           // The supervisor's flags say it already.
           DAOS_ENGINES: "",
           DAOS_JOIN: "",

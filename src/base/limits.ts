@@ -167,5 +167,11 @@ export const ENGINE_CALL_TIMEOUT_MS = 30_000;
 export const ENGINE_MESSAGE_LIFETIME_MS = 60_000;
 /** Longest wait before an engine that died is started again, milliseconds; the first time it is at once. */
 export const MAX_RESTART_DELAY_MS = 30_000;
+/** Events that the system keeps; the oldest go first. */
+export const MAX_EVENTS = 1024;
+/** Longest message of an event, characters; what is longer is cut. */
+export const MAX_EVENT_MESSAGE = 512;
+/** Events that an engine keeps until the control plane has taken them; of more only their number is told. */
+export const MAX_PENDING_EVENTS = 256;
 /** What rebuilding may take of a target's time while requests of clients are there, unless the pool says otherwise, per cent. */
 export const DEFAULT_REBUILD_SHARE = 25;

@@ -8,6 +8,7 @@ import type { ObjectClass } from "../base/object-class.ts";
 import type { ObjectId, ObjectType } from "../base/object-id.ts";
 import type { Condition } from "../contracts/interface.ts";
 import type { KeyValue } from "../contracts/key-value.ts";
+import type { SystemEventsArguments, SystemEventsReply } from "../format/event-operations.ts";
 import type {
   ContainerDescription,
   ContainerType,
@@ -47,6 +48,7 @@ export interface SystemAccess {
   ): Promise<DeviceDescription>;
   identifyDevice(device: string, options: SignalOption): Promise<DeviceDescription>;
   stop(options: SignalOption & { readonly rank?: number | undefined }): Promise<void>;
+  events(args: SystemEventsArguments, options: SignalOption): Promise<SystemEventsReply>;
   listPools(options: SignalOption): Promise<readonly PoolDescription[]>;
   createPool(
     options: SignalOption & { readonly label: string; readonly sizeBytes: number; readonly properties?: Properties },

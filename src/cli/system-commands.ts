@@ -4,6 +4,7 @@
 import { formatSize } from "../base/size.ts";
 import type { EngineDescription, SystemQueryReply } from "../format/operations.ts";
 import { command, commandGroup } from "./command.ts";
+import { events } from "./event-command.ts";
 import { STORAGE_COMMANDS } from "./storage-commands.ts";
 import { formatDuration, formatPercent, formatRecord, formatTable, printable } from "./table.ts";
 
@@ -38,7 +39,11 @@ const migrateMeta = command({
   },
 });
 
-export const SYSTEM_COMMANDS = commandGroup("The system and its engines", { query, "migrate-meta": migrateMeta });
+export const SYSTEM_COMMANDS = commandGroup("The system and its engines", {
+  query,
+  events,
+  "migrate-meta": migrateMeta,
+});
 export const ADMIN_COMMANDS = commandGroup("Administration of a system", {
   system: SYSTEM_COMMANDS,
   storage: STORAGE_COMMANDS,

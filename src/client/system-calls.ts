@@ -34,6 +34,7 @@ import {
   type SnapshotListReply,
   type SystemQueryReply,
 } from "../format/operations.ts";
+import type { SystemEventsArguments, SystemEventsReply } from "../format/event-operations.ts";
 import type { PoolExtendArguments, PoolTargetsArguments, PoolTargetsReply } from "../format/pool-targets.ts";
 import type { ManagementConnection } from "./management-connection.ts";
 import { checkList, checkReply, type ReplyShape, wrongReply } from "./reply.ts";
@@ -122,6 +123,13 @@ export class SystemCalls {
 
   async stopServer(args: ServerStopArguments, options: CallOptions): Promise<void> {
     await this.#command(Opcode.serverStop, "server stop", args, {}, options);
+  }
+
+  async listEvents(args: SystemEventsArguments, options: CallOptions): Promise<SystemEventsReply> {
+    const shape: ReplyShape = { events: "list", next: "count", missed: "count" };
+    const reply = await this.#read<SystemEventsReply>(Opcode.systemEvents, "system events", args, shape, options);
+    checkList(reply.events, "system events", { number: "count", id: "text", severity: "text", message: "text" });
+    return reply;
   }
 
   async listPools(options: CallOptions): Promise<readonly PoolDescription[]> {

@@ -11,6 +11,7 @@ import type {
   SystemQueryReply,
 } from "../format/operations.ts";
 import type { DamageCount } from "../rpc/frame-reader.ts";
+import type { SystemEventsArguments, SystemEventsReply } from "../format/event-operations.ts";
 import type { SignalOptions } from "./array-handle.ts";
 import type { ContainerSession } from "./container-session.ts";
 import type { ManagementConnection } from "./management-connection.ts";
@@ -85,6 +86,11 @@ export class System {
   async stop(options: SignalOptions & { readonly rank?: number | undefined } = {}): Promise<void> {
     const { rank, signal } = options;
     await this.#parts.calls.stopServer(rank === undefined ? {} : { rank }, { signal });
+  }
+
+  /** A page of the log of events; `next` of the reply is `after` for the one that follows. */
+  async events(args: SystemEventsArguments = {}, options: SignalOptions = {}): Promise<SystemEventsReply> {
+    return this.#parts.calls.listEvents(args, options);
   }
 
   async listPools(options: SignalOptions = {}): Promise<readonly PoolDescription[]> {

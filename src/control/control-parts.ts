@@ -3,6 +3,7 @@
  * targets, clock, random) is injected: the services do no I/O of their own.
  */
 import { DaosError } from "../base/errors.ts";
+import type { TellEvent } from "../base/events.ts";
 import { type PropertyMap, type PropertyScope, propertiesOf, type PropertyValue } from "../base/properties.ts";
 import { USER_ATTRIBUTE_PREFIX } from "../base/properties.ts";
 import { type Uuid, UUID_BYTES, uuidFromRandom } from "../base/uuid.ts";
@@ -24,6 +25,7 @@ export interface ControlParts {
   readonly authority: CapabilityAuthority;
   readonly members: Members;
   readonly mapStore: PoolMapStore;
+  readonly event: TellEvent;
   /** Container types that a loaded interface gives meaning to. */
   readonly containerTypes: readonly string[];
 }

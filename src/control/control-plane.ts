@@ -5,6 +5,7 @@
 import type { MetaStore } from "../contracts/meta-store.ts";
 import type { Clock, Random, Timers } from "../contracts/world.ts";
 import { DaosError } from "../base/errors.ts";
+import type { TellEvent } from "../base/events.ts";
 import type { EngineAddress } from "../format/engine-operations.ts";
 import { checkArguments } from "../format/operation-arguments.ts";
 import { Opcode } from "../format/operations.ts";
@@ -17,7 +18,8 @@ import type { ControlParts } from "./control-parts.ts";
 import { EngineAdmission } from "./engine-admission.ts";
 import { EngineResumption } from "./engine-resumption.ts";
 import { EngineSet, isAway } from "./engine-set.ts";
-import { FailureWatch, type FailureWatchParts } from "./failure-watch.ts";
+import { EventLog } from "./event-log.ts";
+import { FailureWatch } from "./failure-watch.ts";
 import { KeyedLock } from "./keyed-lock.ts";
 import { FIRST_RANK, Members, type MembersParts, type OwnEngine } from "./members.ts";
 import type { MembershipSettings } from "./membership.ts";
@@ -51,7 +53,7 @@ export interface ControlPlaneOptions {
   readonly verdicts: Verdicts;
   /** Whether an exclusion loses nothing; `tolerates` unless given. */
   readonly mayExclude?: ExclusionRule;
-  readonly event: FailureWatchParts["event"];
+  readonly event: TellEvent;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly random: Random;
@@ -68,18 +70,18 @@ export class ControlPlane {
   readonly system: SystemService;
   readonly maps: PoolMapService;
   readonly elasticity: PoolElasticity;
+  readonly events: EventLog;
   /** For the other engines. */
   readonly engines: EngineAdmission;
   readonly #members: Members;
-  readonly #rank: number;
-  readonly #own: OwnEngine | undefined;
+  readonly #options: ControlPlaneOptions;
   readonly #watch: FailureWatch;
   readonly #rebuild: RebuildWatch;
   readonly #resumption: Resumption;
   readonly #changes: RecordChanges;
 
   constructor(options: ControlPlaneOptions) {
-    const { clock, timers, random, containerTypes, hmac, system, own, dial, membership: settings, event } = options;
+    const { clock, timers, random, containerTypes, hmac, system, dial, membership: settings, event } = options;
     const { verdicts } = options;
     const authority = new CapabilityAuthority({ key: capabilityKeyOf(system), hmac, wallMs: () => clock.wallMs() });
     const records = new MetaRecords(options.metaStore);
@@ -88,37 +90,20 @@ export class ControlPlane {
     const mapStore = new PoolMapStore(records, members);
     const engineSet = new EngineSet(members, mapStore, clock);
     const targets = options.targets ?? engineSet;
-    const parts: ControlParts = {
-      records,
-      locks,
-      targets,
-      clock,
-      random,
-      authority,
-      members,
-      mapStore,
-      containerTypes,
-    };
+    const common = { records, locks, clock, members, event };
+    const parts: ControlParts = { ...common, targets, random, authority, mapStore, containerTypes };
     const catalogue = new Catalogue(records);
     const quotas = new PoolQuotas(parts);
     const mayExclude = options.mayExclude ?? tolerates;
     const changed = (pool: string): Promise<void> => quotas.refresh(pool);
-    this.maps = new PoolMapService({
-      records,
-      locks,
-      members,
-      store: mapStore,
-      catalogue,
-      clock,
-      timers,
-      mayExclude,
-      changed,
-    });
+    this.maps = new PoolMapService({ ...common, store: mapStore, catalogue, timers, mayExclude, changed });
     this.elasticity = new PoolElasticity({ records, maps: this.maps, store: mapStore, engines: engineSet });
     const resumption = new EngineResumption({ records, locks, members, maps: this.maps, quotas, event });
     const removal = new ContainerRemoval(parts, quotas, (rank) => resumption.removeContainers(rank));
     this.#rebuild = new RebuildWatch({ timers, members, maps: this.maps, records, event });
-    this.engines = new EngineAdmission({ members, maps: this.maps, resumption, locks, system, event });
+    this.events = new EventLog(records, locks);
+    const admitted = { members, maps: this.maps, resumption, locks, system };
+    this.engines = new EngineAdmission({ ...admitted, log: this.events, clock, event });
     this.pools = new PoolService(parts, catalogue, quotas, removal, this.#rebuild);
     this.containers = new ContainerService(parts, catalogue, quotas, removal, this.maps);
     this.snapshots = new SnapshotService(parts, catalogue);
@@ -126,8 +111,7 @@ export class ControlPlane {
     const outcomes = new RequestOutcomes(records, locks);
     this.#changes = new RecordChanges({ outcomes, pools, maps, elasticity, containers, snapshots });
     this.#members = members;
-    this.#rank = options.rank;
-    this.#own = own;
+    this.#options = options;
     this.#watch = new FailureWatch({ timers, members, verdicts, maps: this.maps, records, event });
     this.system = new SystemService({
       name: system.name,
@@ -153,7 +137,7 @@ export class ControlPlane {
 
   /** Reads who belongs to the system. Before anything else; `resume` does it too. */
   open(): Promise<void> {
-    return this.#members.start(this.#own);
+    return this.#members.start(this.#options.own);
   }
 
   /** The management listener of the own engine is open there. */
@@ -174,7 +158,7 @@ export class ControlPlane {
 
   /** Tells an engine, or all others, to stop; resolves when they have heard it or cannot be reached. */
   async stopEngines(rank?: number): Promise<void> {
-    const others = this.#members.list().filter((member) => member.rank !== this.#rank);
+    const others = this.#members.list().filter((member) => member.rank !== this.#options.rank);
     for (const member of others) {
       const link = this.#members.link(member.rank);
       if ((rank !== undefined && member.rank !== rank) || link === undefined) continue;
@@ -184,7 +168,9 @@ export class ControlPlane {
         if (!isAway(error)) throw error;
         continue;
       }
-      await this.#members.left(member);
+      if (await this.#members.left(member)) {
+        this.#options.event("engine_left", `rank ${member.rank} was told to stop`, { rank: member.rank });
+      }
     }
   }
 
@@ -208,6 +194,8 @@ export class ControlPlane {
     switch (opcode) {
       case Opcode.systemQuery:
         return this.system.query();
+      case Opcode.systemEvents:
+        return this.events.query(checkArguments(opcode, args));
       case Opcode.poolList:
         return this.pools.list(checkArguments(opcode, args));
       case Opcode.poolQuery:

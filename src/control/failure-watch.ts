@@ -30,6 +30,7 @@ export interface FailureWatchParts extends WatchParts {
 export class FailureWatch extends Watch {
   readonly #parts: FailureWatchParts;
   readonly #suspects = new Set<number>();
+  readonly #dead = new Set<number>();
   readonly #reasons = new Map<number, string>();
   readonly #retryAtMs = new Map<number, number>();
   #rosterVersion = 0;
@@ -82,11 +83,19 @@ export class FailureWatch extends Watch {
     const { members, event } = this.#parts;
     for (const { rank } of members.list()) {
       const isSuspect = members.state(rank) === "suspect";
-      if (isSuspect && !this.#suspects.has(rank)) event("warn", `rank ${rank} is suspect: it is not heard of`);
+      if (isSuspect && !this.#suspects.has(rank)) {
+        event("engine_suspect", `rank ${rank} is suspect: it is not heard of`, { rank });
+      }
+      if (isSuspect && members.isFoundDead(rank) && !this.#dead.has(rank)) {
+        this.#dead.add(rank);
+        event("engine_dead", `rank ${rank} is dead, as the other engines find`, { rank });
+      }
       if (!isSuspect && this.#suspects.delete(rank)) {
         this.#reasons.delete(rank);
         this.#retryAtMs.delete(rank);
-        event("info", `rank ${rank} is ${members.state(rank)}`);
+        this.#dead.delete(rank);
+        const state = members.state(rank);
+        event(state === "joined" ? "engine_recovered" : "info", `rank ${rank} is ${state}`, { rank });
       }
       if (isSuspect) this.#suspects.add(rank);
     }
@@ -119,12 +128,12 @@ export class FailureWatch extends Watch {
       const isNew = !this.#reasons.has(rank);
       this.#reasons.set(rank, refusals[0]!);
       this.#retryAtMs.set(rank, members.nowMs() + RETRY_MS);
-      if (isNew) event("warn", `rank ${rank} stays in ${refusals.length} pool map(s): ${refusals[0]}`);
+      if (isNew) event("engine_kept", `rank ${rank} stays in ${refusals.length} pool map(s): ${refusals[0]}`, { rank });
       return;
     }
     members.life.left(rank);
     members.away(rank);
     await members.setState(rank, "excluded");
-    event("warn", `rank ${rank} is excluded from all pools: it was not heard of for too long`);
+    event("engine_excluded", `rank ${rank} is excluded from all pools: it was not heard of for too long`, { rank });
   }
 }

@@ -167,6 +167,11 @@ export class Members {
     return this.life.exclusionAtMs(rank, verdict?.state === "alive" ? undefined : verdict?.atMs);
   }
 
+  /** Whether the other engines have found a suspect dead. */
+  isFoundDead(rank: number): boolean {
+    return this.#verdict(rank)?.state === "dead" && this.life.isSuspect(rank, this.nowMs());
+  }
+
   /** Whether the engines do not hear of it by datagrams while it sends heartbeats. */
   isHeardOnlyHere(rank: number): boolean {
     return this.#verdict(rank)?.state === "dead" && !this.life.isSuspect(rank, this.nowMs());
@@ -225,12 +230,14 @@ export class Members {
     return link;
   }
 
-  /** The engine said farewell, or was told to stop. */
-  async left({ rank, incarnation }: Pick<EngineReference, "rank" | "incarnation">): Promise<void> {
-    if (this.#byRank.get(rank)?.incarnation !== incarnation || rank === this.#ownRank) return;
+  /** The engine said farewell, or was told to stop. False when it had left before. */
+  async left({ rank, incarnation }: Pick<EngineReference, "rank" | "incarnation">): Promise<boolean> {
+    const record = this.#byRank.get(rank);
+    if (record?.incarnation !== incarnation || rank === this.#ownRank) return false;
     this.life.left(rank);
     this.away(rank);
     await this.setState(rank, "stopped");
+    return record.state !== "stopped";
   }
 
   /** It is not asked any more until it joins again. */

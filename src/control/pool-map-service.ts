@@ -8,6 +8,7 @@
  */
 import { EPOCH_MAX_SKEW_US } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
+import type { TellEvent } from "../base/events.ts";
 import type { Clock, Timers } from "../contracts/world.ts";
 import type { PoolAssignment } from "../format/engine-operations.ts";
 import { containerPrefix, MAP_PREFIX } from "../format/meta-key.ts";
@@ -19,6 +20,7 @@ import type { Catalogue } from "./catalogue.ts";
 import { beingDestroyed } from "./control-parts.ts";
 import { isAway } from "./engine-set.ts";
 import type { KeyedLock } from "./keyed-lock.ts";
+import { mapEvents } from "./map-events.ts";
 import type { EngineLink, Members } from "./members.ts";
 import { type Change, type MetaRecords, putRecord, type Stored, unchanged } from "./meta-records.ts";
 import { unmarked } from "./request-outcomes.ts";
@@ -63,6 +65,7 @@ export interface PoolMapServiceParts {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly mayExclude: ExclusionRule;
+  readonly event: TellEvent;
   /** Shares of the targets follow the map. */
   readonly changed: (pool: string) => Promise<void>;
 }
@@ -269,18 +272,22 @@ export class PoolMapService {
       // Who that one takes something from is not looked at any more under the next.
       await this.#effective(id, present);
       const { record: pool } = await catalogue.pool(id);
-      const before = present.version;
+      let before = present;
       const map = await records.change(`${action} pool "${pool.label}"`, async (): Promise<Change<MapRecord>> => {
         const owner: Stored<"pool"> = await catalogue.pool(id);
         if (owner.record.state !== "ready") throw beingDestroyed(action, "pool", owner.record.label);
         const stored = await store.get(id);
+        before = stored.record;
         const next = await decide(owner.record, stored.record);
         if (next === stored.record) return { compares: [], operations: [], result: next };
         // Whoever makes a container meanwhile has seen the map of before: he is to look again.
         const operations = [putRecord("map", stored.key, next), putRecord("pool", owner.key, owner.record)];
         return mark({ compares: [unchanged(stored), unchanged(owner)], operations, result: next }, id);
       });
-      if (map.version !== before) await this.#tell(id, map);
+      if (map.version !== before.version) {
+        await this.#tellEvents(pool, before, map);
+        await this.#tell(id, map);
+      }
       return { pool: pool.label, map: store.addressed(map) };
     });
   }
@@ -300,6 +307,12 @@ export class PoolMapService {
     await this.#effective(pool, map);
     await this.publish(pool);
     await this.#parts.changed(pool);
+  }
+
+  async #tellEvents({ id, label }: PoolRecord, before: MapRecord, map: MapRecord): Promise<void> {
+    for (const { id: event, message, rank } of mapEvents(label, before, map, await this.keepsCopies(id))) {
+      this.#parts.event(event, message, { pool: label, ...(rank !== undefined && { rank }) });
+    }
   }
 
   async #checkTolerated(pool: PoolRecord, map: MapRecord): Promise<void> {

@@ -98,6 +98,7 @@ export class PoolService {
       };
       return mark(created, record.id);
     });
+    this.#parts.event("pool_created", `pool "${record.label}" was created`, { pool: record.label });
     return this.#describe(record, [], await this.#parts.targets.space());
   }
 
@@ -184,7 +185,7 @@ export class PoolService {
       await locks.run(`container/${record.id}`, () => this.#removal.finishWithPool(record));
     }
     await this.#quotas.refresh(id);
-    await records.change("destroy a pool", async () => {
+    const label = await records.change("destroy a pool", async () => {
       const pool = await records.get("pool", poolKey(id));
       const counter = await records.get("counter", POOL_COUNTER_KEY);
       if (pool === undefined) return { compares: [], operations: [], result: undefined };
@@ -196,9 +197,10 @@ export class PoolService {
           { remove: mapKey(id) },
           putRecord("counter", POOL_COUNTER_KEY, { value: (counter?.record.value ?? 0) + 1 }),
         ],
-        result: undefined,
+        result: pool.record.label,
       };
     });
+    if (label !== undefined) this.#parts.event("pool_destroyed", `pool "${label}" was destroyed`, { pool: label });
   }
 
   #markDestroying(id: string, force: boolean, mark: Mark): Promise<void> {

@@ -34,16 +34,20 @@ export interface EngineReady {
   readonly pid: number;
 }
 
+export interface SpawnOptions {
+  /** The engine to join, absent for the first one. */
+  readonly control: ListenAddress | undefined;
+  readonly port: number;
+  /** How it ended before, when it is started again because of that. */
+  readonly restartedAfter?: string;
+}
+
 export interface SupervisorParts {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly plans: readonly EnginePlan[];
-  /** Starts an engine; `ready` is called once when it is. `control`: the engine to join, absent for the first one. */
-  readonly spawn: (
-    plan: EnginePlan,
-    options: { readonly control: ListenAddress | undefined; readonly port: number },
-    ready: (ready: EngineReady) => void,
-  ) => EngineChild;
+  /** Starts an engine; `ready` is called once when it is. */
+  readonly spawn: (plan: EnginePlan, options: SpawnOptions, ready: (ready: EngineReady) => void) => EngineChild;
   readonly event: (message: string) => void;
 }
 
@@ -128,10 +132,11 @@ export class Supervisor {
     });
   }
 
-  #spawn(slot: Slot, ready?: () => void): EngineChild {
+  #spawn(slot: Slot, ready?: () => void, restartedAfter?: string): EngineChild {
     const control = slot.plan.index === 0 ? undefined : this.#control;
     slot.startedMs = this.#nowMs();
-    const child = this.#parts.spawn(slot.plan, { control, port: slot.port }, (told) => {
+    const options = { control, port: slot.port, ...(restartedAfter !== undefined && { restartedAfter }) };
+    const child = this.#parts.spawn(slot.plan, options, (told) => {
       slot.ready = told;
       slot.port = parseListenAddress(told.address)?.port ?? slot.port;
       ready?.();
@@ -165,7 +170,7 @@ export class Supervisor {
     const how = signal === undefined ? `with status ${status ?? "unknown"}` : `by ${signal}`;
     event(`engine ${index}: ended ${how}; starting it again${delayMs === 0 ? "" : ` in ${delayMs / 1000} s`}`);
     slot.cancelRestart = timers.after(delayMs, () => {
-      if (!this.#isStopping) this.#spawn(slot, () => event(`engine ${index}: ready on ${slot.ready!.address}`));
+      if (!this.#isStopping) this.#spawn(slot, () => event(`engine ${index}: ready on ${slot.ready!.address}`), how);
     });
   }
 

@@ -59,8 +59,8 @@ export interface TargetQuota {
   readonly rebuild: RebuildPolicy | undefined;
 }
 
-export interface TargetCounters {
-  readonly connections: number;
+/** Of the data path. */
+export interface ServiceCounters {
   readonly requests: number;
   readonly failures: number;
   readonly fetches: number;
@@ -68,14 +68,20 @@ export interface TargetCounters {
   readonly punches: number;
   /** Bytes of updates that clients brought ahead of them. */
   readonly stagedBytes: number;
-  /** Array data that moved from SCM to NVMe when it was settled. */
-  readonly destagedBytes: number;
-  /** Frames from clients and other targets that arrived damaged. */
-  readonly damagedFrames: number;
   /** Updates whose bytes changed between their receipt and the medium, and were not done; they are sent again. */
   readonly damagedWrites: number;
   /** Reads that met bytes in memory which are not what was stored. */
   readonly damagedReads: number;
+}
+
+export interface TargetCounters extends ServiceCounters {
+  readonly connections: number;
+  /** Array data that moved from SCM to NVMe when it was settled. */
+  readonly destagedBytes: number;
+  /** Frames from clients and other targets that arrived damaged. */
+  readonly damagedFrames: number;
+  /** 1 while SCM is over its watermark, else 0. */
+  readonly scmCrowded: number;
   /** What was brought to others that are filled, and what others brought here. */
   readonly filledDkeys: number;
   readonly filledBytes: number;

@@ -11,7 +11,6 @@ import { DaosError, hasCode } from "../base/errors.ts";
 import { isErasureCoded, isRedundant } from "../base/object-id.ts";
 import { TransactionConflict } from "../base/transaction-conflict.ts";
 import type { RunUpdate } from "../dtx/group-follower.ts";
-import type { FillPace } from "../dtx/fill-pace.ts";
 import { PeerSession, type Replication } from "../dtx/replication.ts";
 import {
   decodeObjectRequest,
@@ -39,7 +38,7 @@ import type { Lease } from "./lease.ts";
 import { checkMapVersion, NewerMap } from "./pool-map-table.ts";
 import type { QuotaTable } from "./quota.ts";
 import type { ShardReadService } from "./shard-read-service.ts";
-import type { TargetCounters } from "./target-calls.ts";
+import type { ServiceCounters } from "./target-calls.ts";
 import { StageService } from "./stage-service.ts";
 import { TransactionService } from "./transaction-service.ts";
 import { UpdateService } from "./update-service.ts";
@@ -104,7 +103,7 @@ export class TargetService implements RpcHandler {
     this.#transactions = new TransactionService({ ...parts, updates: this.#updates, attached });
   }
 
-  get counters(): Omit<TargetCounters, "connections" | "destagedBytes" | "damagedFrames" | keyof FillPace["counts"]> {
+  get counters(): ServiceCounters {
     return { ...this.#counters, ...this.#updates.counters, stagedBytes: this.#stages.stagedBytes };
   }
 

@@ -380,10 +380,11 @@ export class Target implements TargetCalls {
 
   counters(): TargetCounters {
     const { server, service, store, replication } = this.#target;
-    const { destagedBytes } = store;
+    const { destagedBytes, isScmCrowded } = store;
+    const ofStore = { destagedBytes, scmCrowded: isScmCrowded ? 1 : 0 };
     const damagedFrames = server.counters.damagedFrames + this.#damage.damagedFrames;
     const { connections } = server;
-    return { connections, ...service.counters, destagedBytes, damagedFrames, ...replication.fillCounts };
+    return { connections, ...service.counters, ...ofStore, damagedFrames, ...replication.fillCounts };
   }
 }
 

@@ -39,6 +39,7 @@ const NO_COUNTERS: TargetCounters = {
   damagedFrames: 0,
   damagedWrites: 0,
   damagedReads: 0,
+  scmCrowded: 0,
   filledDkeys: 0,
   filledBytes: 0,
   receivedBytes: 0,

@@ -10,6 +10,7 @@
  *     leader                                    leader record, under the lease of who leads
  *     member/<rank>                             member record: an engine of the system
  *     map/<pool id>                             map record: the pool's map
+ *     event/<number, 16 digits>                 event record, a ring: the oldest go
  *     removal/<rank>/<container number>         removal record: a destroyed container that the engine still holds
  *     requests/<client number>                  requests record: what a client has changed and may ask for again
  *     pool/<pool id>                            pool record
@@ -30,6 +31,13 @@ export const REQUESTS_PREFIX = "requests/";
 export const MEMBER_PREFIX = "member/";
 export const MAP_PREFIX = "map/";
 export const POOL_PREFIX = "pool/";
+
+export const EVENT_PREFIX = "event/";
+
+/** In the order of the numbers. */
+export function eventKey(number: number): string {
+  return `${EVENT_PREFIX}${String(number).padStart(16, "0")}`;
+}
 
 export function memberKey(rank: number): string {
   return `${MEMBER_PREFIX}${rank}`;

@@ -17,6 +17,8 @@ import {
   MAX_RANK,
 } from "../base/limits.ts";
 import { OBJECT_ID_BYTES } from "../base/object-id.ts";
+import { SEVERITIES } from "../base/events.ts";
+import type { SystemEventsArguments } from "./event-operations.ts";
 import type { DtxAttachArguments, DtxResyncArguments } from "./dtx-messages.ts";
 import type { ChangeListArguments, EpochQueryArguments } from "./history-operations.ts";
 import type * as operations from "./operations.ts";
@@ -99,6 +101,7 @@ export interface OperationArguments {
   [Opcode.snapshotCreate]: operations.SnapshotCreateArguments;
   [Opcode.snapshotList]: operations.ContainerReference;
   [Opcode.snapshotDestroy]: operations.SnapshotDestroyArguments;
+  [Opcode.systemEvents]: SystemEventsArguments;
   [Opcode.attach]: operations.AttachArguments;
   [Opcode.detach]: operations.DetachArguments;
   [Opcode.dkeyList]: operations.KeyListArguments;
@@ -143,6 +146,12 @@ const SCHEMAS: { readonly [Op in keyof OperationArguments]: z.ZodType<OperationA
   [Opcode.snapshotCreate]: z.object({ ...container, name }),
   [Opcode.snapshotList]: z.object(container),
   [Opcode.snapshotDestroy]: z.object({ ...container, name }),
+  [Opcode.systemEvents]: z.object({
+    after: number.exactOptional(),
+    sinceMs: number.exactOptional(),
+    severity: z.enum(SEVERITIES).exactOptional(),
+    limit: limit.exactOptional(),
+  }),
   [Opcode.attach]: z.object({ capability: bytes(MAX_CAPABILITY_BYTES) }),
   [Opcode.detach]: z.object({ handle }),
   [Opcode.dkeyList]: z.object(keyList),

@@ -28,6 +28,7 @@ export const Opcode = {
   engineLeave: 27,
   engineMap: 28,
   engineCall: 29,
+  engineEvents: 30,
   poolCreate: 32,
   poolList: 33,
   poolQuery: 34,
@@ -49,6 +50,9 @@ export const Opcode = {
   snapshotCreate: 56,
   snapshotList: 57,
   snapshotDestroy: 58,
+
+  /** The system as a whole: event-operations.ts. */
+  systemEvents: 64,
 
   /** Target listeners. `attach` turns a capability into this connection's container handle. */
   attach: 96,
@@ -163,6 +167,8 @@ export interface EngineMetricsReply {
   readonly cpuSystemUs: number;
   readonly residentBytes: number;
   readonly requests: number;
+  /** How many events of each id it told of. An older engine does not tell. */
+  readonly events?: Readonly<Record<string, number>>;
   readonly targets: readonly Readonly<Record<string, number>>[];
 }
 

@@ -24,6 +24,8 @@ import type {
 import { type MapTarget, type PoolMap, servingTarget, type TargetState } from "../../src/format/pool-map.ts";
 import { Placement } from "../../src/placement/placement.ts";
 import type { KeyValue, KeyValueListOptions, KeyValueWriteOptions } from "../../src/contracts/key-value.ts";
+import { SEVERITIES } from "../../src/base/events.ts";
+import type { EventDescription, SystemEventsArguments, SystemEventsReply } from "../../src/format/event-operations.ts";
 import type {
   ContainerDescription,
   ContainerType,
@@ -181,6 +183,46 @@ export class FakeSystem implements SystemAccess {
 
   async identifyDevice(id: string): Promise<DeviceDescription> {
     return this.#device(id);
+  }
+
+  /** The log of events, oldest first. */
+  eventLog: EventDescription[] = [
+    {
+      number: 7,
+      id: "engine_joined",
+      severity: "info",
+      time: "2026-01-01T00:00:00.000Z",
+      message: "rank 1 has joined from 127.0.0.1:10101",
+      rank: 1,
+      advice: "",
+    },
+    {
+      number: 8,
+      id: "engine_suspect",
+      severity: "warn",
+      time: "2026-01-01T00:00:05.000Z",
+      message: "rank 1 is suspect: it is not heard of",
+      rank: 1,
+      advice: "`daos system query` says how long it has. Look at its host and network.",
+    },
+  ];
+  /** What was asked for, and how many events one answer holds. */
+  readonly eventCalls: SystemEventsArguments[] = [];
+  eventPage = 100;
+
+  async events(args: SystemEventsArguments): Promise<SystemEventsReply> {
+    this.eventCalls.push(args);
+    const { after = 0, sinceMs = 0, severity = "info" } = args;
+    const wanted = this.eventLog.filter(
+      (event) =>
+        event.number > after &&
+        Date.parse(event.time) >= sinceMs &&
+        SEVERITIES.indexOf(event.severity) <= SEVERITIES.indexOf(severity),
+    );
+    const events = wanted.slice(0, this.eventPage);
+    const isMore = events.length < wanted.length;
+    const next = isMore ? events.at(-1)!.number : Math.max(after, this.eventLog.at(-1)?.number ?? 0);
+    return { events, next, isMore, missed: 0 };
   }
 
   stop({ rank }: { readonly rank?: number | undefined } = {}): Promise<void> {

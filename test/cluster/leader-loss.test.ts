@@ -219,6 +219,12 @@ describe.skipIf(ETCD_MISSING !== undefined)("three engines that elect who leads"
     for (const [key, value] of written) {
       expect(Buffer.from((await container.kv().get(key))!.value).toString()).toBe(value);
     }
+    // Each term is told of once, by whoever led then.
+    const { events } = await system.events({ after: 0 });
+    const leaders = events.filter(({ id }) => id === "leader_changed").map(({ message }) => message);
+    expect(leaders.length).toBeGreaterThan(ROUNDS);
+    expect(new Set(leaders).size).toBe(leaders.length);
+    expect(events.map(({ number }) => number)).toEqual(events.map((_event, index) => index + 1));
     for (const one of admins) await one.close();
   });
 });

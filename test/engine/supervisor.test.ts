@@ -97,12 +97,14 @@ function rig(count: number, dies: (index: number, start: number) => number | und
     timers: world.timers,
     plans,
     event: (message) => order.push(message),
-    spawn: ({ index, storage }: EnginePlan, { control, port }, ready) => {
+    spawn: ({ index, storage }: EnginePlan, { control, port, restartedAfter }, ready) => {
       startsMs[index]!.push(world.clock.monotonicNs() / 1e6);
       const child = new FakeChild(String(index), order);
       children[index] = child;
       const status = dies(index, startsMs[index]!.length);
-      order.push(`start ${index} port ${port} control ${control?.port ?? "none"}`);
+      order.push(
+        `start ${index} port ${port} control ${control?.port ?? "none"}${restartedAfter === undefined ? "" : ` after ${restartedAfter}`}`,
+      );
       if (status === undefined) {
         queueMicrotask(() => ready({ address: `127.0.0.1:${5000 + index}`, storage, created: true, pid: 1 }));
       } else child.end({ status, signal: undefined });
@@ -137,7 +139,7 @@ test("an engine that dies is started at once on its port, then after delays that
     return Math.round(startMs - diedMs);
   });
   expect(delays).toEqual([0, 500, 1000, 2000, 4000, 8000, 16_000, 30_000]);
-  expect(order).toContain("start 1 port 5001 control 5000");
+  expect(order).toContain("start 1 port 5001 control 5000 after by SIGKILL");
   // One that ran for long is started at once again.
   await world.timers.advance(120_000);
   const starts = startsMs[1]!.length;

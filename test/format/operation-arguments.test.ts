@@ -51,6 +51,10 @@ const FULL: {
   [Opcode.snapshotCreate]: { args: { ...box, name: "" }, optional: [] },
   [Opcode.snapshotList]: { args: box, optional: [] },
   [Opcode.snapshotDestroy]: { args: { ...box, name: "s" }, optional: [] },
+  [Opcode.systemEvents]: {
+    args: { after: 1, sinceMs: 2, severity: "warn", limit: 3 },
+    optional: ["after", "sinceMs", "severity", "limit"],
+  },
   [Opcode.attach]: { args: { capability: key }, optional: [] },
   [Opcode.detach]: { args: { handle: 1 }, optional: [] },
   [Opcode.epochQuery]: { args: { handle: 1 }, optional: [] },
