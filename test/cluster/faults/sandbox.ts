@@ -3,9 +3,10 @@
  * however it does, the kernel ends all others in it and takes down its interfaces and mounts; outside nothing is changed but for
  * control groups, which the caller removes.
  */
-import { existsSync, mkdtempSync, readdirSync, rmdirSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
+import { delay, succeeds } from "./shell.ts";
 
 const PROGRAMS: Readonly<Record<string, string>> = {
   unshare: "util-linux",
@@ -19,6 +20,8 @@ const PROGRAMS: Readonly<Record<string, string>> = {
 };
 /** Block I/O controller of control groups of version 1: what slows disks down. */
 const GROUPS = "/sys/fs/cgroup/blkio";
+const END_TIMEOUT_MS = 30_000;
+const END_POLL_MS = 50;
 /** Set inside. */
 const INSIDE = "DAOS_FAULT_SANDBOX";
 
@@ -48,7 +51,7 @@ export async function runInSandbox(script: string, args: readonly string[]): Pro
   });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => child.kill("SIGKILL"));
   const status = await child.exited;
-  removeGroups(basename(folder));
+  await removeGroups(basename(folder));
   if (status === 1) for (const name of readdirSync(folder)) if (!name.endsWith(".log")) removeTree(join(folder, name));
   if (status !== 1) removeTree(folder);
   return status;
@@ -64,7 +67,14 @@ export function groupFolder(host: number): string | undefined {
   return join(GROUPS, `${basename(sandboxFolder)}-h${host}`);
 }
 
-function removeGroups(name: string): void {
+/** When what was in them has ended: that takes the kernel a moment. */
+async function removeGroups(name: string): Promise<void> {
   if (!existsSync(GROUPS)) return;
-  for (const folder of readdirSync(GROUPS)) if (folder.startsWith(`${name}-`)) rmdirSync(join(GROUPS, folder));
+  const deadlineMs = performance.now() + END_TIMEOUT_MS;
+  for (const folder of readdirSync(GROUPS).filter((each) => each.startsWith(`${name}-`))) {
+    while (!succeeds("rmdir", join(GROUPS, folder))) {
+      if (performance.now() > deadlineMs) throw new Error(`processes of ${folder} do not end`);
+      await delay(END_POLL_MS);
+    }
+  }
 }
