@@ -21,8 +21,9 @@ export class Daemon {
   readonly #log: number;
   #child: Bun.Subprocess | undefined;
   #isWanted = false;
-  /** How often it ended without being killed here since this was read last. */
+  /** How it ended without being killed here, since that was asked last. */
   #ends: string[] = [];
+  #failures = 0;
 
   constructor(options: DaemonOptions) {
     this.#options = options;
@@ -40,8 +41,18 @@ export class Daemon {
     return ends;
   }
 
+  /** How often it ended by itself since it was started from here. */
+  get failures(): number {
+    return this.#failures;
+  }
+
   start(): void {
+    this.#failures = 0;
     this.#isWanted = true;
+    this.#spawn();
+  }
+
+  #spawn(): void {
     const child = Bun.spawn([...this.#options.command()], {
       stdin: "ignore",
       stdout: this.#log,
@@ -68,8 +79,9 @@ export class Daemon {
   async #watch(child: Bun.Subprocess): Promise<void> {
     await child.exited;
     if (!this.#isWanted) return;
+    this.#failures += 1;
     this.#ends.push(String(child.signalCode ?? `status ${child.exitCode}`));
     await delay(RESTART_MS);
-    if (this.#isWanted && this.#child === child) this.start();
+    if (this.#isWanted && this.#child === child) this.#spawn();
   }
 }

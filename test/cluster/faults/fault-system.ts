@@ -23,7 +23,7 @@ const LOOK_TIMEOUT_MS = 5_000;
 const RETRY_WINDOW_MS = 60_000;
 const START_TIMEOUT_MS = 180_000;
 /** An engine that has ended so often does not start by itself any more. */
-const MOST_STARTS = 5;
+const MOST_STARTS = 3;
 
 /** How a host's engine does: its rank, its state, and those of its targets in the pool. */
 export interface EngineStatus {
@@ -192,7 +192,7 @@ export class FaultSystem {
     for (const host of this.#rotten) {
       const { engine } = this.hosts[host]!;
       const isMoved = seen?.[host]?.targets.every((state) => state === "DOWNOUT") === true;
-      if (seen?.[host]?.state === "joined" || !isMoved || engine.takeEnds().length < MOST_STARTS) continue;
+      if (seen?.[host]?.state === "joined" || !isMoved || engine.failures < MOST_STARTS) continue;
       await engine.kill();
       this.hosts[host]!.replaceDisk();
       engine.start();

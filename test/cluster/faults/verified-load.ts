@@ -139,14 +139,14 @@ export class VerifiedLoad {
       };
     });
     const longer = <Item extends { ms: number }>(left: Item, right: Item): Item => (right.ms > left.ms ? right : left);
-    const transfer = { ms: this.#transfers.longestMs, slot: "transfer", of: BANK };
+    const transfer = { ...this.#transfers.longest, of: BANK };
     const write = named.map((each) => each.write).reduce(longer, transfer);
     const read = named.map((each) => each.read).reduce(longer);
     for (const load of this.#loads) {
       load.longest = { ms: 0, slot: "" };
       load.longestRead = { ms: 0, slot: "" };
     }
-    this.#transfers.longestMs = 0;
+    this.#transfers.longest = { ms: 0, slot: "" };
     return { write: `${write.of} ${write.slot}`, read: `${read.of} ${read.slot}`, writeMs: write.ms, readMs: read.ms };
   }
 
