@@ -16,7 +16,11 @@ const missing = missingForFaults();
 
 if (missing !== undefined) console.log(`fault rounds: skipped, ${missing}`);
 else if (sandboxFolder === undefined) process.exitCode = await runInSandbox(import.meta.path, process.argv.slice(2));
-else await main(sandboxFolder);
+else {
+  await main(sandboxFolder);
+  // With this process all others in the sandbox end, too.
+  process.exit(0);
+}
 
 async function main(folder: string): Promise<void> {
   const seed = Number(values.seed ?? Date.now() % 1_000_000_000);
