@@ -97,6 +97,7 @@ export class ControlPlane {
       authority,
       members,
       mapStore,
+      spaceByRank: () => engineSet.spaceByRank(),
       containerTypes,
     };
     const catalogue = new Catalogue(records);
@@ -133,7 +134,7 @@ export class ControlPlane {
       name: system.name,
       facts: options.facts,
       targets,
-      spaceByRank: () => engineSet.spaceByRank(),
+      spaceByRank: parts.spaceByRank,
       clock,
       members,
       records,
