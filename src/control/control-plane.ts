@@ -91,7 +91,8 @@ export class ControlPlane {
     const engineSet = new EngineSet(members, mapStore, clock);
     const targets = options.targets ?? engineSet;
     const common = { records, locks, clock, members, event };
-    const parts: ControlParts = { ...common, targets, random, authority, mapStore, containerTypes };
+    const spaceByRank = (): ReturnType<EngineSet["spaceByRank"]> => engineSet.spaceByRank();
+    const parts: ControlParts = { ...common, targets, random, authority, mapStore, spaceByRank, containerTypes };
     const catalogue = new Catalogue(records);
     const quotas = new PoolQuotas(parts);
     const mayExclude = options.mayExclude ?? tolerates;
@@ -117,7 +118,7 @@ export class ControlPlane {
       name: system.name,
       facts: options.facts,
       targets,
-      spaceByRank: () => engineSet.spaceByRank(),
+      spaceByRank: parts.spaceByRank,
       clock,
       members,
       records,

@@ -148,6 +148,11 @@ export class Members {
     return record?.state ?? "new";
   }
 
+  /** It answers, as far as one knows. */
+  isHere(rank: number): boolean {
+    return this.state(rank) === "joined";
+  }
+
   /** By its silence, or by what the engines find among themselves. */
   #isDoubted(rank: number): boolean {
     return (this.#verdict(rank)?.state ?? "alive") !== "alive" || this.life.isSuspect(rank, this.nowMs());

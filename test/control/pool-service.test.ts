@@ -27,6 +27,9 @@ describe("pool create", () => {
       containers: 0,
       targets: 1,
       rebuild: { state: "idle", dkeys: 0, bytes: 0, targetsDone: 0, targets: 0 },
+      health: { state: "whole", gone: [], tolerable: 0, reason: "" },
+      // The engine of these tests has 10 bytes.
+      capacity: [{ class: "SX", usableBytes: 10, survives: 0 }],
       createdAt: "2026-01-02T03:04:05.000Z",
       properties: {
         label: "tank",
