@@ -82,6 +82,12 @@ class Returning {
   }
 }
 
+/** Holds what is rebuilt, everywhere at once. */
+function setPaused(own: ErasureRig, isPaused: boolean): void {
+  own.control.policy = { share: 50, isPaused };
+  for (const { life } of own.nodes) life?.replication.setFillPolicy(POOL, own.control.policy);
+}
+
 async function started(className: string, nodes: number, bug: PlantedBug = {}, seed = 1): Promise<Returning> {
   const own = new ErasureRig(seed, nodes, bug);
   rig = own;
@@ -164,9 +170,6 @@ test("what is written to while it is compared goes on", async () => {
 test("a pause holds all but what is written to; what was brought under one map is not brought again under the next", async () => {
   const returning = await started("RP_2GX", 6);
   const { rig: own } = returning;
-  const policy = (isPaused: boolean): void => {
-    for (const { life } of own.nodes) life?.replication.setFillPolicy(POOL, { share: 50, isPaused });
-  };
   own.stop(0);
   await own.exclude();
   await own.filled();
@@ -174,7 +177,7 @@ test("a pause holds all but what is written to; what was brought under one map i
   const lead = new Placement(own.control.map);
   const ofObject = (number: number) => redundancyGroup(lead, returning.object.id, byteStringOfText(`dkey ${number}`));
   await own.restart(0);
-  policy(true);
+  setPaused(own, true);
   own.control.reintegrates = true;
   while (!own.control.map.targets.some(({ state }) => state === "UP")) await own.timers.advance(50);
   own.control.reintegrates = false;
@@ -197,7 +200,7 @@ test("a pause holds all but what is written to; what was brought under one map i
   const lostDkeys = Array.from({ length: DKEYS }, (_, number) => number).filter(isOthers).length;
   own.stop(other);
   await own.exclude();
-  policy(false);
+  setPaused(own, false);
   const paused = returning.brought;
   await own.filled();
   expect(returning.brought.filledDkeys - paused.filledDkeys).toBeLessThanOrEqual(5 + lostDkeys);
@@ -208,15 +211,12 @@ test("what was brought to a target that starts anew, or by a leader that does, i
   for (const index of [0, 1, 2, 3]) {
     const returning = await started("RP_2GX", 4);
     const { rig: own } = returning;
-    const policy = (isPaused: boolean): void => {
-      for (const { life } of own.nodes) life?.replication.setFillPolicy(POOL, { share: 50, isPaused });
-    };
     own.stop(0);
     await own.exclude();
     await own.filled();
     for (let number = 0; number < DKEYS; number += 1) await returning.put(number, "second ");
     await own.restart(0);
-    policy(true);
+    setPaused(own, true);
     own.control.reintegrates = true;
     while (!own.control.map.targets.some(({ state }) => state === "UP")) await own.timers.advance(50);
     own.control.reintegrates = false;
@@ -224,7 +224,7 @@ test("what was brought to a target that starts anew, or by a leader that does, i
     await own.timers.advance(1_000);
     own.stop(index);
     await own.restart(index);
-    policy(false);
+    setPaused(own, false);
     const before = returning.brought;
     await own.filled();
     // What was waiting for its turn just then is brought.
