@@ -14,6 +14,7 @@ import type { KeyedLock } from "./keyed-lock.ts";
 import type { Members } from "./members.ts";
 import type { MetaRecords } from "./meta-records.ts";
 import type { PoolMapStore } from "./pool-map-store.ts";
+import type { SelfHeal } from "./self-heal.ts";
 import type { TargetControl } from "./target-control.ts";
 
 export interface ControlParts {
@@ -26,6 +27,7 @@ export interface ControlParts {
   readonly members: Members;
   readonly mapStore: PoolMapStore;
   readonly event: TellEvent;
+  readonly selfHeal: SelfHeal;
   /** Container types that a loaded interface gives meaning to. */
   readonly containerTypes: readonly string[];
 }

@@ -33,6 +33,9 @@ import { RebuildWatch } from "./rebuild-watch.ts";
 import { RecordChanges } from "./record-changes.ts";
 import { RequestOutcomes } from "./request-outcomes.ts";
 import { Resumption, type ResumeReport } from "./resumption.ts";
+import { PoolSweep } from "./pool-sweep.ts";
+import { SelfHeal } from "./self-heal.ts";
+import { SystemOperations } from "./system-operations.ts";
 import { SnapshotService } from "./snapshot-service.ts";
 import { capabilityKeyOf, type EngineFacts, SystemService } from "./system-service.ts";
 import type { TargetControl } from "./target-control.ts";
@@ -46,6 +49,8 @@ export interface ControlPlaneOptions {
   readonly targets?: TargetControl;
   /** Rank of the engine that this runs in. */
   readonly rank: number;
+  /** Where several engines may lead: the term in which this one does. */
+  readonly term?: number;
   /** That engine, where it is the control plane's for good; else it joins as all others do. */
   readonly own?: OwnEngine;
   readonly dial: MembersParts["dial"];
@@ -71,9 +76,11 @@ export class ControlPlane {
   readonly maps: PoolMapService;
   readonly elasticity: PoolElasticity;
   readonly events: EventLog;
+  readonly operations: SystemOperations;
   /** For the other engines. */
   readonly engines: EngineAdmission;
   readonly #members: Members;
+  readonly #selfHeal: SelfHeal;
   readonly #options: ControlPlaneOptions;
   readonly #watch: FailureWatch;
   readonly #rebuild: RebuildWatch;
@@ -90,7 +97,8 @@ export class ControlPlane {
     const mapStore = new PoolMapStore(records, members);
     const engineSet = new EngineSet(members, mapStore, clock);
     const targets = options.targets ?? engineSet;
-    const common = { records, locks, clock, members, event };
+    const selfHeal = new SelfHeal({ records, event });
+    const common = { records, locks, clock, members, event, selfHeal };
     const parts: ControlParts = { ...common, targets, random, authority, mapStore, containerTypes };
     const catalogue = new Catalogue(records);
     const quotas = new PoolQuotas(parts);
@@ -100,7 +108,7 @@ export class ControlPlane {
     this.elasticity = new PoolElasticity({ records, maps: this.maps, store: mapStore, engines: engineSet });
     const resumption = new EngineResumption({ records, locks, members, maps: this.maps, quotas, event });
     const removal = new ContainerRemoval(parts, quotas, (rank) => resumption.removeContainers(rank));
-    this.#rebuild = new RebuildWatch({ timers, members, maps: this.maps, records, event });
+    this.#rebuild = new RebuildWatch({ ...common, timers, maps: this.maps });
     this.events = new EventLog(records, locks);
     const admitted = { members, maps: this.maps, resumption, locks, system };
     this.engines = new EngineAdmission({ ...admitted, log: this.events, clock, event });
@@ -110,9 +118,13 @@ export class ControlPlane {
     const { pools, maps, elasticity, containers, snapshots } = this;
     const outcomes = new RequestOutcomes(records, locks);
     this.#changes = new RecordChanges({ outcomes, pools, maps, elasticity, containers, snapshots });
+    const sweep = new PoolSweep({ records, members, store: mapStore });
+    const { rank, term } = options;
+    this.operations = new SystemOperations({ ...common, rank, term, maps, elasticity, quotas, sweep });
     this.#members = members;
+    this.#selfHeal = selfHeal;
     this.#options = options;
-    this.#watch = new FailureWatch({ timers, members, verdicts, maps: this.maps, records, event });
+    this.#watch = new FailureWatch({ ...common, timers, verdicts, maps: this.maps });
     this.system = new SystemService({
       name: system.name,
       facts: options.facts,
@@ -135,9 +147,10 @@ export class ControlPlane {
     return this.#resumption.run();
   }
 
-  /** Reads who belongs to the system. Before anything else; `resume` does it too. */
-  open(): Promise<void> {
-    return this.#members.start(this.#options.own);
+  /** Reads who belongs to the system, and its policy. Before anything else; `resume` does it too. */
+  async open(): Promise<void> {
+    await this.#selfHeal.open();
+    await this.#members.start(this.#options.own);
   }
 
   /** The management listener of the own engine is open there. */
@@ -176,8 +189,7 @@ export class ControlPlane {
 
   /** Throws NOT_FOUND. */
   checkRank(rank: number): void {
-    if (this.#members.get(rank) !== undefined) return;
-    throw new DaosError("NOT_FOUND", `Cannot find rank ${rank}: the system has none. See \`daos system query\`.`);
+    this.#members.check(rank);
   }
 
   close(): void {
@@ -215,7 +227,7 @@ export class ControlPlane {
       case Opcode.snapshotList:
         return this.snapshots.list(checkArguments(opcode, args));
       default: {
-        const reply = await this.#changes.call(opcode, args);
+        const reply = (await this.operations.call(opcode, args)) ?? (await this.#changes.call(opcode, args));
         if (reply !== undefined) return reply;
         throw new DaosError("UNSUPPORTED", `Cannot run operation ${opcode}: not known here. Use a newer server.`);
       }

@@ -103,6 +103,19 @@ export class Members {
     }));
   }
 
+  /** Throws NOT_FOUND. */
+  check(rank: number): void {
+    if (this.#byRank.has(rank)) return;
+    throw new DaosError("NOT_FOUND", `Cannot find rank ${rank}: the system has none. See \`daos system query\`.`);
+  }
+
+  /** Its management listener, for people; empty while that is not known. */
+  addressOf(rank: number): string {
+    const { host = "", port } = this.#byRank.get(rank) ?? {};
+    if (host === "") return "";
+    return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  }
+
   /** Ascending by rank. */
   list(): MemberRecord[] {
     return [...this.#byRank.values()].toSorted((left, right) => left.rank - right.rank);

@@ -236,6 +236,7 @@ export class ElectedRole implements EngineRole {
       metaStore: new FencedMetaStore(metaStore, this.#leadership!, term),
       system,
       rank,
+      term,
       dial: (address) => new PeerLink(address, key, peers, term),
       membership: configuration.membership,
       verdicts: detector,
