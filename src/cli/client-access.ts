@@ -20,7 +20,13 @@ import type {
   SnapshotDescription,
   SystemQueryReply,
 } from "../format/operations.ts";
-import type { PoolOutcome, SelfHealEvalReply, SystemLeaderReply } from "../format/system-operations.ts";
+import type {
+  PoolOutcome,
+  SelfHealEvalReply,
+  SystemLeaderReply,
+  SystemStartReply,
+  SystemStopArguments,
+} from "../format/system-operations.ts";
 import type { PoolTargetsReply } from "../format/pool-targets.ts";
 import type { Placement } from "../placement/placement.ts";
 
@@ -49,6 +55,8 @@ export interface SystemAccess {
   ): Promise<DeviceDescription>;
   identifyDevice(device: string, options: SignalOption): Promise<DeviceDescription>;
   stop(options: SignalOption & { readonly rank?: number | undefined }): Promise<void>;
+  stopEngines(args: SystemStopArguments, options: SignalOption): Promise<void>;
+  startEngines(ranks: readonly number[] | undefined, options: SignalOption): Promise<SystemStartReply>;
   leader(options: SignalOption): Promise<SystemLeaderReply>;
   changeRanks(
     change: "exclude" | "drain" | "reintegrate",

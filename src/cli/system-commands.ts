@@ -6,6 +6,7 @@ import type { EngineDescription, SystemQueryReply } from "../format/operations.t
 import { command, commandGroup } from "./command.ts";
 import { events } from "./event-command.ts";
 import { drain, exclude, leader, reintegrate } from "./system-rank-commands.ts";
+import { start, stop } from "./system-stop-commands.ts";
 import { SELF_HEAL_COMMANDS } from "./self-heal-commands.ts";
 import { STORAGE_COMMANDS } from "./storage-commands.ts";
 import { formatDuration, formatPercent, formatRecord, formatTable, printable } from "./table.ts";
@@ -45,6 +46,8 @@ export const SYSTEM_COMMANDS = commandGroup("The system and its engines", {
   query,
   leader,
   events,
+  stop,
+  start,
   exclude,
   drain,
   reintegrate,

@@ -44,6 +44,9 @@ import type {
   SystemLeaderReply,
   SystemRanksArguments,
   SystemRanksReply,
+  SystemStartArguments,
+  SystemStartReply,
+  SystemStopArguments,
 } from "../format/system-operations.ts";
 import type { PoolExtendArguments, PoolTargetsArguments, PoolTargetsReply } from "../format/pool-targets.ts";
 import type { ManagementConnection } from "./management-connection.ts";
@@ -141,6 +144,15 @@ export class SystemCalls {
 
   async stopServer(args: ServerStopArguments, options: CallOptions): Promise<void> {
     await this.#command(Opcode.serverStop, "server stop", args, {}, options);
+  }
+
+  /** A stopped engine told to stop once more does not mind. */
+  async stopEngines(args: SystemStopArguments, options: CallOptions): Promise<void> {
+    await this.#change(Opcode.systemStop, "system stop", args, {}, options);
+  }
+
+  startEngines(args: SystemStartArguments, options: CallOptions): Promise<SystemStartReply> {
+    return this.#read(Opcode.systemStart, "system start", args, { missing: "list", supervisors: "count" }, options);
   }
 
   async listEvents(args: SystemEventsArguments, options: CallOptions): Promise<SystemEventsReply> {

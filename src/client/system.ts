@@ -11,7 +11,13 @@ import type {
   SystemQueryReply,
 } from "../format/operations.ts";
 import type { SystemEventsArguments, SystemEventsReply } from "../format/event-operations.ts";
-import type { PoolOutcome, SelfHealEvalReply, SystemLeaderReply } from "../format/system-operations.ts";
+import type {
+  PoolOutcome,
+  SelfHealEvalReply,
+  SystemLeaderReply,
+  SystemStartReply,
+  SystemStopArguments,
+} from "../format/system-operations.ts";
 import type { SignalOptions } from "./array-handle.ts";
 import type { ContainerSession } from "./container-session.ts";
 import type { ManagementConnection } from "./management-connection.ts";
@@ -80,6 +86,16 @@ export class System {
   async stop(options: SignalOptions & { readonly rank?: number | undefined } = {}): Promise<void> {
     const { rank, signal } = options;
     await this.#parts.calls.stopServer(rank === undefined ? {} : { rank }, { signal });
+  }
+
+  /** Asks these engines, or all, to stop; resolves when they have said that they will. `force`: without finishing what runs. */
+  async stopEngines(args: SystemStopArguments, options: SignalOptions = {}): Promise<void> {
+    await this.#parts.calls.stopEngines(args, options);
+  }
+
+  /** Asks supervisors to start those of these engines, or of all, that are stopped; resolves at once. */
+  async startEngines(ranks: readonly number[] | undefined, options: SignalOptions = {}): Promise<SystemStartReply> {
+    return this.#parts.calls.startEngines(ranks === undefined ? {} : { ranks }, options);
   }
 
   /** The engine that runs the control plane. */

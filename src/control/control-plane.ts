@@ -4,11 +4,12 @@
  */
 import type { MetaStore } from "../contracts/meta-store.ts";
 import type { Clock, Random, Timers } from "../contracts/world.ts";
-import { DaosError } from "../base/errors.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
 import type { TellEvent } from "../base/events.ts";
 import type { EngineAddress } from "../format/engine-operations.ts";
 import { checkArguments } from "../format/operation-arguments.ts";
 import { Opcode } from "../format/operations.ts";
+import type { SystemStartArguments, SystemStartReply, SystemStopArguments } from "../format/system-operations.ts";
 import type { SystemRecord } from "../format/meta-record.ts";
 import { CapabilityAuthority, type Hmac } from "./capability-authority.ts";
 import { Catalogue } from "./catalogue.ts";
@@ -169,27 +170,49 @@ export class ControlPlane {
     this.#rebuild.start();
   }
 
-  /** Tells an engine, or all others, to stop; resolves when they have heard it or cannot be reached. */
-  async stopEngines(rank?: number): Promise<void> {
-    const others = this.#members.list().filter((member) => member.rank !== this.#options.rank);
-    for (const member of others) {
-      const link = this.#members.link(member.rank);
-      if ((rank !== undefined && member.rank !== rank) || link === undefined) continue;
+  /**
+   * Tells engines, or all others, to stop; resolves when they have heard it or cannot be reached. Throws NOT_FOUND, before
+   * anybody is told.
+   */
+  async stopEngines({ ranks, force = false }: SystemStopArguments): Promise<void> {
+    for (const rank of ranks ?? []) this.#members.check(rank);
+    const isMeant = (rank: number): boolean => rank !== this.#options.rank && ranks?.includes(rank) !== false;
+    for (const member of this.#members.list().filter(({ rank }) => isMeant(rank))) {
+      const { rank } = member;
+      const link = this.#members.link(rank);
+      if (link === undefined) continue;
       try {
-        await link.call("stop", {});
+        await link.call("stop", force ? { force } : {});
       } catch (error) {
         if (!isAway(error)) throw error;
         continue;
       }
-      if (await this.#members.left(member)) {
-        this.#options.event("engine_left", `rank ${member.rank} was told to stop`, { rank: member.rank });
-      }
+      await this.#members.leaving(member);
+      this.#options.event("engine_left", `rank ${rank} was told to stop${force ? " at once" : ""}`, { rank });
     }
   }
 
-  /** Throws NOT_FOUND. */
-  checkRank(rank: number): void {
-    this.#members.check(rank);
+  /** Asks the supervisors of the engines that are here to start those of theirs that are stopped. */
+  async startEngines({ ranks }: SystemStartArguments): Promise<SystemStartReply> {
+    const members = this.#members.list();
+    for (const rank of ranks ?? []) this.#members.check(rank);
+    const isWanted = (rank: number): boolean => ranks === undefined || ranks.includes(rank);
+    const isHere = (rank: number): boolean => ["joined", "suspect"].includes(this.#members.state(rank));
+    const missing = members.map(({ rank }) => rank).filter((rank) => isWanted(rank) && !isHere(rank));
+    if (missing.length === 0) return { missing, supervisors: 0 };
+    const asked = await Promise.all(members.map(({ rank }) => this.#askSupervisor(rank, missing)));
+    return { missing, supervisors: asked.filter(Boolean).length };
+  }
+
+  /** Whether the engine has one. */
+  async #askSupervisor(rank: number, ranks: readonly number[]): Promise<boolean> {
+    try {
+      return (await this.#members.link(rank)?.call("startEngines", { ranks }))?.isSupervised === true;
+    } catch (error) {
+      // An engine of an older release does not know the call.
+      if (!isAway(error) && !hasCode(error, "UNSUPPORTED")) throw error;
+      return false;
+    }
   }
 
   close(): void {
@@ -208,6 +231,8 @@ export class ControlPlane {
         return this.system.query();
       case Opcode.systemEvents:
         return this.events.query(checkArguments(opcode, args));
+      case Opcode.systemStart:
+        return this.startEngines(checkArguments(opcode, args));
       case Opcode.poolList:
         return this.pools.list(checkArguments(opcode, args));
       case Opcode.poolQuery:

@@ -243,7 +243,14 @@ export class Members {
     return link;
   }
 
-  /** The engine said farewell, or was told to stop. False when it had left before. */
+  /** The engine was told to stop. It serves until it says farewell; its record says already that nobody is to miss it. */
+  async leaving({ rank, incarnation }: Pick<EngineReference, "rank" | "incarnation">): Promise<void> {
+    if (this.#byRank.get(rank)?.incarnation !== incarnation || rank === this.#ownRank) return;
+    this.life.leaving(rank);
+    await this.setState(rank, "stopped");
+  }
+
+  /** The engine said farewell. False when it had left before. */
   async left({ rank, incarnation }: Pick<EngineReference, "rank" | "incarnation">): Promise<boolean> {
     const record = this.#byRank.get(rank);
     if (record?.incarnation !== incarnation || rank === this.#ownRank) return false;

@@ -19,7 +19,12 @@ import {
 import { OBJECT_ID_BYTES } from "../base/object-id.ts";
 import { SEVERITIES } from "../base/events.ts";
 import type { SystemEventsArguments } from "./event-operations.ts";
-import type { SelfHealSetArguments, SystemRanksArguments } from "./system-operations.ts";
+import type {
+  SelfHealSetArguments,
+  SystemRanksArguments,
+  SystemStartArguments,
+  SystemStopArguments,
+} from "./system-operations.ts";
 import type { DtxAttachArguments, DtxResyncArguments } from "./dtx-messages.ts";
 import type { ChangeListArguments, EpochQueryArguments } from "./history-operations.ts";
 import type { DeviceReference, DeviceSetFaultyArguments, DeviceReplaceArguments } from "./device-operations.ts";
@@ -66,8 +71,9 @@ const targets = {
   targets: z.array(z.int().nonnegative()).max(MAX_POOL_TARGETS).exactOptional(),
   force: z.boolean().exactOptional(),
 };
+const ranks = z.array(rank).min(1).max(MAX_ENGINES);
 const systemRanks = {
-  ranks: z.array(rank).min(1).max(MAX_ENGINES),
+  ranks,
   force: z.boolean().exactOptional(),
   after: name.exactOptional(),
 };
@@ -114,6 +120,8 @@ export interface OperationArguments {
   [Opcode.systemDrain]: SystemRanksArguments;
   [Opcode.systemReintegrate]: SystemRanksArguments;
   [Opcode.selfHealSet]: SelfHealSetArguments;
+  [Opcode.systemStop]: SystemStopArguments;
+  [Opcode.systemStart]: SystemStartArguments;
   [Opcode.attach]: operations.AttachArguments;
   [Opcode.detach]: operations.DetachArguments;
   [Opcode.dkeyList]: operations.KeyListArguments;
@@ -167,6 +175,8 @@ const SCHEMAS: { readonly [Op in keyof OperationArguments]: z.ZodType<OperationA
   [Opcode.systemExclude]: z.object(systemRanks),
   [Opcode.systemDrain]: z.object(systemRanks),
   [Opcode.systemReintegrate]: z.object(systemRanks),
+  [Opcode.systemStop]: z.object({ ranks: ranks.exactOptional(), force: z.boolean().exactOptional() }),
+  [Opcode.systemStart]: z.object({ ranks: ranks.exactOptional() }),
   [Opcode.selfHealSet]: z.object({ flags: z.array(name).max(MAX_FLAGS) }),
   [Opcode.attach]: z.object({ capability: bytes(MAX_CAPABILITY_BYTES) }),
   [Opcode.detach]: z.object({ handle }),

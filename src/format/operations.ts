@@ -60,6 +60,8 @@ export const Opcode = {
   selfHealGet: 69,
   selfHealSet: 70,
   selfHealEval: 71,
+  systemStop: 72,
+  systemStart: 73,
 
   /** Target listeners. `attach` turns a capability into this connection's container handle. */
   attach: 96,

@@ -53,3 +53,20 @@ export interface SelfHealEvalReply {
   /** Pools that still had targets of them in service. */
   readonly pools: readonly PoolOutcome[];
 }
+
+export interface SystemStopArguments {
+  /** All engines of the system without it. */
+  readonly ranks?: readonly number[];
+  /** Without finishing what runs: what was acknowledged is in the log. */
+  readonly force?: boolean;
+}
+export interface SystemStartArguments {
+  /** All that are not here without it. */
+  readonly ranks?: readonly number[];
+}
+export interface SystemStartReply {
+  /** Ranks that are not here; those that a supervisor has are being started. */
+  readonly missing: readonly number[];
+  /** Engines that have passed it on to their supervisor. */
+  readonly supervisors: number;
+}

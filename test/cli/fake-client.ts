@@ -24,7 +24,13 @@ import type {
 import { type MapTarget, type PoolMap, servingTarget, type TargetState } from "../../src/format/pool-map.ts";
 import { Placement } from "../../src/placement/placement.ts";
 import type { KeyValue, KeyValueListOptions, KeyValueWriteOptions } from "../../src/contracts/key-value.ts";
-import type { PoolOutcome, SelfHealEvalReply, SystemLeaderReply } from "../../src/format/system-operations.ts";
+import type {
+  PoolOutcome,
+  SelfHealEvalReply,
+  SystemLeaderReply,
+  SystemStartReply,
+  SystemStopArguments,
+} from "../../src/format/system-operations.ts";
 import { SEVERITIES } from "../../src/base/events.ts";
 import type { EventDescription, SystemEventsArguments, SystemEventsReply } from "../../src/format/event-operations.ts";
 import type { DeviceDescription } from "../../src/format/device-operations.ts";
@@ -184,6 +190,20 @@ export class FakeSystem implements SystemAccess {
 
   async identifyDevice(id: string): Promise<DeviceDescription> {
     return this.#device(id);
+  }
+
+  /** What was asked of engines, and what supervisors answer, one after the other. */
+  readonly engineCalls: object[] = [];
+  startReplies: SystemStartReply[] = [{ missing: [], supervisors: 0 }];
+
+  async stopEngines(args: SystemStopArguments): Promise<void> {
+    this.engineCalls.push(args);
+    if (args.ranks === undefined) this.stopped = true;
+  }
+
+  async startEngines(ranks: readonly number[] | undefined): Promise<SystemStartReply> {
+    this.engineCalls.push({ start: ranks });
+    return this.startReplies.length > 1 ? this.startReplies.shift()! : this.startReplies[0]!;
   }
 
   leaderReply: SystemLeaderReply = { rank: 1, address: "127.0.0.1:10101", term: 12, leadsMs: 93_784_000 };

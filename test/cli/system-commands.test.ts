@@ -1,6 +1,6 @@
 /** `daos system leader`, `exclude`, `drain`, `reintegrate` and `self-heal` against a fake system. */
 import { expect, test } from "bun:test";
-import { Harness } from "./harness.ts";
+import { Harness, unreachable } from "./harness.ts";
 
 test("system exclude, drain and reintegrate name the ranks, and a pool that refuses makes status 1", async () => {
   const harness = new Harness();
@@ -47,4 +47,48 @@ test("system self-heal set checks the flags before anything is asked", async () 
   await harness.run("system self-heal set none");
   expect(harness.system.selfHealFlags).toEqual([]);
   expect((await harness.run("system self-heal eval")).stdout).toContain("Excluded ranks: 2\n");
+});
+
+test("system stop names ranks and force, and waits until the engines do not answer", async () => {
+  const harness = new Harness();
+  harness.connectErrors.push(undefined, unreachable());
+  expect((await harness.json("system stop --ranks 1 --force")).value).toEqual({ ranks: [1], stopped: true });
+  expect(harness.system.engineCalls).toEqual([{ ranks: [1], force: true }]);
+  expect(harness.connects.map(({ system }) => system)).toEqual(["127.0.0.1:10001", "127.0.0.1:10101"]);
+  harness.stopsAtOnce = true;
+  expect((await harness.run("system stop")).stdout).toBe("Stopped rank 0, 1.\n");
+  expect(harness.system.engineCalls.at(-1)).toEqual({});
+});
+
+test("system start asks again until all are here", async () => {
+  const harness = new Harness();
+  harness.system.startReplies = [
+    { missing: [1, 2], supervisors: 1 },
+    { missing: [2], supervisors: 1 },
+    { missing: [], supervisors: 0 },
+  ];
+  const running = harness.run("system start");
+  while (harness.system.startReplies.length > 1 || harness.system.engineCalls.length < 3) {
+    await new Promise((resolve) => setImmediate(resolve));
+    harness.time.advance(1_000);
+  }
+  expect((await running).stdout).toBe("Started rank 1, 2.\n");
+  expect(harness.system.engineCalls).toEqual([{ start: undefined }, { start: undefined }, { start: undefined }]);
+});
+
+test("system start says so when nobody can start them, or they do not come in time", async () => {
+  const harness = new Harness();
+  harness.system.startReplies = [{ missing: [2], supervisors: 0 }];
+  const { status, stderr } = await harness.run("system start --ranks 2");
+  expect(status).toBe(1);
+  expect(stderr).toContain("Cannot start rank 2: no engine that runs has a supervisor. Start them on their hosts");
+  harness.system.startReplies = [{ missing: [2], supervisors: 1 }];
+  const running = harness.run("system start --wait 3");
+  let isOver = false;
+  void running.then(() => (isOver = true));
+  while (!isOver) {
+    await new Promise((resolve) => setImmediate(resolve));
+    harness.time.advance(1_000);
+  }
+  expect((await running).stderr).toContain("Cannot start rank 2: not here after 3 s");
 });

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { GIB, MIB } from "../../src/base/limits.ts";
 import { Opcode } from "../../src/format/operations.ts";
 import type { SelfHealEvalReply, SystemRanksReply } from "../../src/format/system-operations.ts";
-import { enginesRig, EXCLUDE_AFTER_MS, type EnginesRig, tankRig } from "./engines-rig.ts";
+import { enginesRig, EXCLUDE_AFTER_MS, type EnginesRig, LEASE_MS, tankRig } from "./engines-rig.ts";
 import { codeOf } from "./harness.ts";
 
 async function statesOf({ plane }: EnginesRig, pool = "tank"): Promise<string[]> {
@@ -134,4 +134,57 @@ test("self-heal: a flag that there is not is refused and nothing is changed; non
   expect(await codeOf(call(rig, Opcode.selfHealSet, { flags: ["exclude", "pool_excldue"] }))).toBe("INVALID_ARGUMENT");
   expect(await call<object>(rig, Opcode.selfHealGet)).toEqual({ flags: ["exclude", "pool_exclude", "pool_rebuild"] });
   expect(await call<object>(rig, Opcode.selfHealSet, { flags: ["none"] })).toEqual({ flags: [] });
+});
+
+test("an engine that is told to stop keeps its lease until it says farewell, and nobody misses it", async () => {
+  const rig = await tankRig(3, { mayExclude: () => true });
+  rig.plane.watch();
+  await rig.plane.stopEngines({ ranks: [2] });
+  expect(rig.engines[2]!.orders).toEqual([{ stop: {} }]);
+  expect(rig.engines[1]!.orders).toEqual([]);
+  expect((await engine(rig, 2)).state).toBe("stopped");
+  // It finishes what runs: until then its targets may serve.
+  expect(rig.heartbeat(2)).toBe(LEASE_MS);
+  await rig.live(EXCLUDE_AFTER_MS * 2, 1);
+  expect((await engine(rig, 2)).state).toBe("stopped");
+  expect(await statesOf(rig)).toEqual(["UPIN", "UPIN", "UPIN"]);
+  await rig.plane.engines.leave({ rank: 2, incarnation: 1 });
+  expect(() => rig.heartbeat(2)).toThrow("it has not joined");
+  rig.plane.close();
+});
+
+test("while an engine that was told to stop may serve, its targets are not excluded before its lease is over", async () => {
+  const rig = await tankRig(3, { mayExclude: () => true });
+  await rig.live(500, 1, 2);
+  await rig.plane.stopEngines({ ranks: [2] });
+  rig.engines[2]!.isAway = true;
+  const startedNs = rig.world.clock.monotonicNs();
+  const excluding = rig.plane.maps.exclude({ pool: "tank", ranks: [2] }).then(() => rig.world.clock.monotonicNs());
+  await rig.live(LEASE_MS + 3_000, 1);
+  expect(((await excluding) - startedNs) / 1e6).toBeGreaterThan(LEASE_MS - 1_000);
+});
+
+test("stop by force is passed on, and nobody is told when one of the ranks is unknown", async () => {
+  const rig = await tankRig(3);
+  expect(await codeOf(rig.plane.stopEngines({ ranks: [1, 9] }))).toBe("NOT_FOUND");
+  expect(rig.engines[1]!.orders).toEqual([]);
+  await rig.plane.stopEngines({ force: true });
+  expect(rig.engines.map(({ orders }) => orders)).toEqual([
+    [],
+    [{ stop: { force: true } }],
+    [{ stop: { force: true } }],
+  ]);
+});
+
+test("start asks the supervisors of the engines that are here for those that are not", async () => {
+  const rig = await tankRig(3);
+  rig.engines[1]!.isSupervised = true;
+  const all = { missing: [], supervisors: 0 };
+  expect(await call<object>(rig, Opcode.systemStart)).toEqual(all);
+  await rig.plane.engines.leave({ rank: 2, incarnation: 1 });
+  expect(await call<object>(rig, Opcode.systemStart, { ranks: [1] })).toEqual(all);
+  expect(rig.engines[1]!.orders).toEqual([]);
+  expect(await call<object>(rig, Opcode.systemStart)).toEqual({ missing: [2], supervisors: 1 });
+  expect(rig.engines[1]!.orders).toEqual([{ start: { ranks: [2] } }]);
+  expect(await codeOf(call(rig, Opcode.systemStart, { ranks: [9] }))).toBe("NOT_FOUND");
 });

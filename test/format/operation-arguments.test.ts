@@ -58,6 +58,8 @@ const FULL: {
   [Opcode.systemExclude]: { args: { ranks: [1], force: true, after: "a" }, optional: ["force", "after"] },
   [Opcode.systemDrain]: { args: { ranks: [1], force: true, after: "a" }, optional: ["force", "after"] },
   [Opcode.systemReintegrate]: { args: { ranks: [1], force: true, after: "a" }, optional: ["force", "after"] },
+  [Opcode.systemStop]: { args: { ranks: [1], force: true }, optional: ["ranks", "force"] },
+  [Opcode.systemStart]: { args: { ranks: [1] }, optional: ["ranks"] },
   [Opcode.selfHealSet]: { args: { flags: ["exclude"] }, optional: [] },
   [Opcode.attach]: { args: { capability: key }, optional: [] },
   [Opcode.detach]: { args: { handle: 1 }, optional: [] },
