@@ -126,10 +126,25 @@ function scannedMemory({ name, mode, sizeBytes, device, mount, health }: PmemNam
   return { name, mode, sizeBytes, device: device ?? "", mount: mount?.folder ?? "", state };
 }
 
+interface Supervision {
+  readonly sharers: number;
+  readonly port: number;
+  readonly restartedAfter?: string;
+}
+
 /** What the supervisor tells an engine that it starts; undefined for an engine on its own. */
-function supervision(): { readonly sharers: number; readonly port: number } | undefined {
+function supervision(): Supervision | undefined {
   const text = process.env[SUPERVISOR_VARIABLE];
-  return text === undefined || text === "" ? undefined : (JSON.parse(text) as { sharers: number; port: number });
+  return text === undefined || text === "" ? undefined : (JSON.parse(text) as Supervision);
+}
+
+function supervisedParts({ sharers, port, restartedAfter }: Supervision): Partial<EngineParts> {
+  return {
+    sharers,
+    ...(port > 0 && { managementPort: port }),
+    startEngines: (ranks) => void stdout.write(Buffer.from(`${JSON.stringify({ startEngines: ranks })}\n`)),
+    ...(restartedAfter !== undefined && { restartedAfter }),
+  };
 }
 
 /** Runs an engine, or several, until a signal, a stop request, or a failure. */
@@ -148,8 +163,7 @@ async function startServer(options: ServerStartOptions): Promise<number> {
   const engine = await startEngine(configuration, {
     ...parts,
     canceled: canceled.signal,
-    ...(supervised !== undefined && { sharers: supervised.sharers }),
-    ...(supervised !== undefined && supervised.port > 0 && { managementPort: supervised.port }),
+    ...(supervised !== undefined && supervisedParts(supervised)),
   });
   for (const notice of engine.notices) await stderr.write(Buffer.from(`${notice}\n`));
   const { storage, created, rank } = engine;
@@ -195,19 +209,24 @@ async function superviseEngines(
     timers: world.timers,
     plans,
     event: tell,
-    spawn: (plan, { control, port }, ready) =>
+    spawn: (plan, { control, port, restartedAfter }, ready) =>
       spawnSelf({
         args: engineArguments(plan, control, commonArguments(options)),
         environment: {
-          [SUPERVISOR_VARIABLE]: JSON.stringify({ sharers: plans.filter(({ isNew }) => isNew).length, port }),
+          [SUPERVISOR_VARIABLE]: JSON.stringify({
+            sharers: plans.filter(({ isNew }) => isNew).length,
+            port,
+            restartedAfter,
+          }),
           // The supervisor's flags say it already.
           DAOS_ENGINES: "",
           DAOS_JOIN: "",
         },
         line: (text, isError) => {
-          const told = isError ? undefined : readyLine(text);
-          if (told === undefined) tell(`engine ${plan.index}: ${text}`);
-          else ready(told);
+          const order = isError ? undefined : orderOf(text);
+          if (order === undefined) tell(`engine ${plan.index}: ${text}`);
+          else if ("ready" in order) ready(order);
+          else supervisor.startAgain(order.startEngines);
         },
       }),
   });
@@ -228,10 +247,10 @@ async function superviseEngines(
   return 0;
 }
 
-/** What an engine prints when it is ready; undefined for any other line. */
-function readyLine(text: string): EngineReady | undefined {
-  if (!text.startsWith('{"ready":true')) return undefined;
-  return JSON.parse(text) as EngineReady;
+/** What an engine prints for its supervisor: that it is ready, or which engines it is to start; undefined for any other line. */
+function orderOf(text: string): (EngineReady & { readonly ready: true }) | { startEngines: number[] } | undefined {
+  if (!text.startsWith('{"ready":true') && !text.startsWith('{"startEngines":')) return undefined;
+  return JSON.parse(text) as (EngineReady & { readonly ready: true }) | { startEngines: number[] };
 }
 
 const server: ServerRole = {

@@ -65,7 +65,7 @@ export async function connect(world: World, options: ConnectOptions): Promise<Sy
     });
   const connectTimeoutMs = Math.min(timeoutMs, CONNECT_TIMEOUT_MS);
   const limits = { timeoutMs, connectTimeoutMs, retryWindowMs };
-  const management = new ManagementConnection(world, addresses, dial, limits);
+  const management = new ManagementConnection(world, addresses, dial, limits, clock);
   const connections = new TargetConnections(dial, connectTimeoutMs);
   const calls = new SystemCalls(management);
   const interfaces = options.interfaces ?? [];

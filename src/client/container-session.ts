@@ -126,7 +126,7 @@ export class ContainerSession implements CallSender {
 
   /** Of an operation that may be repeated. */
   newRetry(signal: AbortSignal | undefined): Retry {
-    return new Retry(this.#options.world, this.#options.retryWindowMs, true, signal);
+    return new Retry(this.#options.world, this.#options.retryWindowMs, "harmless", signal);
   }
 
   /** A read by this placement failed: looks for a newer one, unless there is one. Rejects when the container cannot be opened. */
@@ -196,7 +196,7 @@ export class ContainerSession implements CallSender {
     signal: AbortSignal | undefined,
     firm = false,
   ): Promise<T> {
-    const retry = firm ? new Retry(this.world, 0, true, signal) : this.newRetry(signal);
+    const retry = firm ? new Retry(this.world, 0, "harmless", signal) : this.newRetry(signal);
     const send: Send<RpcAnswer> = (link, handle, options) =>
       link.call(opcode, encodeCbor(makeArgs(handle)), undefined, options);
     const placeOf = (attempt: number): number =>
@@ -248,7 +248,7 @@ export class ContainerSession implements CallSender {
   /** Off the hot way: the call was not sent for want of a link, or it failed. Settles it in the end. */
   #sendAgain(call: ObjectCall<unknown>, failure: DaosError | undefined, reach: AttemptReach): void {
     const { signal, generation } = call;
-    const retry = call.firm ? new Retry(this.world, 0, true, signal) : this.newRetry(signal);
+    const retry = call.firm ? new Retry(this.world, 0, "harmless", signal) : this.newRetry(signal);
     const send: Send<void> = (link, handle, options) => attempted(call, link, handle, options);
     const place = (attempt: number): number => this.#placeOf(call, attempt);
     const isRead = call.sequence === 0 && call.target === TARGET_OF_DKEY;

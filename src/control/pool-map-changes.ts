@@ -82,6 +82,11 @@ export function ranksOf(map: MapRecord): number[] {
   return [...new Set(map.targets.map(({ rank }) => rank))].toSorted((left, right) => left - right);
 }
 
+/** Ranks with a target that is gone and not made up for yet. */
+export function downRanksOf(map: MapRecord): number[] {
+  return ranksOf({ ...map, targets: map.targets.filter(({ state }) => state === "DOWN") });
+}
+
 /** Ranks with a target that takes part. */
 export function partakingRanksOf(map: MapRecord): number[] {
   return ranksOf({ ...map, targets: map.targets.filter(({ state }) => takesPart(state)) });

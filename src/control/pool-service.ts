@@ -28,6 +28,7 @@ import {
   beingDestroyed,
   type ControlParts,
   countFitting,
+  destroyedSince,
   describeProperties,
   isoTime,
   mergeProperties,
@@ -36,6 +37,7 @@ import {
 import { absent, type Change, putRecord, type Stored, unchanged } from "./meta-records.ts";
 import type { PoolQuotas } from "./pool-quotas.ts";
 import type { RebuildWatch } from "./rebuild-watch.ts";
+import { type Mark, unmarked } from "./request-outcomes.ts";
 
 const LIST_PAGE = 256;
 /** Properties that the targets go by. */
@@ -63,7 +65,7 @@ export class PoolService {
   }
 
   /** Rejects with ALREADY_EXISTS (label), NO_SPACE, INVALID_ARGUMENT, UNSUPPORTED, TOO_LARGE. */
-  async create(args: PoolCreateArguments): Promise<PoolDescription> {
+  async create(args: PoolCreateArguments, mark = unmarked): Promise<PoolDescription> {
     checkLabel("pool", args.label);
     if (args.sizeBytes < MIN_POOL_BYTES) {
       const state = `${formatSize(args.sizeBytes)} is too small. Use at least ${formatSize(MIN_POOL_BYTES)}`;
@@ -85,7 +87,7 @@ export class PoolService {
     await records.change(`create pool "${record.label}"`, async () => {
       if ((await records.get("label", labelKey)) !== undefined) throw exists(record.label);
       const sized = await this.#resize("create", record);
-      return {
+      const created: Change<void> = {
         compares: [...sized.compares, absent(labelKey), absent(poolKey(record.id)), absent(mapKey(record.id))],
         operations: [
           ...sized.operations,
@@ -94,7 +96,9 @@ export class PoolService {
         ],
         result: undefined,
       };
+      return mark(created, record.id);
     });
+    this.#parts.event("pool_created", `pool "${record.label}" was created`, { pool: record.label });
     return this.#describe(record, [], await this.#parts.targets.space());
   }
 
@@ -120,11 +124,25 @@ export class PoolService {
   }
 
   /** Without force refused with BUSY while there are containers. A destruction that was cut off is finished. */
-  async destroy(args: PoolDestroyArguments): Promise<void> {
+  async destroy(args: PoolDestroyArguments, mark = unmarked): Promise<void> {
     const { id } = (await this.#catalogue.pool(args.pool)).record;
     await this.#parts.locks.run(`pool/${id}`, async () => {
-      await this.#markDestroying(id, args.force);
+      await this.#markDestroying(id, args.force, mark);
       await this.finishDestroy(id);
+    });
+  }
+
+  /** The one that was made. Rejects with NOT_FOUND when it has been destroyed since. */
+  async queryAgain(id: string): Promise<PoolDescription> {
+    const stored = await this.#parts.records.get("pool", poolKey(id));
+    if (stored === undefined) throw destroyedSince("pool", id);
+    return this.#describeStored(stored);
+  }
+
+  /** Of one whose destruction was begun: finishes it, if it still is there. */
+  destroyAgain(id: string): Promise<void> {
+    return this.#parts.locks.run(`pool/${id}`, async () => {
+      if ((await this.#parts.records.get("pool", poolKey(id))) !== undefined) await this.finishDestroy(id);
     });
   }
 
@@ -133,7 +151,7 @@ export class PoolService {
   }
 
   /** All of them or none; a new size is told to the targets before the answer. */
-  async setProperties(args: PoolSetPropertiesArguments): Promise<PropertiesReply> {
+  async setProperties(args: PoolSetPropertiesArguments, mark = unmarked): Promise<PropertiesReply> {
     const { label, size, ...changed } = checkProperties("pool", args.properties, "later");
     const { records } = this.#parts;
     const { id } = (await this.#catalogue.pool(args.pool)).record;
@@ -148,10 +166,16 @@ export class PoolService {
         label: (label as string | undefined) ?? pool.record.label,
         sizeBytes: (size as number | undefined) ?? pool.record.sizeBytes,
       };
-      return this.#replace(pool, record);
+      return mark(await this.#replace(pool, record), id);
     });
     if (size !== undefined || TOLD.some((name) => name in changed)) await this.#quotas.refresh(id);
     return this.getProperties({ pool: id });
+  }
+
+  /** Of those that were set: the targets are told, and what they are now. */
+  async setPropertiesAgain(id: string): Promise<PropertiesReply> {
+    await this.#quotas.refresh(id);
+    return { properties: (await this.queryAgain(id)).properties };
   }
 
   /** Removes a marked pool with all in it. The caller holds the lock `pool/<id>`, or is `resume`. */
@@ -161,7 +185,7 @@ export class PoolService {
       await locks.run(`container/${record.id}`, () => this.#removal.finishWithPool(record));
     }
     await this.#quotas.refresh(id);
-    await records.change("destroy a pool", async () => {
+    const label = await records.change("destroy a pool", async () => {
       const pool = await records.get("pool", poolKey(id));
       const counter = await records.get("counter", POOL_COUNTER_KEY);
       if (pool === undefined) return { compares: [], operations: [], result: undefined };
@@ -173,23 +197,25 @@ export class PoolService {
           { remove: mapKey(id) },
           putRecord("counter", POOL_COUNTER_KEY, { value: (counter?.record.value ?? 0) + 1 }),
         ],
-        result: undefined,
+        result: pool.record.label,
       };
     });
+    if (label !== undefined) this.#parts.event("pool_destroyed", `pool "${label}" was destroyed`, { pool: label });
   }
 
-  #markDestroying(id: string, force: boolean): Promise<void> {
+  #markDestroying(id: string, force: boolean, mark: Mark): Promise<void> {
     const { records } = this.#parts;
     return records.change("destroy a pool", async () => {
       const pool = await this.#catalogue.pool(id);
       const { state, containers, label } = pool.record;
-      if (state === "destroying") return { compares: [], operations: [], result: undefined };
+      if (state === "destroying") return mark({ compares: [], operations: [], result: undefined }, id);
       if (containers > 0 && !force) {
         const what = `it holds ${containers} container(s). Destroy those first, or destroy it with --force`;
         throw new DaosError("BUSY", `Cannot destroy pool "${label}": ${what}.`);
       }
       const marked: PoolRecord = { ...pool.record, state: "destroying" };
-      return { compares: [unchanged(pool)], operations: [putRecord("pool", pool.key, marked)], result: undefined };
+      const operations = [putRecord("pool", pool.key, marked)];
+      return mark({ compares: [unchanged(pool)], operations, result: undefined }, id);
     });
   }
 

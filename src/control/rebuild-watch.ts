@@ -15,6 +15,7 @@ import { isMoving, isUnderWay, takesPart } from "./pool-map-changes.ts";
 import type { PoolMapService } from "./pool-map-service.ts";
 import { rebuildPolicy } from "./pool-quotas.ts";
 import { RebuildProgress } from "./rebuild-progress.ts";
+import type { SelfHeal } from "./self-heal.ts";
 import { Watch, type WatchParts } from "./watch.ts";
 
 const TICK_MS = 500;
@@ -26,6 +27,7 @@ export interface RebuildWatchParts extends WatchParts {
   readonly members: Members;
   readonly maps: PoolMapService;
   readonly records: MetaRecords;
+  readonly selfHeal: SelfHeal;
 }
 
 export class RebuildWatch extends Watch {
@@ -56,10 +58,10 @@ export class RebuildWatch extends Watch {
 
   /** While there is work. */
   async #stateOf({ id, properties }: PoolRecord, map: MapRecord): Promise<RebuildState> {
-    const { maps } = this.#parts;
+    const { maps, selfHeal } = this.#parts;
     if (this.#stuck.has(id) || (await maps.isTooMuchDown(id, map)) || (await maps.isSingleAway(id, map)))
       return "stuck";
-    return rebuildPolicy(properties).isPaused ? "paused" : "busy";
+    return rebuildPolicy(properties, selfHeal).isPaused ? "paused" : "busy";
   }
 
   /** A target that is DOWN in a pool without copies waits until it is back. */
@@ -101,7 +103,8 @@ export class RebuildWatch extends Watch {
     }
     const { map: next } = await maps.completeFilled(pool.id, map.version);
     if (next.version !== map.version + 1) return;
-    event("info", `pool "${pool.label}": all data is where it belongs (pool map version ${next.version})`);
+    const state = `all data is where it belongs (pool map version ${next.version})`;
+    event("pool_rebuild_done", `pool "${pool.label}": ${state}`, { pool: pool.label });
   }
 
   /** Says so when the state is another one than before. */
@@ -111,11 +114,14 @@ export class RebuildWatch extends Watch {
     this.#told.set(id, state);
     const { event } = this.#parts;
     const what = `pool "${label}", map version ${version}`;
+    const place = { pool: label };
     if (state === "stuck") {
-      event("error", `${what}: not all can be rebuilt: too few targets have it. Bring engines back that are down.`);
+      event("pool_rebuild_stuck", `${what}: not all can be rebuilt: too few targets have it`, place);
     } else if (state === "paused") {
-      event("warn", `${what}: rebuild is paused. \`daos pool rebuild resume ${label}\` lets it go on.`);
-    } else event("info", `${what}: ${before === undefined ? "rebuild begins" : "rebuild goes on"}`);
+      event("pool_rebuild_paused", `${what}: rebuild is paused`, place);
+    } else if (before === undefined) {
+      event("info", `${what}: rebuild begins`);
+    } else event("pool_rebuild_resumed", `${what}: rebuild goes on`, place);
   }
 
   #tellDamaged(pool: PoolRecord, map: MapRecord, statuses: readonly (TargetFillStatus | undefined)[]): void {
@@ -125,7 +131,8 @@ export class RebuildWatch extends Watch {
       if (damaged > (this.#damaged.get(name) ?? 0)) {
         const state = `${damaged} dkey(s) that target ${index} (rank ${rank}) leads are damaged`;
         const advice = "Exclude that rank as well, if as many more may be lost: others that have them whole lead then";
-        this.#parts.event("error", `Cannot rebuild all of pool "${pool.label}": ${state}. ${advice}.`);
+        const message = `Cannot rebuild all of pool "${pool.label}": ${state}. ${advice}.`;
+        this.#parts.event("pool_data_damaged", message, { pool: pool.label, rank });
       }
       this.#damaged.set(name, damaged);
     });

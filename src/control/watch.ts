@@ -2,11 +2,12 @@
  * What the control plane looks at again and again, one look at a time; a look that fails is told, and the next one comes.
  */
 import { DaosError } from "../base/errors.ts";
+import type { TellEvent } from "../base/events.ts";
 import type { Timers } from "../contracts/world.ts";
 
 export interface WatchParts {
   readonly timers: Timers;
-  readonly event: (level: "error" | "warn" | "info", message: string) => void;
+  readonly event: TellEvent;
 }
 
 export abstract class Watch {

@@ -20,12 +20,13 @@ import type { ResumeReport } from "../control/resumption.ts";
 import type { MetaStore } from "../contracts/meta-store.ts";
 import { encodeCbor } from "../format/cbor.ts";
 import type { EngineAddress } from "../format/engine-operations.ts";
+import type { ReportedEvent } from "../format/event-operations.ts";
 import type { LeaderRecord, SystemRecord } from "../format/meta-record.ts";
-import { checkArguments } from "../format/operation-arguments.ts";
-import { Opcode } from "../format/operations.ts";
+import type { Opcode } from "../format/operations.ts";
 import type { DeviceTable } from "./device-table.ts";
-import { bringMaps, type EngineRole, memberOf, type RoleParts } from "./engine-role.ts";
+import { bringMaps, type EngineRole, memberOf, type RoleParts, tellResumed } from "./engine-role.ts";
 import { formatListenAddress } from "./listen-address.ts";
+import type { StopRequest } from "./management-service.ts";
 import { PeerLink } from "./peer-link.ts";
 import type { SystemMember } from "./system-member.ts";
 
@@ -112,16 +113,15 @@ export class ElectedRole implements EngineRole {
   }
 
   /** The leader tells each engine that is to stop, and stops after the others. */
-  async stop(args: unknown, bytes: Uint8Array): Promise<boolean> {
+  async stop(request: StopRequest): Promise<boolean> {
     const control = await this.#openedControl();
     if (control === undefined) {
-      await this.#leaderLink().forward(Opcode.serverStop, bytes, ENGINE_CALL_TIMEOUT_MS * 2);
+      const { opcode, bytes } = request;
+      await this.#leaderLink().forward(opcode as Opcode, bytes, ENGINE_CALL_TIMEOUT_MS * 2);
       return false;
     }
-    const { rank } = checkArguments(Opcode.serverStop, args);
-    if (rank !== undefined) control.checkRank(rank);
-    if (rank !== this.#parts.rank) await control.stopEngines(rank);
-    return rank === undefined || rank === this.#parts.rank;
+    await control.stopEngines(request);
+    return request.ranks?.includes(this.#parts.rank) !== false;
   }
 
   /** One that does not lead will not any more; the leader leads on until its targets are closed. */
@@ -129,14 +129,23 @@ export class ElectedRole implements EngineRole {
     if (this.#leadership?.isLeader !== true) await this.#leadership?.stop();
   }
 
-  async leave(): Promise<void> {
+  async report(events: readonly ReportedEvent[]): Promise<void> {
+    const { rank, incarnation } = this.#parts;
+    const control = await this.#openedControl();
+    if (control !== undefined) return control.engines.events({ rank, incarnation, events });
+    if (this.#member === undefined) throw nobodyLeads();
+    return this.#member.report(events);
+  }
+
+  async leave(lastWord: () => Promise<void>): Promise<void> {
     const { detector, rank, incarnation, event } = this.#parts;
     detector.close();
     await this.#member?.stop();
     try {
       const control = this.#control;
+      if (control !== undefined) await control.engines.leave({ rank, incarnation });
+      await lastWord();
       if (control === undefined) await this.#member?.sayFarewell();
-      else await control.engines.leave({ rank, incarnation });
     } catch (error) {
       if (!(error instanceof DaosError)) throw error;
       event("info", `the farewell was not written down: ${error.message}`);
@@ -170,9 +179,7 @@ export class ElectedRole implements EngineRole {
   #leaderLink(): PeerLink {
     const { key, peers } = this.#parts;
     const { address } = this;
-    if (address === undefined) {
-      throw new DaosError("UNAVAILABLE", "Cannot serve the request: no engine leads the system just now. Retry.");
-    }
+    if (address === undefined) throw nobodyLeads();
     const known = this.#leader;
     if (known !== undefined && formatListenAddress(known.address) === formatListenAddress(address)) return known;
     known?.close();
@@ -199,22 +206,22 @@ export class ElectedRole implements EngineRole {
   }
 
   async #open(term: number): Promise<void> {
-    const { event } = this.#parts;
+    const { event, rank } = this.#parts;
     const control = this.#controlPlane(term);
+    let hasFailed = false;
     while (this.#leadership?.term === term) {
       try {
-        const { finished, failures } = await control.resume();
-        for (const what of finished) event("info", `finished after a change of leader: ${what}`);
-        for (const { what, error } of failures) event("error", `${what}: ${error.message}`);
+        tellResumed(await control.resume(), event);
         if (this.#leadership.term !== term) break;
         this.#plane = { term, control };
         control.watch();
-        event("info", `this engine leads the control plane (term ${term})`);
+        event("leader_changed", `rank ${rank} leads the control plane (term ${term})`, { rank });
         this.#member?.follow();
         return;
       } catch (error) {
         if (!(error instanceof DaosError)) throw error;
-        event("error", `the control plane cannot begin: ${error.message}`);
+        event(hasFailed ? "error" : "control_failed", `the control plane cannot begin: ${error.message}`, { rank });
+        hasFailed = true;
       }
       await new Promise<void>((resolve) => this.#parts.world.timers.after(RESUME_RETRY_MS, resolve));
     }
@@ -228,6 +235,7 @@ export class ElectedRole implements EngineRole {
       metaStore: new FencedMetaStore(metaStore, this.#leadership!, term),
       system,
       rank,
+      term,
       dial: (address) => new PeerLink(address, key, peers, term),
       membership: configuration.membership,
       verdicts: detector,
@@ -240,4 +248,8 @@ export class ElectedRole implements EngineRole {
       containerTypes: this.#parts.containerTypes,
     });
   }
+}
+
+function nobodyLeads(): DaosError {
+  return new DaosError("UNAVAILABLE", "Cannot serve the request: no engine leads the system just now. Retry.");
 }

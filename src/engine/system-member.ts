@@ -4,6 +4,7 @@
  * something, and says farewell.
  */
 import { DaosError, hasCode } from "../base/errors.ts";
+import type { TellEvent } from "../base/events.ts";
 import { ENGINE_CALL_TIMEOUT_MS, HEARTBEAT_MS } from "../base/limits.ts";
 import { checkEngineValue, engineSchemas } from "../format/engine-arguments.ts";
 import {
@@ -18,9 +19,9 @@ import {
   type EngineRoster,
   type PoolAssignment,
 } from "../format/engine-operations.ts";
+import type { EngineEventsArguments, ReportedEvent } from "../format/event-operations.ts";
 import { Opcode } from "../format/operations.ts";
 import type { RpcAnswer } from "../rpc/pending-call.ts";
-import type { EngineEvent } from "./device-service.ts";
 import type { LeaseKeeper } from "./lease-keeper.ts";
 import { formatListenAddress } from "./listen-address.ts";
 import { PeerLink, type PeerParts } from "./peer-link.ts";
@@ -28,6 +29,7 @@ import { PeerLink, type PeerParts } from "./peer-link.ts";
 const HELLO_TIMEOUT_MS = 5_000;
 const HEARTBEAT_TIMEOUT_MS = 1_500;
 const FAREWELL_TIMEOUT_MS = 1_000;
+const EVENTS_TIMEOUT_MS = 2_000;
 /** How long an engine that was never part of the system tries to reach it. */
 const FIRST_JOIN_MS = 3_000;
 const RETRY_MS = 300;
@@ -101,7 +103,7 @@ export interface SystemMemberParts {
   readonly addresses: (last: EngineAddress | undefined) => readonly EngineAddress[];
   /** The control plane was found there. */
   readonly found: (control: EngineAddress) => void;
-  readonly event: EngineEvent;
+  readonly event: TellEvent;
   readonly canceled: AbortSignal | undefined;
 }
 
@@ -169,6 +171,12 @@ export class SystemMember {
   /** A client's request, for the control plane to answer. */
   async forward(opcode: number, args: Uint8Array): Promise<RpcAnswer> {
     return this.#link.forward(opcode as Opcode, args, ENGINE_CALL_TIMEOUT_MS * 2);
+  }
+
+  /** Resolves when the control plane keeps them. */
+  async report(events: readonly ReportedEvent[]): Promise<void> {
+    const body = { ...this.#reference, events };
+    await this.#link.send<EngineEventsArguments>(Opcode.engineEvents, body, EVENTS_TIMEOUT_MS);
   }
 
   async map(pool: string): Promise<PoolAssignment> {

@@ -70,6 +70,8 @@ export interface TargetCounters {
   readonly stagedBytes: number;
   /** Array data that moved from SCM to NVMe when it was settled. */
   readonly destagedBytes: number;
+  /** 1 while SCM is over its watermark, else 0. */
+  readonly scmCrowded: number;
   /** What was brought to others that are filled, and what others brought here. */
   readonly filledDkeys: number;
   readonly filledBytes: number;

@@ -103,7 +103,7 @@ export class TargetService implements RpcHandler {
     this.#transactions = new TransactionService({ ...parts, updates: this.#updates, attached });
   }
 
-  get counters(): Omit<TargetCounters, "connections" | "destagedBytes" | keyof FillPace["counts"]> {
+  get counters(): Omit<TargetCounters, "connections" | "destagedBytes" | "scmCrowded" | keyof FillPace["counts"]> {
     return { ...this.#counters, ...this.#updates.counters, stagedBytes: this.#stages.stagedBytes };
   }
 

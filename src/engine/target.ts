@@ -378,8 +378,9 @@ export class Target implements TargetCalls {
 
   counters(): TargetCounters {
     const { server, service, store, replication } = this.#target;
-    const { destagedBytes } = store;
-    return { connections: server.connections, ...service.counters, destagedBytes, ...replication.fillCounts };
+    const { destagedBytes, isScmCrowded } = store;
+    const ofStore = { destagedBytes, scmCrowded: isScmCrowded ? 1 : 0 };
+    return { connections: server.connections, ...service.counters, ...ofStore, ...replication.fillCounts };
   }
 }
 

@@ -36,6 +36,7 @@ const NO_COUNTERS: TargetCounters = {
   punches: 0,
   stagedBytes: 0,
   destagedBytes: 0,
+  scmCrowded: 0,
   filledDkeys: 0,
   filledBytes: 0,
   receivedBytes: 0,

@@ -4,8 +4,18 @@
 import { z } from "zod";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import { MAX_ENGINES, MAX_ENGINE_TARGETS, MAX_POOL_CONTAINERS, MAX_POOL_TARGETS, MAX_RANK } from "../base/limits.ts";
+import { SEVERITIES } from "../base/events.ts";
+import {
+  MAX_ENGINES,
+  MAX_ENGINE_TARGETS,
+  MAX_EVENT_MESSAGE,
+  MAX_PENDING_EVENTS,
+  MAX_POOL_CONTAINERS,
+  MAX_POOL_TARGETS,
+  MAX_RANK,
+} from "../base/limits.ts";
 import type * as engine from "./engine-operations.ts";
+import type { EngineEventsArguments } from "./event-operations.ts";
 import { TARGET_STATES } from "./pool-map.ts";
 
 const MAX_HOST = 255;
@@ -95,6 +105,26 @@ export const engineSchemas = {
       })
       .exactOptional(),
   }) satisfies z.ZodType<engine.EngineHeartbeatReply>,
+  events: z.object({
+    ...sent,
+    rank,
+    incarnation: count,
+    events: z
+      .array(
+        z.object({
+          sequence: z.int().min(1),
+          id: text,
+          severity: z.enum(SEVERITIES),
+          timeMs: z.number().nonnegative(),
+          message: z.string().max(MAX_EVENT_MESSAGE),
+          rank: rank.exactOptional(),
+          target: z.int().min(0).max(MAX_ENGINE_TARGETS).exactOptional(),
+          device: text.exactOptional(),
+          pool: text.exactOptional(),
+        }),
+      )
+      .max(MAX_PENDING_EVENTS),
+  }) satisfies z.ZodType<EngineEventsArguments>,
   map: z.object({ ...sent, rank, pool: uuid }) satisfies z.ZodType<engine.EngineMapArguments>,
   call: z.object({ ...sent, name: text, value: z.unknown(), term: count.exactOptional() }),
   assignment: z.object({
@@ -125,7 +155,8 @@ export const engineCallSchemas = {
   destroySnapshot: z.object({ container, epoch }),
   destroyContainer: z.object({ container }),
   fillStatus: z.object({ pool: uuid, containers }),
-  stop: nothing,
+  stop: z.object({ force: z.boolean().exactOptional() }),
+  startEngines: z.object({ ranks: z.array(rank).max(MAX_ENGINES) }),
 } satisfies { [Name in engine.EngineCallName]: z.ZodType<Parameters<engine.EngineCalls[Name]>[0]> };
 
 /** `value` as the schema has it; `what` names the operation. Throws INVALID_ARGUMENT. */

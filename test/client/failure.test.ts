@@ -240,15 +240,42 @@ describe("the management connection", () => {
     expect(await codeOf(connect(engine.world, { system: "a b:c" }))).toBe("INVALID_ARGUMENT");
   });
 
-  test("repeats what only reads; a change whose answer is lost may have happened", async () => {
+  const pool = { label: "p", sizeBytes: 1 << 30 };
+  const sequences = ({ numbered }: FakeEngine): number[] => numbered.map(({ sequence }) => sequence);
+
+  test("repeats what only reads, and what changes records, under one number until its answer comes", async () => {
     const { engine, system } = await open();
     engine.mishaps.set(Opcode.systemQuery, ["lost"]);
     await system.query();
+    const late = { error: new DaosError("TIMEOUT", "the leader did not answer") };
+    engine.mishaps.set(Opcode.poolCreate, ["lost", "unanswered", late]);
+    expect((await system.createPool(pool)).label).toBe("p");
+    expect(sequences(engine)).toEqual([1, 1, 1, 1]);
+    await system.createPool(pool);
+    expect(engine.numbered.at(-1)).toMatchObject({ sequence: 2, firstIncomplete: 2 });
+  });
+
+  test("gives a change up after a while: it may have happened; what an engine remembers no number of at once", async () => {
+    const { engine, system } = await open({ retryWindowMs: 0 });
     engine.mishaps.set(Opcode.poolCreate, ["lost"]);
-    const error = await errorOf(system.createPool({ label: "p", sizeBytes: 1 << 30 }));
+    const error = await errorOf(system.createPool(pool));
     expect([error.code, error.message]).toEqual(["UNAVAILABLE", expect.stringContaining("may have happened")]);
-    expect((await system.createPool({ label: "p", sizeBytes: 1 << 30 })).label).toBe("p");
-    expect(engine.asked.get(Opcode.poolCreate)).toBe(1);
+    const patient = (await open()).engine;
+    const admin = await patient.connect();
+    cleanups.push(() => admin.close());
+    patient.mishaps.set(Opcode.serverStop, ["lost"]);
+    expect((await errorOf(admin.stop())).message).toContain("may have happened");
+  });
+
+  test("takes another number for a change whose first sending was too old, and no other one", async () => {
+    const { engine, system } = await open();
+    const old = { error: new DaosError("OLD_REQUEST", "forgotten") };
+    engine.mishaps.set(Opcode.poolCreate, [old, old]);
+    await system.createPool(pool);
+    expect(sequences(engine)).toEqual([1, 2, 3]);
+    engine.mishaps.set(Opcode.poolCreate, ["lost", old]);
+    expect((await errorOf(system.createPool(pool))).code).toBe("OLD_REQUEST");
+    expect(sequences(engine)).toEqual([1, 2, 3, 4, 4]);
   });
 
   test("puts the pages of a list together", async () => {

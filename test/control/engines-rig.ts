@@ -3,6 +3,7 @@
  */
 import { DaosError } from "../../src/base/errors.ts";
 import { type Epoch, epochFrom } from "../../src/base/epoch.ts";
+import { isEventId } from "../../src/base/events.ts";
 import { GIB } from "../../src/base/limits.ts";
 import { ControlPlane, type ControlPlaneOptions } from "../../src/control/control-plane.ts";
 import type { EngineLink } from "../../src/control/members.ts";
@@ -35,6 +36,9 @@ export class MemoryEngine implements EngineLink {
   readonly destroyed = new Set<number>();
   incarnation = 1;
   isAway = false;
+  /** How it was told to stop, and what its supervisor was told to start. */
+  readonly orders: unknown[] = [];
+  isSupervised = false;
   /** What it says of filling. */
   isFilled = true;
   isStuck = false;
@@ -94,6 +98,12 @@ export class MemoryEngine implements EngineLink {
         for (const { number } of assignment.containers) this.open.add(number);
         return done;
       }
+      case "stop":
+        this.orders.push({ stop: value });
+        return done;
+      case "startEngines":
+        this.orders.push({ start: value });
+        return { isSupervised: this.isSupervised };
       case "setQuota":
         this.quotas.set((value as PoolShare).pool, value as PoolShare);
         return done;
@@ -167,6 +177,8 @@ export interface EnginesRig {
   readonly meta: MetaState;
   readonly engines: readonly MemoryEngine[];
   readonly events: string[];
+  /** Ids of the events among them, with the rank or pool that they are about. */
+  readonly told: string[];
   join(index: number): Promise<void>;
   heartbeat(index: number): number;
   /** Lets time pass while these engines send heartbeats and join again when they are told to. */
@@ -192,6 +204,7 @@ export async function enginesRig(count: number, options: EnginesRigOptions = {})
   const system = await openSystem(store, { create: true, id: SYSTEM_ID, name: "daos", clock, random });
   const engines = options.engines ?? Array.from({ length: count }, (_value, index) => new MemoryEngine(index));
   const events: string[] = [];
+  const told: string[] = [];
   const plane = new ControlPlane({
     metaStore: store,
     system,
@@ -210,7 +223,10 @@ export async function enginesRig(count: number, options: EnginesRigOptions = {})
     membership: options.membership ?? SETTINGS,
     verdicts: options.verdicts ?? new GivenVerdicts(),
     ...(options.mayExclude !== undefined && { mayExclude: options.mayExclude }),
-    event: (_level, message) => events.push(message),
+    event: (what, message, { rank, pool } = {}) => {
+      events.push(message);
+      if (isEventId(what)) told.push(`${what} ${pool ?? rank ?? ""}`.trim());
+    },
     clock,
     timers,
     random,
@@ -226,6 +242,7 @@ export async function enginesRig(count: number, options: EnginesRigOptions = {})
     meta,
     engines,
     events,
+    told,
     async join(index) {
       const { id: engine, incarnation, address } = engines[index]!;
       const hello = { sentAtMs: 0, version: ENGINE_PROTOCOL_VERSION, engine, domain: `/rack${index}`, targets: 1 };
@@ -238,7 +255,8 @@ export async function enginesRig(count: number, options: EnginesRigOptions = {})
     },
     heartbeat(index) {
       const { incarnation } = engines[index]!;
-      return plane.engines.heartbeat({ sentAtMs: 0, rank: ranks.get(index)!, incarnation, roster: 0 }).leaseMs;
+      return plane.engines.heartbeat({ sentAtMs: clock.wallMs(), rank: ranks.get(index)!, incarnation, roster: 0 })
+        .leaseMs;
     },
     async live(ms, ...alive) {
       for (let passedMs = 0; passedMs < ms; passedMs += HEARTBEAT_MS) {
