@@ -142,6 +142,7 @@ function supervisedParts({ sharers, port, restartedAfter }: Supervision): Partia
   return {
     sharers,
     ...(port > 0 && { managementPort: port }),
+    startEngines: (ranks) => void stdout.write(Buffer.from(`${JSON.stringify({ startEngines: ranks })}\n`)),
     ...(restartedAfter !== undefined && { restartedAfter }),
   };
 }
@@ -222,9 +223,10 @@ async function superviseEngines(
           DAOS_JOIN: "",
         },
         line: (text, isError) => {
-          const told = isError ? undefined : readyLine(text);
-          if (told === undefined) tell(`engine ${plan.index}: ${text}`);
-          else ready(told);
+          const order = isError ? undefined : orderOf(text);
+          if (order === undefined) tell(`engine ${plan.index}: ${text}`);
+          else if ("ready" in order) ready(order);
+          else supervisor.startAgain(order.startEngines);
         },
       }),
   });
@@ -245,10 +247,10 @@ async function superviseEngines(
   return 0;
 }
 
-/** What an engine prints when it is ready; undefined for any other line. */
-function readyLine(text: string): EngineReady | undefined {
-  if (!text.startsWith('{"ready":true')) return undefined;
-  return JSON.parse(text) as EngineReady;
+/** What an engine prints for its supervisor: that it is ready, or which engines it is to start; undefined for any other line. */
+function orderOf(text: string): (EngineReady & { readonly ready: true }) | { startEngines: number[] } | undefined {
+  if (!text.startsWith('{"ready":true') && !text.startsWith('{"startEngines":')) return undefined;
+  return JSON.parse(text) as (EngineReady & { readonly ready: true }) | { startEngines: number[] };
 }
 
 const server: ServerRole = {

@@ -101,6 +101,11 @@ export const EVENTS = {
     advice: "Remove data or snapshots, or extend the pools with other engines.",
   },
   space_right: { severity: "info", meaning: "A target has room again.", advice: "" },
+  self_heal_set: {
+    severity: "info",
+    meaning: "An administrator has changed what the system does by itself.",
+    advice: "",
+  },
   pool_created: { severity: "info", meaning: "A pool was made.", advice: "" },
   pool_destroyed: { severity: "info", meaning: "A pool and all in it was destroyed.", advice: "" },
   pool_excluded: {

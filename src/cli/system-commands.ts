@@ -5,6 +5,9 @@ import { formatSize } from "../base/size.ts";
 import type { EngineDescription, SystemQueryReply } from "../format/operations.ts";
 import { command, commandGroup } from "./command.ts";
 import { events } from "./event-command.ts";
+import { drain, exclude, leader, reintegrate } from "./system-rank-commands.ts";
+import { start, stop } from "./system-stop-commands.ts";
+import { SELF_HEAL_COMMANDS } from "./self-heal-commands.ts";
 import { STORAGE_COMMANDS } from "./storage-commands.ts";
 import { formatDuration, formatPercent, formatRecord, formatTable, printable } from "./table.ts";
 
@@ -41,7 +44,14 @@ const migrateMeta = command({
 
 export const SYSTEM_COMMANDS = commandGroup("The system and its engines", {
   query,
+  leader,
   events,
+  stop,
+  start,
+  exclude,
+  drain,
+  reintegrate,
+  "self-heal": SELF_HEAL_COMMANDS,
   "migrate-meta": migrateMeta,
 });
 export const ADMIN_COMMANDS = commandGroup("Administration of a system", {

@@ -2,6 +2,13 @@
  * Every operation of the management listener as a typed call: arguments out, checked reply in. Which calls may be sent
  * again after a lost connection is decided here: those that only read, and those that change records, under their numbers.
  */
+import type {
+  DeviceDescription,
+  DeviceQueryReply,
+  DeviceReference,
+  DeviceReplaceArguments,
+  DeviceSetFaultyArguments,
+} from "../format/device-operations.ts";
 import {
   type ContainerCreateArguments,
   type ContainerDescription,
@@ -11,11 +18,6 @@ import {
   type ContainerOpenReply,
   type ContainerReference,
   type ContainerSetPropertiesArguments,
-  type DeviceDescription,
-  type DeviceQueryReply,
-  type DeviceReference,
-  type DeviceReplaceArguments,
-  type DeviceSetFaultyArguments,
   type EngineMetricsReply,
   Opcode,
   type PluginListReply,
@@ -35,6 +37,17 @@ import {
   type SystemQueryReply,
 } from "../format/operations.ts";
 import type { SystemEventsArguments, SystemEventsReply } from "../format/event-operations.ts";
+import type {
+  PoolOutcome,
+  SelfHealEvalReply,
+  SelfHealReply,
+  SystemLeaderReply,
+  SystemRanksArguments,
+  SystemRanksReply,
+  SystemStartArguments,
+  SystemStartReply,
+  SystemStopArguments,
+} from "../format/system-operations.ts";
 import type { PoolExtendArguments, PoolTargetsArguments, PoolTargetsReply } from "../format/pool-targets.ts";
 import type { ManagementConnection } from "./management-connection.ts";
 import { checkList, checkReply, type ReplyShape, wrongReply } from "./reply.ts";
@@ -77,6 +90,14 @@ const DEVICE_SHAPE: ReplyShape = {
 };
 const SNAPSHOT_SHAPE: ReplyShape = { name: "text", epoch: "count", createdAt: "text" };
 const PROPERTIES_SHAPE: ReplyShape = { properties: "map" };
+
+const RANKS_CHANGES = {
+  exclude: Opcode.systemExclude,
+  drain: Opcode.systemDrain,
+  reintegrate: Opcode.systemReintegrate,
+} as const;
+/** What may be done to the targets of engines in all pools. */
+export type RanksChange = keyof typeof RANKS_CHANGES;
 
 export class SystemCalls {
   readonly #connection: ManagementConnection;
@@ -125,10 +146,55 @@ export class SystemCalls {
     await this.#command(Opcode.serverStop, "server stop", args, {}, options);
   }
 
+  /** A stopped engine told to stop once more does not mind. */
+  async stopEngines(args: SystemStopArguments, options: CallOptions): Promise<void> {
+    await this.#change(Opcode.systemStop, "system stop", args, {}, options);
+  }
+
+  startEngines(args: SystemStartArguments, options: CallOptions): Promise<SystemStartReply> {
+    return this.#read(Opcode.systemStart, "system start", args, { missing: "list", supervisors: "count" }, options);
+  }
+
   async listEvents(args: SystemEventsArguments, options: CallOptions): Promise<SystemEventsReply> {
     const shape: ReplyShape = { events: "list", next: "count", missed: "count" };
     const reply = await this.#read<SystemEventsReply>(Opcode.systemEvents, "system events", args, shape, options);
     checkList(reply.events, "system events", { number: "count", id: "text", severity: "text", message: "text" });
+    return reply;
+  }
+
+  queryLeader(options: CallOptions): Promise<SystemLeaderReply> {
+    const shape: ReplyShape = { rank: "count", address: "text", leadsMs: "count" };
+    return this.#read(Opcode.systemLeader, "system leader", {}, shape, options);
+  }
+
+  /** In all pools, some a request. */
+  async changeRanks(change: RanksChange, args: SystemRanksArguments, options: CallOptions): Promise<PoolOutcome[]> {
+    const what = `system ${change}`;
+    const pools = await this.#pages(async (after) => {
+      const paged = after === undefined ? args : { ...args, after };
+      const shape: ReplyShape = { pools: "list", anchor: "text?" };
+      const reply = await this.#read<SystemRanksReply>(RANKS_CHANGES[change], what, paged, shape, options);
+      return { items: checkOutcomes(reply.pools, what), anchor: reply.anchor };
+    });
+    return [...pools];
+  }
+
+  async getSelfHeal(options: CallOptions): Promise<readonly string[]> {
+    const what = "system self-heal get";
+    return (await this.#read<SelfHealReply>(Opcode.selfHealGet, what, {}, { flags: "list" }, options)).flags;
+  }
+
+  /** To the same flags once more changes nothing. */
+  async setSelfHeal(flags: readonly string[], options: CallOptions): Promise<readonly string[]> {
+    const what = "system self-heal set";
+    return (await this.#read<SelfHealReply>(Opcode.selfHealSet, what, { flags }, { flags: "list" }, options)).flags;
+  }
+
+  async evalSelfHeal(options: CallOptions): Promise<SelfHealEvalReply> {
+    const what = "system self-heal eval";
+    const shape: ReplyShape = { excluded: "list", pools: "list" };
+    const reply = await this.#read<SelfHealEvalReply>(Opcode.selfHealEval, what, {}, shape, options);
+    checkOutcomes(reply.pools, what);
     return reply;
   }
 
@@ -279,6 +345,10 @@ export class SystemCalls {
       after = page.anchor;
     }
   }
+}
+
+function checkOutcomes(pools: readonly PoolOutcome[], what: string): readonly PoolOutcome[] {
+  return checkList(pools, what, { pool: "text", outcome: "text", mapVersion: "count?", message: "text?" });
 }
 
 function checkMap(map: unknown, what: string): void {

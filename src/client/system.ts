@@ -2,8 +2,8 @@
  * A connection to a system: one management connection, and one connection to each target in use, shared by everything
  * that is opened through it.
  */
+import type { DeviceDescription } from "../format/device-operations.ts";
 import type {
-  DeviceDescription,
   EngineMetricsReply,
   PluginListReply,
   PoolDescription,
@@ -12,10 +12,18 @@ import type {
 } from "../format/operations.ts";
 import type { DamageCount } from "../rpc/frame-reader.ts";
 import type { SystemEventsArguments, SystemEventsReply } from "../format/event-operations.ts";
+import type {
+  PoolOutcome,
+  SelfHealEvalReply,
+  SystemLeaderReply,
+  SystemStartReply,
+  SystemStopArguments,
+} from "../format/system-operations.ts";
 import type { SignalOptions } from "./array-handle.ts";
 import type { ContainerSession } from "./container-session.ts";
 import type { ManagementConnection } from "./management-connection.ts";
 import { Pool, type PoolParts } from "./pool.ts";
+import type { RanksChange } from "./system-calls.ts";
 
 export interface SystemParts extends Omit<PoolParts, "sessions"> {
   readonly management: ManagementConnection;
@@ -86,6 +94,45 @@ export class System {
   async stop(options: SignalOptions & { readonly rank?: number | undefined } = {}): Promise<void> {
     const { rank, signal } = options;
     await this.#parts.calls.stopServer(rank === undefined ? {} : { rank }, { signal });
+  }
+
+  /** Asks these engines, or all, to stop; resolves when they have said that they will. `force`: without finishing what runs. */
+  async stopEngines(args: SystemStopArguments, options: SignalOptions = {}): Promise<void> {
+    await this.#parts.calls.stopEngines(args, options);
+  }
+
+  /** Asks supervisors to start those of these engines, or of all, that are stopped; resolves at once. */
+  async startEngines(ranks: readonly number[] | undefined, options: SignalOptions = {}): Promise<SystemStartReply> {
+    return this.#parts.calls.startEngines(ranks === undefined ? {} : { ranks }, options);
+  }
+
+  /** The engine that runs the control plane. */
+  async leader(options: SignalOptions = {}): Promise<SystemLeaderReply> {
+    return this.#parts.calls.queryLeader(options);
+  }
+
+  /** As exclude, drain and reintegrate of a pool, of all targets of these ranks in all pools; a pool that refuses keeps no other from it. */
+  async changeRanks(
+    change: RanksChange,
+    ranks: readonly number[],
+    { force, signal }: SignalOptions & { readonly force?: boolean } = {},
+  ): Promise<readonly PoolOutcome[]> {
+    return this.#parts.calls.changeRanks(change, { ranks, ...(force === true && { force }) }, { signal });
+  }
+
+  /** Flags of what the system does by itself, those that are on. */
+  async selfHeal(options: SignalOptions = {}): Promise<readonly string[]> {
+    return this.#parts.calls.getSelfHeal(options);
+  }
+
+  /** These are on from now on, and no others. */
+  async setSelfHeal(flags: readonly string[], options: SignalOptions = {}): Promise<readonly string[]> {
+    return this.#parts.calls.setSelfHeal(flags, options);
+  }
+
+  /** Does now what was not done while flags were off. */
+  async evalSelfHeal(options: SignalOptions = {}): Promise<SelfHealEvalReply> {
+    return this.#parts.calls.evalSelfHeal(options);
   }
 
   /** A page of the log of events; `next` of the reply is `after` for the one that follows. */

@@ -15,6 +15,7 @@ import type { KeyedLock } from "./keyed-lock.ts";
 import type { Members } from "./members.ts";
 import type { MetaRecords } from "./meta-records.ts";
 import type { PoolMapStore } from "./pool-map-store.ts";
+import type { SelfHeal } from "./self-heal.ts";
 import type { TargetControl } from "./target-control.ts";
 
 export interface ControlParts {
@@ -29,6 +30,7 @@ export interface ControlParts {
   readonly event: TellEvent;
   /** Space of each engine, as it said last. */
   readonly spaceByRank: () => Promise<ReadonlyMap<number, StoreSpace>>;
+  readonly selfHeal: SelfHeal;
   /** Container types that a loaded interface gives meaning to. */
   readonly containerTypes: readonly string[];
 }

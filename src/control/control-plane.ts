@@ -4,11 +4,12 @@
  */
 import type { MetaStore } from "../contracts/meta-store.ts";
 import type { Clock, Random, Timers } from "../contracts/world.ts";
-import { DaosError } from "../base/errors.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
 import type { TellEvent } from "../base/events.ts";
 import type { EngineAddress } from "../format/engine-operations.ts";
 import { checkArguments } from "../format/operation-arguments.ts";
 import { Opcode } from "../format/operations.ts";
+import type { SystemStartArguments, SystemStartReply, SystemStopArguments } from "../format/system-operations.ts";
 import type { SystemRecord } from "../format/meta-record.ts";
 import { CapabilityAuthority, type Hmac } from "./capability-authority.ts";
 import { Catalogue } from "./catalogue.ts";
@@ -33,6 +34,9 @@ import { RebuildWatch } from "./rebuild-watch.ts";
 import { RecordChanges } from "./record-changes.ts";
 import { RequestOutcomes } from "./request-outcomes.ts";
 import { Resumption, type ResumeReport } from "./resumption.ts";
+import { PoolSweep } from "./pool-sweep.ts";
+import { SelfHeal } from "./self-heal.ts";
+import { SystemOperations } from "./system-operations.ts";
 import { SnapshotService } from "./snapshot-service.ts";
 import { capabilityKeyOf, type EngineFacts, SystemService } from "./system-service.ts";
 import type { TargetControl } from "./target-control.ts";
@@ -46,6 +50,8 @@ export interface ControlPlaneOptions {
   readonly targets?: TargetControl;
   /** Rank of the engine that this runs in. */
   readonly rank: number;
+  /** Where several engines may lead: the term in which this one does. */
+  readonly term?: number;
   /** That engine, where it is the control plane's for good; else it joins as all others do. */
   readonly own?: OwnEngine;
   readonly dial: MembersParts["dial"];
@@ -71,9 +77,11 @@ export class ControlPlane {
   readonly maps: PoolMapService;
   readonly elasticity: PoolElasticity;
   readonly events: EventLog;
+  readonly operations: SystemOperations;
   /** For the other engines. */
   readonly engines: EngineAdmission;
   readonly #members: Members;
+  readonly #selfHeal: SelfHeal;
   readonly #options: ControlPlaneOptions;
   readonly #watch: FailureWatch;
   readonly #rebuild: RebuildWatch;
@@ -90,7 +98,8 @@ export class ControlPlane {
     const mapStore = new PoolMapStore(records, members);
     const engineSet = new EngineSet(members, mapStore, clock);
     const targets = options.targets ?? engineSet;
-    const common = { records, locks, clock, members, event };
+    const selfHeal = new SelfHeal({ records, event });
+    const common = { records, locks, clock, members, event, selfHeal };
     const spaceByRank = (): ReturnType<EngineSet["spaceByRank"]> => engineSet.spaceByRank();
     const parts: ControlParts = { ...common, targets, random, authority, mapStore, spaceByRank, containerTypes };
     const catalogue = new Catalogue(records);
@@ -101,7 +110,7 @@ export class ControlPlane {
     this.elasticity = new PoolElasticity({ records, maps: this.maps, store: mapStore, engines: engineSet });
     const resumption = new EngineResumption({ records, locks, members, maps: this.maps, quotas, event });
     const removal = new ContainerRemoval(parts, quotas, (rank) => resumption.removeContainers(rank));
-    this.#rebuild = new RebuildWatch({ timers, members, maps: this.maps, records, event });
+    this.#rebuild = new RebuildWatch({ ...common, timers, maps: this.maps });
     this.events = new EventLog(records, locks);
     const admitted = { members, maps: this.maps, resumption, locks, system };
     this.engines = new EngineAdmission({ ...admitted, log: this.events, clock, event });
@@ -111,9 +120,13 @@ export class ControlPlane {
     const { pools, maps, elasticity, containers, snapshots } = this;
     const outcomes = new RequestOutcomes(records, locks);
     this.#changes = new RecordChanges({ outcomes, pools, maps, elasticity, containers, snapshots });
+    const sweep = new PoolSweep({ records, members, store: mapStore });
+    const { rank, term } = options;
+    this.operations = new SystemOperations({ ...common, rank, term, maps, elasticity, quotas, sweep });
     this.#members = members;
+    this.#selfHeal = selfHeal;
     this.#options = options;
-    this.#watch = new FailureWatch({ timers, members, verdicts, maps: this.maps, records, event });
+    this.#watch = new FailureWatch({ ...common, timers, verdicts, maps: this.maps });
     this.system = new SystemService({
       name: system.name,
       facts: options.facts,
@@ -136,9 +149,10 @@ export class ControlPlane {
     return this.#resumption.run();
   }
 
-  /** Reads who belongs to the system. Before anything else; `resume` does it too. */
-  open(): Promise<void> {
-    return this.#members.start(this.#options.own);
+  /** Reads who belongs to the system, and its policy. Before anything else; `resume` does it too. */
+  async open(): Promise<void> {
+    await this.#selfHeal.open();
+    await this.#members.start(this.#options.own);
   }
 
   /** The management listener of the own engine is open there. */
@@ -157,28 +171,49 @@ export class ControlPlane {
     this.#rebuild.start();
   }
 
-  /** Tells an engine, or all others, to stop; resolves when they have heard it or cannot be reached. */
-  async stopEngines(rank?: number): Promise<void> {
-    const others = this.#members.list().filter((member) => member.rank !== this.#options.rank);
-    for (const member of others) {
-      const link = this.#members.link(member.rank);
-      if ((rank !== undefined && member.rank !== rank) || link === undefined) continue;
+  /**
+   * Tells engines, or all others, to stop; resolves when they have heard it or cannot be reached. Throws NOT_FOUND, before
+   * anybody is told.
+   */
+  async stopEngines({ ranks, force = false }: SystemStopArguments): Promise<void> {
+    for (const rank of ranks ?? []) this.#members.check(rank);
+    const isMeant = (rank: number): boolean => rank !== this.#options.rank && ranks?.includes(rank) !== false;
+    for (const member of this.#members.list().filter(({ rank }) => isMeant(rank))) {
+      const { rank } = member;
+      const link = this.#members.link(rank);
+      if (link === undefined) continue;
       try {
-        await link.call("stop", {});
+        await link.call("stop", force ? { force } : {});
       } catch (error) {
         if (!isAway(error)) throw error;
         continue;
       }
-      if (await this.#members.left(member)) {
-        this.#options.event("engine_left", `rank ${member.rank} was told to stop`, { rank: member.rank });
-      }
+      await this.#members.leaving(member);
+      this.#options.event("engine_left", `rank ${rank} was told to stop${force ? " at once" : ""}`, { rank });
     }
   }
 
-  /** Throws NOT_FOUND. */
-  checkRank(rank: number): void {
-    if (this.#members.get(rank) !== undefined) return;
-    throw new DaosError("NOT_FOUND", `Cannot find rank ${rank}: the system has none. See \`daos system query\`.`);
+  /** Asks the supervisors of the engines that are here to start those of theirs that are stopped. */
+  async startEngines({ ranks }: SystemStartArguments): Promise<SystemStartReply> {
+    const members = this.#members.list();
+    for (const rank of ranks ?? []) this.#members.check(rank);
+    const isWanted = (rank: number): boolean => ranks === undefined || ranks.includes(rank);
+    const isHere = (rank: number): boolean => ["joined", "suspect"].includes(this.#members.state(rank));
+    const missing = members.map(({ rank }) => rank).filter((rank) => isWanted(rank) && !isHere(rank));
+    if (missing.length === 0) return { missing, supervisors: 0 };
+    const asked = await Promise.all(members.map(({ rank }) => this.#askSupervisor(rank, missing)));
+    return { missing, supervisors: asked.filter(Boolean).length };
+  }
+
+  /** Whether the engine has one. */
+  async #askSupervisor(rank: number, ranks: readonly number[]): Promise<boolean> {
+    try {
+      return (await this.#members.link(rank)?.call("startEngines", { ranks }))?.isSupervised === true;
+    } catch (error) {
+      // An engine of an older release does not know the call.
+      if (!isAway(error) && !hasCode(error, "UNSUPPORTED")) throw error;
+      return false;
+    }
   }
 
   close(): void {
@@ -197,6 +232,8 @@ export class ControlPlane {
         return this.system.query();
       case Opcode.systemEvents:
         return this.events.query(checkArguments(opcode, args));
+      case Opcode.systemStart:
+        return this.startEngines(checkArguments(opcode, args));
       case Opcode.poolList:
         return this.pools.list(checkArguments(opcode, args));
       case Opcode.poolQuery:
@@ -216,7 +253,7 @@ export class ControlPlane {
       case Opcode.snapshotList:
         return this.snapshots.list(checkArguments(opcode, args));
       default: {
-        const reply = await this.#changes.call(opcode, args);
+        const reply = (await this.operations.call(opcode, args)) ?? (await this.#changes.call(opcode, args));
         if (reply !== undefined) return reply;
         throw new DaosError("UNSUPPORTED", `Cannot run operation ${opcode}: not known here. Use a newer server.`);
       }

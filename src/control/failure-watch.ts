@@ -9,6 +9,7 @@ import { poolKey } from "../format/meta-key.ts";
 import type { Members } from "./members.ts";
 import type { MetaRecords } from "./meta-records.ts";
 import type { PoolMapService } from "./pool-map-service.ts";
+import type { SelfHeal } from "./self-heal.ts";
 import type { Verdicts } from "./verdicts.ts";
 import { Watch, type WatchParts } from "./watch.ts";
 
@@ -25,6 +26,7 @@ export interface FailureWatchParts extends WatchParts {
   readonly verdicts: Verdicts;
   readonly maps: PoolMapService;
   readonly records: MetaRecords;
+  readonly selfHeal: SelfHeal;
 }
 
 export class FailureWatch extends Watch {
@@ -47,18 +49,23 @@ export class FailureWatch extends Watch {
     if (this.#parts.members.isHeardOnlyHere(rank)) {
       return "its heartbeats come and its datagrams do not: let UDP through to the port of its address";
     }
+    if (!this.#parts.selfHeal.allows("exclude")) {
+      return "self-heal flag `exclude` is off: `daos system self-heal set` turns it on";
+    }
     return this.#reasons.get(rank);
   }
 
   /** One look at all engines. */
   async tick(): Promise<void> {
-    const { members, verdicts } = this.#parts;
+    const { members, verdicts, selfHeal } = this.#parts;
     const roster = members.roster();
     if (roster.version !== this.#rosterVersion) verdicts.adopt(roster);
     this.#rosterVersion = roster.version;
     this.#tellSuspects();
     const nowMs = members.nowMs();
-    const due = members.dueExclusions();
+    // Asked for in any case: it is what notices our own stalls.
+    const suspected = members.dueExclusions();
+    const due = selfHeal.allows("exclude") ? suspected : [];
     if (due.every((rank) => nowMs < (this.#retryAtMs.get(rank) ?? 0))) {
       this.#collectingSinceMs = undefined;
       return;
@@ -103,9 +110,9 @@ export class FailureWatch extends Watch {
 
   /** These at once, from all pools at once. */
   async #exclude(due: readonly number[]): Promise<void> {
-    const { maps } = this.#parts;
+    const { maps, selfHeal } = this.#parts;
     const refusals = new Map<number, string[]>();
-    const affected = await maps.poolsOf(due);
+    const affected = selfHeal.allows("pool_exclude") ? await maps.poolsOf(due) : [];
     await Promise.all(
       affected.map(async ({ pool, ranks }) => {
         const refusal = await this.#excludeFrom(pool, ranks);
@@ -122,7 +129,7 @@ export class FailureWatch extends Watch {
   }
 
   async #settle(rank: number, refusals: readonly string[]): Promise<void> {
-    const { members, event } = this.#parts;
+    const { members, event, selfHeal } = this.#parts;
     if (members.state(rank) !== "suspect") return;
     if (refusals.length > 0) {
       const isNew = !this.#reasons.has(rank);
@@ -134,6 +141,9 @@ export class FailureWatch extends Watch {
     members.life.left(rank);
     members.away(rank);
     await members.setState(rank, "excluded");
-    event("engine_excluded", `rank ${rank} is excluded from all pools: it was not heard of for too long`, { rank });
+    const scope = selfHeal.allows("pool_exclude")
+      ? "is excluded from all pools"
+      : "is excluded from the system; pools keep it, for self-heal flag `pool_exclude` is off";
+    event("engine_excluded", `rank ${rank} ${scope}: it was not heard of for too long`, { rank });
   }
 }

@@ -103,6 +103,19 @@ export class Members {
     }));
   }
 
+  /** Throws NOT_FOUND. */
+  check(rank: number): void {
+    if (this.#byRank.has(rank)) return;
+    throw new DaosError("NOT_FOUND", `Cannot find rank ${rank}: the system has none. See \`daos system query\`.`);
+  }
+
+  /** Its management listener, for people; empty while that is not known. */
+  addressOf(rank: number): string {
+    const { host = "", port } = this.#byRank.get(rank) ?? {};
+    if (host === "") return "";
+    return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  }
+
   /** Ascending by rank. */
   list(): MemberRecord[] {
     return [...this.#byRank.values()].toSorted((left, right) => left.rank - right.rank);
@@ -235,7 +248,14 @@ export class Members {
     return link;
   }
 
-  /** The engine said farewell, or was told to stop. False when it had left before. */
+  /** The engine was told to stop. It serves until it says farewell; its record says already that nobody is to miss it. */
+  async leaving({ rank, incarnation }: Pick<EngineReference, "rank" | "incarnation">): Promise<void> {
+    if (this.#byRank.get(rank)?.incarnation !== incarnation || rank === this.#ownRank) return;
+    this.life.leaving(rank);
+    await this.setState(rank, "stopped");
+  }
+
+  /** The engine said farewell. False when it had left before. */
   async left({ rank, incarnation }: Pick<EngineReference, "rank" | "incarnation">): Promise<boolean> {
     const record = this.#byRank.get(rank);
     if (record?.incarnation !== incarnation || rank === this.#ownRank) return false;

@@ -9,6 +9,7 @@ import type { PoolRecord } from "../format/meta-record.ts";
 import { containerPrefix, poolKey } from "../format/meta-key.ts";
 import type { ControlParts } from "./control-parts.ts";
 import type { EngineLink } from "./members.ts";
+import type { SelfHeal } from "./self-heal.ts";
 
 /** A pool's size, containers and threshold, as the targets are told. */
 interface Quota {
@@ -25,11 +26,11 @@ const GONE: Quota = {
   rebuild: { share: DEFAULT_REBUILD_SHARE, isPaused: false },
 };
 
-/** What the properties of a pool say of rebuilding. */
-export function rebuildPolicy(properties: PoolRecord["properties"]): RebuildPolicy {
+/** What the properties of a pool, and the system, say of rebuilding. */
+export function rebuildPolicy(properties: PoolRecord["properties"], selfHeal: SelfHeal): RebuildPolicy {
   return {
     share: Number(properties["rebuild_share"] ?? DEFAULT_REBUILD_SHARE),
-    isPaused: properties["rebuild"] === REBUILD_PAUSED,
+    isPaused: properties["rebuild"] === REBUILD_PAUSED || !selfHeal.allows("pool_rebuild"),
   };
 }
 
@@ -70,7 +71,7 @@ export class PoolQuotas {
       sizeBytes: stored.record.sizeBytes,
       containers,
       threshold: threshold === "auto" ? "auto" : Number(threshold),
-      rebuild: rebuildPolicy(properties),
+      rebuild: rebuildPolicy(properties, this.#parts.selfHeal),
     };
   }
 }

@@ -15,6 +15,7 @@ import { isMoving, isUnderWay, takesPart } from "./pool-map-changes.ts";
 import type { PoolMapService } from "./pool-map-service.ts";
 import { rebuildPolicy } from "./pool-quotas.ts";
 import { RebuildProgress } from "./rebuild-progress.ts";
+import type { SelfHeal } from "./self-heal.ts";
 import { Watch, type WatchParts } from "./watch.ts";
 
 const TICK_MS = 500;
@@ -26,6 +27,7 @@ export interface RebuildWatchParts extends WatchParts {
   readonly members: Members;
   readonly maps: PoolMapService;
   readonly records: MetaRecords;
+  readonly selfHeal: SelfHeal;
 }
 
 export class RebuildWatch extends Watch {
@@ -56,10 +58,10 @@ export class RebuildWatch extends Watch {
 
   /** While there is work. */
   async #stateOf({ id, properties }: PoolRecord, map: MapRecord): Promise<RebuildState> {
-    const { maps } = this.#parts;
+    const { maps, selfHeal } = this.#parts;
     if (this.#stuck.has(id) || (await maps.isTooMuchDown(id, map)) || (await maps.isSingleAway(id, map)))
       return "stuck";
-    return rebuildPolicy(properties).isPaused ? "paused" : "busy";
+    return rebuildPolicy(properties, selfHeal).isPaused ? "paused" : "busy";
   }
 
   /** A target that is DOWN in a pool without copies waits until it is back. */

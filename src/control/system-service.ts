@@ -120,7 +120,7 @@ export class SystemService {
     const spaces = await spaceByRank();
     const nowMs = members.nowMs();
     return members.list().map((record): EngineDescription => {
-      const { rank, engine, domain, host, port, targets } = record;
+      const { rank, engine, domain, targets } = record;
       const state = members.state(rank);
       const space = spaces.get(rank);
       const exclusionAtMs = state === "suspect" ? members.exclusionAtMs(rank) : undefined;
@@ -130,7 +130,7 @@ export class SystemService {
         id: engine,
         state,
         domain,
-        address: host === "" ? "" : host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`,
+        address: members.addressOf(rank),
         targets: targets.length,
         ...(exclusionAtMs !== undefined && why === undefined && { exclusionInMs: Math.max(0, exclusionAtMs - nowMs) }),
         ...(why !== undefined && { reason: why }),

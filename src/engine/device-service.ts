@@ -8,7 +8,7 @@ import type { TellEvent } from "../base/events.ts";
 import { formatSize } from "../base/size.ts";
 import { parseUuid, type Uuid } from "../base/uuid.ts";
 import type { StorageDevice } from "../format/storage-superblock.ts";
-import type { DeviceDescription, DeviceQueryReply } from "../format/operations.ts";
+import type { DeviceDescription, DeviceQueryReply } from "../format/device-operations.ts";
 import { type DeviceConfiguration, devicePathOf } from "./device-configuration.ts";
 import type { DeviceReport } from "./device-report.ts";
 import type { DeviceTable } from "./device-table.ts";

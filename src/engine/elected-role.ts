@@ -22,11 +22,11 @@ import { encodeCbor } from "../format/cbor.ts";
 import type { EngineAddress } from "../format/engine-operations.ts";
 import type { ReportedEvent } from "../format/event-operations.ts";
 import type { LeaderRecord, SystemRecord } from "../format/meta-record.ts";
-import { checkArguments } from "../format/operation-arguments.ts";
-import { Opcode } from "../format/operations.ts";
+import type { Opcode } from "../format/operations.ts";
 import type { DeviceTable } from "./device-table.ts";
 import { bringMaps, type EngineRole, memberOf, type RoleParts, tellResumed } from "./engine-role.ts";
 import { formatListenAddress } from "./listen-address.ts";
+import type { StopRequest } from "./management-service.ts";
 import { PeerLink } from "./peer-link.ts";
 import type { SystemMember } from "./system-member.ts";
 
@@ -113,16 +113,15 @@ export class ElectedRole implements EngineRole {
   }
 
   /** The leader tells each engine that is to stop, and stops after the others. */
-  async stop(args: unknown, bytes: Uint8Array): Promise<boolean> {
+  async stop(request: StopRequest): Promise<boolean> {
     const control = await this.#openedControl();
     if (control === undefined) {
-      await this.#leaderLink().forward(Opcode.serverStop, bytes, ENGINE_CALL_TIMEOUT_MS * 2);
+      const { opcode, bytes } = request;
+      await this.#leaderLink().forward(opcode as Opcode, bytes, ENGINE_CALL_TIMEOUT_MS * 2);
       return false;
     }
-    const { rank } = checkArguments(Opcode.serverStop, args);
-    if (rank !== undefined) control.checkRank(rank);
-    if (rank !== this.#parts.rank) await control.stopEngines(rank);
-    return rank === undefined || rank === this.#parts.rank;
+    await control.stopEngines(request);
+    return request.ranks?.includes(this.#parts.rank) !== false;
   }
 
   /** One that does not lead will not any more; the leader leads on until its targets are closed. */
@@ -236,6 +235,7 @@ export class ElectedRole implements EngineRole {
       metaStore: new FencedMetaStore(metaStore, this.#leadership!, term),
       system,
       rank,
+      term,
       dial: (address) => new PeerLink(address, key, peers, term),
       membership: configuration.membership,
       verdicts: detector,

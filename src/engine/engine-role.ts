@@ -15,8 +15,6 @@ import { encodeCbor } from "../format/cbor.ts";
 import type { EngineAddress, PoolAssignment } from "../format/engine-operations.ts";
 import type { ReportedEvent } from "../format/event-operations.ts";
 import type { SystemRecord } from "../format/meta-record.ts";
-import { checkArguments } from "../format/operation-arguments.ts";
-import { Opcode } from "../format/operations.ts";
 import type { StorageSuperblock } from "../format/storage-superblock.ts";
 import type { Configuration } from "./configuration.ts";
 import type { ControlDesk } from "./engine-desk.ts";
@@ -25,7 +23,7 @@ import type { EngineService } from "./engine-service.ts";
 import type { FailureDetector } from "./failure-detector.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
 import { formatListenAddress } from "./listen-address.ts";
-import type { ControlAccess } from "./management-service.ts";
+import type { ControlAccess, StopRequest } from "./management-service.ts";
 import { PeerLink, type PeerParts } from "./peer-link.ts";
 import { SystemMember, type SystemMemberParts } from "./system-member.ts";
 import type { Targets } from "./targets.ts";
@@ -160,11 +158,9 @@ export class ControlRole implements EngineRole {
     return encodeCbor(await this.#control.call(opcode, args));
   }
 
-  async stop(args: unknown): Promise<boolean> {
-    const { rank } = checkArguments(Opcode.serverStop, args);
-    if (rank !== undefined) this.#control.checkRank(rank);
-    if (rank !== FIRST_RANK) await this.#control.stopEngines(rank);
-    return rank === undefined || rank === FIRST_RANK;
+  async stop(request: StopRequest): Promise<boolean> {
+    await this.#control.stopEngines(request);
+    return request.ranks?.includes(FIRST_RANK) !== false;
   }
 
   close(): Promise<void> {
@@ -251,8 +247,8 @@ export class MemberRole implements EngineRole {
   }
 
   /** The control plane tells each engine that is to stop, this one included. */
-  async stop(_args: unknown, bytes: Uint8Array): Promise<boolean> {
-    await this.#joined.forward(Opcode.serverStop, bytes);
+  async stop({ opcode, bytes }: StopRequest): Promise<boolean> {
+    await this.#joined.forward(opcode, bytes);
     return false;
   }
 

@@ -13,8 +13,10 @@ const DONE = {};
 export interface EngineServiceParts {
   readonly targets: Targets;
   readonly incarnation: number;
-  /** Begins an orderly stop; called after the answer was given. */
-  readonly stop: () => void;
+  /** Begins to stop, in good order unless forced; called after the answer was given. */
+  readonly stop: (force: boolean) => void;
+  /** Has the supervisor start engines; undefined for an engine on its own. */
+  readonly startEngines?: ((ranks: readonly number[]) => void) | undefined;
 }
 
 /** What each call does; the results as EngineCalls has them. */
@@ -27,7 +29,7 @@ type Handlers = {
 export class EngineService implements EngineLink {
   readonly #handlers: Handlers;
 
-  constructor({ targets, incarnation, stop }: EngineServiceParts) {
+  constructor({ targets, incarnation, stop, startEngines }: EngineServiceParts) {
     const done = async (work: Promise<unknown>): Promise<object> => {
       await work;
       return DONE;
@@ -55,9 +57,13 @@ export class EngineService implements EngineLink {
       destroySnapshot: ({ container, epoch }) => done(targets.destroySnapshot(container, epoch)),
       destroyContainer: ({ container }) => done(targets.destroyContainer(container)),
       fillStatus: async ({ pool, containers }) => ({ targets: await targets.fillStatus(pool, containers) }),
-      stop: async () => {
-        stop();
+      stop: async ({ force }) => {
+        stop(force === true);
         return DONE;
+      },
+      startEngines: async ({ ranks }) => {
+        startEngines?.(ranks);
+        return { isSupervised: startEngines !== undefined };
       },
     };
   }

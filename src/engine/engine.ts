@@ -63,6 +63,8 @@ export interface EngineParts {
   readonly event?: (severity: Severity, message: string) => void;
   /** How it ended before, when its supervisor has started it again. */
   readonly restartedAfter?: string;
+  /** Has the supervisor start engines of these ranks that it has and that are stopped. */
+  readonly startEngines?: (ranks: readonly number[]) => void;
   /** Lights the lamp of a device; without it there is none. */
   readonly identifyDevice?: (path: string) => Promise<void>;
   /** See OpenStorageOptions.format; `force` also overwrites what the devices hold. */
@@ -119,7 +121,7 @@ class EngineStartup {
   #health: HealthWatch | undefined;
   readonly #outbox: EventOutbox;
   #fail: (error: Error) => void = () => {};
-  #requestStop: () => void = () => {};
+  #requestStop: (force: boolean) => void = () => {};
 
   constructor(configuration: Configuration, parts: EngineParts) {
     this.#configuration = configuration;
@@ -201,13 +203,13 @@ class EngineStartup {
     };
   }
 
-  /** Undoes a start that failed half way; what cannot be undone is left to the next start, which replays. */
+  /** Undoes a start that failed half way, or ends at once: what is under way is left to the next start, which replays. */
   async abandon(): Promise<void> {
+    for (const thread of this.#starter?.threads ?? []) thread.terminate();
     await this.#role?.close();
     this.#health?.stop();
     await this.#role?.leave(() => this.#outbox.close());
     await this.#server?.close();
-    for (const thread of this.#starter?.threads ?? []) thread.terminate();
     await this.#metaStore?.close();
     this.#lock?.release();
   }
@@ -240,7 +242,7 @@ class EngineStartup {
     epochs: HybridLogicalClock,
     { targets, addresses }: StartedTargets,
   ): Promise<RoleParts> {
-    const { world, hmac, software, canceled, pid } = this.#parts;
+    const { world, hmac, software, canceled, pid, startEngines } = this.#parts;
     const { network, timers, clock } = world;
     const incarnation = Math.floor(clock.wallMs());
     return {
@@ -264,7 +266,7 @@ class EngineStartup {
         hmac,
         settings: this.#configuration.swim,
       }),
-      engine: new EngineService({ targets, incarnation, stop: () => this.#requestStop() }),
+      engine: new EngineService({ targets, incarnation, startEngines, stop: (force) => this.#requestStop(force) }),
       facts: { software, storage: this.#configuration.storage, pid, startedAtNs: this.#startedAtNs },
       containerTypes: await this.#containerTypes(),
     };
@@ -309,7 +311,7 @@ class EngineStartup {
     const { world, software, registry, managementPort, hmac } = this.#parts;
     const { listen, storage, allowInsecure } = this.#configuration;
     const { targets, table, notices } = started;
-    const stopRequested = new Promise<void>((resolve) => {
+    const stopRequested = new Promise<boolean>((resolve) => {
       this.#requestStop = resolve;
     });
     const { clock } = world;
@@ -328,7 +330,7 @@ class EngineStartup {
       devices,
       plugins: () => registry.list(),
       metrics: () => engineMetrics(targets, this.#parts.usage(), this.#outbox.counts),
-      stop: () => this.#requestStop(),
+      stop: (force) => this.#requestStop(force),
     });
     const server = new RpcServer({
       network: world.network,
@@ -345,14 +347,14 @@ class EngineStartup {
     this.#tellFromNowOn(role, parts, devices);
     if (created) table.adopt(markReady(world.disk, storage, table.superblock));
     const ended = Promise.race([stopRequested, failed]).then(
-      () => this.#shutDown(targets, handler),
+      (force) => (force ? this.abandon() : this.#shutDown(targets, handler)),
       async (error: unknown) => {
         await this.abandon();
         throw error;
       },
     );
     const stop = (): Promise<void> => {
-      this.#requestStop();
+      this.#requestStop(false);
       return ended;
     };
     const { host, port } = server;

@@ -6,7 +6,7 @@
 import type { TellEvent } from "../base/events.ts";
 import { DaosError } from "../base/errors.ts";
 import type { Timers } from "../contracts/world.ts";
-import type { DeviceDescription } from "../format/operations.ts";
+import type { DeviceDescription } from "../format/device-operations.ts";
 import type { DeviceService } from "./device-service.ts";
 import type { Targets } from "./targets.ts";
 

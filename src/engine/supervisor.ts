@@ -32,6 +32,7 @@ export interface EngineReady {
   readonly storage: string;
   readonly created: boolean;
   readonly pid: number;
+  readonly rank: number;
 }
 
 export interface SpawnOptions {
@@ -57,6 +58,8 @@ interface Slot {
   /** Port of its management listener once it was ready: it keeps that. */
   port: number;
   ready: EngineReady | undefined;
+  /** By an admin: it stays away until it is told to start. */
+  isStopped: boolean;
   failures: number;
   startedMs: number;
   cancelRestart: (() => void) | undefined;
@@ -79,6 +82,7 @@ export class Supervisor {
       child: undefined,
       port: plan.listen.port,
       ready: undefined,
+      isStopped: false,
       failures: 0,
       startedMs: 0,
       cancelRestart: undefined,
@@ -101,6 +105,20 @@ export class Supervisor {
       throw error;
     }
     return this.#slots.map(({ ready }) => ready!);
+  }
+
+  /** Starts the engines of these ranks that an admin had stopped. */
+  startAgain(ranks: readonly number[]): void {
+    if (this.#isStopping) return;
+    for (const slot of this.#slots) {
+      const { index } = slot.plan;
+      if (!slot.isStopped || slot.ready === undefined || !ranks.includes(slot.ready.rank)) continue;
+      slot.isStopped = false;
+      slot.failures = 0;
+      this.#open += 1;
+      this.#parts.event(`engine ${index}: starting it again, as told`);
+      this.#spawn(slot, () => this.#parts.event(`engine ${index}: ready on ${slot.ready!.address}`));
+    }
   }
 
   /** Stops the engines, the first one last. */
@@ -159,6 +177,7 @@ export class Supervisor {
     if (this.#isStopping || slot.ready === undefined) return;
     if (status === 0) {
       event(`engine ${index}: stopped`);
+      slot.isStopped = true;
       this.#open -= 1;
       if (this.#open === 0) this.#allEnded();
       return;

@@ -155,7 +155,8 @@ export const engineCallSchemas = {
   destroySnapshot: z.object({ container, epoch }),
   destroyContainer: z.object({ container }),
   fillStatus: z.object({ pool: uuid, containers }),
-  stop: nothing,
+  stop: z.object({ force: z.boolean().exactOptional() }),
+  startEngines: z.object({ ranks: z.array(rank).max(MAX_ENGINES) }),
 } satisfies { [Name in engine.EngineCallName]: z.ZodType<Parameters<engine.EngineCalls[Name]>[0]> };
 
 /** `value` as the schema has it; `what` names the operation. Throws INVALID_ARGUMENT. */

@@ -175,8 +175,10 @@ export interface EngineCalls {
   fillStatus(value: { pool: string; containers: readonly number[] }): {
     targets: readonly (TargetFillStatus | null)[];
   };
-  /** The engine ends in good order after it has answered. */
-  stop(value: object): object;
+  /** The engine ends after it has answered, in good order unless forced. An older one always does so in good order. */
+  stop(value: { force?: boolean }): object;
+  /** Those of these ranks that the engine's supervisor has are started, if they are stopped. */
+  startEngines(value: { ranks: readonly number[] }): { isSupervised: boolean };
 }
 export type EngineCallName = keyof EngineCalls;
 

@@ -7,6 +7,7 @@
  *     counter/pool                              grows with every change of the pools' sizes
  *     counter/rank                              last rank given out, never reused
  *     counter/forgotten-requests                epoch that no request got its number after that is forgotten
+ *     self-heal                                 policy record: what the system does by itself
  *     leader                                    leader record, under the lease of who leads
  *     member/<rank>                             member record: an engine of the system
  *     map/<pool id>                             map record: the pool's map
@@ -22,6 +23,7 @@
 import type { Uuid } from "../base/uuid.ts";
 
 export const SYSTEM_KEY = "system";
+export const SELF_HEAL_KEY = "self-heal";
 export const LEADER_KEY = "leader";
 export const CONTAINER_COUNTER_KEY = "counter/container";
 export const POOL_COUNTER_KEY = "counter/pool";

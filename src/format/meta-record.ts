@@ -107,6 +107,8 @@ const SCHEMAS = {
   }),
   /** The engine that leads the control plane, and where it serves management. */
   leader: z.strictObject({ engine: uuid, host: z.string().min(1), port }),
+  /** Flags of what the system does by itself (base/self-heal.ts); all of them where there is no record. */
+  policy: z.strictObject({ flags: z.array(z.string()) }),
   /** What happened. `by`: the engine that told of it, and how many events it had told of since its start. */
   event: z.strictObject({
     number: z.int().min(1),

@@ -1,6 +1,6 @@
 /**
  * Dkeys as they are stored, to be copied from one target to another: what any reader of the latest state or of a snapshot
- * sees of them, cell by cell, with original epochs (copy-reading.ts). What nobody sees is left behind, so a copy is complete
+ * sees of them, cell by cell, with original epochs (shown-cells.ts). What nobody sees is left behind, so a copy is complete
  * for these readers only: reads at other epochs before it was made are refused (fill-marks.ts). What transactions keep of
  * the dkey goes with it. Punches of an object without redundancy, which are not in the dkey, become punches of the dkey.
  *
@@ -9,6 +9,7 @@
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
 import type { DkeyPlace } from "../base/key-place.ts";
+import { Digest } from "../base/digest.ts";
 import { KIB, MIB } from "../base/limits.ts";
 import type { ObjectId } from "../base/object-id.ts";
 import type { CopiedVersion } from "../format/fill-message.ts";
@@ -30,8 +31,8 @@ import {
 } from "./cell-key.ts";
 import { MetaType } from "./cell-meta.ts";
 import { LATEST } from "./condition.ts";
-import { CopyReading } from "./copy-reading.ts";
 import { RECORD_OVERHEAD_BYTES } from "./single-value.ts";
+import { type MadeVersion, ShownCells, type VersionMaker } from "./shown-cells.ts";
 import type { TargetObjects } from "./target-objects.ts";
 import {
   dkeyTransactions,
@@ -42,6 +43,8 @@ import {
   withoutRegion,
 } from "./transaction-cells.ts";
 import { firstKey } from "./first-key.ts";
+import { VersionCopies } from "./version-copies.ts";
+import { SUMMING, type SummedVersion } from "./version-sums.ts";
 import { hasCodedObject } from "./object-scan.ts";
 
 /** Bytes of a page, but one version at least. */
@@ -73,6 +76,10 @@ export interface CopyPage {
   readonly sequence: number;
   /** Something in it is not decided. */
   readonly isUndecided: boolean;
+}
+
+interface ShownPage<Made> extends Pick<CopyPage, "next" | "sequence"> {
+  readonly found: readonly Made[];
 }
 
 export class DkeyCopies {
@@ -157,10 +164,43 @@ export class DkeyCopies {
 
   /** The part of a dkey from a cell on. Rejects with NOT_FOUND (container), CORRUPT, IO. */
   async read(container: number, prefix: string, from: ByteString = ownCellKey(prefix)): Promise<CopyPage> {
-    const reading = new CopyReading(this.#target, container, prefix);
-    reading.seen.add(this.#target.pending(this.#target.object(container, objectOfPrefix(prefix)).sequence));
+    const copying = new VersionCopies(this.#target, prefix);
+    const page = this.#page(container, prefix, from, copying, () => copying.sizeBytes >= PAGE_BYTES);
+    await copying.read();
+    const { found: versions, next, sequence } = page;
+    return { versions, next, sequence, isUndecided: isUndecided(sequence) };
+  }
+
+  /**
+   * A digest of what `read` gives, without reading any bytes: two targets that have the same one, of the same snapshots, show
+   * the same. Undefined while something of it is undecided. Throws NOT_FOUND (container).
+   */
+  digest(container: number, prefix: string): Uint8Array | undefined {
+    const digest = new Digest();
+    for (let from: ByteString | undefined = ownCellKey(prefix); from !== undefined;) {
+      const page: ShownPage<SummedVersion> = this.#page(container, prefix, from, SUMMING, () => false);
+      if (isUndecided(page.sequence)) return undefined;
+      for (const { key, epoch, kind, meta, checksum, sizeBytes } of page.found) {
+        digest.addText(key.slice(prefix.length) as ByteString);
+        for (const word of [epoch, kind, checksum, sizeBytes]) digest.add(word);
+        digest.addBytes(meta);
+      }
+      from = page.next;
+    }
+    return digest.finish();
+  }
+
+  #page<Made extends MadeVersion>(
+    container: number,
+    prefix: string,
+    from: ByteString,
+    maker: VersionMaker<Made>,
+    isFull: () => boolean,
+  ): ShownPage<Made> {
+    const shown = new ShownCells(this.#target, container, prefix, maker);
+    shown.seen.add(this.#target.pending(this.#target.object(container, objectOfPrefix(prefix)).sequence));
     const held = dkeyTransactions(prefix);
-    if (from === ownCellKey(prefix)) reading.addOwn();
+    if (from === ownCellKey(prefix)) shown.addOwn();
     const keys: ByteString[] = [];
     const add = (key: ByteString): boolean => key === ownCellKey(prefix) || keys.push(key) <= PAGE_CELLS;
     if (!isTransactionKey(from)) this.#target.store.scan(from, prefixEnd(prefix), EPOCH_MAX, add);
@@ -168,16 +208,14 @@ export class DkeyCopies {
     if (keys.length <= PAGE_CELLS) this.#target.store.scan(heldFrom, held.to, EPOCH_MAX, add);
     let next: ByteString | undefined;
     for (const [place, key] of keys.entries()) {
-      if (place === PAGE_CELLS || reading.sizeBytes >= PAGE_BYTES) {
+      if (place === PAGE_CELLS || isFull()) {
         next = key;
         break;
       }
-      if (isTransactionKey(key)) reading.addLatest(key);
-      else reading.add(key);
+      if (isTransactionKey(key)) shown.addLatest(key);
+      else shown.add(key);
     }
-    const versions = await reading.finish();
-    const { sequence } = reading.seen;
-    return { versions, next, sequence, isUndecided: isUndecided(sequence) };
+    return { found: shown.found, next, sequence: shown.seen.sequence };
   }
 
   /**

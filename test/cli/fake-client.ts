@@ -24,12 +24,19 @@ import type {
 import { type MapTarget, type PoolMap, servingTarget, type TargetState } from "../../src/format/pool-map.ts";
 import { Placement } from "../../src/placement/placement.ts";
 import type { KeyValue, KeyValueListOptions, KeyValueWriteOptions } from "../../src/contracts/key-value.ts";
+import type {
+  PoolOutcome,
+  SelfHealEvalReply,
+  SystemLeaderReply,
+  SystemStartReply,
+  SystemStopArguments,
+} from "../../src/format/system-operations.ts";
 import { SEVERITIES } from "../../src/base/events.ts";
 import type { EventDescription, SystemEventsArguments, SystemEventsReply } from "../../src/format/event-operations.ts";
+import type { DeviceDescription } from "../../src/format/device-operations.ts";
 import type {
   ContainerDescription,
   ContainerType,
-  DeviceDescription,
   EngineMetricsReply,
   PluginListReply,
   PoolDescription,
@@ -183,6 +190,57 @@ export class FakeSystem implements SystemAccess {
 
   async identifyDevice(id: string): Promise<DeviceDescription> {
     return this.#device(id);
+  }
+
+  /** What was asked of engines, and what supervisors answer, one after the other. */
+  readonly engineCalls: object[] = [];
+  startReplies: SystemStartReply[] = [{ missing: [], supervisors: 0 }];
+
+  async stopEngines(args: SystemStopArguments): Promise<void> {
+    this.engineCalls.push(args);
+    if (args.ranks === undefined) this.stopped = true;
+  }
+
+  async startEngines(ranks: readonly number[] | undefined): Promise<SystemStartReply> {
+    this.engineCalls.push({ start: ranks });
+    return this.startReplies.length > 1 ? this.startReplies.shift()! : this.startReplies[0]!;
+  }
+
+  leaderReply: SystemLeaderReply = { rank: 1, address: "127.0.0.1:10101", term: 12, leadsMs: 93_784_000 };
+
+  async leader(): Promise<SystemLeaderReply> {
+    return this.leaderReply;
+  }
+
+  /** What was asked of ranks in all pools, and what the pools answer. */
+  readonly rankChanges: string[] = [];
+  outcomes: PoolOutcome[] = [
+    { pool: "scratch", outcome: "unchanged", mapVersion: 4 },
+    { pool: "tank", outcome: "changed", mapVersion: 5 },
+  ];
+
+  async changeRanks(
+    change: string,
+    ranks: readonly number[],
+    { force = false }: { readonly force?: boolean },
+  ): Promise<PoolOutcome[]> {
+    this.rankChanges.push(`${change} ${ranks.join()}${force ? " force" : ""}`);
+    return this.outcomes;
+  }
+
+  selfHealFlags: readonly string[] = ["exclude", "pool_exclude", "pool_rebuild"];
+
+  async selfHeal(): Promise<readonly string[]> {
+    return this.selfHealFlags;
+  }
+
+  async setSelfHeal(flags: readonly string[]): Promise<readonly string[]> {
+    this.selfHealFlags = flags;
+    return flags;
+  }
+
+  async evalSelfHeal(): Promise<SelfHealEvalReply> {
+    return { excluded: [2], pools: this.outcomes.slice(1) };
   }
 
   /** The log of events, oldest first. */

@@ -40,6 +40,9 @@ export class MemoryEngine implements EngineLink {
   usedBytes = 3;
   scmBytes = GIB;
   nvmeBytes = GIB;
+  /** How it was told to stop, and what its supervisor was told to start. */
+  readonly orders: unknown[] = [];
+  isSupervised = false;
   /** What it says of filling. */
   isFilled = true;
   isStuck = false;
@@ -99,6 +102,12 @@ export class MemoryEngine implements EngineLink {
         for (const { number } of assignment.containers) this.open.add(number);
         return done;
       }
+      case "stop":
+        this.orders.push({ stop: value });
+        return done;
+      case "startEngines":
+        this.orders.push({ start: value });
+        return { isSupervised: this.isSupervised };
       case "setQuota":
         this.quotas.set((value as PoolShare).pool, value as PoolShare);
         return done;

@@ -43,7 +43,7 @@ test("an engine that says farewell and one that is told to stop have left, once"
   rig.told.splice(0);
   await rig.plane.engines.leave({ rank: 1, incarnation: 1 });
   await rig.plane.engines.leave({ rank: 1, incarnation: 1 });
-  await rig.plane.stopEngines(2);
+  await rig.plane.stopEngines({ ranks: [2] });
   await rig.plane.engines.leave({ rank: 2, incarnation: 1 });
   expect(rig.told).toEqual(["engine_left 1", "engine_left 2"]);
 });

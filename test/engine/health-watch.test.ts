@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { HealthWatch } from "../../src/engine/health-watch.ts";
-import type { DeviceDescription } from "../../src/format/operations.ts";
+import type { DeviceDescription } from "../../src/format/device-operations.ts";
 import { simulatedWorld } from "../simulation/world.ts";
 
 function rig() {

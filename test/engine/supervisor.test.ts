@@ -106,7 +106,9 @@ function rig(count: number, dies: (index: number, start: number) => number | und
         `start ${index} port ${port} control ${control?.port ?? "none"}${restartedAfter === undefined ? "" : ` after ${restartedAfter}`}`,
       );
       if (status === undefined) {
-        queueMicrotask(() => ready({ address: `127.0.0.1:${5000 + index}`, storage, created: true, pid: 1 }));
+        queueMicrotask(() =>
+          ready({ address: `127.0.0.1:${5000 + index}`, storage, created: true, pid: 1, rank: index + 5 }),
+        );
       } else child.end({ status, signal: undefined });
       return child;
     },
@@ -156,6 +158,28 @@ test("an engine that an admin stopped stays away; when all have, it is over", as
   await world.timers.advance(100_000);
   expect(startsMs[1]!.length).toBe(1);
   children[0]!.end({ status: 0, signal: undefined });
+  await supervisor.ended;
+});
+
+test("an engine that an admin stopped is started when its rank is named, and no other", async () => {
+  const { world, supervisor, children, startsMs, order } = rig(3);
+  await supervisor.start();
+  children[1]!.end({ status: 0, signal: undefined });
+  await world.timers.advance(1);
+  supervisor.startAgain([5, 7]);
+  expect(startsMs[1]!.length).toBe(1);
+  supervisor.startAgain([6]);
+  await world.timers.advance(1);
+  expect(startsMs.map(({ length }) => length)).toEqual([1, 2, 1]);
+  expect(order.at(-1)).toBe("engine 1: ready on 127.0.0.1:5001");
+  // It counts again: the others end, and it is not over yet.
+  children[0]!.end({ status: 0, signal: undefined });
+  children[2]!.end({ status: 0, signal: undefined });
+  let isOver = false;
+  void supervisor.ended.then(() => (isOver = true));
+  await world.timers.advance(1);
+  expect(isOver).toBe(false);
+  children[1]!.end({ status: 0, signal: undefined });
   await supervisor.ended;
 });
 

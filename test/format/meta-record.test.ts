@@ -77,6 +77,7 @@ const GOLDEN: { readonly [Kind in MetaRecordKind]: readonly [object, string] } =
     { engine: OTHER, host: "10.0.0.5", port: 10001 },
     `leader/1 SUM {"engine":"${OTHER}","host":"10.0.0.5","port":10001}`,
   ],
+  policy: [{ flags: ["exclude"] }, `policy/1 SUM {"flags":["exclude"]}`],
   event: [
     {
       number: 12,
@@ -110,6 +111,7 @@ const CHECKSUMS: Record<MetaRecordKind, string> = {
   member: "1e068cf5",
   map: "d3a9ee38",
   leader: "c7c6b9d2",
+  policy: "00904dc3",
   event: "79128065",
   requests: "8aaa9be1",
   removal: "6641a212",

@@ -1,12 +1,12 @@
-/** What readers of the latest state and of snapshots see of a dkey, collected cell by cell; see dkey-copy.ts. */
+/**
+ * What viewers see of a dkey, cell by cell: readers at snapshots, and of the latest state. What is made of each version is the
+ * caller's.
+ */
 import type { ByteString } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
-import { BLOCK_BYTES } from "../base/limits.ts";
-import { type CopiedVersion, copiedVersionBytes } from "../format/fill-message.ts";
-import { type ExtentRef, type Version, VersionKind } from "../store/cell.ts";
-import { windowLead } from "./array-window.ts";
+import { type Version, VersionKind } from "../store/cell.ts";
 import { akeyPrefixOf, objectOfPrefix, ownCellKey } from "./cell-key.ts";
-import { decodeArrayMeta, DKEY_PUNCH_META, MetaType } from "./cell-meta.ts";
+import { decodeArrayMeta, MetaType } from "./cell-meta.ts";
 import { LATEST } from "./condition.ts";
 import { Seen, type TargetObjects } from "./target-objects.ts";
 import { keyInDkey } from "./transaction-cells.ts";
@@ -20,42 +20,48 @@ interface Viewer {
   readonly objectPunch: number;
 }
 
-interface FoundVersion extends Omit<CopiedVersion, "bytes" | "checksum"> {
-  checksum?: number | undefined;
-  bytes: Uint8Array | undefined;
+export interface MadeVersion {
+  readonly epoch: Epoch;
+  readonly kind: VersionKind;
 }
 
-/** Collects what the viewers see, cell by cell; the bytes come later. */
-export class CopyReading {
+export interface VersionMaker<Made extends MadeVersion> {
+  /** The version is the store's: it is looked at in this turn only. */
+  of(key: ByteString, version: Version): Made;
+  /** The dkey is punched at this epoch with its object. */
+  punch(key: ByteString, epoch: Epoch): Made;
+}
+
+export class ShownCells<Made extends MadeVersion> {
   readonly seen = new Seen();
-  sizeBytes = 0;
+  /** Of each cell from the oldest on. */
+  readonly found: Made[] = [];
   readonly #target: TargetObjects;
   readonly #prefix: string;
   readonly #viewers: readonly Viewer[];
-  readonly #found: FoundVersion[] = [];
-  readonly #reads: Promise<void>[] = [];
+  readonly #maker: VersionMaker<Made>;
   #akey = "";
   /** By viewer: of the akey's windows those before this epoch belong to an array that is gone. */
   #since: readonly number[] = [];
 
   /** Throws NOT_FOUND (container). */
-  constructor(target: TargetObjects, container: number, prefix: string) {
+  constructor(target: TargetObjects, container: number, prefix: string, maker: VersionMaker<Made>) {
     this.#target = target;
     this.#prefix = prefix;
     this.#viewers = viewersOf(target, container, prefix);
+    this.#maker = maker;
   }
 
   /** Adds what is seen of the dkey's own cell. What one viewer sees and a punch of the object hides from a later one, it hides. */
   addOwn(): void {
     const key = ownCellKey(this.#prefix);
-    const versions = new Map<Epoch, FoundVersion>();
+    const versions = new Map<Epoch, Made>();
     this.#collect(key, versions, () => 0);
     for (const { floor, objectPunch } of this.#viewers) {
       const epoch = objectPunch as Epoch;
       if (objectPunch < floor || versions.has(epoch)) continue;
       const isOlder = this.#viewers.some((viewer) => viewer.epoch < epoch);
-      if (isOlder)
-        versions.set(epoch, { key, epoch, kind: VersionKind.value, meta: DKEY_PUNCH_META, bytes: undefined });
+      if (isOlder) versions.set(epoch, this.#maker.punch(key, epoch));
     }
     this.#addFound(versions);
   }
@@ -65,32 +71,28 @@ export class CopyReading {
     const akey = akeyPrefixOf(key, this.#prefix);
     const isWindow = key.length > akey.length + 1;
     if (isWindow && akey !== this.#akey) this.#enter(akey);
-    const versions = new Map<Epoch, FoundVersion>();
+    const versions = new Map<Epoch, Made>();
     this.#collect(key, versions, (floor, index) => Math.max(floor, isWindow ? this.#since[index]! - 1 : 0));
     this.#addFound(versions);
   }
 
-  #collect(
-    key: ByteString,
-    versions: Map<Epoch, FoundVersion>,
-    hiddenFrom: (floor: number, index: number) => number,
-  ): void {
+  #collect(key: ByteString, versions: Map<Epoch, Made>, hiddenFrom: (floor: number, index: number) => number): void {
     this.#viewers.forEach(({ epoch, floor }, index) => {
       const hidden = hiddenFrom(floor, index);
       this.#target.store.versions(key, epoch, (version) => {
         this.seen.add(version.sequence);
         if (version.epoch <= hidden) return false;
-        if (!versions.has(version.epoch)) versions.set(version.epoch, this.#copy(key, version));
+        if (!versions.has(version.epoch)) versions.set(version.epoch, this.#maker.of(key, version));
         return true;
       });
     });
   }
 
-  #addFound(versions: ReadonlyMap<Epoch, FoundVersion>): void {
+  #addFound(versions: ReadonlyMap<Epoch, Made>): void {
     const ascending = [...versions.values()].toSorted((left, right) => left.epoch - right.epoch);
     // A tombstone with nothing beneath hides nothing.
     const first = ascending.findIndex(({ kind }) => kind !== VersionKind.tombstone);
-    if (first >= 0) this.#found.push(...ascending.slice(first));
+    if (first >= 0) this.found.push(...ascending.slice(first));
   }
 
   /** Adds the newest version of a cell that no snapshot has anything to do with. */
@@ -99,7 +101,7 @@ export class CopyReading {
     if (version === undefined) return;
     this.seen.add(version.sequence);
     if (version.kind !== VersionKind.tombstone) {
-      this.#found.push({ ...this.#copy(key, version), key: keyInDkey(key, this.#prefix) });
+      this.found.push(this.#maker.of(keyInDkey(key, this.#prefix), version));
     }
   }
 
@@ -111,36 +113,6 @@ export class CopyReading {
       const isArray = version?.kind === VersionKind.value && version.metaType === MetaType.array;
       return isArray && version.epoch > floor ? decodeArrayMeta(version).since : Number.POSITIVE_INFINITY;
     });
-  }
-
-  #copy(key: ByteString, version: Version): FoundVersion {
-    const { epoch, kind, inline, checksum, extent } = version;
-    const copy: FoundVersion = {
-      key,
-      epoch,
-      kind,
-      meta: new Uint8Array(version.meta),
-      bytes: inline === undefined ? undefined : new Uint8Array(inline),
-      checksum: inline === undefined ? undefined : checksum,
-    };
-    if (extent !== undefined) {
-      const lead = (windowLead(version) ?? 0) % BLOCK_BYTES;
-      copy.bytes = new Uint8Array(extent.length - lead);
-      this.#reads.push(this.#read(extent, lead, copy));
-    }
-    this.sizeBytes += copiedVersionBytes(this.#prefix, copy);
-    return copy;
-  }
-
-  async #read(extent: ExtentRef, lead: number, copy: FoundVersion): Promise<void> {
-    copy.checksum = await this.#target.store.readExtent(extent, lead, extent.length - lead, copy.bytes!);
-  }
-
-  /** All that was added, with its bytes. */
-  async finish(): Promise<readonly CopiedVersion[]> {
-    const outcomes = await Promise.allSettled(this.#reads);
-    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
-    return this.#found;
   }
 }
 

@@ -1,0 +1,94 @@
+/** `daos system leader`, `exclude`, `drain`, `reintegrate` and `self-heal` against a fake system. */
+import { expect, test } from "bun:test";
+import { Harness, unreachable } from "./harness.ts";
+
+test("system exclude, drain and reintegrate name the ranks, and a pool that refuses makes status 1", async () => {
+  const harness = new Harness();
+  await harness.run("system exclude --ranks 2,3 --force");
+  await harness.run("system drain --ranks 3");
+  expect((await harness.run("system reintegrate --ranks 1")).status).toBe(0);
+  expect(harness.system.rankChanges).toEqual(["exclude 2,3 force", "drain 3", "reintegrate 1"]);
+  harness.system.outcomes = [
+    { pool: "a", outcome: "changed", mapVersion: 2 },
+    { pool: "b", outcome: "failed", code: "BUSY", message: "Cannot exclude targets: its data \u001b would be gone." },
+  ];
+  const { status, stdout } = await harness.run("system exclude --ranks 2");
+  expect(status).toBe(1);
+  expect(stdout).toContain("its data \\x1b would be gone");
+  expect((await harness.json("system exclude --ranks 2")).value.pools[1].error.code).toBe("BUSY");
+  harness.system.outcomes = [];
+  expect(await harness.run("system exclude --ranks 2")).toMatchObject({
+    status: 0,
+    stdout: "No pool has targets of these ranks.\n",
+  });
+});
+
+test("system exclude, drain and reintegrate without ranks, or with wrong ones, are wrong calls", async () => {
+  const harness = new Harness();
+  for (const wrong of ["system exclude", "system drain --ranks x", "system reintegrate --ranks 99999"]) {
+    expect((await harness.run(wrong)).status).toBe(2);
+  }
+  expect(harness.system.rankChanges).toEqual([]);
+});
+
+test("system leader where only the first engine may lead", async () => {
+  const harness = new Harness();
+  harness.system.leaderReply = { rank: 0, address: "127.0.0.1:10001", leadsMs: 5_000 };
+  expect((await harness.run("system leader")).stdout).toContain("Term       only this engine may lead\n");
+  expect((await harness.json("system leader")).value).toMatchObject({ rank: 0, term: null });
+});
+
+test("system self-heal set checks the flags before anything is asked", async () => {
+  const harness = new Harness();
+  const { status, stderr } = await harness.run("system self-heal set exclude,pool_excldue");
+  expect(status).toBe(2);
+  expect(stderr).toContain('Did you mean "pool_exclude"?');
+  expect(harness.connects).toEqual([]);
+  await harness.run("system self-heal set none");
+  expect(harness.system.selfHealFlags).toEqual([]);
+  expect((await harness.run("system self-heal eval")).stdout).toContain("Excluded ranks: 2\n");
+});
+
+test("system stop names ranks and force, and waits until the engines do not answer", async () => {
+  const harness = new Harness();
+  harness.connectErrors.push(undefined, unreachable());
+  expect((await harness.json("system stop --ranks 1 --force")).value).toEqual({ ranks: [1], stopped: true });
+  expect(harness.system.engineCalls).toEqual([{ ranks: [1], force: true }]);
+  expect(harness.connects.map(({ system }) => system)).toEqual(["127.0.0.1:10001", "127.0.0.1:10101"]);
+  harness.stopsAtOnce = true;
+  expect((await harness.run("system stop")).stdout).toBe("Stopped rank 0, 1.\n");
+  expect(harness.system.engineCalls.at(-1)).toEqual({});
+});
+
+test("system start asks again until all are here", async () => {
+  const harness = new Harness();
+  harness.system.startReplies = [
+    { missing: [1, 2], supervisors: 1 },
+    { missing: [2], supervisors: 1 },
+    { missing: [], supervisors: 0 },
+  ];
+  const running = harness.run("system start");
+  while (harness.system.startReplies.length > 1 || harness.system.engineCalls.length < 3) {
+    await new Promise((resolve) => setImmediate(resolve));
+    harness.time.advance(1_000);
+  }
+  expect((await running).stdout).toBe("Started rank 1, 2.\n");
+  expect(harness.system.engineCalls).toEqual([{ start: undefined }, { start: undefined }, { start: undefined }]);
+});
+
+test("system start says so when nobody can start them, or they do not come in time", async () => {
+  const harness = new Harness();
+  harness.system.startReplies = [{ missing: [2], supervisors: 0 }];
+  const { status, stderr } = await harness.run("system start --ranks 2");
+  expect(status).toBe(1);
+  expect(stderr).toContain("Cannot start rank 2: no engine that runs has a supervisor. Start them on their hosts");
+  harness.system.startReplies = [{ missing: [2], supervisors: 1 }];
+  const running = harness.run("system start --wait 3");
+  let isOver = false;
+  void running.then(() => (isOver = true));
+  while (!isOver) {
+    await new Promise((resolve) => setImmediate(resolve));
+    harness.time.advance(1_000);
+  }
+  expect((await running).stderr).toContain("Cannot start rank 2: not here after 3 s");
+});
