@@ -1,5 +1,6 @@
 /** The targets that a leader fills, as it reaches them. */
 import { encodeFillRequest, FillFlag, type FillRequest } from "../format/fill-message.ts";
+import type { RequestPayload } from "../rpc/pending-call.ts";
 import { Opcode } from "../format/operations.ts";
 import { type Destination, type FillRound, inMessages, nameOf, notYet } from "./fill-round.ts";
 import type { FillStore } from "./fill-store.ts";
@@ -58,11 +59,12 @@ export class FillLinks {
     destinations: readonly Destination[],
     request: FillRequest,
   ): Promise<{ readonly length: number }> {
-    const { args, payload } = encodeFillRequest(request);
+    const { args, payload, checksum } = encodeFillRequest(request);
+    const summed = { length: payload.length, views: [payload], checksum };
     const outcomes = await Promise.allSettled(
       destinations.map(async (destination) => {
         if (!this.isPresent(destination)) throw notYet("a target has another connection");
-        return this.call(round, destination.target, args, payload);
+        return this.call(round, destination.target, args, summed);
       }),
     );
     for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
@@ -70,7 +72,7 @@ export class FillLinks {
   }
 
   /** What the target answers. Rejects with UNAVAILABLE, and as it does. */
-  async call(round: FillRound, target: number, args: Uint8Array, payload: Uint8Array): Promise<Uint8Array> {
+  async call(round: FillRound, target: number, args: Uint8Array, payload: RequestPayload): Promise<Uint8Array> {
     const peer = this.#peer(target);
     if (peer?.isReady !== true) throw notYet(`target ${target} cannot be reached`);
     const options = { mapVersion: round.mapVersion, timeoutMs: CALL_TIMEOUT_MS };

@@ -220,7 +220,7 @@ export class FillReceiver {
       this.#check(round);
       if (!isPresent()) throw notNow("its leader has another connection");
     };
-    const fill = decodeFillRequest(request.args, request.payload);
+    const fill = decodeFillRequest(request.args, request.payload, request.payloadChecksum);
     const turns = round.turns.get(leader) ?? new Turns();
     round.turns.set(leader, turns);
     const answer = async (): Promise<void> => {
