@@ -4,7 +4,7 @@
  */
 import { afterEach, expect, test } from "bun:test";
 import { byteString, type ByteString } from "../../src/base/bytes.ts";
-import { DaosError } from "../../src/base/errors.ts";
+import type { DaosError } from "../../src/base/errors.ts";
 import { EPOCH_NONE, type Epoch, HybridLogicalClock } from "../../src/base/epoch.ts";
 import { KIB, MIB } from "../../src/base/limits.ts";
 import { objectClassByName } from "../../src/base/object-class.ts";
