@@ -24,6 +24,7 @@ import { Placement } from "../placement/placement.ts";
 import type { RedundancySchemes } from "../redundancy/redundancy-schemes.ts";
 import { type CallSender, type ObjectCall, TARGET_OF_DKEY } from "./object-call.ts";
 import type { ReceiveBuffers } from "./receive-buffers.ts";
+import type { SummedPayload } from "../rpc/pending-call.ts";
 import { RequestNumbers } from "../rpc/request-numbers.ts";
 import { abortable, type AttemptReach, clientClosed, Retry } from "./retry.ts";
 import type { RpcAnswer, RpcCallOptions, RpcLink } from "./rpc-link.ts";
@@ -181,11 +182,12 @@ export class ContainerSession implements CallSender {
   sendUpdate<T>(call: ObjectCall<T>): Promise<T> {
     call.name(this.#numbers);
     const { payload } = call;
-    const isStaged = payload instanceof Uint8Array && payload.length >= this.#options.stagedUpdateBytes;
-    return isStaged && isRedundant(call.oid) ? this.#sendStaged(call, payload) : this.send(call);
+    const isSummed = payload !== undefined && "views" in payload;
+    const isStaged = isSummed && payload.length >= this.#options.stagedUpdateBytes && isRedundant(call.oid);
+    return isStaged ? this.#sendStaged(call, payload) : this.send(call);
   }
 
-  async #sendStaged<T>(call: ObjectCall<T>, payload: Uint8Array): Promise<T> {
+  async #sendStaged<T>(call: ObjectCall<T>, payload: SummedPayload): Promise<T> {
     await stageUpdate(this, call as ObjectCall<unknown>, payload);
     return this.send(call);
   }

@@ -78,7 +78,8 @@ export function isDamage(error: DaosError): boolean {
 
 /** No accident of one time: something between the two ends damages what passes. */
 function alwaysDamaged(error: DaosError): DaosError {
-  const message = `Cannot finish the operation: bytes were damaged on their way at each attempt (${error.message}) Check the network and the memory of both ends.`;
+  const state = "bytes were damaged on their way at each attempt; it may have happened";
+  const message = `Cannot finish the operation: ${state}. Check the network and the memory of both ends. The last one: ${error.message}`;
   return new DaosError("CORRUPT", message, { cause: error });
 }
 

@@ -38,6 +38,8 @@ export interface ShardRoundParts {
 
 interface ShardAnswer extends ShardReadReply {
   readonly bytes: Uint8Array;
+  /** CRC-32 of the bytes as the shard has them. */
+  readonly checksum: number;
 }
 
 export class ShardRound {
@@ -64,7 +66,10 @@ export class ShardRound {
     this.#startedNs = parts.session.world.clock.monotonicNs();
   }
 
-  /** Rejects as Plan.take, and as the shards do; `lost` then tells what may be left out. */
+  /**
+   * Rejects as Plan.take, as the shards do, and with CORRUPT when bytes changed after they came; `lost` then tells what may be
+   * left out.
+   */
   async run<Result>(plan: Plan<Result>): Promise<Result> {
     const take: Plan<Result>["take"] = (results) => {
       if (this.#isAbandoned) throw roundAbandoned();
@@ -166,7 +171,7 @@ const decodeArrayAnswer: AnswerDecoder<ShardAnswer> = (body, call) => {
   if (body.payloadLength !== (last === undefined ? 0 : call.recordCount)) {
     throw wrongReply("shard read", "it has not the bytes asked for");
   }
-  return { ...reply, bytes: body.ownPayload() };
+  return { ...reply, bytes: body.ownPayload(), checksum: body.payloadChecksum };
 };
 
 const decodeValueAnswer: AnswerDecoder<ShardAnswer> = (body) => {
@@ -174,5 +179,5 @@ const decodeValueAnswer: AnswerDecoder<ShardAnswer> = (body) => {
   if (body.payloadLength !== (reply.extents[0]?.length ?? 0)) {
     throw wrongReply("shard read", "the value's length is not the one named");
   }
-  return { ...reply, bytes: body.ownPayload() };
+  return { ...reply, bytes: body.ownPayload(), checksum: body.payloadChecksum };
 };

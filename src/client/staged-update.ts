@@ -26,18 +26,19 @@ interface StagingPlan {
 }
 
 /**
- * Stages the bytes of a call that has its number: it names them when this resolves. Resolves also when they could not be
- * staged, with the call as it was. The bytes must not change before.
+ * Stages the bytes of a call that has its number, a payload of one view: it names them when this resolves. Resolves also when
+ * they could not be staged, with the call as it was. The bytes must not change before.
  */
 export async function stageUpdate(
   session: ContainerSession,
   call: ObjectCall<unknown>,
-  bytes: Uint8Array,
+  given: SummedPayload,
 ): Promise<void> {
+  const bytes = given.views[0]!;
   const group = redundancyGroup(session.placement, call.oid, call.dkey);
   let plan: StagingPlan;
   try {
-    plan = group.shards === undefined ? planOfCopies(group, bytes) : planOfShards(session, group, call, bytes);
+    plan = group.shards === undefined ? planOfCopies(group, given) : planOfShards(session, group, call, bytes);
   } catch (error) {
     if (error instanceof DaosError) return;
     throw error;
@@ -54,8 +55,7 @@ export async function stageUpdate(
   }
 }
 
-function planOfCopies({ members }: RedundancyGroup, bytes: Uint8Array): StagingPlan {
-  const payload = gathered([bytes]);
+function planOfCopies({ members }: RedundancyGroup, payload: SummedPayload): StagingPlan {
   const payloads = new Map(members.map((target) => [target, payload]));
   return { payloads, shards: [stagedShard(payload)], computed: new Set() };
 }

@@ -2,6 +2,7 @@
 import { DaosError, hasCode } from "../base/errors.ts";
 import type { Timers } from "../contracts/world.ts";
 import { encodeFillRequest, FillFlag, type FillRequest } from "../format/fill-message.ts";
+import type { RequestPayload } from "../rpc/pending-call.ts";
 import { Opcode } from "../format/operations.ts";
 import { type Destination, type FillRound, inMessages, type LevelledDkey, nameOf, notYet } from "./fill-round.ts";
 import type { FillStore } from "./fill-store.ts";
@@ -68,13 +69,14 @@ export class FillLinks {
     destinations: readonly Destination[],
     request: FillRequest,
   ): Promise<{ readonly length: number }> {
-    const { args, payload } = encodeFillRequest(request);
+    const { args, payload, checksum } = encodeFillRequest(request);
+    const summed = { length: payload.length, views: [payload], checksum };
     const outcomes = await Promise.allSettled(
       destinations.map(async (destination) => {
         for (;;) {
           if (!this.isPresent(destination)) throw notYet("a target has another connection");
           try {
-            return await this.call(round, destination.target, args, payload);
+            return await this.call(round, destination.target, args, summed);
           } catch (error) {
             // It has as much waiting for its turn there as it holds.
             if (!hasCode(error, "BUSY")) throw error;
@@ -100,7 +102,7 @@ export class FillLinks {
   }
 
   /** What the target answers. Rejects with UNAVAILABLE, and as it does. */
-  async call(round: FillRound, target: number, args: Uint8Array, payload: Uint8Array): Promise<Uint8Array> {
+  async call(round: FillRound, target: number, args: Uint8Array, payload: RequestPayload): Promise<Uint8Array> {
     const peer = this.#peer(target);
     if (peer?.isReady !== true) throw notYet(`target ${target} cannot be reached`);
     const options = { mapVersion: round.mapVersion, timeoutMs: CALL_TIMEOUT_MS };

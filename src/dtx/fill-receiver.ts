@@ -192,7 +192,7 @@ export class FillReceiver {
       this.#check(round);
       if (!isPresent()) throw notNow("its leader has another connection");
     };
-    const fill = decodeFillRequest(request.args, request.payload);
+    const fill = decodeFillRequest(request.args, request.payload, request.payloadChecksum);
     if (fill.kind === "hurry" || fill.kind === "holds") {
       if (fill.kind === "holds") this.#options.noteHeld(fill.container, leader);
       else this.#hurried.add(fill.prefix);

@@ -339,7 +339,7 @@ export class Folding {
       const request = { ...header, parts: share };
       const args = Buffer.alloc(prepareRequestBytes(request));
       encodePrepareRequest(args, 0, request);
-      return [akey.call(target, Opcode.dtxFold, args, payloadOf(share) ?? new Uint8Array(0))];
+      return [akey.call(target, Opcode.dtxFold, args, payloadOf(share))];
     });
     const outcomes = await Promise.allSettled(others);
     for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;

@@ -16,7 +16,7 @@ import { decodeContainers } from "../format/folded-to.ts";
 import type { ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import { isMovingMap, type PoolMap } from "../format/pool-map.ts";
-import type { RpcAnswer } from "../rpc/pending-call.ts";
+import type { RequestPayload, RpcAnswer } from "../rpc/pending-call.ts";
 import type { RpcReply, RpcRequest } from "../rpc/request.ts";
 import { EpochGates } from "./epoch-gates.ts";
 import { DEFAULT_FILL_POLICY, type FillPace, type FillPolicy } from "./fill-pace.ts";
@@ -251,7 +251,7 @@ export class PoolReplication {
   }
 
   /** Asks another target. Rejects with UNAVAILABLE when it cannot be reached. */
-  call(target: number, opcode: number, args: Uint8Array, payload: Uint8Array): Promise<RpcAnswer> {
+  call(target: number, opcode: number, args: Uint8Array, payload: RequestPayload | undefined): Promise<RpcAnswer> {
     return this.#callUnder(this.#map.version, target, opcode, args, payload);
   }
 
@@ -260,7 +260,7 @@ export class PoolReplication {
     target: number,
     opcode: number,
     args: Uint8Array,
-    payload: Uint8Array,
+    payload: RequestPayload | undefined,
   ): Promise<RpcAnswer> {
     const peer = this.#peer(target);
     if (peer === undefined) throw new DaosError("UNAVAILABLE", `Cannot ask target ${target}: it takes no part.`);

@@ -63,7 +63,7 @@ export class OwnSteps {
   /** Of erasure code; undefined of all else. */
   #plan(container: number, object: ObjectRequest, payload: Uint8Array): Promise<PlacedStep> | undefined {
     if (this.#erasure === undefined || !isErasureCoded(object.oid)) return undefined;
-    const beginning = this.#erasure.begin(Opcode.transactionStep, container, object, payload, undefined);
+    const beginning = this.#erasure.begin(Opcode.transactionStep, container, object, payload, undefined, undefined);
     this.#parts.replication?.track(container, beginning);
     return beginning;
   }

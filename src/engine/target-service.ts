@@ -130,7 +130,8 @@ export class TargetService implements RpcHandler {
     this.#serve(request, reply, false);
   }
 
-  #serve(request: RpcRequest, reply: RpcReply, hasLearnt: boolean): void {
+  /** `isAgain`: with a newer map, or after bytes in memory were found to be damaged. */
+  #serve(request: RpcRequest, reply: RpcReply, isAgain: boolean): void {
     try {
       this.#lease?.check();
       const pending = this.#dispatch(request, reply);
@@ -138,17 +139,18 @@ export class TargetService implements RpcHandler {
       else {
         pending.then(
           () => this.#releasePayload(request),
-          (error: unknown) => this.#ended(error, request, reply, hasLearnt),
+          (error: unknown) => this.#ended(error, request, reply, isAgain),
         );
       }
     } catch (error) {
-      this.#ended(error, request, reply, hasLearnt);
+      if (this.#wasDamaged(error, request) && !isAgain) this.#serve(request, reply, true);
+      else this.#ended(error, request, reply, isAgain);
     }
   }
 
   /** A request that was placed by a newer map is run again with that map, once. */
-  #ended(error: unknown, request: RpcRequest, reply: RpcReply, hasLearnt: boolean): void {
-    if (!(error instanceof NewerMap) || hasLearnt) {
+  #ended(error: unknown, request: RpcRequest, reply: RpcReply, isAgain: boolean): void {
+    if (!(error instanceof NewerMap) || isAgain) {
       this.#releasePayload(request);
       this.#failed(error, reply);
       return;
@@ -158,6 +160,14 @@ export class TargetService implements RpcHandler {
       () => this.#serve(request, reply, true),
       (failure: unknown) => this.#ended(failure, request, reply, true),
     );
+  }
+
+  /** A read has met bytes in memory that are not what was stored: those that are kept of the index are dropped. */
+  #wasDamaged(error: unknown, { opcode }: RpcRequest): boolean {
+    if (!hasCode(error, "CORRUPT") || (opcode !== Opcode.valueFetch && opcode !== Opcode.arrayRead)) return false;
+    this.#counters.damagedReads += 1;
+    this.#store.dropCache();
+    return true;
   }
 
   #releasePayload(request: RpcRequest): void {
@@ -228,8 +238,7 @@ export class TargetService implements RpcHandler {
     }
   }
 
-  /** `isAgain`: bytes in memory were damaged, and the media are asked once more. */
-  #valueFetch(request: RpcRequest, reply: RpcReply, isAgain = false): Promise<void> | undefined {
+  #valueFetch(request: RpcRequest, reply: RpcReply): Promise<void> | undefined {
     this.#counters.fetches += 1;
     const object = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
     const { container } = this.#attached(request, object.handle);
@@ -239,11 +248,10 @@ export class TargetService implements RpcHandler {
     if (result instanceof Promise) {
       return result.then((fetched) => this.#answerOwned(fetched, fetched.value, 0, reply));
     }
-    if (this.#answerView(result, result.value, 0, reply)) return undefined;
-    return this.#mayReadAgain(isAgain, reply) ? this.#valueFetch(request, reply, true) : undefined;
+    return this.#answerView(result, result.value, 0, reply);
   }
 
-  #arrayRead(request: RpcRequest, reply: RpcReply, isAgain = false): Promise<void> | undefined {
+  #arrayRead(request: RpcRequest, reply: RpcReply): Promise<void> | undefined {
     this.#counters.fetches += 1;
     const object = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
     reply.hold(object.recordCount * object.recordBytes);
@@ -254,16 +262,7 @@ export class TargetService implements RpcHandler {
     if (result instanceof Promise) {
       return result.then((read) => this.#answerOwned(read, read.bytes, read.recordBytes, reply));
     }
-    if (this.#answerView(result, result.bytes, result.recordBytes, reply)) return undefined;
-    return this.#mayReadAgain(isAgain, reply) ? this.#arrayRead(request, reply, true) : undefined;
-  }
-
-  /** Bytes in memory were not what was stored. What is kept of rows there is dropped, and the request answered if that was in vain. */
-  #mayReadAgain(isAgain: boolean, reply: RpcReply): boolean {
-    this.#counters.damagedReads += 1;
-    this.#store.dropCache();
-    if (isAgain) this.#failed(damagedAfterStore("when it was sent"), reply);
-    return !isAgain;
+    return this.#answerView(result, result.bytes, result.recordBytes, reply);
   }
 
   async #shardRead(request: RpcRequest, reply: RpcReply, kind: "array" | "value"): Promise<void> {
@@ -280,35 +279,33 @@ export class TargetService implements RpcHandler {
     else reply.send(encodeShardReadReply(answer), bytes, () => this.#payloadBuffers.release(bytes), checksum);
   }
 
-  /** `bytes` may be the store's own: answers at once when what was read is durable, else later with a copy. False: they are damaged. */
+  /** `bytes` may be the store's own: answers at once when what was read is durable, else later with a copy. Throws CORRUPT. */
   #answerView(
     outcome: FetchOutcome | ArrayReadOutcome,
     bytes: Uint8Array,
     recordBytes: number,
     reply: RpcReply,
-  ): boolean {
+  ): undefined {
     const { checksum } = outcome;
     if (this.#isSettled(outcome)) {
       this.#fill(outcome.epoch, bytes.length, recordBytes, outcome.found);
-      if (bytes.length < OUTPUT_REFERENCE_BYTES) return this.#answerInPlace(bytes, checksum, reply);
-      reply.send(this.#encoded(), bytes, undefined, checksum);
-      return true;
+      if (bytes.length < OUTPUT_REFERENCE_BYTES) this.#answerInPlace(bytes, checksum, reply);
+      else reply.send(this.#encoded(), bytes, undefined, checksum);
+      return;
     }
     const copy = new Uint8Array(bytes);
     this.#whenStable(outcome, reply, () => {
       this.#fill(outcome.epoch, copy.length, recordBytes, outcome.found);
       reply.send(this.#encoded(), copy, undefined, checksum);
     });
-    return true;
   }
 
   /** Writes what was filled in, and the bytes behind it, where they leave from. */
-  #answerInPlace(bytes: Uint8Array, checksum: number, reply: RpcReply): boolean {
+  #answerInPlace(bytes: Uint8Array, checksum: number, reply: RpcReply): void {
     const at = reply.start(OBJECT_REPLY_BYTES, bytes.length);
     encodeObjectReply(reply.block, at, this.#reply);
-    if (bytes.length === 0) return reply.finish();
-    reply.block.set(bytes, at + OBJECT_REPLY_BYTES);
-    return reply.finish(checksum);
+    if (bytes.length > 0) reply.block.set(bytes, at + OBJECT_REPLY_BYTES);
+    if (!reply.finish(bytes.length === 0 ? undefined : checksum)) throw damagedAfterStore("when it was sent");
   }
 
   /** `bytes` came from the payload buffers: they are sent as they are, and given back then. */

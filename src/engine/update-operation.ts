@@ -10,6 +10,8 @@ import type { WriteOrder } from "../vos/write-order.ts";
 
 export interface OperationRequest extends ObjectRequest {
   order?: WriteOrder | undefined;
+  /** CRC-32 of the payload, where it is the bytes of a write. */
+  readonly checksum?: number | undefined;
   /** Of steps of transactions on erasure-coded dkeys. */
   readonly shard: TransactionShard | undefined;
   /** Of an object without redundancy: it moves to other targets. */

@@ -199,7 +199,8 @@ export class UpdateService {
     const isSentLater = staged !== undefined || !this.#isStoredInTurn(opcode, container, request.payloadLength);
     if (isSentLater) request.retain();
     const payload = request.payloadLength === 0 ? undefined : request.payload;
-    const led = replication.begin({ container, opcode, object, payload, staged });
+    const checksum = payload === undefined ? undefined : request.payloadChecksum;
+    const led = replication.begin({ container, opcode, object, payload, checksum, staged });
     object.order = led;
     return led;
   }
@@ -253,7 +254,8 @@ export class UpdateService {
     if (object.sequence === 0) throw unnamed();
     const { opcode } = request;
     const payload = request.payloadLength === 0 ? undefined : request.payload;
-    const { led, unlock } = await this.#erasure!.begin(opcode, container, object, payload, staged);
+    const checksum = payload === undefined ? undefined : request.payloadChecksum;
+    const { led, unlock } = await this.#erasure!.begin(opcode, container, object, payload, checksum, staged);
     try {
       object.order = led;
       await this.#untilSent(led, this.#run({ ...unordered, led }));
@@ -294,15 +296,15 @@ export class UpdateService {
     }
     this.#stages?.drop(order.origin);
     if (parts !== undefined || !this.#isStoredInTurn(opcode, container, message.payloadLength)) message.retain();
-    const { payload } = message;
+    const { payload, payloadChecksum } = message;
     if (parts !== undefined) {
       if (this.#erasure === undefined)
         throw new DaosError("UNSUPPORTED", "Cannot prepare parts: nothing is shared here.");
-      return this.#erasure.apply(container, { ...object, order }, receivedParts(parts, payload));
+      return this.#erasure.apply(container, { ...object, order }, receivedParts(parts, payload, payloadChecksum));
     }
     // Nobody follows in updates of objects without redundancy unless they move.
     const isMoving = !isRedundant(object.oid);
-    return this.#apply(opcode, container, { ...object, order, isMoving }, payload);
+    return this.#apply(opcode, container, { ...object, order, isMoving }, payload, payloadChecksum);
   }
 
   #apply(
@@ -310,10 +312,11 @@ export class UpdateService {
     container: number,
     object: OrderedRequest,
     payload: Uint8Array,
+    checksum?: number,
     shares?: ArrayShare[],
   ): WriteOutcome | Promise<WriteOutcome> {
     const shard = this.#erasure?.shardOf(container, object, shares);
-    return runOperation(this.#parts.objects, opcode, container, { ...object, shard }, payload);
+    return runOperation(this.#parts.objects, opcode, container, { ...object, shard, checksum }, payload);
   }
 
   /** Makes the update of what the client has staged here. Throws NOT_STAGED. */
@@ -335,7 +338,9 @@ export class UpdateService {
     const shard = led?.ownStaged;
     if (shard !== undefined) return this.#takeStaged(request.opcode, container, object, object, parts, shard);
     if (parts !== undefined) return this.#erasure!.apply(container, object, parts);
-    return this.#apply(request.opcode, container, object, led?.payload ?? request.payload, led?.arrayShares);
+    const checksum = led === undefined ? request.payloadChecksum : led.checksum;
+    const payload = led?.payload ?? request.payload;
+    return this.#apply(request.opcode, container, object, payload, checksum, led?.arrayShares);
   }
 
   #ran({ led, reply }: Update, outcome: WriteOutcome): undefined {

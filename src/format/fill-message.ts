@@ -12,6 +12,9 @@
  *               compare: see fill-compare.ts
  */
 import { byteString, type ByteString, bytesOf } from "../base/bytes.ts";
+import { crc32, crc32Range } from "../base/checksum.ts";
+import { joinChecksums } from "../base/checksum-join.ts";
+import { damagedBeforeStore } from "../base/damage.ts";
 import { DaosError } from "../base/errors.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { type CompareRequest, decodeCompareRequest, encodeCompareRequest } from "./fill-compare.ts";
@@ -60,6 +63,8 @@ export interface CompletedElsewhere {
 export interface FillMessage {
   readonly args: Uint8Array;
   readonly payload: Uint8Array;
+  /** CRC-32 of the payload, as follows from those of the versions' bytes where they come from. */
+  readonly checksum: number;
 }
 
 export type FillRequest =
@@ -85,18 +90,20 @@ export type FillRequest =
   | { readonly kind: "compare"; readonly container: number; readonly compare: CompareRequest }
   | { readonly kind: "holds"; readonly container: number };
 
+const NOTHING = { payload: new Uint8Array(0), checksum: 0 };
+
 export function encodeFillRequest(request: FillRequest): FillMessage {
   switch (request.kind) {
     case "open": {
       const args = header(FillKind.open, 0, request.container, request.snapshots.length, 8 * request.snapshots.length);
       request.snapshots.forEach((epoch, index) => writeUint64(args, epoch, HEADER_BYTES + 8 * index));
-      return { args, payload: new Uint8Array(0) };
+      return { args, ...NOTHING };
     }
     case "cells": {
       const { container, flags, prefix, versions } = request;
       const args = header(FillKind.cells, flags, container, versions.length, prefix.length);
       args.latin1Write(prefix, HEADER_BYTES);
-      return { args, payload: encodeVersions(prefix, versions) };
+      return { args, ...encodeVersions(prefix, versions) };
     }
     case "close": {
       const { requests } = request;
@@ -108,26 +115,29 @@ export function encodeFillRequest(request: FillRequest): FillMessage {
       });
       const args = header(FillKind.close, request.flags, request.container, requests.length, 8);
       writeUint64(args, request.forgottenTo, HEADER_BYTES);
-      return { args, payload };
+      return { args, payload, checksum: crc32(payload) };
     }
     case "hurry": {
       const args = header(FillKind.hurry, 0, request.container, 0, request.prefix.length);
       args.latin1Write(request.prefix, HEADER_BYTES);
-      return { args, payload: new Uint8Array(0) };
+      return { args, ...NOTHING };
     }
     case "compare": {
       const payload = encodeCompareRequest(request.compare);
-      return { args: header(FillKind.compare, 0, request.container, 0, 0), payload };
+      return { args: header(FillKind.compare, 0, request.container, 0, 0), payload, checksum: crc32(payload) };
     }
     case "holds":
-      return { args: header(FillKind.holds, 0, request.container, 0, 0), payload: new Uint8Array(0) };
+      return { args: header(FillKind.holds, 0, request.container, 0, 0), ...NOTHING };
     default:
       return request satisfies never;
   }
 }
 
-/** Throws INVALID_ARGUMENT. The bytes of versions are views of the payload. */
-export function decodeFillRequest(args: Uint8Array, payload: Uint8Array): FillRequest {
+/**
+ * Throws INVALID_ARGUMENT, and DAMAGED when the payload is not what `checksum`, which its sender made, says. The bytes of versions
+ * are views of the payload.
+ */
+export function decodeFillRequest(args: Uint8Array, payload: Uint8Array, checksum: number): FillRequest {
   const view = Buffer.from(args.buffer, args.byteOffset, args.length);
   if (view.length < HEADER_BYTES || view.readUInt16LE(2) !== 0) throw malformed("its header is none");
   const flags = view[1]!;
@@ -141,7 +151,7 @@ export function decodeFillRequest(args: Uint8Array, payload: Uint8Array): FillRe
     }
     case FillKind.cells: {
       const prefix = byteString(view, HEADER_BYTES);
-      return { kind: "cells", container, flags, prefix, versions: decodeVersions(prefix, payload, count) };
+      return { kind: "cells", container, flags, prefix, versions: decodeVersions(prefix, payload, count, checksum) };
     }
     case FillKind.close: {
       if (view.length !== HEADER_BYTES + 8) throw malformed("its lengths do not add up");
@@ -173,11 +183,13 @@ export function copiedVersionBytes(prefix: string, { key, meta, bytes }: CopiedV
   return VERSION_BYTES + key.length - prefix.length + meta.length + (bytes?.length ?? 0);
 }
 
-function encodeVersions(prefix: string, versions: readonly CopiedVersion[]): Buffer {
+function encodeVersions(prefix: string, versions: readonly CopiedVersion[]): Omit<FillMessage, "args"> {
   const length = versions.reduce((sum, version) => sum + copiedVersionBytes(prefix, version), 0);
   const into = Buffer.allocUnsafeSlow(length);
   let at = 0;
-  for (const { key, epoch, kind, meta, bytes } of versions) {
+  let whole = 0;
+  for (const { key, epoch, kind, meta, bytes, checksum } of versions) {
+    const start = at;
     const name = bytesOf(key.slice(prefix.length) as ByteString);
     into.fill(0, at, at + VERSION_BYTES);
     writeUint64(into, epoch, at);
@@ -187,19 +199,24 @@ function encodeVersions(prefix: string, versions: readonly CopiedVersion[]): Buf
     into[at + 12] = meta.length;
     into.writeUInt32LE(bytes?.length ?? 0, at + 16);
     at += VERSION_BYTES;
-    for (const part of [name, meta, bytes]) {
-      if (part === undefined) continue;
+    for (const part of [name, meta]) {
       into.set(part, at);
       at += part.length;
     }
+    whole = crc32Range(into, start, at, whole);
+    if (bytes === undefined) continue;
+    into.set(bytes, at);
+    at += bytes.length;
+    whole = joinChecksums(whole, checksum ?? crc32(bytes), bytes.length);
   }
-  return into;
+  return { payload: into, checksum: whole };
 }
 
-function decodeVersions(prefix: string, payload: Uint8Array, count: number): CopiedVersion[] {
+function decodeVersions(prefix: string, payload: Uint8Array, count: number, whole: number): CopiedVersion[] {
   const view = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
   const versions: CopiedVersion[] = [];
   let at = 0;
+  let joined = 0;
   while (versions.length < count) {
     if (at + VERSION_BYTES > view.length) throw malformed("it is cut off");
     const kind = view[at + 8]!;
@@ -210,16 +227,21 @@ function decodeVersions(prefix: string, payload: Uint8Array, count: number): Cop
     const metaEnd = nameEnd + view[at + 12]!;
     const end = metaEnd + view.readUInt32LE(at + 16);
     if (end > view.length) throw malformed("it is cut off");
+    const checksum = hasBytes ? crc32Range(view, metaEnd, end) : undefined;
+    joined = crc32Range(view, at, hasBytes ? metaEnd : end, joined);
+    if (checksum !== undefined) joined = joinChecksums(joined, checksum, end - metaEnd);
     versions.push({
       key: (prefix + byteString(view.subarray(at + VERSION_BYTES, nameEnd))) as ByteString,
       epoch,
       kind: kind as CopiedVersion["kind"],
       meta: new Uint8Array(view.subarray(nameEnd, metaEnd)),
       bytes: hasBytes ? view.subarray(metaEnd, end) : undefined,
+      checksum,
     });
     at = end;
   }
   if (at !== view.length) throw malformed("its lengths do not add up");
+  if (joined !== whole) throw damagedBeforeStore("when the dkey was filled");
   return versions;
 }
 

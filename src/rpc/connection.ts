@@ -138,7 +138,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
    * copied before this returns.
    * Rejects with the server's error, or UNAVAILABLE, TIMEOUT, CANCELED (it may have happened), TOO_LARGE, PROTOCOL.
    */
-  call(opcode: number, args: Uint8Array, payload?: Uint8Array, options?: RpcCallOptions): Promise<RpcAnswer> {
+  call(opcode: number, args: Uint8Array, payload?: RequestPayload, options?: RpcCallOptions): Promise<RpcAnswer> {
     return new Promise((resolve, reject) => {
       const encoder: ArgumentEncoder = { encode: (buffer, offset) => buffer.set(args, offset) };
       this.start(opcode, args.length, encoder, payload, options, new PromiseCompletion(resolve, reject));

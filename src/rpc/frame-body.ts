@@ -6,6 +6,7 @@
  */
 import { asBuffer } from "../base/bytes.ts";
 import { crc32, crc32Range } from "../base/checksum.ts";
+import { checksumBehind } from "../base/checksum-join.ts";
 import { DaosError } from "../base/errors.ts";
 
 const NOTHING = Buffer.alloc(0);
@@ -35,6 +36,12 @@ export class FrameBody {
     if (this.payloadLength === 0) return NOTHING;
     if (this.payloadBuffer !== undefined) return asBuffer(this.payloadBuffer).subarray(0, this.payloadLength);
     return this.bytes.subarray(this.argumentsEnd, this.argumentsEnd + this.payloadLength);
+  }
+
+  /** CRC-32 of the payload as its sender made it; the bytes that were received have it. */
+  get payloadChecksum(): number {
+    const before = crc32Range(this.bytes, this.argumentsStart, this.argumentsEnd);
+    return checksumBehind(this.checksum, before, this.payloadLength);
   }
 
   /**

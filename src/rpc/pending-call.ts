@@ -20,6 +20,8 @@ export interface RpcCompletion {
 export interface RpcAnswer {
   readonly args: Uint8Array;
   readonly payload: Uint8Array;
+  /** CRC-32 of the payload as its sender made it. */
+  readonly payloadChecksum?: number;
 }
 
 /**
@@ -110,7 +112,7 @@ export class PromiseCompletion implements RpcCompletion {
       this.#reject(error as DaosError);
       return;
     }
-    this.#resolve({ args: Buffer.from(body.args()), payload });
+    this.#resolve({ args: Buffer.from(body.args()), payload, payloadChecksum: body.payloadChecksum });
   }
 
   failed(error: DaosError): void {
@@ -128,6 +130,7 @@ export function notEncoded(cause: unknown): DaosError {
 
 /** The payload of a call that waits for room: a small one may lie in memory that is used again, and is copied. */
 export function keptPayload(payload: RequestPayload | undefined): RequestPayload | undefined {
-  if (payload === undefined || "views" in payload || payload.length >= OWNED_PAYLOAD_BYTES) return payload;
+  if (payload === undefined || payload.length >= OWNED_PAYLOAD_BYTES) return payload;
+  if ("views" in payload) return { ...payload, views: [Buffer.concat(payload.views)] };
   return new Uint8Array(payload);
 }

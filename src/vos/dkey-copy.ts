@@ -31,6 +31,7 @@ import {
 } from "./cell-key.ts";
 import { MetaType } from "./cell-meta.ts";
 import { LATEST } from "./condition.ts";
+import { writeLed } from "./led-extent.ts";
 import { RECORD_OVERHEAD_BYTES } from "./single-value.ts";
 import { type MadeVersion, ShownCells, type VersionMaker } from "./shown-cells.ts";
 import type { TargetObjects } from "./target-objects.ts";
@@ -257,20 +258,12 @@ export class DkeyCopies {
     return sequence;
   }
 
-  async #stored({ key, epoch, kind, meta, bytes }: CopiedVersion, inlineBytes: number): Promise<CellWrite> {
+  async #stored({ key, epoch, kind, meta, bytes, checksum }: CopiedVersion, inlineBytes: number): Promise<CellWrite> {
     const write = { key, epoch, kind, meta };
     if (bytes === undefined) return write;
     const lead = leadOf(meta);
-    if (bytes.length <= inlineBytes || lead === undefined) return { ...write, inline: bytes };
-    const { store, allocate, release } = this.#target;
-    const staged = allocate(lead + bytes.length);
-    try {
-      staged.fill(0, 0, lead);
-      staged.set(bytes, lead);
-      return { ...write, extent: await store.writeExtent(staged) };
-    } finally {
-      release(staged);
-    }
+    if (bytes.length <= inlineBytes || lead === undefined) return { ...write, inline: bytes, checksum };
+    return { ...write, extent: await writeLed(this.#target, lead, bytes, checksum) };
   }
 
   /** After all of a dkey is written: what punches hide of it goes once no snapshot shows it. Returns the record's sequence. */

@@ -48,6 +48,8 @@ export interface AkeyRequest {
   readonly dkey: ByteString;
   readonly akey: ByteString;
   readonly flags?: number;
+  /** Of writes: CRC-32 of the bytes, from where they were verified last; what is stored is held against it. */
+  readonly checksum?: number | undefined;
   /** Of writes: absent where nobody else orders them. */
   readonly order?: WriteOrder | undefined;
 }
@@ -172,7 +174,7 @@ export class SingleValues {
     }
     let extent: ExtentRef;
     try {
-      extent = await target.store.writeExtent(value);
+      extent = await target.store.writeExtent(value, request.checksum);
     } catch (error) {
       // It was to spare the SCM, which may still have room for it.
       if (value.length <= target.threshold(container)) return await this.#updateSmall(container, request, value);
@@ -189,7 +191,7 @@ export class SingleValues {
     const target = this.#target;
     const logBytes = recordBytes(request) + value.length / 1024;
     await target.admit(logBytes, false);
-    const extent = await target.store.writeExtent(value);
+    const extent = await target.store.writeExtent(value, request.checksum);
     const append = (update: AkeyRequest): WriteOutcome => {
       checkFlags(update.flags ?? 0, UPDATE_FLAGS);
       return this.#append(container, update, undefined, extent);
@@ -238,7 +240,7 @@ export class SingleValues {
     const write: CellWrite =
       inline === undefined
         ? { key, epoch, kind: VersionKind.value, meta: SINGLE_META, extent: extent! }
-        : { key, epoch, kind: VersionKind.value, meta: SINGLE_META, inline };
+        : { key, epoch, kind: VersionKind.value, meta: SINGLE_META, inline, checksum: request.checksum };
     // An array of which everything was punched may lie beneath; it gives way to the value.
     if (plain || !holdsArray(target, key)) {
       return { epoch, sequence: target.append([write], undefined, epoch, order), error: undefined };

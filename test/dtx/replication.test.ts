@@ -59,7 +59,7 @@ const ignorant: PeerConnection = {
   isClosed: false,
   call: async (opcode, _args, payload) => {
     if (opcode !== Opcode.dtxResync) return { args: NOTHING, payload: NOTHING };
-    const states = decodeIds(payload!).map(() => DtxState.unknown);
+    const states = decodeIds(payload as Uint8Array).map(() => DtxState.unknown);
     return { args: NOTHING, payload: encodeResyncReply(states, []) };
   },
   start: (_opcode, _length, _encoder, _payload, _options, completion) => completion.answered({} as never),
@@ -262,7 +262,7 @@ test("once a target was taken back nothing is decided before all others go by th
       return {
         args: NOTHING,
         payload: encodeResyncReply(
-          decodeIds(payload!).map(() => DtxState.prepared),
+          decodeIds(payload as Uint8Array).map(() => DtxState.prepared),
           [],
         ),
       };

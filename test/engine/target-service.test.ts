@@ -86,7 +86,7 @@ function rig(learnMap: TargetServiceParts["learnMap"] = () => Promise.resolve(),
   const reply = {
     block: Buffer.alloc(OBJECT_REPLY_BYTES),
     start: () => 0,
-    finish: () => events.push("answered"),
+    finish: () => events.push("answered") > 0,
     send: () => events.push("answered"),
     fail: (error: DaosError) => events.push(error.code),
   } as unknown as RpcReply;

@@ -175,7 +175,10 @@ test("canary: a dkey that undoes its part of a transaction without asking is fou
       call: async (opcode, args, payload, options) => {
         const answer = await connection.call(opcode, args, payload, options);
         if (opcode !== Opcode.transactionState) return answer;
-        return { args: answer.args, payload: encodeStates(decodeStateQueries(payload!).map(() => UNKNOWN_STATE)) };
+        return {
+          args: answer.args,
+          payload: encodeStates(decodeStateQueries(payload as Uint8Array).map(() => UNKNOWN_STATE)),
+        };
       },
     }),
   };

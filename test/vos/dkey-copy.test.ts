@@ -145,7 +145,7 @@ async function copy(from: Rig, to: Rig, oid: ObjectId): Promise<void> {
       prefix,
       versions: page.versions,
     });
-    const received = decodeFillRequest(message.args, message.payload);
+    const received = decodeFillRequest(message.args, message.payload, message.checksum);
     if (received.kind !== "cells") throw new Error("it is another message");
     await to.objects.copies.write(CONTAINER, prefix, received.versions, mayWrite);
     next = page.next;
@@ -328,8 +328,8 @@ test("what transactions keep of a dkey goes with it, also where there is nothing
   for (const prefix of prefixes) {
     const page = await copies.read(CONTAINER, prefix);
     const request = { kind: "cells", container: CONTAINER, flags: 0, prefix, versions: page.versions } as const;
-    const { args, payload } = encodeFillRequest(request);
-    const received = decodeFillRequest(args, payload);
+    const { args, payload, checksum } = encodeFillRequest(request);
+    const received = decodeFillRequest(args, payload, checksum);
     if (received.kind !== "cells") throw new Error("it is another message");
     await to.objects.copies.write(CONTAINER, prefix, received.versions, mayWrite);
     const version = to.store.get(writesKey(prefix), LATEST)!;
