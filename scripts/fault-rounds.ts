@@ -43,9 +43,16 @@ async function main(folder: string): Promise<void> {
 }
 
 function print({ rows, slots, counts, byHand, ends }: FaultRoundsResult): void {
-  const columns = ["noticedMs", "excludedMs", "healedMs", "longestWriteMs", "longestReadMs"] as const;
-  console.log("\n| fault | noticed s | excluded s | healed s | longest write s | longest read s | operations |");
-  console.log("|---|---:|---:|---:|---:|---:|---:|");
+  const columns = [
+    "noticedMs",
+    "excludedMs",
+    "healedMs",
+    "longestWriteMs",
+    "longestReadMs",
+    "longestTransferMs",
+  ] as const;
+  console.log("\n| fault | noticed s | excluded s | healed s | longest write s | read s | transfer s | operations |");
+  console.log("|---|---:|---:|---:|---:|---:|---:|---:|");
   const cell = (row: FaultRow, column: (typeof columns)[number]): string => {
     const ms = row[column];
     return ms === undefined ? "" : (ms / 1000).toFixed(1);
@@ -59,5 +66,6 @@ function print({ rows, slots, counts, byHand, ends }: FaultRoundsResult): void {
   console.log(
     `${rows.length} faults passed, ${slots} slots right at the end: ${JSON.stringify({ ...counts, byHand })}`,
   );
-  console.log(`longest write ${worst("longestWriteMs")}, read ${worst("longestReadMs")}, healing ${worst("healedMs")}`);
+  const longest = `write ${worst("longestWriteMs")}, read ${worst("longestReadMs")}, transfer ${worst("longestTransferMs")}`;
+  console.log(`longest ${longest}, healing ${worst("healedMs")}`);
 }

@@ -34,6 +34,7 @@ export interface FaultRow {
   readonly healedMs: number;
   readonly longestWriteMs: number;
   readonly longestReadMs: number;
+  readonly longestTransferMs: number;
   readonly operations: number;
 }
 
@@ -47,7 +48,7 @@ export interface FaultRoundsResult {
 }
 
 const POOL_BYTES_PER_HOST = 768 * 2 ** 20;
-const CALM_MS = 3_000;
+const CALM_MS = 2_000;
 const LOOK_MS = 500;
 const WHOLE_TIMEOUT_MS = 420_000;
 /** Writes of each container that are acknowledged before the next fault: all go on. */
@@ -122,12 +123,14 @@ class FaultRun {
     this.#rows.push({
       text: planned.text,
       ...seen,
-      longestWriteMs: longest.writeMs,
-      longestReadMs: longest.readMs,
+      longestWriteMs: longest.write.ms,
+      longestReadMs: longest.read.ms,
+      longestTransferMs: longest.transfer.ms,
       operations: this.#operations() - before,
     });
     this.#noteEnds(number);
-    report(`${number}: ${rowText(this.#rows.at(-1)!)} (${longest.write}; ${longest.read})`);
+    const slots = Object.values(longest).map(({ slot }) => slot);
+    report(`${number}: ${rowText(this.#rows.at(-1)!)} (${slots.join("; ")})`);
   }
 
   /** Runs the fault and waits until the system is whole, looking at the engines meanwhile. */
@@ -212,8 +215,9 @@ function inSeconds(ms: number | undefined): string {
 }
 
 export function rowText(row: FaultRow): string {
-  const { text, noticedMs, excludedMs, healedMs, longestWriteMs, longestReadMs, operations } = row;
+  const { text, noticedMs, excludedMs, healedMs, operations } = row;
   const times = `noticed ${inSeconds(noticedMs)}, excluded ${inSeconds(excludedMs)}, healed ${inSeconds(healedMs)} s`;
-  const longest = `longest write ${inSeconds(longestWriteMs)}, read ${inSeconds(longestReadMs)} s`;
-  return `${text}: ${times}; ${longest}; ${operations} operations`;
+  const longest = [row.longestWriteMs, row.longestReadMs, row.longestTransferMs].map(inSeconds);
+  const [write, read, transfer] = longest;
+  return `${text}: ${times}; longest write ${write}, read ${read}, transfer ${transfer} s; ${operations} operations`;
 }

@@ -32,6 +32,14 @@ export interface LoadCounts {
   readonly failures: Readonly<Record<string, number>>;
 }
 
+interface Longest {
+  readonly ms: number;
+  /** What it was. */
+  readonly slot: string;
+}
+
+export type LongestOperations = Readonly<Record<"write" | "read" | "transfer", Longest>>;
+
 export class VerifiedLoad {
   readonly #system: FaultSystem;
   readonly #loads: readonly CrashLoad[];
@@ -130,24 +138,23 @@ export class VerifiedLoad {
     };
   }
 
-  /** The longest write and read since this was called last, milliseconds, with what they were. */
-  takeLongest(): { readonly write: string; readonly read: string; readonly writeMs: number; readonly readMs: number } {
-    const named = this.#loads.map(({ longest, longestRead }, index) => {
-      return {
-        write: { ...longest, of: CLASSES[index]! as string },
-        read: { ...longestRead, of: CLASSES[index]! as string },
-      };
-    });
-    const longer = <Item extends { ms: number }>(left: Item, right: Item): Item => (right.ms > left.ms ? right : left);
-    const transfer = { ...this.#transfers.longest, of: BANK };
-    const write = named.map((each) => each.write).reduce(longer, transfer);
-    const read = named.map((each) => each.read).reduce(longer);
+  /** The longest operation of each kind since this was called last. */
+  takeLongest(): LongestOperations {
+    const of = (pick: (load: CrashLoad) => Longest): Longest =>
+      this.#loads
+        .map((load, index) => ({ ...pick(load), slot: `${CLASSES[index]!} ${pick(load).slot}` }))
+        .reduce((left, right) => (right.ms > left.ms ? right : left));
+    const longest = {
+      write: of(({ longest: write }) => write),
+      read: of(({ longestRead }) => longestRead),
+      transfer: this.#transfers.longest,
+    };
     for (const load of this.#loads) {
       load.longest = { ms: 0, slot: "" };
       load.longestRead = { ms: 0, slot: "" };
     }
     this.#transfers.longest = { ms: 0, slot: "" };
-    return { write: `${write.of} ${write.slot}`, read: `${read.of} ${read.slot}`, writeMs: write.ms, readMs: read.ms };
+    return longest;
   }
 
   async #open(label: string): Promise<Container> {
