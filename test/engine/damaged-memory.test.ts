@@ -61,8 +61,9 @@ class Rig implements RpcHandler {
       enumeration: {},
       payloadBuffers: heapPayloadBuffers,
       learnMap: () => Promise.resolve(),
-      replication: { movesSingle: () => false, leadsSingle: () => false, track: () => {} },
+      replication: { movesSingle: () => false, isLed: () => false, track: () => {} },
       timers: this.world,
+      foreground: { note: () => {} },
     } as unknown as TargetServiceParts);
     this.#server = new RpcServer({
       network: this.world,

@@ -80,6 +80,7 @@ function rig(learnMap: TargetServiceParts["learnMap"] = () => Promise.resolve(),
     payloadBuffers: { allocate: () => undefined, release: () => {} },
     learnMap,
     replication: { movesSingle: () => false, isLed: () => false, track: () => {} },
+    foreground: { note: () => {} },
     timers: { after: () => () => {} },
     lease: { check: () => held?.checkLease() },
   } as unknown as TargetServiceParts;
