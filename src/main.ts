@@ -11,6 +11,7 @@ import { BUILT_IN_PLUGINS } from "../plugins/registry.ts";
 import { listPersistentMemory, type PmemNamespace } from "../plugins/scm/pmdk/namespaces.ts";
 import type {
   CommandEnvironment,
+  EraseOptions,
   MetaMigrationOptions,
   ServerRole,
   ServerStartOptions,
@@ -25,6 +26,8 @@ import { exampleConfiguration } from "./engine/configuration-example.ts";
 import { type EngineParts, startEngine } from "./engine/engine.ts";
 import { type EnginePlan, planEngines } from "./engine/engine-plan.ts";
 import { type MetaMigration, migrateMetaStore } from "./engine/meta-migration.ts";
+import { type MetaRestore, restoreMetaStore } from "./engine/meta-restore.ts";
+import { eraseSystem, type SystemErase } from "./engine/system-erase.ts";
 import { formatListenAddress } from "./engine/listen-address.ts";
 import { loadPlugins } from "./engine/plugin-loader.ts";
 import type { PluginRegistry } from "./engine/plugin-registry.ts";
@@ -119,6 +122,18 @@ async function migrateMeta(options: MetaMigrationOptions): Promise<MetaMigration
   const configuration = configurationOf(options);
   const { storage } = planEngines(world.disk, configuration, availableParallelism())[0]!;
   return migrateMetaStore(world, await registryOf(configuration.plugins), { ...configuration, storage });
+}
+
+async function restoreMeta(options: MetaMigrationOptions, backup: Uint8Array): Promise<MetaRestore> {
+  const configuration = configurationOf(options);
+  const { storage } = planEngines(world.disk, configuration, availableParallelism())[0]!;
+  return restoreMetaStore(world, await registryOf(configuration.plugins), { ...configuration, storage }, backup);
+}
+
+async function erase({ confirm, force, ...options }: EraseOptions): Promise<SystemErase> {
+  const configuration = configurationOf(options);
+  const folders = planEngines(world.disk, configuration, availableParallelism()).map(({ storage }) => storage);
+  return eraseSystem(world, await registryOf(configuration.plugins), configuration, folders, { confirm, force });
 }
 
 function scannedMemory({ name, mode, sizeBytes, device, mount, health }: PmemNamespace): ScannedMemory {
@@ -257,6 +272,8 @@ const server: ServerRole = {
   start: startServer,
   formatStorage,
   migrateMeta,
+  restoreMeta,
+  eraseSystem: erase,
   scanStorage: async () =>
     scanStorage({
       disk: world.disk,

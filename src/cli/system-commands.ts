@@ -6,6 +6,7 @@ import type { EngineDescription, SystemQueryReply } from "../format/operations.t
 import { command, commandGroup } from "./command.ts";
 import { events } from "./event-command.ts";
 import { drain, exclude, leader, reintegrate } from "./system-rank-commands.ts";
+import { backup, erase, restore } from "./system-backup-commands.ts";
 import { start, stop } from "./system-stop-commands.ts";
 import { SELF_HEAL_COMMANDS } from "./self-heal-commands.ts";
 import { STORAGE_COMMANDS } from "./storage-commands.ts";
@@ -52,6 +53,9 @@ export const SYSTEM_COMMANDS = commandGroup("The system and its engines", {
   drain,
   reintegrate,
   "self-heal": SELF_HEAL_COMMANDS,
+  backup,
+  restore,
+  erase,
   "migrate-meta": migrateMeta,
 });
 export const ADMIN_COMMANDS = commandGroup("Administration of a system", {

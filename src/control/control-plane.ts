@@ -36,6 +36,7 @@ import { RequestOutcomes } from "./request-outcomes.ts";
 import { Resumption, type ResumeReport } from "./resumption.ts";
 import { PoolSweep } from "./pool-sweep.ts";
 import { SelfHeal } from "./self-heal.ts";
+import { SystemBackup } from "./system-backup.ts";
 import { SystemOperations } from "./system-operations.ts";
 import { SnapshotService } from "./snapshot-service.ts";
 import { capabilityKeyOf, type EngineFacts, SystemService } from "./system-service.ts";
@@ -121,7 +122,8 @@ export class ControlPlane {
     this.#changes = new RecordChanges({ outcomes, pools, maps, elasticity, containers, snapshots });
     const sweep = new PoolSweep({ records, members, store: mapStore });
     const { rank, term } = options;
-    this.operations = new SystemOperations({ ...common, rank, term, maps, elasticity, quotas, sweep });
+    const backup = new SystemBackup({ records, clock, system, software: options.facts.software });
+    this.operations = new SystemOperations({ ...common, rank, term, maps, elasticity, quotas, sweep, backup });
     this.#members = members;
     this.#selfHeal = selfHeal;
     this.#options = options;

@@ -159,6 +159,7 @@ export class SystemService {
 function foreign({ name, create }: OpenSystemOptions, state: string): DaosError {
   const advice = create
     ? "Give this one a meta store of its own, or a prefix of its own in it"
-    : "Name the meta store that belongs to this storage folder, or restore it; the data in the folder is as it was";
+    : "Name the meta store that belongs to this storage folder, or bring its records back: `daos system restore`; " +
+      "the data in the folder is as it was";
   return new DaosError("CORRUPT", `Cannot open system "${name}": ${state}. ${advice}.`);
 }

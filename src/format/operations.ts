@@ -62,6 +62,7 @@ export const Opcode = {
   selfHealEval: 71,
   systemStop: 72,
   systemStart: 73,
+  systemBackup: 74,
 
   /** Target listeners. `attach` turns a capability into this connection's container handle. */
   attach: 96,

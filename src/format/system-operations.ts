@@ -70,3 +70,18 @@ export interface SystemStartReply {
   /** Engines that have passed it on to their supervisor. */
   readonly supervisors: number;
 }
+
+/** A piece of a backup (meta-backup.ts). */
+export interface SystemBackupArguments {
+  /** Of the reply before; a new backup without it. */
+  readonly id?: number;
+  /** From this byte on. */
+  readonly offset?: number;
+}
+export interface SystemBackupReply {
+  readonly id: number;
+  readonly sizeBytes: number;
+  readonly records: number;
+  readonly takenAtMs: number;
+  readonly bytes: Uint8Array;
+}

@@ -92,3 +92,37 @@ test("system start says so when nobody can start them, or they do not come in ti
   }
   expect((await running).stderr).toContain("Cannot start rank 2: not here after 3 s");
 });
+
+test("system backup writes the pieces to a file that is whole or not there", async () => {
+  const harness = new Harness();
+  expect((await harness.json("system backup b")).value).toEqual({
+    file: "b",
+    records: 7,
+    sizeBytes: 11,
+    takenAt: "2026-01-01T00:00:00.000Z",
+  });
+  expect(Buffer.from(harness.files.contents.get("b")!).toString()).toBe("daos-backup");
+  harness.files.fullAfterBytes = 6;
+  expect((await harness.run("system backup c")).status).toBe(1);
+  expect(harness.files.contents.has("c")).toBe(false);
+});
+
+test("system restore hands the file over, and one that is not there is told", async () => {
+  const harness = new Harness();
+  harness.files.contents.set("b", Buffer.from("daos-backup"));
+  expect((await harness.run("system restore b --storage /d")).stdout).toBe(
+    "Restored 7 records of system daos_server as of 2026-01-01T00:00:00.000Z to etcd.\n",
+  );
+  expect(harness.restored).toEqual(["daos-backup"]);
+  expect((await harness.run("system restore nothing")).status).toBe(1);
+});
+
+test("system erase needs the system's name", async () => {
+  const harness = new Harness();
+  expect((await harness.run("system erase")).status).toBe(2);
+  expect((await harness.run("system erase --confirm other")).status).toBe(2);
+  expect((await harness.json("system erase --confirm daos_server --force --storage /d")).value).toEqual({
+    storages: ["/d/engine0"],
+    records: 0,
+  });
+});

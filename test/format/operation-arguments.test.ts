@@ -59,6 +59,7 @@ const FULL: {
   [Opcode.systemDrain]: { args: { ranks: [1], force: true, after: "a" }, optional: ["force", "after"] },
   [Opcode.systemReintegrate]: { args: { ranks: [1], force: true, after: "a" }, optional: ["force", "after"] },
   [Opcode.systemStop]: { args: { ranks: [1], force: true }, optional: ["ranks", "force"] },
+  [Opcode.systemBackup]: { args: { id: 1, offset: 2 }, optional: ["id", "offset"] },
   [Opcode.systemStart]: { args: { ranks: [1] }, optional: ["ranks"] },
   [Opcode.selfHealSet]: { args: { flags: ["exclude"] }, optional: [] },
   [Opcode.attach]: { args: { capability: key }, optional: [] },
