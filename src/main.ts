@@ -33,7 +33,7 @@ import { loadPlugins } from "./engine/plugin-loader.ts";
 import type { PluginRegistry } from "./engine/plugin-registry.ts";
 import { redundancyProviders } from "./engine/redundancy-providers.ts";
 import { type ScannedMemory, scanStorage } from "./engine/storage-scan.ts";
-import { type EngineReady, engineArguments, Supervisor } from "./engine/supervisor.ts";
+import { type EngineReady, engineArguments, RESTART_STATUS, Supervisor } from "./engine/supervisor.ts";
 import { onParentGone, spawnSelf } from "./world/child.ts";
 import { standardError, standardInput, standardOutput } from "./world/console.ts";
 import { lightDeviceLamp } from "./world/device-lamp.ts";
@@ -191,8 +191,7 @@ async function startServer(options: ServerStartOptions): Promise<number> {
   const stop = (): void => void engine.stop().catch(() => {});
   if (canceled.signal.aborted) stop();
   else canceled.signal.addEventListener("abort", stop, { once: true });
-  await engine.ended;
-  return 0;
+  return (await engine.ended).isRestarting ? RESTART_STATUS : 0;
 }
 
 /** The flags that each engine of this host gets. */

@@ -95,7 +95,7 @@ export class ControlPlane {
     const authority = new CapabilityAuthority({ key: capabilityKeyOf(system), hmac, wallMs: () => clock.wallMs() });
     const records = new MetaRecords(options.metaStore);
     const locks = new KeyedLock();
-    const members = new Members({ records, clock, settings, verdicts, dial, system });
+    const members = new Members({ records, clock, settings, verdicts, dial, system, software: options.facts.software });
     const mapStore = new PoolMapStore(records, members);
     const engineSet = new EngineSet(members, mapStore, clock);
     const targets = options.targets ?? engineSet;
@@ -173,24 +173,30 @@ export class ControlPlane {
   }
 
   /**
-   * Tells engines, or all others, to stop; resolves when they have heard it or cannot be reached. Throws NOT_FOUND, before
-   * anybody is told.
+   * Tells engines, or all others, to stop; resolves when they have heard it or cannot be reached. Throws NOT_FOUND and VERSION
+   * (one is too old for that) before anybody is told, UNSUPPORTED when one has no supervisor to restart it.
    */
-  async stopEngines({ ranks, force = false }: SystemStopArguments): Promise<void> {
+  async stopEngines({ ranks, force = false, restart = false }: SystemStopArguments): Promise<void> {
     for (const rank of ranks ?? []) this.#members.check(rank);
+    for (const { rank } of this.#members.list()) {
+      if (ranks?.includes(rank) === false) continue;
+      if (force) this.#members.releases.require(rank, "forcedStop");
+      if (restart) this.#members.releases.require(rank, "restart");
+    }
     const isMeant = (rank: number): boolean => rank !== this.#options.rank && ranks?.includes(rank) !== false;
     for (const member of this.#members.list().filter(({ rank }) => isMeant(rank))) {
       const { rank } = member;
       const link = this.#members.link(rank);
       if (link === undefined) continue;
       try {
-        await link.call("stop", force ? { force } : {});
+        await link.call("stop", { ...(force && { force }), ...(restart && { restart }) });
       } catch (error) {
         if (!isAway(error)) throw error;
         continue;
       }
       await this.#members.leaving(member);
-      this.#options.event("engine_left", `rank ${rank} was told to stop${force ? " at once" : ""}`, { rank });
+      const how = `${restart ? "restart" : "stop"}${force ? " at once" : ""}`;
+      this.#options.event("engine_left", `rank ${rank} was told to ${how}`, { rank });
     }
   }
 

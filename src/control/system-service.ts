@@ -132,6 +132,7 @@ export class SystemService {
         domain,
         address: members.addressOf(rank),
         targets: targets.length,
+        ...members.releases.get(rank),
         ...(exclusionAtMs !== undefined && why === undefined && { exclusionInMs: Math.max(0, exclusionAtMs - nowMs) }),
         ...(why !== undefined && { reason: why }),
         scmTotalBytes: space?.scmTotalBytes ?? 0,

@@ -177,7 +177,11 @@ const SCHEMAS: { readonly [Op in keyof OperationArguments]: z.ZodType<OperationA
   [Opcode.systemExclude]: z.object(systemRanks),
   [Opcode.systemDrain]: z.object(systemRanks),
   [Opcode.systemReintegrate]: z.object(systemRanks),
-  [Opcode.systemStop]: z.object({ ranks: ranks.exactOptional(), force: z.boolean().exactOptional() }),
+  [Opcode.systemStop]: z.object({
+    ranks: ranks.exactOptional(),
+    force: z.boolean().exactOptional(),
+    restart: z.boolean().exactOptional(),
+  }),
   [Opcode.systemBackup]: z.object({ id: number.exactOptional(), offset: number.exactOptional() }),
   [Opcode.systemStart]: z.object({ ranks: ranks.exactOptional() }),
   [Opcode.selfHealSet]: z.object({ flags: z.array(name).max(MAX_FLAGS) }),

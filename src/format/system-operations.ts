@@ -59,6 +59,8 @@ export interface SystemStopArguments {
   readonly ranks?: readonly number[];
   /** Without finishing what runs: what was acknowledged is in the log. */
   readonly force?: boolean;
+  /** Their supervisors start them again. */
+  readonly restart?: boolean;
 }
 export interface SystemStartArguments {
   /** All that are not here without it. */

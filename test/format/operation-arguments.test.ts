@@ -58,7 +58,7 @@ const FULL: {
   [Opcode.systemExclude]: { args: { ranks: [1], force: true, after: "a" }, optional: ["force", "after"] },
   [Opcode.systemDrain]: { args: { ranks: [1], force: true, after: "a" }, optional: ["force", "after"] },
   [Opcode.systemReintegrate]: { args: { ranks: [1], force: true, after: "a" }, optional: ["force", "after"] },
-  [Opcode.systemStop]: { args: { ranks: [1], force: true }, optional: ["ranks", "force"] },
+  [Opcode.systemStop]: { args: { ranks: [1], force: true, restart: true }, optional: ["ranks", "force", "restart"] },
   [Opcode.systemBackup]: { args: { id: 1, offset: 2 }, optional: ["id", "offset"] },
   [Opcode.systemStart]: { args: { ranks: [1] }, optional: ["ranks"] },
   [Opcode.selfHealSet]: { args: { flags: ["exclude"] }, optional: [] },
