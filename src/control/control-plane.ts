@@ -33,6 +33,7 @@ import { PoolService } from "./pool-service.ts";
 import { RebuildWatch } from "./rebuild-watch.ts";
 import { RecordChanges } from "./record-changes.ts";
 import { RequestOutcomes } from "./request-outcomes.ts";
+import { ReturnWatch } from "./return-watch.ts";
 import { Resumption, type ResumeReport } from "./resumption.ts";
 import { PoolSweep } from "./pool-sweep.ts";
 import { SelfHeal } from "./self-heal.ts";
@@ -86,6 +87,7 @@ export class ControlPlane {
   readonly #options: ControlPlaneOptions;
   readonly #watch: FailureWatch;
   readonly #rebuild: RebuildWatch;
+  readonly #return: ReturnWatch;
   readonly #resumption: Resumption;
   readonly #changes: RecordChanges;
 
@@ -111,6 +113,7 @@ export class ControlPlane {
     const resumption = new EngineResumption({ records, locks, members, maps: this.maps, quotas, event });
     const removal = new ContainerRemoval(parts, quotas, (rank) => resumption.removeContainers(rank));
     this.#rebuild = new RebuildWatch({ ...common, timers, maps: this.maps });
+    this.#return = new ReturnWatch({ ...common, timers, maps: this.maps });
     this.events = new EventLog(records, locks);
     const admitted = { members, maps: this.maps, resumption, locks, system };
     this.engines = new EngineAdmission({ ...admitted, log: this.events, clock, event });
@@ -170,6 +173,7 @@ export class ControlPlane {
   watch(): void {
     this.#watch.start();
     this.#rebuild.start();
+    this.#return.start();
   }
 
   /**
@@ -226,6 +230,7 @@ export class ControlPlane {
   close(): void {
     this.#watch.stop();
     this.#rebuild.stop();
+    this.#return.stop();
     this.#members.close();
   }
 

@@ -41,7 +41,7 @@ import { type Mark, unmarked } from "./request-outcomes.ts";
 
 const LIST_PAGE = 256;
 /** Properties that the targets go by. */
-const TOLD = ["data_threshold", "rebuild_share", "rebuild"];
+const TOLD = ["data_threshold", "rebuild_share", "rebuild", "self_heal"];
 
 export class PoolService {
   readonly #parts: ControlParts;

@@ -89,7 +89,11 @@ export class DkeyFill {
     const destinations = opened.filter(({ target }) => missing.includes(target));
     if (destinations.length === 0) return;
     if (leader.isSettling(unitOf({ container, object: dkey }))) throw notYet("an update of it is not decided");
-    const isAnything = store.copies.has(prefix) || destinations.some(({ broken }) => broken.has(prefix));
+    if (!round.isUrgent(prefix) && destinations.some((destination) => destination.isUnknown(dkey))) {
+      throw notYet("what a target has already is not known yet");
+    }
+    const isLeft = ({ broken, isHeld }: Destination): boolean => isHeld || broken.has(prefix);
+    const isAnything = store.copies.has(prefix) || destinations.some(isLeft);
     if (isAnything) await this.#bringCells(round, container, dkey, group, destinations);
     round.check();
     for (const destination of destinations) {
@@ -177,10 +181,12 @@ export class DkeyFill {
     round.check();
     const name = nameOf(container, target);
     const isClosed = answer[0] === 1;
-    if (!isClosed && round.destinations.has(name)) round.again.add(container);
-    const destination = new Destination(container, target, life, isClosed);
+    const isHeld = answer[0] === 2;
+    // What it may have is compared from the beginning.
+    if (isHeld || (!isClosed && round.destinations.has(name))) round.again.add(container);
+    const destination = new Destination(container, target, life, isClosed, isHeld);
     // Nothing of what is here was for it: it has all there is.
-    if (!isClosed && round.done.has(container)) await this.links.close(round, destination, this.#options.store);
+    if (!isClosed && round.done.has(container)) await this.links.close(round, destination, this.#options.store, false);
     round.destinations.set(name, destination);
     return destination;
   }

@@ -48,13 +48,17 @@ export class FillLinks {
     return true;
   }
 
-  /** Tells a target that it has all, and which requests were completed here. */
-  async close(round: FillRound, destination: Destination, store: FillStore): Promise<void> {
+  /**
+   * Tells a target that it has all, and which requests were completed here. `isCompared`: what it had was compared; else it
+   * had better have nothing.
+   */
+  async close(round: FillRound, destination: Destination, store: FillStore, isCompared: boolean): Promise<void> {
     const { container } = destination;
     const requests = [...store.requests()];
-    const close = { kind: "close", container, flags: 0, forgottenTo: store.forgottenTo() } as const;
+    const flags = isCompared ? FillFlag.compared : 0;
+    const close = { kind: "close", container, flags, forgottenTo: store.forgottenTo() } as const;
     for (const some of inMessages(requests)) await this.send(round, [destination], { ...close, requests: some });
-    await this.send(round, [destination], { ...close, flags: FillFlag.last, requests: [] });
+    await this.send(round, [destination], { ...close, flags: flags | FillFlag.last, requests: [] });
     destination.isClosed = true;
   }
 

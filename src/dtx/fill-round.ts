@@ -19,6 +19,22 @@ export interface LevelledDkey {
   readonly level: number;
 }
 
+/** How far the walk has come: through all dkeys of lower levels, and those of this one up to a prefix. */
+class Reach {
+  #level = -1;
+  #prefix = "";
+
+  move({ level, prefix }: LevelledDkey): void {
+    if (level < this.#level || (level === this.#level && prefix <= this.#prefix)) return;
+    this.#level = level;
+    this.#prefix = prefix;
+  }
+
+  includes({ level, prefix }: LevelledDkey): boolean {
+    return level < this.#level || (level === this.#level && prefix <= this.#prefix);
+  }
+}
+
 /** A target that is filled with a container. */
 export class Destination {
   readonly container: number;
@@ -27,43 +43,51 @@ export class Destination {
   readonly life: number;
   /** Dkeys of which something may be there, and not all. */
   readonly broken = new Set<string>();
+  /** It may have something of what it is to be brought: that is compared first. */
+  readonly isHeld: boolean;
   /** It has all. */
   isClosed: boolean;
-  /** All dkeys of lower levels are there, and of this one those up to a prefix. */
-  #level = -1;
-  #upTo = "";
+  /** All dkeys that are there, and those of which it is known what of them is there already. */
+  readonly #there = new Reach();
+  readonly #compared = new Reach();
   /** Levels of the dkeys behind that, which are there. */
   readonly #early = new Map<string, number>();
 
-  constructor(container: number, target: number, life: number, isClosed: boolean) {
+  constructor(container: number, target: number, life: number, isClosed: boolean, isHeld: boolean) {
     this.container = container;
     this.target = target;
     this.life = life;
     this.isClosed = isClosed;
+    this.isHeld = isHeld;
   }
 
-  /** The walk has come to this prefix among the dkeys of this level, and passed all of lower ones. */
-  reached(level: number, upTo: string): void {
-    if (level < this.#level || (level === this.#level && upTo <= this.#upTo)) return;
-    this.#level = level;
-    this.#upTo = upTo;
+  /** The walk has brought all up to this prefix among the dkeys of this level, and all of lower ones. */
+  reached(level: number, prefix: string): void {
+    this.#there.move({ level, prefix });
+  }
+
+  /** What it has of these is known. */
+  compared(level: number, prefix: string): void {
+    this.#compared.move({ level, prefix });
+  }
+
+  /** Whether it may have something of the dkey that counts, and has not been asked. */
+  isUnknown(dkey: LevelledDkey): boolean {
+    return this.isHeld && !this.isClosed && !this.#compared.includes(dkey);
   }
 
   has(dkey: LevelledDkey): boolean {
     if (this.broken.has(dkey.prefix)) return false;
-    return this.isClosed || this.#isPassed(dkey) || this.#early.has(dkey.prefix);
-  }
-
-  #isPassed({ prefix, level }: LevelledDkey): boolean {
-    return level < this.#level || (level === this.#level && prefix <= this.#upTo);
+    return this.isClosed || this.#there.includes(dkey) || this.#early.has(dkey.prefix);
   }
 
   /** All of the dkey is there. Throws UNAVAILABLE when too many are ahead of others. */
   add(dkey: LevelledDkey): void {
     this.broken.delete(dkey.prefix);
-    if (this.isClosed || this.#isPassed(dkey)) return;
+    if (this.isClosed || this.#there.includes(dkey)) return;
     if (this.#early.size >= MAX_EARLY_DKEYS) {
-      for (const [prefix, level] of this.#early) if (this.#isPassed({ prefix, level })) this.#early.delete(prefix);
+      for (const [prefix, level] of this.#early)
+        if (this.#there.includes({ prefix, level })) this.#early.delete(prefix);
       if (this.#early.size >= MAX_EARLY_DKEYS) throw notYet("too many dkeys are ahead of others");
     }
     this.#early.set(dkey.prefix, dkey.level);
@@ -100,7 +124,7 @@ export class FillRound {
   /** All containers are counted. */
   isSurveyed = false;
   /** What has been brought. */
-  readonly counts = { dkeys: 0, bytes: 0 };
+  readonly counts = { dkeys: 0, bytes: 0, same: 0 };
   #isOver = false;
 
   constructor(mapVersion: number, begun: Promise<unknown>) {

@@ -86,6 +86,11 @@ export function levelOf(oid: ObjectId, { readable }: RedundancyGroup): number {
   return Math.max(0, readable.length - objectClassOf(oid).redundancy.dataShards);
 }
 
+/** Whether what the target has of a dkey that it is to be brought can be compared with what its leader has. */
+export function isComparable(oid: ObjectId, group: RedundancyGroup, target: number): boolean {
+  return isRedundant(oid) && group.shards === undefined && unfilledOf(group).includes(target);
+}
+
 /** The members that have to be brought what the group has. */
 export function unfilledOf(group: RedundancyGroup): readonly number[] {
   if (group.members.length === group.readable.length) return NOBODY;

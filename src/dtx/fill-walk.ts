@@ -4,9 +4,11 @@ import { isErasureCoded, isRedundant, type ObjectId } from "../base/object-id.ts
 import type { Timers } from "../contracts/world.ts";
 import type { DkeyList, StoredDkey } from "../vos/dkey-copy.ts";
 import type { DkeyFill } from "./dkey-fill.ts";
+import { FillCompare } from "./fill-compare.ts";
 import type { FillPace, FillPolicy, FillSlice } from "./fill-pace.ts";
 import { type FillRound, isDamage, LAST_LEVEL, LAST_PREFIX, notYet } from "./fill-round.ts";
 import { allDurable, type FillStore, isStuck, levelOf, unfilledOf } from "./fill-store.ts";
+import type { GroupLeader } from "./group-leader.ts";
 import type { Groups } from "./group.ts";
 import type { PreparedStore } from "./prepared-store.ts";
 import { mostUrgent, WalkPosition } from "./walk-position.ts";
@@ -14,7 +16,7 @@ import { mostUrgent, WalkPosition } from "./walk-position.ts";
 /** Dkeys that the walk brings at a time, of erasure code at most, and looks at in one go. */
 const FILL_WINDOW = 16;
 const CODED_WINDOW = 4;
-const WALK_DKEYS = 64;
+const WALK_DKEYS = 128;
 /** Pause before something is tried again, and between looks for containers, milliseconds. */
 const RETRY_MS = 20;
 const LOOK_MS = 100;
@@ -28,6 +30,7 @@ export interface FillWalkOptions {
   readonly prepared: PreparedStore;
   readonly groups: () => Groups;
   readonly containers: () => Iterable<number>;
+  readonly leader: GroupLeader;
   readonly pace: FillPace;
   /** Of the pool. */
   readonly policy: () => FillPolicy;
@@ -36,10 +39,12 @@ export interface FillWalkOptions {
 export class FillWalk {
   readonly #options: FillWalkOptions;
   readonly #dkeys: DkeyFill;
+  readonly #compare: FillCompare;
 
   constructor(options: FillWalkOptions, dkeys: DkeyFill) {
     this.#options = options;
     this.#dkeys = dkeys;
+    this.#compare = new FillCompare(options, dkeys.links);
   }
 
   /** Settles when the round is over. */
@@ -78,6 +83,7 @@ export class FillWalk {
 
   async #surveyed(round: FillRound, container: number): Promise<WalkPosition> {
     const levels = new Set<number>();
+    const targets = new Set<number>();
     let dkeys = 0;
     for (let after: string | undefined; ;) {
       const list = await this.#list(round, container, after);
@@ -85,6 +91,7 @@ export class FillWalk {
         const level = this.#levelOf(round, container, place);
         if (level === undefined) continue;
         levels.add(level);
+        for (const target of unfilledOf(this.#options.groups().groupOf(place.oid, place.dkey))) targets.add(target);
         dkeys += 1;
       }
       if (list.after === undefined) break;
@@ -94,6 +101,7 @@ export class FillWalk {
     return new WalkPosition(
       container,
       [...levels].toSorted((left, right) => left - right),
+      targets,
     );
   }
 
@@ -127,26 +135,47 @@ export class FillWalk {
   async #step(round: FillRound, position: WalkPosition): Promise<void> {
     const { container, level } = position;
     if (level === undefined) return this.#end(round, position);
+    if (position.isFirst) await this.#openAll(round, position);
     const { places, after } = await this.#list(round, container, position.after);
+    const upTo = after ?? LAST_PREFIX;
+    for (const destination of round.destinationsOf(container)) {
+      if (!destination.isUnknown({ level, prefix: upTo })) continue;
+      await this.#compare.run(round, destination, places, position.after ?? "", upTo);
+      destination.compared(level, upTo);
+    }
     const wanted = places.filter((place) => this.#levelOf(round, container, place) === level);
     await this.#fillAll(round, container, level, wanted, position.damaged);
     if (round.again.delete(container)) {
       position.restart();
       return;
     }
-    for (const destination of round.destinationsOf(container)) destination.reached(level, after ?? LAST_PREFIX);
+    for (const destination of round.destinationsOf(container)) destination.reached(level, upTo);
     position.moved(wanted.length, after);
+  }
+
+  /** Those that may have something already are compared from the beginning. One that cannot be reached is tried again later. */
+  async #openAll(round: FillRound, { container, targets }: WalkPosition): Promise<void> {
+    const opening = [...targets].map((target) => this.#dkeys.open(round, container, target));
+    for (const outcome of await Promise.allSettled(opening)) {
+      if (outcome.status === "rejected" && !(outcome.reason instanceof DaosError)) throw outcome.reason;
+    }
+    round.check();
+    round.again.delete(container);
   }
 
   /** It has been through the container. */
   async #end(round: FillRound, position: WalkPosition): Promise<void> {
     const { container, damaged } = position;
-    if (round.again.delete(container)) {
+    const isHeld = round.destinationsOf(container).some((destination) => destination.isHeld && !destination.isClosed);
+    if (round.again.delete(container) || (isHeld && position.isEmpty)) {
       position.restart();
       return;
     }
     // What comes into being from now on goes to all members.
-    for (const destination of round.destinationsOf(container)) destination.reached(LAST_LEVEL, LAST_PREFIX);
+    for (const destination of round.destinationsOf(container)) {
+      destination.compared(LAST_LEVEL, LAST_PREFIX);
+      destination.reached(LAST_LEVEL, LAST_PREFIX);
+    }
     round.noteDamaged(container, new Set(damaged));
     if (round.stuck.has(container) || damaged.size > 0) {
       round.left.add(container);
@@ -181,6 +210,8 @@ export class FillWalk {
         const { oid, dkey, prefix } = place;
         while (this.#dkeys.links.missing(round, container, { prefix, level }, unfilled).length > 0) {
           round.check();
+          // The step is for nothing.
+          if (round.again.has(container)) return;
           const filling = this.#dkeys.fill(round, container, { oid, dkey, prefix });
           const isDamaged = await filling.then(
             () => false,
@@ -216,7 +247,8 @@ export class FillWalk {
     for (let isNoted = false; ; isNoted = true) {
       const open = round.destinationsOf(container).filter(({ isClosed }) => !isClosed);
       if (isNoted && open.length === 0) break;
-      await Promise.all(open.map((destination) => this.#dkeys.links.close(round, destination, this.#options.store)));
+      const { store } = this.#options;
+      await Promise.all(open.map((destination) => this.#dkeys.links.close(round, destination, store, true)));
       if (!isNoted) await marks.noteDone(container, round.mapVersion);
       round.check();
     }

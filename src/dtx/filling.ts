@@ -6,8 +6,10 @@
  * held as for a fold.
  *
  * Everything here holds for one version of the pool map, and starts over with the next; towards a target it starts over when
- * the connection to it was lost, for it may have started anew, unless that target was told that it has all (`close`).
+ * the connection to it was lost, for it may have started anew, unless that target was told that it has all (`close`). What a
+ * target has then of copies is compared, and not brought again (fill-compare.ts).
  */
+import { attempt } from "./left-overs.ts";
 import type { DkeyPlace } from "../base/key-place.ts";
 import type { ObjectId } from "../base/object-id.ts";
 import type { TargetFillStatus } from "../format/engine-operations.ts";
@@ -25,7 +27,7 @@ export class Filling {
   /** Updates that are under way and may not be appended yet. */
   readonly running = new Set<Promise<unknown>>();
   /** Of the last round. */
-  counts: FillRound["counts"] = { dkeys: 0, bytes: 0 };
+  counts: FillRound["counts"] = { dkeys: 0, bytes: 0, same: 0 };
   readonly #dkeys: DkeyFill;
   readonly #walk: FillWalk;
 
@@ -72,6 +74,14 @@ export class Filling {
     for (const position of round.positions.values()) passed += position.passed;
     const damaged = round.damagedIn(containers);
     return { isDone, isStuck: round.isStuck(containers), damaged, dkeys, bytes, toBring, passed, isCounted };
+  }
+
+  /** A target has something of what this one leads in a container, and waits to hear what is to become of it. */
+  noteHeld(container: number, target: number): void {
+    const round = this.#round;
+    if (round === undefined) return;
+    // It asks again.
+    void attempt(async () => void (await this.#dkeys.open(round, container, target)));
   }
 
   /**

@@ -147,7 +147,8 @@ export class PoolReplication {
       shardedAkey: (container, place) => this.shardedAkey(container, akeyRequest(place)),
     });
     const makeReady: Filling["makeReady"] = (...object) => this.filling.makeReady(...object);
-    this.receiver = new FillReceiver({ ...common, follower, makeReady, isCoded });
+    const noteHeld: Filling["noteHeld"] = (...held) => this.filling.noteHeld(...held);
+    this.receiver = new FillReceiver({ ...common, follower, peer, noteHeld, makeReady, isCoded });
     this.requests = new PeerRequests({
       ...options,
       leader,

@@ -3,7 +3,8 @@
 export class WalkPosition {
   readonly container: number;
   /** Of what is to be brought, ascending; see levelOf. */
-  readonly #levels: readonly number[];
+  #levels: readonly number[];
+  readonly targets: ReadonlySet<number>;
   #place = 0;
   /** The prefix behind which it goes on; undefined: with the first. */
   after: string | undefined;
@@ -12,9 +13,20 @@ export class WalkPosition {
   /** Dkeys that it has come by, of those that are to be brought. */
   passed = 0;
 
-  constructor(container: number, levels: readonly number[]) {
+  /** `targets`: those that are to be brought something. */
+  constructor(container: number, levels: readonly number[], targets: ReadonlySet<number>) {
     this.container = container;
     this.#levels = levels;
+    this.targets = targets;
+  }
+
+  get isFirst(): boolean {
+    return this.#place === 0 && this.after === undefined;
+  }
+
+  /** It has been nowhere, for nothing is to be brought. */
+  get isEmpty(): boolean {
+    return this.#levels.length === 0;
   }
 
   /** Of the dkeys that are brought now; undefined: it has been everywhere. */
@@ -29,7 +41,9 @@ export class WalkPosition {
     if (after === undefined) this.#place += 1;
   }
 
+  /** Through all once more, also when nothing is to be brought. */
   restart(): void {
+    if (this.isEmpty) this.#levels = [0];
     this.#place = 0;
     this.after = undefined;
     this.passed = 0;

@@ -7,11 +7,14 @@
  *   payload     cells: `count` versions: u64 epoch, u8 kind, u8 1 when it has bytes, u16 key length, u8 meta length, 3 zeros,
  *               u32 length of the bytes, then what the key has behind the prefix, meta, bytes
  *               close: `count` requests: u64 client, u64 sequence, u64 first incomplete, u64 epoch
- *   reply       open: one byte, 1 when the leader has closed it before under this map
+ *               compare: see fill-compare.ts
+ *   reply       open: one byte, 1 when the leader has closed it before under this map, 2 when it has to compare what is there
+ *               compare: see fill-compare.ts
  */
 import { byteString, type ByteString, bytesOf } from "../base/bytes.ts";
 import { DaosError } from "../base/errors.ts";
 import type { Epoch } from "../base/epoch.ts";
+import { type CompareRequest, decodeCompareRequest, encodeCompareRequest } from "./fill-compare.ts";
 import { readUint64, writeUint64 } from "./uint64.ts";
 
 const HEADER_BYTES = 12;
@@ -20,9 +23,10 @@ const REQUEST_BYTES = 32;
 
 /**
  * `open`: a leader begins, or begins again, with a container. `cells`: a dkey, in one message or several. `close`: it has
- * brought all dkeys of the container that it leads. `hurry`: an update waits for a dkey now that is being brought.
+ * brought all dkeys of the container that it leads. `hurry`: an update waits for a dkey now that is being brought. `compare`: what
+ * has it already (fill-compare.ts)? `holds`: from a target to a leader, which has not opened it: it may have something of those.
  */
-export const FillKind = { open: 1, cells: 2, close: 3, hurry: 4 } as const;
+export const FillKind = { open: 1, cells: 2, close: 3, hurry: 4, compare: 5, holds: 6 } as const;
 export const FillFlag = {
   /** The first message of a dkey: what is there goes. */
   first: 1,
@@ -30,6 +34,8 @@ export const FillFlag = {
   last: 2,
   /** An update waits for the dkey. */
   urgent: 4,
+  /** Of a close: all that the target had was compared. */
+  compared: 8,
 } as const;
 
 /** A version of a cell as it travels: bytes in the form that they have in a record. */
@@ -73,7 +79,9 @@ export type FillRequest =
       /** No request that was completed where it came from and is forgotten there has a later epoch. */
       readonly forgottenTo: Epoch;
     }
-  | { readonly kind: "hurry"; readonly container: number; readonly prefix: string };
+  | { readonly kind: "hurry"; readonly container: number; readonly prefix: string }
+  | { readonly kind: "compare"; readonly container: number; readonly compare: CompareRequest }
+  | { readonly kind: "holds"; readonly container: number };
 
 export function encodeFillRequest(request: FillRequest): FillMessage {
   switch (request.kind) {
@@ -105,6 +113,12 @@ export function encodeFillRequest(request: FillRequest): FillMessage {
       args.latin1Write(request.prefix, HEADER_BYTES);
       return { args, payload: new Uint8Array(0) };
     }
+    case "compare": {
+      const payload = encodeCompareRequest(request.compare);
+      return { args: header(FillKind.compare, 0, request.container, 0, 0), payload };
+    }
+    case "holds":
+      return { args: header(FillKind.holds, 0, request.container, 0, 0), payload: new Uint8Array(0) };
     default:
       return request satisfies never;
   }
@@ -134,6 +148,10 @@ export function decodeFillRequest(args: Uint8Array, payload: Uint8Array): FillRe
     }
     case FillKind.hurry:
       return { kind: "hurry", container, prefix: byteString(view, HEADER_BYTES) };
+    case FillKind.compare:
+      return { kind: "compare", container, compare: decodeCompareRequest(payload) };
+    case FillKind.holds:
+      return { kind: "holds", container };
     default:
       throw malformed("its kind is none");
   }

@@ -96,6 +96,7 @@ export class Faults {
     this.#isOver = true;
     const { nodes, timers, control } = this.#cluster;
     control.moves = false;
+    control.resumeRebuild();
     while (nodes.some(({ isUp, isLost }) => !isUp && !isLost)) await timers.advance(50);
     for (const { index, isLost } of nodes) if (isLost) control.exclude(index);
     for (const kind of this.#others) await kind.heal?.();
