@@ -48,7 +48,13 @@ export const EVENTS = {
   engine_excluded: {
     severity: "error",
     meaning: "An engine was not heard of for too long and is out of all pools. Others stand in for it.",
-    advice: "Bring the engine back, then reintegrate it: `daos system reintegrate --ranks N`.",
+    advice:
+      "Bring the engine back. Pools take it back by themselves, unless self-heal says otherwise; `daos system reintegrate --ranks N` does it at once.",
+  },
+  pool_engine_returns: {
+    severity: "info",
+    meaning: "A pool takes an engine back that had gone silent. It serves once what has changed is brought to it.",
+    advice: "",
   },
   engine_kept: {
     severity: "error",

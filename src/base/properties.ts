@@ -53,6 +53,9 @@ export interface PropertyDefinition {
 export const USER_ATTRIBUTE_PREFIX = "user.";
 const USER_ATTRIBUTE_PATTERN = /^user\.[A-Za-z0-9:._-]+$/;
 const MAX_REDUNDANCY_FACTOR = 4;
+/** Flags of a pool's `self_heal`. */
+const POOL_SELF_HEAL = ["exclude", "rebuild", "reintegrate"] as const;
+export type PoolSelfHealFlag = (typeof POOL_SELF_HEAL)[number];
 /** Values of a pool's `rebuild`. */
 export const REBUILD_RUNNING = "running";
 export const REBUILD_PAUSED = "paused";
@@ -103,6 +106,16 @@ export const PROPERTIES: readonly PropertyDefinition[] = [
     description:
       "Values up to this size are written to SCM, larger ones to NVMe; auto: by the speed of both at format.",
     check: checkDataThreshold,
+  },
+  {
+    scope: "pool",
+    name: "self_heal",
+    settable: "always",
+    defaultValue: POOL_SELF_HEAL.join(";"),
+    values: `${POOL_SELF_HEAL.join(";")}, some of them, or none`,
+    description:
+      "What happens by itself when engines fail: they go out of the pool, it is rebuilt, they are taken back.",
+    check: checkSelfHeal,
   },
   {
     scope: "pool",
@@ -315,6 +328,20 @@ function checkRebuildShare(value: PropertyValue): number {
   const share = typeof value === "boolean" || value === "" ? Number.NaN : Number(value);
   if (Number.isInteger(share) && share >= 1 && share <= 100) return share;
   throw invalid("pool", "rebuild_share", `${value} is no whole number from 1 to 100. Use one, such as 30`);
+}
+
+/** What a pool does by itself. */
+export function selfHealOf(properties: PropertyMap): ReadonlySet<PoolSelfHealFlag> {
+  const { self_heal: stored } = properties;
+  const names = stored === undefined ? undefined : String(stored).split(";");
+  return new Set(POOL_SELF_HEAL.filter((flag) => names === undefined || names.includes(flag)));
+}
+
+function checkSelfHeal(value: PropertyValue): string {
+  const names = String(value) === "none" ? [] : String(value).split(";");
+  const unknown = names.find((name) => !(POOL_SELF_HEAL as readonly string[]).includes(name));
+  if (unknown === undefined) return POOL_SELF_HEAL.filter((flag) => names.includes(flag)).join(";") || "none";
+  throw invalid("pool", "self_heal", `"${unknown}" is no flag. Use ${POOL_SELF_HEAL.join(";")}, some of them, or none`);
 }
 
 function checkRebuild(value: PropertyValue): PropertyValue {

@@ -8,6 +8,7 @@ import { suggest } from "./suggestion.ts";
 export const SELF_HEAL_FLAGS = {
   exclude: "An engine that is dead or silent for too long is excluded from the system.",
   pool_exclude: "An engine that is excluded goes out of every pool that bears it.",
+  pool_reintegrate: "An engine that went out of pools so, and is there again, is taken back into them.",
   pool_rebuild: "What targets had that are gone is brought to others; off, as if every pool's rebuild were paused.",
 } as const;
 export type SelfHealFlag = keyof typeof SELF_HEAL_FLAGS;

@@ -33,9 +33,11 @@ import { PoolService } from "./pool-service.ts";
 import { RebuildWatch } from "./rebuild-watch.ts";
 import { RecordChanges } from "./record-changes.ts";
 import { RequestOutcomes } from "./request-outcomes.ts";
+import { ReturnWatch } from "./return-watch.ts";
 import { Resumption, type ResumeReport } from "./resumption.ts";
 import { PoolSweep } from "./pool-sweep.ts";
 import { SelfHeal } from "./self-heal.ts";
+import { SystemBackup } from "./system-backup.ts";
 import { SystemOperations } from "./system-operations.ts";
 import { SnapshotService } from "./snapshot-service.ts";
 import { capabilityKeyOf, type EngineFacts, SystemService } from "./system-service.ts";
@@ -85,6 +87,7 @@ export class ControlPlane {
   readonly #options: ControlPlaneOptions;
   readonly #watch: FailureWatch;
   readonly #rebuild: RebuildWatch;
+  readonly #return: ReturnWatch;
   readonly #resumption: Resumption;
   readonly #changes: RecordChanges;
 
@@ -94,7 +97,7 @@ export class ControlPlane {
     const authority = new CapabilityAuthority({ key: capabilityKeyOf(system), hmac, wallMs: () => clock.wallMs() });
     const records = new MetaRecords(options.metaStore);
     const locks = new KeyedLock();
-    const members = new Members({ records, clock, settings, verdicts, dial, system });
+    const members = new Members({ records, clock, settings, verdicts, dial, system, software: options.facts.software });
     const mapStore = new PoolMapStore(records, members);
     const engineSet = new EngineSet(members, mapStore, clock);
     const targets = options.targets ?? engineSet;
@@ -111,6 +114,7 @@ export class ControlPlane {
     const resumption = new EngineResumption({ records, locks, members, maps: this.maps, quotas, event });
     const removal = new ContainerRemoval(parts, quotas, (rank) => resumption.removeContainers(rank));
     this.#rebuild = new RebuildWatch({ ...common, timers, maps: this.maps });
+    this.#return = new ReturnWatch({ ...common, timers, maps: this.maps });
     this.events = new EventLog(records, locks);
     const admitted = { members, maps: this.maps, resumption, locks, system };
     this.engines = new EngineAdmission({ ...admitted, log: this.events, clock, event });
@@ -122,7 +126,8 @@ export class ControlPlane {
     this.#changes = new RecordChanges({ outcomes, pools, maps, elasticity, containers, snapshots });
     const sweep = new PoolSweep({ records, members, store: mapStore });
     const { rank, term } = options;
-    this.operations = new SystemOperations({ ...common, rank, term, maps, elasticity, quotas, sweep });
+    const backup = new SystemBackup({ records, clock, system, software: options.facts.software });
+    this.operations = new SystemOperations({ ...common, rank, term, maps, elasticity, quotas, sweep, backup });
     this.#members = members;
     this.#selfHeal = selfHeal;
     this.#options = options;
@@ -169,27 +174,34 @@ export class ControlPlane {
   watch(): void {
     this.#watch.start();
     this.#rebuild.start();
+    this.#return.start();
   }
 
   /**
-   * Tells engines, or all others, to stop; resolves when they have heard it or cannot be reached. Throws NOT_FOUND, before
-   * anybody is told.
+   * Tells engines, or all others, to stop; resolves when they have heard it or cannot be reached. Throws NOT_FOUND and VERSION
+   * (one is too old for that) before anybody is told, UNSUPPORTED when one has no supervisor to restart it.
    */
-  async stopEngines({ ranks, force = false }: SystemStopArguments): Promise<void> {
+  async stopEngines({ ranks, force = false, restart = false }: SystemStopArguments): Promise<void> {
     for (const rank of ranks ?? []) this.#members.check(rank);
+    for (const { rank } of this.#members.list()) {
+      if (ranks?.includes(rank) === false) continue;
+      if (force) this.#members.releases.require(rank, "forcedStop");
+      if (restart) this.#members.releases.require(rank, "restart");
+    }
     const isMeant = (rank: number): boolean => rank !== this.#options.rank && ranks?.includes(rank) !== false;
     for (const member of this.#members.list().filter(({ rank }) => isMeant(rank))) {
       const { rank } = member;
       const link = this.#members.link(rank);
       if (link === undefined) continue;
       try {
-        await link.call("stop", force ? { force } : {});
+        await link.call("stop", { ...(force && { force }), ...(restart && { restart }) });
       } catch (error) {
         if (!isAway(error)) throw error;
         continue;
       }
       await this.#members.leaving(member);
-      this.#options.event("engine_left", `rank ${rank} was told to stop${force ? " at once" : ""}`, { rank });
+      const how = `${restart ? "restart" : "stop"}${force ? " at once" : ""}`;
+      this.#options.event("engine_left", `rank ${rank} was told to ${how}`, { rank });
     }
   }
 
@@ -219,6 +231,7 @@ export class ControlPlane {
   close(): void {
     this.#watch.stop();
     this.#rebuild.stop();
+    this.#return.stop();
     this.#members.close();
   }
 

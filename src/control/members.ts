@@ -14,11 +14,13 @@ import type {
   EngineReference,
   EngineRoster,
 } from "../format/engine-operations.ts";
+import { ENGINE_PROTOCOL_VERSION } from "../format/engine-version.ts";
 import { MEMBER_PREFIX, memberKey, RANK_COUNTER_KEY } from "../format/meta-key.ts";
 import type { MemberRecord } from "../format/meta-record.ts";
 import type { EngineState } from "../format/operations.ts";
 import { Membership, type MembershipSettings } from "./membership.ts";
 import type { Verdict, Verdicts } from "./verdicts.ts";
+import { EngineReleases } from "./engine-releases.ts";
 import { absent, type Change, type MetaRecords, putRecord, unchanged } from "./meta-records.ts";
 
 /** Of the engine that began the system. */
@@ -54,6 +56,8 @@ export interface MembersParts {
   /** A link to the engine that listens there; connects when it is called. */
   readonly dial: (address: EngineAddress) => EngineLink;
   readonly system: { readonly id: string; readonly name: string };
+  /** Release of this program. */
+  readonly software: string;
 }
 
 export class Members {
@@ -61,6 +65,7 @@ export class Members {
   readonly #parts: MembersParts;
   readonly #byRank = new Map<number, MemberRecord>();
   readonly #links = new Map<number, EngineLink>();
+  readonly releases = new EngineReleases();
   /** Undefined where the control plane's own engine joins as all others do. */
   #ownRank: number | undefined;
   #ownIncarnation = 0;
@@ -89,6 +94,7 @@ export class Members {
     this.#ownIncarnation = own.incarnation;
     const { host, port } = address;
     this.#links.set(FIRST_RANK, link);
+    this.releases.joined(FIRST_RANK, { version: ENGINE_PROTOCOL_VERSION, software: this.#parts.software });
     await this.#write(FIRST_RANK, () => ({
       rank: FIRST_RANK,
       engine,
@@ -245,6 +251,7 @@ export class Members {
     this.#links.get(rank)?.close();
     const link = this.#parts.dial(address);
     this.#links.set(rank, link);
+    this.releases.joined(rank, args);
     return link;
   }
 

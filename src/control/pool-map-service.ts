@@ -8,6 +8,7 @@
  */
 import { EPOCH_MAX_SKEW_US } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
+import { selfHealOf } from "../base/properties.ts";
 import type { TellEvent } from "../base/events.ts";
 import type { Clock, Timers } from "../contracts/world.ts";
 import type { PoolAssignment } from "../format/engine-operations.ts";
@@ -87,12 +88,12 @@ export class PoolMapService {
   }
 
   /** Without force BUSY when containers would lose what they hold. Resolves when the change is effective. */
-  exclude(args: PoolTargetsArguments, mark = unmarked): Promise<PoolTargetsReply> {
+  exclude(args: PoolTargetsArguments, mark = unmarked, isSilent = false): Promise<PoolTargetsReply> {
     return this.change(
       args,
       "exclude targets from",
       async (pool, map) => {
-        const next = excludeTargets(pool.label, map, args);
+        const next = excludeTargets(pool.label, map, args, isSilent);
         if (next !== map && args.force !== true) await this.#checkTolerated(pool, next);
         return next;
       },
@@ -183,8 +184,9 @@ export class PoolMapService {
    * together. Resolves with the reason when that must not be.
    */
   async excludeSilent(pool: PoolRecord, ranks: readonly number[]): Promise<string | undefined> {
+    if (!selfHealOf(pool.properties).has("exclude")) return `property self_heal of pool "${pool.label}" has no exclude`;
     try {
-      await this.exclude({ pool: pool.id, ranks });
+      await this.exclude({ pool: pool.id, ranks }, unmarked, true);
       return undefined;
     } catch (error) {
       if (!(error instanceof DaosError)) throw error;

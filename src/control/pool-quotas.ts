@@ -3,7 +3,7 @@
  * may do. The records are the truth: each call sends the state as it is then, one call of a pool after the other, so the last one wins whatever the order of its causes.
  */
 import { DEFAULT_REBUILD_SHARE, INLINE_VALUE_BYTES } from "../base/limits.ts";
-import { REBUILD_PAUSED } from "../base/properties.ts";
+import { REBUILD_PAUSED, selfHealOf } from "../base/properties.ts";
 import type { RebuildPolicy } from "../format/engine-operations.ts";
 import type { PoolRecord } from "../format/meta-record.ts";
 import { containerPrefix, poolKey } from "../format/meta-key.ts";
@@ -30,7 +30,10 @@ const GONE: Quota = {
 export function rebuildPolicy(properties: PoolRecord["properties"], selfHeal: SelfHeal): RebuildPolicy {
   return {
     share: Number(properties["rebuild_share"] ?? DEFAULT_REBUILD_SHARE),
-    isPaused: properties["rebuild"] === REBUILD_PAUSED || !selfHeal.allows("pool_rebuild"),
+    isPaused:
+      properties["rebuild"] === REBUILD_PAUSED ||
+      !selfHealOf(properties).has("rebuild") ||
+      !selfHeal.allows("pool_rebuild"),
   };
 }
 

@@ -120,8 +120,11 @@ export class ElectedRole implements EngineRole {
       await this.#leaderLink().forward(opcode as Opcode, bytes, ENGINE_CALL_TIMEOUT_MS * 2);
       return false;
     }
+    const { engine, rank } = this.#parts;
+    const isOurs = request.ranks?.includes(rank) !== false;
+    if (isOurs) engine.checkOrder(request);
     await control.stopEngines(request);
-    return request.ranks?.includes(this.#parts.rank) !== false;
+    return isOurs;
   }
 
   /** One that does not lead will not any more; the leader leads on until its targets are closed. */

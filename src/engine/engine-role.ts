@@ -159,8 +159,10 @@ export class ControlRole implements EngineRole {
   }
 
   async stop(request: StopRequest): Promise<boolean> {
+    const isOurs = request.ranks?.includes(FIRST_RANK) !== false;
+    if (isOurs) this.#parts.engine.checkOrder(request);
     await this.#control.stopEngines(request);
-    return request.ranks?.includes(FIRST_RANK) !== false;
+    return isOurs;
   }
 
   close(): Promise<void> {

@@ -102,6 +102,8 @@ const SCHEMAS = {
         added: z.int().min(1).optional(),
         drained: z.int().min(1).optional(),
         beside: z.array(outage).optional(),
+        /** It is out of service because nobody heard of its engine, and comes back by itself. */
+        silent: z.literal(true).optional(),
       }),
     ),
   }),

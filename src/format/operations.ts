@@ -62,6 +62,7 @@ export const Opcode = {
   selfHealEval: 71,
   systemStop: 72,
   systemStart: 73,
+  systemBackup: 74,
 
   /** Target listeners. `attach` turns a capability into this connection's container handle. */
   attach: 96,
@@ -144,6 +145,9 @@ export interface EngineDescription {
   /** Management listener, as the other engines reach it. */
   readonly address: string;
   readonly targets: number;
+  /** Its release, and the version that it speaks among engines; not told of one that was not here since the leader began. */
+  readonly software?: string;
+  readonly version?: number;
   /** Of a suspect that will be excluded: the time until then. */
   readonly exclusionInMs?: number;
   /** Why a suspect is not excluded. */

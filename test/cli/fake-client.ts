@@ -27,6 +27,7 @@ import type { KeyValue, KeyValueListOptions, KeyValueWriteOptions } from "../../
 import type {
   PoolOutcome,
   SelfHealEvalReply,
+  SystemBackupReply,
   SystemLeaderReply,
   SystemStartReply,
   SystemStopArguments,
@@ -204,6 +205,16 @@ export class FakeSystem implements SystemAccess {
   async startEngines(ranks: readonly number[] | undefined): Promise<SystemStartReply> {
     this.engineCalls.push({ start: ranks });
     return this.startReplies.length > 1 ? this.startReplies.shift()! : this.startReplies[0]!;
+  }
+
+  /** Pieces of the backup. */
+  backupPieces: readonly string[] = ["daos-", "backup"];
+
+  async *backup(): AsyncGenerator<SystemBackupReply> {
+    const sizeBytes = this.backupPieces.join("").length;
+    for (const piece of this.backupPieces) {
+      yield { id: 1, sizeBytes, records: 7, takenAtMs: Date.UTC(2026, 0, 1), bytes: Buffer.from(piece) };
+    }
   }
 
   leaderReply: SystemLeaderReply = { rank: 1, address: "127.0.0.1:10101", term: 12, leadsMs: 93_784_000 };

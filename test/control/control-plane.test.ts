@@ -87,6 +87,9 @@ test("arguments of the wrong shape are INVALID_ARGUMENT and named", async () => 
     Opcode.systemLeader,
     Opcode.selfHealGet,
     Opcode.selfHealEval,
+    Opcode.systemStop,
+    Opcode.systemStart,
+    Opcode.systemBackup,
   ]);
   const management = Object.values(Opcode).filter((opcode) => opcode >= 32 && opcode < 96 && !withoutNeed.has(opcode));
   for (const opcode of management) {

@@ -15,7 +15,7 @@ import type {
   PoolShare,
   ServedContainer,
 } from "../../src/format/engine-operations.ts";
-import { ENGINE_PROTOCOL_VERSION } from "../../src/format/engine-operations.ts";
+import { ENGINE_PROTOCOL_VERSION } from "../../src/format/engine-version.ts";
 import { simulatedWorld, type SimulatedWorld } from "../simulation/world.ts";
 import { hmac, SYSTEM_ID } from "./harness.ts";
 import { emptyMetaState, MemoryMetaStore, type MetaState } from "./memory-meta-store.ts";
@@ -251,11 +251,12 @@ export async function enginesRig(count: number, options: EnginesRigOptions = {})
       const { id: engine, incarnation, address } = engines[index]!;
       const hello = { sentAtMs: 0, version: ENGINE_PROTOCOL_VERSION, engine, domain: `/rack${index}`, targets: 1 };
       const isKnown = ranks.has(index) || options.meta !== undefined;
-      const { rank } = await plane.engines.hello(hello, isKnown, true);
+      const { rank, version } = await plane.engines.hello(hello, isKnown, true);
       ranks.set(index, rank);
       const target = { host: "127.0.0.1", port: address.port + incarnation };
       const place = { address, targets: [target], domain: hello.domain, scmBytes: GIB, nvmeBytes: GIB };
-      await plane.engines.join({ sentAtMs: 0, engine, rank, incarnation, ...place });
+      const release = { software: "daos 0.1.0", ...(version !== undefined && { version }) };
+      await plane.engines.join({ sentAtMs: 0, engine, rank, incarnation, ...place, ...release });
     },
     heartbeat(index) {
       const { incarnation } = engines[index]!;

@@ -132,7 +132,9 @@ test("self-heal without `pool_rebuild`: the targets are told that rebuilding is 
 test("self-heal: a flag that there is not is refused and nothing is changed; none turns all off", async () => {
   const rig = await enginesRig(1);
   expect(await codeOf(call(rig, Opcode.selfHealSet, { flags: ["exclude", "pool_excldue"] }))).toBe("INVALID_ARGUMENT");
-  expect(await call<object>(rig, Opcode.selfHealGet)).toEqual({ flags: ["exclude", "pool_exclude", "pool_rebuild"] });
+  expect(await call<object>(rig, Opcode.selfHealGet)).toEqual({
+    flags: ["exclude", "pool_exclude", "pool_reintegrate", "pool_rebuild"],
+  });
   expect(await call<object>(rig, Opcode.selfHealSet, { flags: ["none"] })).toEqual({ flags: [] });
 });
 
