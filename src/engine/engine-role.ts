@@ -30,7 +30,7 @@ import { SystemMember, type SystemMemberParts } from "./system-member.ts";
 import type { Targets } from "./targets.ts";
 
 /** Other engines that are asked for the control plane when it is at none of the known addresses. */
-const MAX_OTHERS = 8;
+export const MAX_OTHERS = 8;
 
 export interface RoleParts {
   readonly world: World;
@@ -56,6 +56,8 @@ export interface EngineRole extends ControlAccess, ControlDesk {
   prepare(): Promise<ResumeReport>;
   /** Once it is open, there: resolves when the targets may serve. */
   begin(address: EngineAddress): Promise<void>;
+  /** Promises the leader of a term not to lead for a while, if it does (Leadership.pledge). */
+  pledge(term: number): boolean;
   /** Begins nothing more by itself. */
   close(): Promise<void>;
   /** The targets serve no more: takes leave of the other engines. */
@@ -149,6 +151,11 @@ export class ControlRole implements EngineRole {
     return rank === undefined || rank === FIRST_RANK;
   }
 
+  /** Nobody else leads this system. */
+  pledge(): boolean {
+    return false;
+  }
+
   close(): Promise<void> {
     this.#control.close();
     return Promise.resolve();
@@ -234,6 +241,11 @@ export class MemberRole implements EngineRole {
   async stop(_args: unknown, bytes: Uint8Array): Promise<boolean> {
     await this.#joined.forward(Opcode.serverStop, bytes);
     return false;
+  }
+
+  /** It never leads: it has no records. */
+  pledge(): boolean {
+    return true;
   }
 
   close(): Promise<void> {

@@ -13,6 +13,8 @@ const DONE = {};
 export interface EngineServiceParts {
   readonly targets: Targets;
   readonly incarnation: number;
+  /** See Leadership.pledge. */
+  readonly pledge: (term: number) => boolean;
   /** Begins an orderly stop; called after the answer was given. */
   readonly stop: () => void;
 }
@@ -27,7 +29,7 @@ type Handlers = {
 export class EngineService implements EngineLink {
   readonly #handlers: Handlers;
 
-  constructor({ targets, incarnation, stop }: EngineServiceParts) {
+  constructor({ targets, incarnation, pledge, stop }: EngineServiceParts) {
     const done = async (work: Promise<unknown>): Promise<object> => {
       await work;
       return DONE;
@@ -55,6 +57,7 @@ export class EngineService implements EngineLink {
       destroySnapshot: ({ container, epoch }) => done(targets.destroySnapshot(container, epoch)),
       destroyContainer: ({ container }) => done(targets.destroyContainer(container)),
       fillStatus: async ({ pool, containers }) => ({ targets: await targets.fillStatus(pool, containers) }),
+      pledge: async ({ term }) => ({ isPledged: pledge(term) }),
       stop: async () => {
         stop();
         return DONE;

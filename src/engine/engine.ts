@@ -254,7 +254,12 @@ class EngineStartup {
         hmac,
         settings: this.#configuration.swim,
       }),
-      engine: new EngineService({ targets, incarnation, stop: () => this.#requestStop() }),
+      engine: new EngineService({
+        targets,
+        incarnation,
+        pledge: (term) => this.#role?.pledge(term) ?? false,
+        stop: () => this.#requestStop(),
+      }),
       facts: { software, storage: this.#configuration.storage, pid, startedAtNs: this.#startedAtNs },
       containerTypes: await this.#containerTypes(),
     };

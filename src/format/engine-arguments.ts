@@ -124,6 +124,7 @@ export const engineCallSchemas = {
   destroySnapshot: z.object({ container, epoch }),
   destroyContainer: z.object({ container }),
   fillStatus: z.object({ pool: uuid, containers }),
+  pledge: z.object({ term: count }),
   stop: nothing,
 } satisfies { [Name in engine.EngineCallName]: z.ZodType<Parameters<engine.EngineCalls[Name]>[0]> };
 

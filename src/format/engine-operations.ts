@@ -159,6 +159,8 @@ export interface EngineCalls {
   fillStatus(value: { pool: string; containers: readonly number[] }): {
     targets: readonly (TargetFillStatus | null)[];
   };
+  /** Whether the engine promises not to lead for a while, so that the leader of this term can (src/control/leadership.ts). */
+  pledge(value: { term: number }): { isPledged: boolean };
   /** The engine ends in good order after it has answered. */
   stop(value: object): object;
 }
