@@ -170,6 +170,11 @@ export class ControlPlane {
     return this.#members.list().length;
   }
 
+  /** See Members. */
+  askPledges(term: number): Promise<boolean> {
+    return this.#members.askPledges(this.#options.rank, term);
+  }
+
   /** Looks after the other engines from now on. */
   watch(): void {
     this.#watch.start();

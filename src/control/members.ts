@@ -156,6 +156,22 @@ export class Members {
     return undefined;
   }
 
+  /** Whether every other engine that the system has, here or not, promises not to lead while the leader of `term` does. */
+  async askPledges(ownRank: number, term: number): Promise<boolean> {
+    const others = [...this.#byRank.keys()].filter((rank) => rank !== ownRank);
+    const pledged = await Promise.all(
+      others.map(async (rank) => {
+        try {
+          return (await this.#links.get(rank)?.call("pledge", { term }))?.isPledged === true;
+        } catch (error) {
+          if (!(error instanceof DaosError)) throw error;
+          return false;
+        }
+      }),
+    );
+    return pledged.every(Boolean);
+  }
+
   /** The engine was not told something: it gets no lease before it has joined again and knows it. */
   missed(rank: number): void {
     if (rank !== this.#ownRank) this.life.withhold(rank);

@@ -266,7 +266,13 @@ class EngineStartup {
         hmac,
         settings: this.#configuration.swim,
       }),
-      engine: new EngineService({ targets, incarnation, startEngines, stop: (order) => this.#requestStop(order) }),
+      engine: new EngineService({
+        targets,
+        incarnation,
+        pledge: (term) => this.#role?.pledge(term) ?? false,
+        stop: (order) => this.#requestStop(order),
+        startEngines,
+      }),
       facts: { software, storage: this.#configuration.storage, pid, startedAtNs: this.#startedAtNs },
       containerTypes: await this.#containerTypes(),
     };
