@@ -1,13 +1,16 @@
 /** The targets that a leader fills, as it reaches them. */
+import { hasCode } from "../base/errors.ts";
 import { encodeFillRequest, FillFlag, type FillRequest } from "../format/fill-message.ts";
-import type { RequestPayload } from "../rpc/pending-call.ts";
 import { Opcode } from "../format/operations.ts";
+import type { RequestPayload } from "../rpc/pending-call.ts";
 import { type Destination, type FillRound, inMessages, nameOf, notYet } from "./fill-round.ts";
 import type { FillStore } from "./fill-store.ts";
 import type { Peer } from "./peer.ts";
 
 /** Time for a target to take what it is sent, milliseconds. */
 const CALL_TIMEOUT_MS = 30_000;
+/** How often a message is sent that is damaged on its way. */
+const MAX_SENDINGS = 3;
 
 export class FillLinks {
   readonly #peer: (index: number) => Peer | undefined;
@@ -76,6 +79,13 @@ export class FillLinks {
     const peer = this.#peer(target);
     if (peer?.isReady !== true) throw notYet(`target ${target} cannot be reached`);
     const options = { mapVersion: round.mapVersion, timeoutMs: CALL_TIMEOUT_MS };
-    return (await peer.call(Opcode.dtxFill, args, payload, options)).payload;
+    for (let sendings = 1; ; sendings += 1) {
+      try {
+        return (await peer.call(Opcode.dtxFill, args, payload, options)).payload;
+      } catch (error) {
+        // It was not taken. What is damaged each time was so before it left, and is read again.
+        if (!hasCode(error, "DAMAGED") || sendings === MAX_SENDINGS) throw error;
+      }
+    }
   }
 }
