@@ -32,8 +32,9 @@ export function attempted(
         },
         failed(error, wasSent): void {
           call.nameBytes();
+          const reason = call.reasonOf(error);
           if (call.renamed(error, wasSent)) start();
-          else reject(wasSent ? error : new NotSent(error));
+          else reject(wasSent ? reason : new NotSent(reason));
         },
       });
     };
