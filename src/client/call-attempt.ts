@@ -37,9 +37,10 @@ export function attempted(
         },
         failed(error, wasSent): void {
           call.nameBytes();
+          const reason = call.reasonOf(error);
           if (call.isSettled) resolve();
           else if (call.renamed(error, wasSent)) start();
-          else reject(wasSent ? error : new NotSent(error));
+          else reject(wasSent ? reason : new NotSent(reason));
         },
       };
       link.start(call.opcode, objectRequestBytes(call), call, call.payload, options, call.completion);

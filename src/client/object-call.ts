@@ -3,6 +3,7 @@
  * One object an operation, and the answer is read where the connection received it.
  */
 import type { ByteString } from "../base/bytes.ts";
+import { crc32 } from "../base/checksum.ts";
 import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import type { ObjectId } from "../base/object-id.ts";
@@ -219,14 +220,32 @@ export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcComplet
     this.flags &= ~ObjectFlag.staged;
   }
 
+  /**
+   * What it fails with when it was refused as damaged because its bytes are no longer what they were when it was made: to
+   * send them again would be in vain. Else the error itself.
+   */
+  reasonOf(error: DaosError): DaosError {
+    const { payload } = this;
+    if (error.code !== "DAMAGED" || payload === undefined || !("views" in payload)) return error;
+    const checksum = payload.views.reduce((sum, view) => crc32(view, sum), 0);
+    return checksum === payload.checksum ? error : changedMeanwhile(error);
+  }
+
   payloadPlace(sizeBytes: number): Uint8Array | undefined {
     return this.place?.length === sizeBytes ? this.place : undefined;
   }
 
-  failed(error: DaosError, wasSent: boolean): void {
+  failed(failure: DaosError, wasSent: boolean): void {
     if (this.isSettled) return;
     this.nameBytes();
+    const error = this.reasonOf(failure);
     if (this.renamed(error, wasSent)) this.sender!.callRenamed(this as ObjectCall<unknown>);
     else this.sender!.callFailed(this as ObjectCall<unknown>, error, wasSent);
   }
+}
+
+function changedMeanwhile(cause: DaosError): DaosError {
+  const state = "they changed in this program's memory before the call was answered";
+  const advice = "Leave them as they are until then; else check the memory";
+  return new DaosError("CORRUPT", `Cannot write the bytes: ${state}. ${advice}.`, { cause });
 }

@@ -2,8 +2,8 @@
 import { DaosError, hasCode } from "../base/errors.ts";
 import type { Timers } from "../contracts/world.ts";
 import { encodeFillRequest, FillFlag, type FillRequest } from "../format/fill-message.ts";
-import type { RequestPayload } from "../rpc/pending-call.ts";
 import { Opcode } from "../format/operations.ts";
+import type { RequestPayload } from "../rpc/pending-call.ts";
 import { type Destination, type FillRound, inMessages, type LevelledDkey, nameOf, notYet } from "./fill-round.ts";
 import type { FillStore } from "./fill-store.ts";
 import type { Peer } from "./peer.ts";
@@ -12,6 +12,8 @@ import type { Peer } from "./peer.ts";
 const CALL_TIMEOUT_MS = 30_000;
 /** Pause before a target is asked again that has too much to do, milliseconds. */
 const BUSY_MS = 20;
+/** How often a message is sent that is damaged on its way. */
+const MAX_SENDINGS = 3;
 
 export class FillLinks {
   readonly #peer: (index: number) => Peer | undefined;
@@ -106,6 +108,13 @@ export class FillLinks {
     const peer = this.#peer(target);
     if (peer?.isReady !== true) throw notYet(`target ${target} cannot be reached`);
     const options = { mapVersion: round.mapVersion, timeoutMs: CALL_TIMEOUT_MS };
-    return (await peer.call(Opcode.dtxFill, args, payload, options)).payload;
+    for (let sendings = 1; ; sendings += 1) {
+      try {
+        return (await peer.call(Opcode.dtxFill, args, payload, options)).payload;
+      } catch (error) {
+        // It was not taken. What is damaged each time was so before it left, and is read again.
+        if (!hasCode(error, "DAMAGED") || sendings === MAX_SENDINGS) throw error;
+      }
+    }
   }
 }

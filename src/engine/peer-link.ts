@@ -23,6 +23,8 @@ import type { RpcAnswer } from "../rpc/pending-call.ts";
 import { sealMessage } from "./engine-messages.ts";
 
 const CONNECT_TIMEOUT_MS = 1_000;
+/** How often a message is sent that is damaged on its way. */
+const MAX_SENDINGS = 3;
 /** A question that an engine answers from memory, milliseconds. */
 const QUESTION_TIMEOUT_MS = 5_000;
 const QUESTIONS: ReadonlySet<string> = new Set(["ping", "space", "usage", "countHandles", "fillStatus"]);
@@ -72,15 +74,27 @@ export class PeerLink implements EngineLink {
     body: Omit<Body, "sentAtMs">,
     timeoutMs: number,
   ): Promise<unknown> {
-    const connection = await this.#open();
     const { hmac, clock } = this.#parts;
     const { args, payload } = sealMessage(opcode, { ...body, sentAtMs: clock.wallMs() }, hmac, this.#key);
-    return decodeCbor((await connection.call(opcode, args, payload, { timeoutMs })).payload);
+    return decodeCbor((await this.#ask(opcode, args, payload, timeoutMs)).payload);
   }
 
   /** A client's request as it came. */
-  async forward(opcode: Opcode, args: Uint8Array, timeoutMs: number): Promise<RpcAnswer> {
-    return (await this.#open()).call(opcode, args, undefined, { timeoutMs });
+  forward(opcode: Opcode, args: Uint8Array, timeoutMs: number): Promise<RpcAnswer> {
+    return this.#ask(opcode, args, undefined, timeoutMs);
+  }
+
+  /** Sends again what was damaged on its way: it was not done. */
+  async #ask(opcode: Opcode, args: Uint8Array, payload: Uint8Array | undefined, timeoutMs: number): Promise<RpcAnswer> {
+    for (let sendings = 1; ; sendings += 1) {
+      const connection = await this.#open();
+      try {
+        return await connection.call(opcode, args, payload, { timeoutMs });
+      } catch (error) {
+        if (!hasCode(error, "DAMAGED")) throw error;
+        if (sendings === MAX_SENDINGS) throw new DaosError("UNAVAILABLE", error.message, { cause: error });
+      }
+    }
   }
 
   close(): void {

@@ -1,4 +1,6 @@
 /** The operations on a target's objects that updates are. */
+import { crc32 } from "../base/checksum.ts";
+import { damagedBeforeStore } from "../base/damage.ts";
 import { DaosError } from "../base/errors.ts";
 import type { ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
@@ -32,7 +34,11 @@ export function runOperation(
     case Opcode.arrayWrite:
       return objects.writeArray(container, object, payload);
     case Opcode.transactionStep:
-      return objects.transactionStep(container, object, decodeTransactionStep(payload));
+      return objects.transactionStep(
+        container,
+        { ...object, checkSent: () => checkSent(payload, object.checksum) },
+        decodeTransactionStep(payload),
+      );
     case Opcode.objectPunch:
       return objects.punchObject(container, object);
     case Opcode.dkeyPunch:
@@ -44,4 +50,10 @@ export function runOperation(
     default:
       throw new DaosError("UNSUPPORTED", `Cannot run operation ${opcode} as an update: it is none.`);
   }
+}
+
+/** Whether the payload is still what was sent. Throws DAMAGED. */
+function checkSent(payload: Uint8Array, checksum: number | undefined): void {
+  if (checksum !== undefined && crc32(payload) !== checksum)
+    throw damagedBeforeStore("when a transaction's writes were taken over");
 }

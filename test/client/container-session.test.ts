@@ -220,3 +220,23 @@ test.each(["damaged", "answerDamaged"] as const)("what is %s each time ends as C
   expect(await outcomeIn(world, 10_000, conditionalPut(operations))).toBe("CORRUPT");
   expect(starts()).toBeGreaterThan(3);
 });
+
+test("bytes that the caller changes before the call is answered end it as CORRUPT, if they are damaged so", async () => {
+  for (const [changes, starts] of [
+    [true, 2],
+    [false, 3],
+  ] as const) {
+    const session = sessionOver(["damaged", "damaged"]);
+    const key = byteStringOfText("k");
+    const value = Uint8Array.of(1, 2, 3);
+    const put = session.operations.updateValue(OID, key, key, value).then(
+      (epoch) => `epoch ${epoch}`,
+      (error: DaosError) => error.code,
+    );
+    // The first sending is on its way by then.
+    await Promise.resolve();
+    if (changes) value[1] = 9;
+    expect(await outcomeIn(session.world, 2_000, put)).toBe(changes ? "CORRUPT" : "epoch 77");
+    expect(session.starts()).toBeLessThanOrEqual(starts);
+  }
+});

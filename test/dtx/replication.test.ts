@@ -18,6 +18,7 @@ import type { PoolMap } from "../../src/format/pool-map.ts";
 import type { RpcCompletion } from "../../src/rpc/pending-call.ts";
 import { objectOf, poolMap, withStates } from "../placement/pool-maps.ts";
 import { simulatedWorld } from "../simulation/world.ts";
+import { payloadBytes } from "../fixtures/payload-bytes.ts";
 
 const NOTHING = new Uint8Array(0);
 const DKEY = "dkey" as ByteString;
@@ -59,7 +60,7 @@ const ignorant: PeerConnection = {
   isClosed: false,
   call: async (opcode, _args, payload) => {
     if (opcode !== Opcode.dtxResync) return { args: NOTHING, payload: NOTHING };
-    const states = decodeIds(payload as Uint8Array).map(() => DtxState.unknown);
+    const states = decodeIds(payloadBytes(payload)).map(() => DtxState.unknown);
     return { args: NOTHING, payload: encodeResyncReply(states, []) };
   },
   start: (_opcode, _length, _encoder, _payload, _options, completion) => completion.answered({} as never),
@@ -262,7 +263,7 @@ test("once a target was taken back nothing is decided before all others go by th
       return {
         args: NOTHING,
         payload: encodeResyncReply(
-          decodeIds(payload as Uint8Array).map(() => DtxState.prepared),
+          decodeIds(payloadBytes(payload)).map(() => DtxState.prepared),
           [],
         ),
       };
