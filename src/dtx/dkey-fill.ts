@@ -176,7 +176,7 @@ export class DkeyFill {
   async #opened(round: FillRound, container: number, target: number): Promise<Destination> {
     const life = this.#options.peer(target)?.life ?? 0;
     const snapshots = this.#options.store.snapshots(container);
-    const { args, payload } = encodeFillRequest({ kind: "open", container, snapshots });
+    const { args, payload } = encodeFillRequest({ kind: "open", container, snapshots, compares: true });
     const answer = await this.links.call(round, target, args, payload);
     round.check();
     const name = nameOf(container, target);

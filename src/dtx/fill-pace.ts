@@ -21,6 +21,8 @@ const LOOK_MS = 5;
 const FINENESS_MS = 1;
 /** Longest pause behind one slice: it may have waited for others than this target, milliseconds. */
 const MAX_REST_MS = 1_000;
+/** See FillSlice.level. */
+const FOLD_LEVEL = 256;
 /** With this share filling waits for nobody. */
 const WHOLE_SHARE = 100;
 
@@ -47,6 +49,12 @@ export interface FillSlice {
   readonly isUrgent: () => boolean;
   /** Nobody wants it any more: it is to find that out by itself. */
   readonly isOver: () => boolean;
+}
+
+/** For what is folded because leaders have changed, or started anew: behind all that is missing somewhere, and never paused. */
+export function foldSlice(policy: () => FillPolicy): FillSlice {
+  const running = (): FillPolicy => ({ ...policy(), isPaused: false });
+  return { level: FOLD_LEVEL, policy: running, isUrgent: () => false, isOver: () => false };
 }
 
 export interface FillPaceOptions {
@@ -94,6 +102,17 @@ export class FillPace {
       this.#running -= 1;
       this.#rest(slice, beganMs);
       this.look();
+    }
+  }
+
+  /** As `run`, for work that may have to wait for who waits for a turn: it waits for one and takes none, and others rest behind it. */
+  async runBeside<Result>(slice: FillSlice, work: () => Promise<Result>): Promise<Result> {
+    await this.run(slice, async () => {});
+    const beganMs = this.#options.nowMs();
+    try {
+      return await work();
+    } finally {
+      this.#rest(slice, beganMs);
     }
   }
 

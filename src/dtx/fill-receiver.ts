@@ -236,7 +236,7 @@ export class FillReceiver {
     check();
     switch (fill.kind) {
       case "open":
-        return this.#open(round, leader, fill.container, fill.snapshots);
+        return this.#open(round, leader, fill);
       case "cells":
         await this.#cells(round, leader, fill, check);
         return NO_ARGUMENTS;
@@ -268,8 +268,7 @@ export class FillReceiver {
   async #open(
     round: Round,
     leader: number,
-    container: number,
-    snapshots: Parameters<FillStore["adoptSnapshots"]>[1],
+    { container, snapshots, compares }: FillRequest & { readonly kind: "open" },
   ): Promise<Uint8Array> {
     const { store } = this.#options;
     await round.left.removeOnce(container);
@@ -277,7 +276,9 @@ export class FillReceiver {
     await store.adoptSnapshots(container, snapshots);
     // The leader begins again: of what it brought before something may have vanished where it is.
     const name = `${container}/${leader}`;
-    if (round.brought.has(name)) await round.left.remove(container, (other) => other === leader);
+    const mayBeHere = round.brought.has(name) || (!compares && round.left.held.has(container, leader));
+    if (mayBeHere) await round.left.remove(container, (other) => other === leader, !compares);
+    if (!compares) round.left.held.forget(container, leader);
     round.brought.delete(name);
     return Uint8Array.of(round.left.held.has(container, leader) ? 2 : 0);
   }

@@ -37,6 +37,10 @@ export class HeldDkeys {
     else leaders.add(leader);
   }
 
+  forget(container: number, leader: number): void {
+    this.#leaders.get(container)?.delete(leader);
+  }
+
   has(container: number, leader: number): boolean {
     return this.#leaders.get(container)?.has(leader) === true;
   }

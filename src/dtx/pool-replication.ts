@@ -19,7 +19,7 @@ import { isMovingMap, type PoolMap } from "../format/pool-map.ts";
 import type { RequestPayload, RpcAnswer } from "../rpc/pending-call.ts";
 import type { RpcReply, RpcRequest } from "../rpc/request.ts";
 import { EpochGates } from "./epoch-gates.ts";
-import { DEFAULT_FILL_POLICY, type FillPace, type FillPolicy } from "./fill-pace.ts";
+import { DEFAULT_FILL_POLICY, foldSlice, type FillPace, type FillPolicy } from "./fill-pace.ts";
 import { FillReceiver } from "./fill-receiver.ts";
 import { type FillStore, isFillingMap } from "./fill-store.ts";
 import { Filling } from "./filling.ts";
@@ -101,7 +101,7 @@ export class PoolReplication {
     this.#map = map;
     this.#groups = placedGroups(map);
     this.#mayHaveMoved = map.version > 1;
-    const { self, store, timers, now, setGate } = options;
+    const { self, store, timers, now, setGate, pace } = options;
     const peer = (index: number): Peer | undefined => this.#peer(index);
     const noteUpdate = (update: LedUpdate): void => this.#noteUpdate(update);
     this.follower = this.#createFollower(peer);
@@ -113,6 +113,7 @@ export class PoolReplication {
     this.#agreement.mapChanged(map, this.others);
     const missing = (): ReadonlySet<number> => this.#agreement.missing;
     this.leader = new GroupLeader({ self, store, timers, peer, missing, noteUpdate }, this.#groups);
+    const policy = (): FillPolicy => this.fillPolicy;
     this.folding = new Folding({
       self,
       store: options.foldStore,
@@ -122,6 +123,7 @@ export class PoolReplication {
       now,
       shardedAkey: (container, object) => this.shardedAkey(container, object),
       filledOf: (container, place) => this.filling.filledOf(container, place),
+      inTurn: (fold) => pace.runBeside(foldSlice(policy), fold),
       found: (container) => void this.#coded.add(container),
     });
     this.#gates = new EpochGates({
@@ -137,8 +139,7 @@ export class PoolReplication {
     const groups = (): Groups => this.#groups;
     const { leader, follower, folding } = this;
     const isCoded = (container: number): void => void this.#coded.add(container);
-    const policy = (): FillPolicy => this.fillPolicy;
-    const common = { self, timers, store: filled, prepared: store, groups, containers, pace: options.pace, policy };
+    const common = { self, timers, store: filled, prepared: store, groups, containers, pace, policy };
     this.filling = new Filling({
       ...common,
       leader,

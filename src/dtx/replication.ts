@@ -18,12 +18,12 @@ import type { RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
 import { Closing } from "./closing.ts";
 import type { Unlock } from "./dkey-locks.ts";
 import type { FillPace, FillPolicy } from "./fill-pace.ts";
-import type { UpdateRange } from "./folding.ts";
 import { unitOf } from "./dkey-unit.ts";
 import type { LedUpdate, UpdateRequest } from "./led-update.ts";
 import { PoolReplication, type PoolReplicationOptions } from "./pool-replication.ts";
 import { type PreparedStore, storeOfContainers } from "./prepared-store.ts";
 import type { ShardedAkey } from "./sharded-akey.ts";
+import type { UpdateRange } from "./update-range.ts";
 import type { DkeyFilter } from "../vos/enumeration.ts";
 
 const NO_ARGUMENTS = new Uint8Array(0);

@@ -15,7 +15,7 @@ import {
 import { isErasureCoded } from "../base/object-id.ts";
 import type { RedundancyScheme, ShardPart } from "../contracts/redundancy.ts";
 import type { Unlock } from "../dtx/dkey-locks.ts";
-import type { UpdateRange } from "../dtx/folding.ts";
+import type { UpdateRange } from "../dtx/update-range.ts";
 import type { LedUpdate } from "../dtx/led-update.ts";
 import type { Replication } from "../dtx/replication.ts";
 import { type ArrayShare, NO_PARTS, type ShardParts, shardParts, storedBytes } from "../dtx/shard-parts.ts";

@@ -37,7 +37,7 @@ export const FillFlag = {
   last: 2,
   /** An update waits for the dkey. */
   urgent: 4,
-  /** Of a close: all that the target had was compared. */
+  /** Of an open: what the target has is compared. Of a close: all of it was. */
   compared: 8,
 } as const;
 
@@ -68,7 +68,13 @@ export interface FillMessage {
 }
 
 export type FillRequest =
-  | { readonly kind: "open"; readonly container: number; readonly snapshots: readonly Epoch[] }
+  | {
+      readonly kind: "open";
+      readonly container: number;
+      readonly snapshots: readonly Epoch[];
+      /** The leader compares what is there; those of before do not. */
+      readonly compares: boolean;
+    }
   | {
       readonly kind: "cells";
       readonly container: number;
@@ -95,7 +101,9 @@ const NOTHING = { payload: new Uint8Array(0), checksum: 0 };
 export function encodeFillRequest(request: FillRequest): FillMessage {
   switch (request.kind) {
     case "open": {
-      const args = header(FillKind.open, 0, request.container, request.snapshots.length, 8 * request.snapshots.length);
+      const flags = request.compares ? FillFlag.compared : 0;
+      const { length } = request.snapshots;
+      const args = header(FillKind.open, flags, request.container, length, 8 * length);
       request.snapshots.forEach((epoch, index) => writeUint64(args, epoch, HEADER_BYTES + 8 * index));
       return { args, ...NOTHING };
     }
@@ -147,7 +155,7 @@ export function decodeFillRequest(args: Uint8Array, payload: Uint8Array, checksu
     case FillKind.open: {
       if (view.length !== HEADER_BYTES + 8 * count) throw malformed("its lengths do not add up");
       const snapshots = Array.from({ length: count }, (_, index) => number(view, HEADER_BYTES + 8 * index) as Epoch);
-      return { kind: "open", container, snapshots };
+      return { kind: "open", container, snapshots, compares: (flags & FillFlag.compared) !== 0 };
     }
     case FillKind.cells: {
       const prefix = byteString(view, HEADER_BYTES);

@@ -150,3 +150,24 @@ test("what is over does not wait for its turn, whatever failed before it gave it
   await timers.advance(0);
   expect(ended).toEqual(["failed", "over", "next"]);
 });
+
+test("work beside the turns waits for one, holds up nobody who waits for a turn, and has others rest behind it", async () => {
+  const { timers, foreground, pace, slice, after, work } = makeRig({ share: 50, isPaused: false });
+  foreground.isBusy = true;
+  const turn = Promise.withResolvers<void>();
+  const ended: string[] = [];
+  void pace.runBeside(slice(), async () => {
+    // It waits for somebody who waits for a turn.
+    await turn.promise;
+    await after(500);
+    ended.push("beside");
+  });
+  void pace.run(slice(), async () => turn.resolve());
+  await timers.advance(600);
+  expect(ended).toEqual(["beside"]);
+  const done = work(1);
+  await timers.advance(300);
+  expect(done.count).toBe(0);
+  await timers.advance(1_000);
+  expect(done.count).toBeGreaterThan(20);
+});

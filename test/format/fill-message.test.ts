@@ -5,7 +5,12 @@ import type { Epoch } from "../../src/base/epoch.ts";
 import { decodeFillRequest, encodeFillRequest, FillFlag, type FillRequest } from "../../src/format/fill-message.ts";
 
 const PREFIX = "\0\0\0\x07object";
-const OPEN: FillRequest = { kind: "open", container: 7, snapshots: [5 as Epoch, 0x1_0000_0002 as Epoch] };
+const OPEN: FillRequest = {
+  kind: "open",
+  container: 7,
+  snapshots: [5 as Epoch, 0x1_0000_0002 as Epoch],
+  compares: true,
+};
 const CELLS: FillRequest & { kind: "cells" } = {
   kind: "cells",
   container: 7,
@@ -41,6 +46,13 @@ const CLOSE: FillRequest = {
 
 const HURRY: FillRequest = { kind: "hurry", container: 7, prefix: PREFIX };
 
+const COMPARE: FillRequest = {
+  kind: "compare",
+  container: 7,
+  compare: { after: "", upTo: "x", dkeys: Buffer.alloc(16, 3) },
+};
+const HOLDS: FillRequest = { kind: "holds", container: 7 };
+
 function codeOf(work: () => unknown): string {
   try {
     work();
@@ -53,7 +65,7 @@ function codeOf(work: () => unknown): string {
 test("fill messages have golden bytes", () => {
   const hex = ({ args, payload }: ReturnType<typeof encodeFillRequest>) =>
     [args, payload].map((bytes) => Buffer.from(bytes).toString("hex"));
-  expect(hex(encodeFillRequest(OPEN))).toEqual(["010000000700000002000000" + "05000000000000000200000001000000", ""]);
+  expect(hex(encodeFillRequest(OPEN))).toEqual(["010800000700000002000000" + "05000000000000000200000001000000", ""]);
   expect(hex(encodeFillRequest(CELLS))).toEqual([
     "020300000700000003000000" + "000000076f626a656374",
     "0300000000000000" +
@@ -70,6 +82,11 @@ test("fill messages have golden bytes", () => {
       ("0400000000000000" + "02" + "01" + "0200" + "02" + "000000" + "00000000" + "6162" + "0701"),
   ]);
   expect(hex(encodeFillRequest(HURRY))).toEqual(["040000000700000000000000" + "000000076f626a656374", ""]);
+  expect(hex(encodeFillRequest(COMPARE))).toEqual([
+    "050000000700000000000000",
+    `01${"0000"}${"0100"}78${"03".repeat(16)}`,
+  ]);
+  expect(hex(encodeFillRequest(HOLDS))).toEqual(["060000000700000000000000", ""]);
   expect(hex(encodeFillRequest(CLOSE))).toEqual([
     "030200000700000001000000" + "0600000000000000",
     "0100000000000000" + "0200000000000000" + "0100000000000000" + "0800000000000000",
@@ -77,7 +94,7 @@ test("fill messages have golden bytes", () => {
 });
 
 test("fill messages decode to what was encoded", () => {
-  for (const request of [OPEN, CELLS, CLOSE, HURRY]) {
+  for (const request of [OPEN, { ...OPEN, compares: false }, CELLS, CLOSE, HURRY, COMPARE, HOLDS]) {
     const { args, payload, checksum } = encodeFillRequest(request);
     expect(decodeFillRequest(args, payload, checksum)).toEqual(request);
     expect(checksum).toBe(crc32(payload));
