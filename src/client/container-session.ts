@@ -381,12 +381,14 @@ export class ContainerSession implements CallSender {
       targets[index] = { connection, link: undefined, handle: 0, attaching: undefined };
     }
     for (const old of this.#targets) void this.#detach(old);
+    const seenVersion = this.#generation === 0 ? placement.mapVersion : this.#placement.mapVersion;
     this.#targets = targets;
     this.#placement = placement;
     this.#capability = opened.capability;
     this.#container = opened.container;
     this.#callOptions = { timeoutMs: this.#options.timeoutMs, mapVersion: placement.mapVersion };
     this.#generation += 1;
+    this.#options.connections.dropLost(opened.map, seenVersion);
   }
 
   /** Lets the target forget a handle. Never rejects: nothing depends on the answer. */

@@ -3,6 +3,7 @@
  * lost the next request opens it again. Only one attempt to open runs at a time, however many ask.
  */
 import { DaosError, hasCode } from "../base/errors.ts";
+import type { PoolMap } from "../format/pool-map.ts";
 import { clientClosed } from "./retry.ts";
 import type { Dial, RpcLink } from "./rpc-link.ts";
 import { formatAddress, type SystemAddress } from "./system-address.ts";
@@ -28,10 +29,15 @@ export class TargetConnection {
     return this.#opening;
   }
 
-  close(): void {
-    this.#closed = true;
+  /** Ends what is under way there with UNAVAILABLE. Whoever asks for it again opens it again. */
+  drop(): void {
     this.#link?.close();
     this.#link = undefined;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.drop();
   }
 
   async #open(): Promise<RpcLink> {
@@ -75,6 +81,17 @@ export class TargetConnections {
       this.#byAddress.set(name, connection);
     }
     return connection;
+  }
+
+  /**
+   * Waits no longer for targets that a map has newly out of service: one that stands still or cannot be reached would keep
+   * requests until their time is over, and others have what it has. `seenVersion`: of the map before.
+   */
+  dropLost({ targets }: PoolMap, seenVersion: number): void {
+    for (const { state, since, host, port } of targets) {
+      const isLost = state === "DOWN" || (state === "DOWNOUT" && since > seenVersion);
+      if (isLost) this.#byAddress.get(formatAddress({ host, port }))?.drop();
+    }
   }
 
   close(): void {

@@ -14,6 +14,7 @@ import { TargetConnections } from "../../src/client/target-connection.ts";
 import { encodeCbor } from "../../src/format/cbor.ts";
 import { decodeObjectRequest, encodeObjectReply, OBJECT_REPLY_BYTES } from "../../src/format/object-request.ts";
 import { servingTarget } from "../../src/format/pool-map.ts";
+import type { RpcCompletion } from "../../src/rpc/pending-call.ts";
 import { bodyOf } from "../rpc/harness.ts";
 import { RedundancySchemes } from "../../src/redundancy/redundancy-schemes.ts";
 import { simulatedWorld, type SimulatedWorld } from "../simulation/world.ts";
@@ -30,9 +31,12 @@ const ERRORS = {
   garbled: new DaosError("PROTOCOL", "garbled"),
 };
 
+/** `silent`: none until the link is closed. */
+type Outcome = keyof typeof ERRORS | "silent";
+
 /** Outcome of each start in turn; after them all succeed. */
 function sessionOver(
-  outcomes: ("unsent" | "sent" | "old" | "stale" | "corrupt" | "garbled")[],
+  outcomes: Outcome[],
   targets = 1,
   isControlPlaneAway = false,
 ): {
@@ -41,24 +45,40 @@ function sessionOver(
   starts: () => number;
   /** Numbers under which something was sent. */
   numbers: readonly number[];
+  outcomes: Outcome[];
+  /** Ports of the targets that were asked: 1, 2, ... */
+  asked: readonly number[];
+  /** From the next opening on the map has the target of this port out of service. */
+  lose: (port: number) => void;
 } {
   let starts = 0;
   const numbers: number[] = [];
-  const link: RpcLink = {
-    isClosed: false,
-    call: () => Promise.resolve({ args: encodeCbor({ handle: 1 }), payload: new Uint8Array(0) }),
-    start(_opcode, argsLength, encoder, _payload, _options, completion): void {
-      starts += 1;
-      const outcome = outcomes.shift();
-      const args = Buffer.alloc(argsLength);
-      encoder.encode(args, 0);
-      numbers.push(decodeObjectRequest(args).sequence);
-      queueMicrotask(() => {
-        if (outcome === undefined) completion.answered(bodyOf(REPLY));
-        else completion.failed(ERRORS[outcome], outcome !== "unsent");
-      });
-    },
-    close: () => {},
+  const asked: number[] = [];
+  const linkTo = (port: number): RpcLink => {
+    const silent: RpcCompletion[] = [];
+    return {
+      isClosed: false,
+      call: () => Promise.resolve({ args: encodeCbor({ handle: 1 }), payload: new Uint8Array(0) }),
+      start(_opcode, argsLength, encoder, _payload, _options, completion): void {
+        starts += 1;
+        asked.push(port);
+        const outcome = outcomes.shift();
+        if (outcome === "silent") {
+          silent.push(completion);
+          return;
+        }
+        const args = Buffer.alloc(argsLength);
+        encoder.encode(args, 0);
+        numbers.push(decodeObjectRequest(args).sequence);
+        queueMicrotask(() => {
+          if (outcome === undefined) completion.answered(bodyOf(REPLY));
+          else completion.failed(ERRORS[outcome], outcome !== "unsent");
+        });
+      },
+      close: () => {
+        for (const completion of silent.splice(0)) completion.failed(GONE, true);
+      },
+    };
   };
   const container = {
     id: "id",
@@ -78,12 +98,17 @@ function sessionOver(
       rank: index,
     })),
   };
-  const opened = { container, map, capability: new Uint8Array(1) };
+  let opened = { container, map, capability: new Uint8Array(1) };
+  const lose = (lost: number): void => {
+    const out = { state: "DOWN" as const, since: 2 };
+    const targets = map.targets.map((target) => (target.port === lost ? { ...target, ...out } : target));
+    opened = { ...opened, map: { version: 2, targets } };
+  };
   const world = simulatedWorld(1);
   const session = new ContainerSession(opened, {
     world,
     clock: new HybridLogicalClock(() => 0),
-    connections: new TargetConnections(() => Promise.resolve(link), 1000),
+    connections: new TargetConnections((_host, port) => Promise.resolve(linkTo(port)), 1000),
     buffers: new ReceiveBuffers(),
     schemes: new RedundancySchemes([]),
     readOnly: false,
@@ -93,7 +118,8 @@ function sessionOver(
     reopen: () => (isControlPlaneAway ? new Promise(() => {}) : Promise.resolve(opened)),
     closed: () => {},
   });
-  return { operations: new ObjectOperations(session, 0 as Epoch), world, starts: () => starts, numbers };
+  const operations = new ObjectOperations(session, 0 as Epoch);
+  return { operations, world, starts: () => starts, numbers, outcomes, asked, lose };
 }
 
 const OID = objectId("KV_LEXICAL", objectClassByName("S1"), 0, 1n);
@@ -194,4 +220,19 @@ test("what is damaged on both copies is so once each has been asked", async () =
   const reading = operations.fetchValue(COPIED, byteStringOfText("k"), byteStringOfText("v"));
   await expect(reading).rejects.toMatchObject({ code: "CORRUPT" });
   expect(starts()).toBe(2);
+});
+
+test("a read of a target that does not answer goes on elsewhere as soon as a map has that target out of service", async () => {
+  const session = sessionOver([], 2);
+  const read = (): Promise<unknown> =>
+    session.operations.fetchValue(COPIED, byteStringOfText("k"), byteStringOfText("v"));
+  await read();
+  session.outcomes.push("silent", "stale");
+  const hung = read();
+  session.lose(session.asked.at(-1)!);
+  await read();
+  await hung;
+  // The one that went on was sent where the other one was, and is not asked any more.
+  const [lost, ...after] = session.asked.slice(-4);
+  expect(after.slice(-2)).toEqual([3 - lost!, 3 - lost!]);
 });
