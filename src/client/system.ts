@@ -11,11 +11,10 @@ import type {
   SystemQueryReply,
 } from "../format/operations.ts";
 import type { SignalOptions } from "./array-handle.ts";
-import type { ContainerSession } from "./container-session.ts";
 import type { ManagementConnection } from "./management-connection.ts";
 import { Pool, type PoolParts } from "./pool.ts";
 
-export interface SystemParts extends Omit<PoolParts, "sessions"> {
+export interface SystemParts extends PoolParts {
   readonly management: ManagementConnection;
 }
 
@@ -32,7 +31,6 @@ export interface DeviceChangeOptions extends SignalOptions {
 
 export class System {
   readonly #parts: SystemParts;
-  readonly #sessions = new Set<ContainerSession>();
 
   constructor(parts: SystemParts) {
     this.#parts = parts;
@@ -94,12 +92,12 @@ export class System {
 
   /** The pool of this label or id; nothing is asked of the engine. */
   pool(name: string): Pool {
-    return new Pool(name, { ...this.#parts, sessions: this.#sessions });
+    return new Pool(name, this.#parts);
   }
 
   /** Closes all containers and connections. What is under way fails with CANCELED. */
   async close(): Promise<void> {
-    await Promise.all([...this.#sessions].map((session) => session.close()));
+    await Promise.all([...this.#parts.sessions].map((session) => session.close()));
     this.#parts.connections.close();
     this.#parts.management.close();
   }

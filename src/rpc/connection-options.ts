@@ -20,6 +20,8 @@ export interface RpcConnectOptions {
   readonly peer?: string;
   /** Where payloads of OWNED_PAYLOAD_BYTES and more are received. */
   readonly payloadBuffers?: PayloadBuffers;
+  /** Called when nothing has come for SILENCE_MS though calls are open, again and again while that lasts. */
+  readonly silent?: () => void;
 }
 
 export interface RpcCallOptions {

@@ -19,6 +19,8 @@ export const HOST = "127.0.0.1";
 export const kvInterface = kvPlugin.create({});
 
 export interface FakeEngineOptions {
+  /** Each target is an engine of its own, as far as the map says. */
+  readonly isSpread?: boolean;
   readonly targets?: number;
   readonly type?: "kv" | "object";
   readonly objectClass?: string;
@@ -37,6 +39,8 @@ export class FakeEngine {
   readonly clock: HybridLogicalClock;
   mapVersion = 1;
   capability = "capability 1";
+  /** Targets that the map has out of service. */
+  readonly lost = new Set<number>();
   readonly #options: FakeEngineOptions;
 
   constructor(seed: number, options: FakeEngineOptions = {}, world = simulatedWorld(seed)) {
@@ -133,7 +137,10 @@ export class FakeEngine {
   }
 
   #map(): object {
-    const targets = this.listeners.map(({ port }, index) => servingTarget({ index, host: HOST, port }));
+    const targets = this.listeners.map(({ port }, index) => {
+      const target = servingTarget({ index, host: HOST, port }, this.#options.isSpread === true ? index : 0);
+      return this.lost.has(index) ? { ...target, state: "DOWN", since: this.mapVersion } : target;
+    });
     return { version: this.mapVersion, targets };
   }
 
