@@ -31,5 +31,11 @@ export interface RpcLink {
   close(): void;
 }
 
+export interface DialOptions {
+  readonly timeoutMs: number;
+  /** See RpcConnectOptions. */
+  readonly silent?: () => void;
+}
+
 /** Opens a connection and says hello. Rejects with UNAVAILABLE, TIMEOUT, CANCELED, VERSION, OVERLOADED or PROTOCOL. */
-export type Dial = (host: string, port: number, options: { readonly timeoutMs: number }) => Promise<RpcLink>;
+export type Dial = (host: string, port: number, options: DialOptions) => Promise<RpcLink>;

@@ -21,12 +21,11 @@ import type {
   SystemStopArguments,
 } from "../format/system-operations.ts";
 import type { SignalOptions } from "./array-handle.ts";
-import type { ContainerSession } from "./container-session.ts";
 import type { ManagementConnection } from "./management-connection.ts";
 import { Pool, type PoolParts } from "./pool.ts";
 import type { RanksChange } from "./system-calls.ts";
 
-export interface SystemParts extends Omit<PoolParts, "sessions"> {
+export interface SystemParts extends PoolParts {
   readonly management: ManagementConnection;
   /** Of all connections. */
   readonly damage: Readonly<DamageCount>;
@@ -45,7 +44,6 @@ export interface DeviceChangeOptions extends SignalOptions {
 
 export class System {
   readonly #parts: SystemParts;
-  readonly #sessions = new Set<ContainerSession>();
 
   constructor(parts: SystemParts) {
     this.#parts = parts;
@@ -166,12 +164,12 @@ export class System {
 
   /** The pool of this label or id; nothing is asked of the engine. */
   pool(name: string): Pool {
-    return new Pool(name, { ...this.#parts, sessions: this.#sessions });
+    return new Pool(name, this.#parts);
   }
 
   /** Closes all containers and connections. What is under way fails with CANCELED. */
   async close(): Promise<void> {
-    await Promise.all([...this.#sessions].map((session) => session.close()));
+    await Promise.all([...this.#parts.sessions].map((session) => session.close()));
     this.#parts.connections.close();
     this.#parts.management.close();
   }

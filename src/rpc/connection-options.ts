@@ -23,6 +23,8 @@ export interface RpcConnectOptions {
   readonly payloadBuffers?: PayloadBuffers;
   /** Where frames that arrive damaged are counted. */
   readonly damage?: DamageCount;
+  /** Called when nothing has come for SILENCE_MS though calls are open, again and again while that lasts. */
+  readonly silent?: () => void;
 }
 
 export interface RpcCallOptions {

@@ -75,7 +75,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     this.#output = new OutputQueue(socket, blocks);
     this.#writer = new FrameWriter(this.#output);
     this.#reader = new FrameReader(this, options.damage);
-    this.#deadlines = new CallDeadlines(options.timers, this);
+    this.#deadlines = new CallDeadlines(options.timers, this, options.silent);
   }
 
   /**
@@ -213,6 +213,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
 
   received(bytes: Uint8Array): void {
     if (this.#closeError !== undefined) return;
+    this.#deadlines.heard();
     try {
       this.#reader.read(input.hold(bytes), 0, bytes.length);
       this.#receivePayload();

@@ -3,6 +3,8 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { DaosError } from "../../src/base/errors.ts";
 import { connect, type Container, type System } from "../../src/client/index.ts";
 import { encodeCbor } from "../../src/format/cbor.ts";
+import { objectClassByName } from "../../src/base/object-class.ts";
+import { objectId } from "../../src/base/object-id.ts";
 import { Opcode } from "../../src/format/operations.ts";
 import { RpcServer } from "../../src/rpc/server.ts";
 import { codeOf, collect, FakeEngine, HOST, kvInterface, pattern } from "./fake-engine.ts";
@@ -19,8 +21,15 @@ interface Opened {
   readonly container: Container;
 }
 
-async function open(options: { targets?: number; retryWindowMs?: number; timeoutMs?: number } = {}): Promise<Opened> {
-  const engine = new FakeEngine(11, { targets: options.targets ?? 1 });
+interface OpenOptions {
+  readonly targets?: number;
+  readonly isSpread?: boolean;
+  readonly retryWindowMs?: number;
+  readonly timeoutMs?: number;
+}
+
+async function open(options: OpenOptions = {}): Promise<Opened> {
+  const engine = new FakeEngine(11, { targets: options.targets ?? 1, isSpread: options.isSpread ?? false });
   cleanups.push(() => engine.close());
   const system = await engine.connect(options);
   cleanups.push(() => system.close());
@@ -35,6 +44,26 @@ async function errorOf(operation: Promise<unknown>): Promise<DaosError> {
   if (error instanceof DaosError) return error;
   throw new Error(`not a DaosError: ${String(error)}`);
 }
+
+test("a leader that is silent is left for another one once its engine is excluded, whatever the time limit", async () => {
+  const { engine, system, container } = await open({ targets: 2, isSpread: true, timeoutMs: 60_000 });
+  const { clock, timers } = engine.world;
+  const object = container.object(objectId("MULTI_LEXICAL", objectClassByName("RP_2G1"), 0, 1n));
+  await object.update("d", "a", pattern(3));
+  // Whichever of the two is asked; nothing else is going on that would tell the client.
+  for (const target of engine.targets) target.mishap(Opcode.valueUpdate, "ignored");
+  const startNs = clock.monotonicNs();
+  const updating = object.update("d", "a", pattern(4));
+  await timers.advance(5_000);
+  const asked = engine.targets.findIndex(({ mishaps }) => mishaps.get(Opcode.valueUpdate)!.length === 0);
+  engine.targets[1 - asked]!.mishaps.clear();
+  engine.down.add(asked);
+  engine.mapVersion += 1;
+  engine.targets[1 - asked]!.mapVersion = engine.mapVersion;
+  await updating;
+  expect((clock.monotonicNs() - startNs) / 1e6).toBeLessThan(8_000);
+  await system.close();
+});
 
 describe("a connection that is lost", () => {
   test("is opened again: reads and plain writes do not notice", async () => {

@@ -48,6 +48,8 @@ export interface FaultRoundsResult {
 }
 
 const POOL_BYTES_PER_HOST = 768 * 2 ** 20;
+/** How often all is read at the end. */
+const LAST_READS = 4;
 const CALM_MS = 2_000;
 const LOOK_MS = 500;
 const WHOLE_TIMEOUT_MS = 420_000;
@@ -178,7 +180,7 @@ class FaultRun {
 
   async #verify(goesOn: boolean): Promise<void> {
     await this.#load.stop();
-    this.#slots = await this.#load.verify();
+    this.#slots = await this.#load.verify(goesOn ? 1 : LAST_READS);
     const { failures, ...counts } = this.#load.counts;
     const told = Object.entries(failures).map(([code, count]) => `${count} ${code}`);
     this.#options.report(

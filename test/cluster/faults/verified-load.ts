@@ -44,7 +44,7 @@ export class VerifiedLoad {
   readonly #system: FaultSystem;
   readonly #loads: readonly CrashLoad[];
   readonly #transfers: Transfers;
-  #clients: System[] = [];
+  readonly #clients: System[] = [];
   #running: Promise<unknown> | undefined;
   #isStopped = true;
   #failure: { readonly error: unknown } | undefined;
@@ -99,21 +99,28 @@ export class VerifiedLoad {
     this.#isStopped = true;
     await this.#running;
     this.#running = undefined;
-    await Promise.all(this.#clients.map((client) => client.close()));
-    this.#clients = [];
+    await this.#closeClients();
     this.check();
   }
 
-  /** Reads all that was ever acknowledged, while the load stands still. How many slots that were. */
-  async verify(): Promise<number> {
+  /**
+   * Reads all that was ever acknowledged, while the load stands still: so often, each time as another client, which begins
+   * with other replicas. How many slots there are.
+   */
+  async verify(times = 1): Promise<number> {
+    let slots = 0;
+    for (let time = 0; time < times; time += 1) slots = await this.#verifyOnce();
+    return slots;
+  }
+
+  async #verifyOnce(): Promise<number> {
     let count = 0;
     for (const [index, load] of this.#loads.entries()) {
       const { slots } = await load.verify(await this.#open(CLASSES[index]!));
       count += slots;
     }
     await this.#transfers.verify(await this.#open(BANK));
-    await Promise.all(this.#clients.map((client) => client.close()));
-    this.#clients = [];
+    await this.#closeClients();
     return count;
   }
 
@@ -155,6 +162,10 @@ export class VerifiedLoad {
     }
     this.#transfers.longest = { ms: 0, slot: "" };
     return longest;
+  }
+
+  async #closeClients(): Promise<void> {
+    await Promise.all(this.#clients.splice(0).map((client) => client.close()));
   }
 
   async #open(label: string): Promise<Container> {
