@@ -103,7 +103,8 @@ export class ControlPlane {
     const targets = options.targets ?? engineSet;
     const selfHeal = new SelfHeal({ records, event });
     const common = { records, locks, clock, members, event, selfHeal };
-    const parts: ControlParts = { ...common, targets, random, authority, mapStore, containerTypes };
+    const spaceByRank = (): ReturnType<EngineSet["spaceByRank"]> => engineSet.spaceByRank();
+    const parts: ControlParts = { ...common, targets, random, authority, mapStore, spaceByRank, containerTypes };
     const catalogue = new Catalogue(records);
     const quotas = new PoolQuotas(parts);
     const mayExclude = options.mayExclude ?? tolerates;
@@ -135,7 +136,7 @@ export class ControlPlane {
       name: system.name,
       facts: options.facts,
       targets,
-      spaceByRank: () => engineSet.spaceByRank(),
+      spaceByRank: parts.spaceByRank,
       clock,
       members,
       records,
@@ -167,6 +168,11 @@ export class ControlPlane {
   /** Ranks that the system has, this one among them. */
   get size(): number {
     return this.#members.list().length;
+  }
+
+  /** See Members. */
+  askPledges(term: number): Promise<boolean> {
+    return this.#members.askPledges(this.#options.rank, term);
   }
 
   /** Looks after the other engines from now on. */

@@ -21,6 +21,7 @@ import type { EngineState } from "../format/operations.ts";
 import { Membership, type MembershipSettings } from "./membership.ts";
 import type { Verdict, Verdicts } from "./verdicts.ts";
 import { EngineReleases } from "./engine-releases.ts";
+import { refuseCopy } from "./storage-copy.ts";
 import { absent, type Change, type MetaRecords, putRecord, unchanged } from "./meta-records.ts";
 
 /** Of the engine that began the system. */
@@ -156,6 +157,22 @@ export class Members {
     return undefined;
   }
 
+  /** Whether every other engine that the system has, here or not, promises not to lead while the leader of `term` does. */
+  async askPledges(ownRank: number, term: number): Promise<boolean> {
+    const others = [...this.#byRank.keys()].filter((rank) => rank !== ownRank);
+    const pledged = await Promise.all(
+      others.map(async (rank) => {
+        try {
+          return (await this.#links.get(rank)?.call("pledge", { term }))?.isPledged === true;
+        } catch (error) {
+          if (!(error instanceof DaosError)) throw error;
+          return false;
+        }
+      }),
+    );
+    return pledged.every(Boolean);
+  }
+
   /** The engine was not told something: it gets no lease before it has joined again and knows it. */
   missed(rank: number): void {
     if (rank !== this.#ownRank) this.life.withhold(rank);
@@ -165,6 +182,11 @@ export class Members {
     const record = this.#byRank.get(rank);
     if (record?.state === "joined" && this.#isDoubted(rank)) return "suspect";
     return record?.state ?? "new";
+  }
+
+  /** It answers, as far as one knows. */
+  isHere(rank: number): boolean {
+    return this.state(rank) === "joined";
   }
 
   /** By its silence, or by what the engines find among themselves. */
@@ -229,7 +251,9 @@ export class Members {
   async join(args: EngineJoinArguments): Promise<EngineLink> {
     const { rank, engine, incarnation, domain, address, targets, scmBytes, nvmeBytes } = args;
     if (this.#byRank.get(rank)?.engine !== engine || rank === this.#ownRank) throw refused(engine, true);
-    await this.#checkSingle(args);
+    const present = this.life.incarnation(rank);
+    const known = { link: this.#links.get(rank), record: this.#byRank.get(rank)!, incarnation: present };
+    await refuseCopy(args, known);
     const { host, port } = address;
     await this.#write(rank, () => ({
       rank,
@@ -328,21 +352,6 @@ export class Members {
     });
   }
 
-  /** A copy of a storage folder must not serve beside the original. */
-  async #checkSingle({ rank, engine, incarnation, address }: EngineJoinArguments): Promise<void> {
-    const present = this.life.incarnation(rank);
-    const link = this.#links.get(rank);
-    if (link === undefined || present === undefined || present === incarnation) return;
-    const record = this.#byRank.get(rank)!;
-    const isSamePlace = record.host === address.host && record.port === address.port;
-    if (isSamePlace || (await incarnationAt(link)) !== present) return;
-    const state = `engine ${engine} is running already, as rank ${rank} at ${record.host}:${record.port}`;
-    throw new DaosError(
-      "ALREADY_EXISTS",
-      `Cannot join: ${state}. This storage folder is a copy: give each engine its own.`,
-    );
-  }
-
   #write(rank: number, next: (stored: MemberRecord | undefined) => MemberRecord | undefined): Promise<void> {
     const { records } = this.#parts;
     return records.change(`write down engine ${rank}`, async (): Promise<Change<void>> => {
@@ -359,15 +368,6 @@ export class Members {
         result: undefined,
       };
     });
-  }
-}
-
-async function incarnationAt(link: EngineLink): Promise<number | undefined> {
-  try {
-    return (await link.call("ping", {})).incarnation;
-  } catch (error) {
-    if (!(error instanceof DaosError)) throw error;
-    return undefined;
   }
 }
 

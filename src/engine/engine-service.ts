@@ -13,6 +13,8 @@ const DONE = {};
 export interface EngineServiceParts {
   readonly targets: Targets;
   readonly incarnation: number;
+  /** See Leadership.pledge. */
+  readonly pledge: (term: number) => boolean;
   /** Begins to stop; called after the answer was given. */
   readonly stop: (order: StopOrder) => void;
   /** Has the supervisor start engines; undefined for an engine on its own. */
@@ -30,7 +32,7 @@ export class EngineService implements EngineLink {
   readonly #handlers: Handlers;
   readonly #isSupervised: boolean;
 
-  constructor({ targets, incarnation, stop, startEngines }: EngineServiceParts) {
+  constructor({ targets, incarnation, pledge, stop, startEngines }: EngineServiceParts) {
     this.#isSupervised = startEngines !== undefined;
     const done = async (work: Promise<unknown>): Promise<object> => {
       await work;
@@ -59,6 +61,7 @@ export class EngineService implements EngineLink {
       destroySnapshot: ({ container, epoch }) => done(targets.destroySnapshot(container, epoch)),
       destroyContainer: ({ container }) => done(targets.destroyContainer(container)),
       fillStatus: async ({ pool, containers }) => ({ targets: await targets.fillStatus(pool, containers) }),
+      pledge: async ({ term }) => ({ isPledged: pledge(term) }),
       stop: async (order) => {
         this.checkOrder(order);
         stop(order);

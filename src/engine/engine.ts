@@ -7,7 +7,6 @@
  * replays it.
  */
 import { HybridLogicalClock } from "../base/epoch.ts";
-import { DaosError, hasCode } from "../base/errors.ts";
 import type { Severity } from "../base/events.ts";
 import type { Uuid } from "../base/uuid.ts";
 import type { Hmac } from "../control/capability-authority.ts";
@@ -33,6 +32,7 @@ import { EngineService } from "./engine-service.ts";
 import { isWildcard } from "./listen-address.ts";
 import { ManagementService } from "./management-service.ts";
 import { choosePlugins, type MemoryNamespace, type PluginChoice } from "./plugin-choice.ts";
+import { configured } from "./plugin-errors.ts";
 import type { PluginRegistry } from "./plugin-registry.ts";
 import {
   formattedSuperblock,
@@ -266,7 +266,13 @@ class EngineStartup {
         hmac,
         settings: this.#configuration.swim,
       }),
-      engine: new EngineService({ targets, incarnation, startEngines, stop: (order) => this.#requestStop(order) }),
+      engine: new EngineService({
+        targets,
+        incarnation,
+        startEngines,
+        pledge: (term) => this.#role?.pledge(term) ?? false,
+        stop: (order) => this.#requestStop(order),
+      }),
       facts: { software, storage: this.#configuration.storage, pid, startedAtNs: this.#startedAtNs },
       containerTypes: await this.#containerTypes(),
     };
@@ -386,15 +392,5 @@ class EngineStartup {
     await this.#metaStore?.close();
     this.#lock?.release();
     await this.#server?.close(STOP_GRACE_MS);
-  }
-}
-
-/** A plugin that is named in the configuration and not there is the configuration's fault. */
-async function configured<Result>(plugin: Promise<Result>): Promise<Result> {
-  try {
-    return await plugin;
-  } catch (error) {
-    if (!hasCode(error, "NOT_FOUND")) throw error;
-    throw new DaosError("CONFIGURATION", error.message, { cause: error });
   }
 }

@@ -159,6 +159,7 @@ export const engineCallSchemas = {
   destroySnapshot: z.object({ container, epoch }),
   destroyContainer: z.object({ container }),
   fillStatus: z.object({ pool: uuid, containers }),
+  pledge: z.object({ term: count }),
   stop: z.object({ force: z.boolean().exactOptional(), restart: z.boolean().exactOptional() }),
   startEngines: z.object({ ranks: z.array(rank).max(MAX_ENGINES) }),
 } satisfies { [Name in engine.EngineCallName]: z.ZodType<Parameters<engine.EngineCalls[Name]>[0]> };

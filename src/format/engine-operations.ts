@@ -185,6 +185,8 @@ export interface EngineCalls {
   fillStatus(value: { pool: string; containers: readonly number[] }): {
     targets: readonly (TargetFillStatus | null)[];
   };
+  /** Whether the engine promises not to lead for a while, so that the leader of this term can (src/control/leadership.ts). */
+  pledge(value: { term: number }): { isPledged: boolean };
   /**
    * The engine ends after it has answered, in good order unless forced, and is started again by its supervisor if that is
    * wanted: UNSUPPORTED when it has none. One of version 2 knows neither.

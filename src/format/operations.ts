@@ -4,7 +4,7 @@
  */
 import type { Epoch } from "../base/epoch.ts";
 import type { PoolMap } from "./pool-map.ts";
-import type { PoolRebuild, TierSpace } from "./pool-state.ts";
+import type { ClassCapacity, DataHealth, PoolRebuild, TierSpace } from "./pool-state.ts";
 
 export const Opcode = {
   /** Both listeners. First request of a connection: versions and what the peer is. */
@@ -208,6 +208,8 @@ export interface PoolDescription {
   readonly targets: number;
   /** An older engine does not tell. */
   readonly rebuild?: PoolRebuild;
+  readonly health?: DataHealth;
+  readonly capacity?: readonly ClassCapacity[];
   readonly createdAt: string;
   readonly properties: Properties;
 }
@@ -259,6 +261,8 @@ export interface ContainerDescription {
   readonly state: "ready" | "destroying";
   readonly usedBytes: number;
   readonly snapshots: number;
+  /** An older engine does not tell. */
+  readonly health?: DataHealth;
   readonly createdAt: string;
   readonly properties: Properties;
 }

@@ -39,6 +39,10 @@ export class MemoryEngine implements EngineLink {
   /** How it was told to stop, and what its supervisor was told to start. */
   readonly orders: unknown[] = [];
   isSupervised = false;
+  /** What each container takes here, and what the engine has for data. */
+  usedBytes = 3;
+  scmBytes = GIB;
+  nvmeBytes = GIB;
   /** What it says of filling. */
   isFilled = true;
   isStuck = false;
@@ -85,11 +89,11 @@ export class MemoryEngine implements EngineLink {
         return { incarnation: this.incarnation };
       case "space":
         return {
-          scmTotalBytes: GIB,
+          scmTotalBytes: this.scmBytes,
           scmUsedBytes: 1,
           logTotalBytes: 1,
           logUsedBytes: 0,
-          nvmeTotalBytes: GIB,
+          nvmeTotalBytes: this.nvmeBytes,
           nvmeUsedBytes: 1,
         };
       case "setPool": {
@@ -139,7 +143,7 @@ export class MemoryEngine implements EngineLink {
     };
     const own = this.snapshots.get(container) ?? new Set<Epoch>();
     this.snapshots.set(container, own);
-    if (name === "usage") return { usages: containers.map(() => ({ scmBytes: 1, nvmeBytes: 2 })) };
+    if (name === "usage") return { usages: containers.map(() => ({ scmBytes: this.usedBytes, nvmeBytes: 0 })) };
     if (name === "createSnapshot") {
       const taken = at ?? epochFrom(5);
       own.add(taken);
