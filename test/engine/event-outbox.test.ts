@@ -97,6 +97,7 @@ test("what happens while others are on their way is sent after them", async () =
     await deliver(events);
   });
   outbox.tell("pool_created", "a");
+  await world.timers.advance(0);
   outbox.tell("pool_created", "b");
   arrived();
   await world.timers.advance(0);
