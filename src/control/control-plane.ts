@@ -184,7 +184,7 @@ export class ControlPlane {
 
   /**
    * Tells engines, or all others, to stop; resolves when they have heard it or cannot be reached. Throws NOT_FOUND and VERSION
-   * (one is too old for that) before anybody is told, UNSUPPORTED when one has no supervisor to restart it.
+   * (one is too old for that) and UNSUPPORTED (one has no supervisor to restart it) before anybody is told.
    */
   async stopEngines({ ranks, force = false, restart = false }: SystemStopArguments): Promise<void> {
     for (const rank of ranks ?? []) this.#members.check(rank);
@@ -193,6 +193,7 @@ export class ControlPlane {
       if (force) this.#members.releases.require(rank, "forcedStop");
       if (restart) this.#members.releases.require(rank, "restart");
     }
+    if (restart) await this.#checkSupervised(ranks);
     const isMeant = (rank: number): boolean => rank !== this.#options.rank && ranks?.includes(rank) !== false;
     for (const member of this.#members.list().filter(({ rank }) => isMeant(rank))) {
       const { rank } = member;
@@ -207,6 +208,15 @@ export class ControlPlane {
       await this.#members.leaving(member);
       const how = `${restart ? "restart" : "stop"}${force ? " at once" : ""}`;
       this.#options.event("engine_left", `rank ${rank} was told to ${how}`, { rank });
+    }
+  }
+
+  async #checkSupervised(ranks: readonly number[] | undefined): Promise<void> {
+    for (const { rank } of this.#members.list()) {
+      const isMeant = ranks?.includes(rank) !== false && this.#members.link(rank) !== undefined;
+      if (!isMeant || (await this.#askSupervisor(rank, []))) continue;
+      const state = "it has no supervisor that would start it again";
+      throw new DaosError("UNSUPPORTED", `Cannot restart rank ${rank}: ${state}. Stop it and start it on its host.`);
     }
   }
 

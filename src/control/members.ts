@@ -21,6 +21,7 @@ import type { EngineState } from "../format/operations.ts";
 import { Membership, type MembershipSettings } from "./membership.ts";
 import type { Verdict, Verdicts } from "./verdicts.ts";
 import { EngineReleases } from "./engine-releases.ts";
+import { refuseCopy } from "./storage-copy.ts";
 import { absent, type Change, type MetaRecords, putRecord, unchanged } from "./meta-records.ts";
 
 /** Of the engine that began the system. */
@@ -250,7 +251,9 @@ export class Members {
   async join(args: EngineJoinArguments): Promise<EngineLink> {
     const { rank, engine, incarnation, domain, address, targets, scmBytes, nvmeBytes } = args;
     if (this.#byRank.get(rank)?.engine !== engine || rank === this.#ownRank) throw refused(engine, true);
-    await this.#checkSingle(args);
+    const present = this.life.incarnation(rank);
+    const known = { link: this.#links.get(rank), record: this.#byRank.get(rank)!, incarnation: present };
+    await refuseCopy(args, known);
     const { host, port } = address;
     await this.#write(rank, () => ({
       rank,
@@ -349,21 +352,6 @@ export class Members {
     });
   }
 
-  /** A copy of a storage folder must not serve beside the original. */
-  async #checkSingle({ rank, engine, incarnation, address }: EngineJoinArguments): Promise<void> {
-    const present = this.life.incarnation(rank);
-    const link = this.#links.get(rank);
-    if (link === undefined || present === undefined || present === incarnation) return;
-    const record = this.#byRank.get(rank)!;
-    const isSamePlace = record.host === address.host && record.port === address.port;
-    if (isSamePlace || (await incarnationAt(link)) !== present) return;
-    const state = `engine ${engine} is running already, as rank ${rank} at ${record.host}:${record.port}`;
-    throw new DaosError(
-      "ALREADY_EXISTS",
-      `Cannot join: ${state}. This storage folder is a copy: give each engine its own.`,
-    );
-  }
-
   #write(rank: number, next: (stored: MemberRecord | undefined) => MemberRecord | undefined): Promise<void> {
     const { records } = this.#parts;
     return records.change(`write down engine ${rank}`, async (): Promise<Change<void>> => {
@@ -380,15 +368,6 @@ export class Members {
         result: undefined,
       };
     });
-  }
-}
-
-async function incarnationAt(link: EngineLink): Promise<number | undefined> {
-  try {
-    return (await link.call("ping", {})).incarnation;
-  } catch (error) {
-    if (!(error instanceof DaosError)) throw error;
-    return undefined;
   }
 }
 

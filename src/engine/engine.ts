@@ -7,7 +7,6 @@
  * replays it.
  */
 import { HybridLogicalClock } from "../base/epoch.ts";
-import { DaosError, hasCode } from "../base/errors.ts";
 import type { Severity } from "../base/events.ts";
 import type { Uuid } from "../base/uuid.ts";
 import type { Hmac } from "../control/capability-authority.ts";
@@ -33,6 +32,7 @@ import { EngineService } from "./engine-service.ts";
 import { isWildcard } from "./listen-address.ts";
 import { ManagementService } from "./management-service.ts";
 import { choosePlugins, type MemoryNamespace, type PluginChoice } from "./plugin-choice.ts";
+import { configured } from "./plugin-errors.ts";
 import type { PluginRegistry } from "./plugin-registry.ts";
 import {
   formattedSuperblock,
@@ -269,9 +269,9 @@ class EngineStartup {
       engine: new EngineService({
         targets,
         incarnation,
+        startEngines,
         pledge: (term) => this.#role?.pledge(term) ?? false,
         stop: (order) => this.#requestStop(order),
-        startEngines,
       }),
       facts: { software, storage: this.#configuration.storage, pid, startedAtNs: this.#startedAtNs },
       containerTypes: await this.#containerTypes(),
@@ -392,15 +392,5 @@ class EngineStartup {
     await this.#metaStore?.close();
     this.#lock?.release();
     await this.#server?.close(STOP_GRACE_MS);
-  }
-}
-
-/** A plugin that is named in the configuration and not there is the configuration's fault. */
-async function configured<Result>(plugin: Promise<Result>): Promise<Result> {
-  try {
-    return await plugin;
-  } catch (error) {
-    if (!hasCode(error, "NOT_FOUND")) throw error;
-    throw new DaosError("CONFIGURATION", error.message, { cause: error });
   }
 }
