@@ -16,6 +16,7 @@ import { writeFirstMember } from "../control/first-member.ts";
 import { Leadership } from "../control/leadership.ts";
 import { FIRST_RANK } from "../control/members.ts";
 import { MetaRecords } from "../control/meta-records.ts";
+import { MirroredMetaStore } from "../control/mirrored-meta-store.ts";
 import type { ResumeReport } from "../control/resumption.ts";
 import type { MetaStore } from "../contracts/meta-store.ts";
 import { encodeCbor } from "../format/cbor.ts";
@@ -227,9 +228,10 @@ export class ElectedRole implements EngineRole {
 
   async #open(term: number): Promise<void> {
     const { event } = this.#parts;
-    const control = this.#controlPlane(term);
+    let control: ControlPlane | undefined;
     while (this.#leadership?.term === term) {
       try {
+        control ??= await this.#controlPlane(term);
         const { finished, failures } = await control.resume();
         for (const what of finished) event("info", `finished after a change of leader: ${what}`);
         for (const { what, error } of failures) event("error", `${what}: ${error.message}`);
@@ -245,14 +247,16 @@ export class ElectedRole implements EngineRole {
       }
       await new Promise<void>((resolve) => this.#parts.world.timers.after(RESUME_RETRY_MS, resolve));
     }
-    control.close();
+    control?.close();
   }
 
-  #controlPlane(term: number): ControlPlane {
+  async #controlPlane(term: number): Promise<ControlPlane> {
     const { world, configuration, key, peers, event, metaStore, system, rank, detector, facts } = this.#parts;
     const { clock, random, timers } = world;
+    const leadership = this.#leadership!;
+    const fenced = new FencedMetaStore(metaStore, leadership, term);
     return new ControlPlane({
-      metaStore: new FencedMetaStore(metaStore, this.#leadership!, term),
+      metaStore: await MirroredMetaStore.of(fenced, () => leadership.term === term),
       system,
       rank,
       dial: (address) => new PeerLink(address, key, peers, term),

@@ -62,6 +62,12 @@ describe.skipIf(ETCD_MISSING !== undefined)("three engines whose etcd goes away"
     const admin = await elected.clientOf((before + 1) % ENGINES);
     await expect(admin.createPool({ label: "refused", sizeBytes: POOL_BYTES })).rejects.toThrow();
     await Bun.sleep(AWAY_MS);
+    // What only reads needs no etcd: a client that comes now opens the container.
+    const late = await elected.clientOf(before);
+    const container = await late.pool("tank").openContainer("things");
+    expect((await container.kv().get("key 0"))!.value.length).toBeGreaterThan(0);
+    expect((await late.pool("tank").query()).containers).toBe(1);
+    await late.close();
     elected.etcd.startMember(0);
     await elected.etcd.untilReady();
     await system.pool("tank").createContainer({ label: "after", type: "kv" });
