@@ -106,6 +106,8 @@ export const MAX_META_VALUE_BYTES = 1 * MIB;
 export const MAX_META_COMMIT_COMPARES = 60;
 export const MAX_META_COMMIT_OPERATIONS = 2048;
 export const MAX_META_COMMIT_BYTES = 1.25 * MIB;
+/** Records of the system that the engine which leads it keeps in memory, bytes; of a larger system it reads them from the store. */
+export const MAX_MIRROR_BYTES = 64 * MIB;
 /** Time for a foreign plugin's module to load before it is listed as unavailable, milliseconds. */
 export const PLUGIN_LOAD_TIMEOUT_MS = 10_000;
 /** Prepared records of a target that are undecided, or decided and not forgotten. More are OVERLOADED. */

@@ -18,12 +18,12 @@
  *
  * An engine that finds its own record, from before a restart, takes it over at once, with a new term.
  */
-import { DaosError, type ErrorCode, hasCode } from "../base/errors.ts";
+import { DaosError } from "../base/errors.ts";
 import type { MetaCompare, MetaStore } from "../contracts/meta-store.ts";
 import type { Clock, Timers } from "../contracts/world.ts";
 import { LEADER_KEY, MEMBER_PREFIX } from "../format/meta-key.ts";
 import { decodeMetaRecord, type LeaderRecord } from "../format/meta-record.ts";
-import { MetaRecords, putRecord } from "./meta-records.ts";
+import { isRefusal, MetaRecords, putRecord } from "./meta-records.ts";
 
 /** Looks in the time of one lease: to keep it, or to see whether it is free. */
 const LOOKS_A_LEASE = 4;
@@ -34,9 +34,6 @@ const PLEDGE_MS = 2_000;
 /** A leader that has not heard of the store for this part of its lease asks for pledges, and again at this interval. */
 const UNHEARD_SHARE = 0.3;
 const ASK_MS = 400;
-
-/** Answers to a commit that say that nothing was changed, nor will be. */
-const LOST_CODES: readonly ErrorCode[] = ["CONFLICT", "NOT_FOUND", "NO_SPACE"];
 
 export interface LeadershipParts {
   readonly store: MetaStore;
@@ -207,7 +204,7 @@ export class Leadership {
       this.#contended = undefined;
       return term;
     } catch (error) {
-      if (LOST_CODES.some((code) => hasCode(error, code))) this.#contended = undefined;
+      if (isRefusal(error)) this.#contended = undefined;
       throw error;
     }
   }

@@ -108,6 +108,11 @@ function stored<Kind extends MetaRecordKind>(kind: Kind, entry: MetaEntry): Stor
   return { key: entry.key, revision: entry.revision, record: decodeMetaRecord(kind, entry.key, entry.value) };
 }
 
+/** Whether this answer to a commit says that nothing was changed, nor will be. */
+export function isRefusal(error: unknown): boolean {
+  return hasCode(error, "CONFLICT") || hasCode(error, "NOT_FOUND") || hasCode(error, "NO_SPACE");
+}
+
 /** The operation that writes a record. */
 export function putRecord<Kind extends MetaRecordKind>(
   kind: Kind,

@@ -16,6 +16,7 @@ import { writeFirstMember } from "../control/first-member.ts";
 import { Leadership } from "../control/leadership.ts";
 import { FIRST_RANK } from "../control/members.ts";
 import { MetaRecords } from "../control/meta-records.ts";
+import { MirroredMetaStore } from "../control/mirrored-meta-store.ts";
 import type { ResumeReport } from "../control/resumption.ts";
 import type { MetaStore } from "../contracts/meta-store.ts";
 import { encodeCbor } from "../format/cbor.ts";
@@ -237,10 +238,11 @@ export class ElectedRole implements EngineRole {
 
   async #open(term: number): Promise<void> {
     const { event, rank } = this.#parts;
-    const control = this.#controlPlane(term);
+    let control: ControlPlane | undefined;
     let hasFailed = false;
     while (this.#leadership?.term === term) {
       try {
+        control ??= await this.#controlPlane(term);
         tellResumed(await control.resume(), event);
         if (this.#leadership.term !== term) break;
         this.#plane = { term, control };
@@ -255,14 +257,16 @@ export class ElectedRole implements EngineRole {
       }
       await new Promise<void>((resolve) => this.#parts.world.timers.after(RESUME_RETRY_MS, resolve));
     }
-    control.close();
+    control?.close();
   }
 
-  #controlPlane(term: number): ControlPlane {
+  async #controlPlane(term: number): Promise<ControlPlane> {
     const { world, configuration, key, peers, event, metaStore, system, rank, detector, facts } = this.#parts;
     const { clock, random, timers } = world;
+    const leadership = this.#leadership!;
+    const fenced = new FencedMetaStore(metaStore, leadership, term);
     return new ControlPlane({
-      metaStore: new FencedMetaStore(metaStore, this.#leadership!, term),
+      metaStore: await MirroredMetaStore.of(fenced, () => leadership.term === term),
       system,
       rank,
       term,

@@ -8,7 +8,7 @@ import { connect } from "../../src/library.ts";
 import { DaosProcess, startArguments, temporaryFolder } from "./system-process.ts";
 
 setDefaultTimeout(120_000);
-const ROUNDS = 5;
+const ROUNDS = 3;
 /** Requests that are answered between two kills. */
 const REQUESTS = 12;
 
