@@ -5,6 +5,8 @@ import type { WalkPosition } from "./walk-position.ts";
 
 /** Dkeys of one container that updates have had brought ahead of the walk. */
 const MAX_EARLY_DKEYS = 1_048_576;
+/** Those that the walk has come by are forgotten when they may be so many. */
+const MAX_PASSED_DKEYS = 1024;
 /** Requests that one message names. */
 const REQUESTS_PER_MESSAGE = 4096;
 /** Behind every prefix. */
@@ -52,6 +54,8 @@ export class Destination {
   readonly #compared = new Reach();
   /** Levels of the dkeys behind that, which are there. */
   readonly #early = new Map<string, number>();
+  /** So many there were when it was gone through last. */
+  #earlyBefore = 0;
 
   constructor(container: number, target: number, life: number, isClosed: boolean, isHeld: boolean) {
     this.container = container;
@@ -64,6 +68,18 @@ export class Destination {
   /** The walk has brought all up to this prefix among the dkeys of this level, and all of lower ones. */
   reached(level: number, prefix: string): void {
     this.#there.move({ level, prefix });
+    if (this.#early.size > 2 * this.#earlyBefore + MAX_PASSED_DKEYS) this.#forgetPassed();
+  }
+
+  /** Of those that were ahead of the walk it has come by some. */
+  #forgetPassed(): void {
+    for (const [prefix, level] of this.#early) if (this.#there.includes({ prefix, level })) this.#early.delete(prefix);
+    this.#earlyBefore = this.#early.size;
+  }
+
+  /** Dkeys that are remembered one by one. */
+  get earlyCount(): number {
+    return this.#early.size;
   }
 
   /** What it has of these is known. */
@@ -86,8 +102,7 @@ export class Destination {
     this.broken.delete(dkey.prefix);
     if (this.isClosed || this.#there.includes(dkey)) return;
     if (this.#early.size >= MAX_EARLY_DKEYS) {
-      for (const [prefix, level] of this.#early)
-        if (this.#there.includes({ prefix, level })) this.#early.delete(prefix);
+      this.#forgetPassed();
       if (this.#early.size >= MAX_EARLY_DKEYS) throw notYet("too many dkeys are ahead of others");
     }
     this.#early.set(dkey.prefix, dkey.level);
