@@ -61,7 +61,7 @@ class Rig implements RpcHandler {
       enumeration: {},
       payloadBuffers: heapPayloadBuffers,
       learnMap: () => Promise.resolve(),
-      replication: { movesSingle: () => false, isLed: () => false, track: () => {} },
+      replication: { movesSingle: () => false, isLed: () => false, mayMiss: () => true, track: () => {} },
       timers: this.world,
       foreground: { note: () => {} },
     } as unknown as TargetServiceParts);
