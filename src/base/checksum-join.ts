@@ -15,7 +15,7 @@ const ONE = 0x8000_0000;
 /** CRC-32 of A followed by B, from those of A and B and the length of B. */
 export function joinChecksums(first: number, second: number, secondBytes: number): number {
   if (secondBytes === BLOCK_BYTES) return (afterBlock(first) ^ second) >>> 0;
-  return (product(powerOfBytes(secondBytes), first) ^ second) >>> 0;
+  return (afterBytes(first, secondBytes) ^ second) >>> 0;
 }
 
 /** CRC-32 of B, from that of A followed by B, that of A and the length of B. */
@@ -51,29 +51,38 @@ export function checksumOfChunks(checksums: Uint32Array, first: number, sizeByte
 
 /** What a polynomial becomes when it is multiplied by x to the power of four, as far as its four highest powers tell. */
 const NIBBLES = Int32Array.from({ length: 16 }, (_, nibble) => timesX(timesX(timesX(timesX(nibble)))));
-/** The products of one polynomial and all of less than four powers. */
-const multiples = new Int32Array(16);
-
 function timesX(polynomial: number): number {
   return (polynomial >>> 1) ^ (POLYNOMIAL & -(polynomial & 1));
 }
 
-/** The product of two polynomials, four powers at a time. */
-function product(left: number, right: number): number {
-  const once = timesX(right);
+/** Puts into `table`, from `at` on, the products of a polynomial and all of less than four powers. */
+function fillMultiples(table: Int32Array, at: number, polynomial: number): void {
+  const once = timesX(polynomial);
   const twice = timesX(once);
-  multiples[8] = right;
-  multiples[4] = once;
-  multiples[2] = twice;
-  multiples[1] = timesX(twice);
+  table[at + 8] = polynomial;
+  table[at + 4] = once;
+  table[at + 2] = twice;
+  table[at + 1] = timesX(twice);
   for (let nibble = 3; nibble < 16; nibble += 1) {
-    multiples[nibble] = multiples[nibble & (nibble - 1)]! ^ multiples[nibble & -nibble]!;
+    table[at + nibble] = table[at + (nibble & (nibble - 1))]! ^ table[at + (nibble & -nibble)]!;
   }
-  let result = multiples[left & 15]!;
+}
+
+/** The product of a polynomial and the one whose multiples lie in `table` from `at` on, four powers at a time. */
+function productOf(left: number, table: Int32Array, at: number): number {
+  let result = table[at + (left & 15)]!;
   for (let shift = 4; shift < 32; shift += 4) {
-    result = (result >>> 4) ^ NIBBLES[result & 15]! ^ multiples[(left >>> shift) & 15]!;
+    result = (result >>> 4) ^ NIBBLES[result & 15]! ^ table[at + ((left >>> shift) & 15)]!;
   }
   return result >>> 0;
+}
+
+const scratch = new Int32Array(16);
+
+/** The product of two polynomials. */
+function product(left: number, right: number): number {
+  fillMultiples(scratch, 0, right);
+  return productOf(left, scratch, 0);
 }
 
 /** x to the power of 8 * 2^n, by n. */
@@ -85,21 +94,28 @@ function powers(): number[] {
   return list;
 }
 
-/** Powers of bytes that were asked for, and for how many: a slot each, for the sizes of requests are few. */
-const keptPowers = new Int32Array(1024);
-const keptCounts = new Float64Array(1024);
-
 /** x to the power of eight times `count`. */
 function powerOfBytes(count: number): number {
-  const slot = (count ^ (count >>> 10)) & 1023;
-  if (keptCounts[slot] === count && count > 0) return keptPowers[slot]!;
   let result = ONE;
   for (let left = count, index = 0; left > 0; left = Math.floor(left / 2), index += 1) {
     if (left % 2 === 1) result = product(result, POWERS[index]!);
   }
-  keptCounts[slot] = count;
-  keptPowers[slot] = result;
   return result;
+}
+
+/** Multiples of powers that were asked for, and of how many bytes: a slot each, for the sizes of requests are few. */
+const KEPT_POWERS = 1024;
+const keptMultiples = new Int32Array(16 * KEPT_POWERS);
+const keptCounts = new Float64Array(KEPT_POWERS).fill(-1);
+
+/** What a CRC becomes when so many bytes follow. */
+function afterBytes(state: number, count: number): number {
+  const slot = (count ^ (count >>> 10)) & (KEPT_POWERS - 1);
+  if (keptCounts[slot] !== count) {
+    fillMultiples(keptMultiples, 16 * slot, powerOfBytes(count));
+    keptCounts[slot] = count;
+  }
+  return productOf(state, keptMultiples, 16 * slot);
 }
 
 /** What each byte of a CRC becomes when BLOCK_BYTES follow: four tables of 256. */
