@@ -108,4 +108,4 @@ test("a rolling restart: every engine is another process, and a client goes on w
   expect(Buffer.from((await container.kv().get("rolling"))!.value).toString()).toBe("before");
   const { engines = [] } = await rig.system.query();
   expect(engines.map(({ software }) => software?.startsWith("daos "))).toEqual([true, true, true]);
-});
+}, 240_000);

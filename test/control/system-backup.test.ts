@@ -26,8 +26,8 @@ async function backupOf(rig: EnginesRig): Promise<MetaBackup> {
 
 test("the backup has all records but who leads, also when they take several pieces and change meanwhile", async () => {
   const rig = await tankRig(2);
-  for (let index = 0; index < 700; index += 1) {
-    const properties = { "user.note": "x".repeat(500) };
+  for (let index = 0; index < 200; index += 1) {
+    const properties = { "user.note": "x".repeat(1000) };
     await rig.plane.containers.create({ pool: "tank", label: `c${index}`, type: "kv", properties });
   }
   rig.meta.entries.set("leader", { value: new Uint8Array(1), revision: 1 });
