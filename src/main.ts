@@ -11,6 +11,7 @@ import { BUILT_IN_PLUGINS } from "../plugins/registry.ts";
 import { listPersistentMemory, type PmemNamespace } from "../plugins/scm/pmdk/namespaces.ts";
 import type {
   CommandEnvironment,
+  EraseOptions,
   MetaMigrationOptions,
   ServerRole,
   ServerStartOptions,
@@ -25,12 +26,14 @@ import { exampleConfiguration } from "./engine/configuration-example.ts";
 import { type EngineParts, startEngine } from "./engine/engine.ts";
 import { type EnginePlan, planEngines } from "./engine/engine-plan.ts";
 import { type MetaMigration, migrateMetaStore } from "./engine/meta-migration.ts";
+import { type MetaRestore, restoreMetaStore } from "./engine/meta-restore.ts";
+import { eraseSystem, type SystemErase } from "./engine/system-erase.ts";
 import { formatListenAddress } from "./engine/listen-address.ts";
 import { loadPlugins } from "./engine/plugin-loader.ts";
 import type { PluginRegistry } from "./engine/plugin-registry.ts";
 import { redundancyProviders } from "./engine/redundancy-providers.ts";
 import { type ScannedMemory, scanStorage } from "./engine/storage-scan.ts";
-import { type EngineReady, engineArguments, Supervisor } from "./engine/supervisor.ts";
+import { type EngineReady, engineArguments, RESTART_STATUS, Supervisor } from "./engine/supervisor.ts";
 import { onParentGone, spawnSelf } from "./world/child.ts";
 import { standardError, standardInput, standardOutput } from "./world/console.ts";
 import { lightDeviceLamp } from "./world/device-lamp.ts";
@@ -121,6 +124,18 @@ async function migrateMeta(options: MetaMigrationOptions): Promise<MetaMigration
   return migrateMetaStore(world, await registryOf(configuration.plugins), { ...configuration, storage });
 }
 
+async function restoreMeta(options: MetaMigrationOptions, backup: Uint8Array): Promise<MetaRestore> {
+  const configuration = configurationOf(options);
+  const { storage } = planEngines(world.disk, configuration, availableParallelism())[0]!;
+  return restoreMetaStore(world, await registryOf(configuration.plugins), { ...configuration, storage }, backup);
+}
+
+async function erase({ confirm, force, ...options }: EraseOptions): Promise<SystemErase> {
+  const configuration = configurationOf(options);
+  const folders = planEngines(world.disk, configuration, availableParallelism()).map(({ storage }) => storage);
+  return eraseSystem(world, await registryOf(configuration.plugins), configuration, folders, { confirm, force });
+}
+
 function scannedMemory({ name, mode, sizeBytes, device, mount, health }: PmemNamespace): ScannedMemory {
   const state = [health.state, ...health.problems].join(", ");
   return { name, mode, sizeBytes, device: device ?? "", mount: mount?.folder ?? "", state };
@@ -176,8 +191,7 @@ async function startServer(options: ServerStartOptions): Promise<number> {
   const stop = (): void => void engine.stop().catch(() => {});
   if (canceled.signal.aborted) stop();
   else canceled.signal.addEventListener("abort", stop, { once: true });
-  await engine.ended;
-  return 0;
+  return (await engine.ended).isRestarting ? RESTART_STATUS : 0;
 }
 
 /** The flags that each engine of this host gets. */
@@ -257,6 +271,8 @@ const server: ServerRole = {
   start: startServer,
   formatStorage,
   migrateMeta,
+  restoreMeta,
+  eraseSystem: erase,
   scanStorage: async () =>
     scanStorage({
       disk: world.disk,

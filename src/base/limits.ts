@@ -167,6 +167,8 @@ export const ENGINE_CALL_TIMEOUT_MS = 30_000;
 export const ENGINE_MESSAGE_LIFETIME_MS = 60_000;
 /** Longest wait before an engine that died is started again, milliseconds; the first time it is at once. */
 export const MAX_RESTART_DELAY_MS = 30_000;
+/** Largest backup of a system's records, bytes. */
+export const MAX_BACKUP_BYTES = 64 * MIB;
 /** Events that the system keeps; the oldest go first. */
 export const MAX_EVENTS = 1024;
 /** Longest message of an event, characters; what is longer is cut. */

@@ -23,6 +23,7 @@ import type {
 import type {
   PoolOutcome,
   SelfHealEvalReply,
+  SystemBackupReply,
   SystemLeaderReply,
   SystemStartReply,
   SystemStopArguments,
@@ -57,6 +58,7 @@ export interface SystemAccess {
   stop(options: SignalOption & { readonly rank?: number | undefined }): Promise<void>;
   stopEngines(args: SystemStopArguments, options: SignalOption): Promise<void>;
   startEngines(ranks: readonly number[] | undefined, options: SignalOption): Promise<SystemStartReply>;
+  backup(options: SignalOption): AsyncIterable<SystemBackupReply>;
   leader(options: SignalOption): Promise<SystemLeaderReply>;
   changeRanks(
     change: "exclude" | "drain" | "reintegrate",

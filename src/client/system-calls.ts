@@ -41,6 +41,8 @@ import type {
   PoolOutcome,
   SelfHealEvalReply,
   SelfHealReply,
+  SystemBackupArguments,
+  SystemBackupReply,
   SystemLeaderReply,
   SystemRanksArguments,
   SystemRanksReply,
@@ -153,6 +155,17 @@ export class SystemCalls {
 
   startEngines(args: SystemStartArguments, options: CallOptions): Promise<SystemStartReply> {
     return this.#read(Opcode.systemStart, "system start", args, { missing: "list", supervisors: "count" }, options);
+  }
+
+  readBackup(args: SystemBackupArguments, options: CallOptions): Promise<SystemBackupReply> {
+    const shape: ReplyShape = {
+      id: "count",
+      sizeBytes: "count",
+      records: "count",
+      takenAtMs: "number",
+      bytes: "bytes",
+    };
+    return this.#read(Opcode.systemBackup, "system backup", args, shape, options);
   }
 
   async listEvents(args: SystemEventsArguments, options: CallOptions): Promise<SystemEventsReply> {

@@ -14,6 +14,7 @@ import type { SystemEventsArguments, SystemEventsReply } from "../format/event-o
 import type {
   PoolOutcome,
   SelfHealEvalReply,
+  SystemBackupReply,
   SystemLeaderReply,
   SystemStartReply,
   SystemStopArguments,
@@ -96,6 +97,16 @@ export class System {
   /** Asks supervisors to start those of these engines, or of all, that are stopped; resolves at once. */
   async startEngines(ranks: readonly number[] | undefined, options: SignalOptions = {}): Promise<SystemStartReply> {
     return this.#parts.calls.startEngines(ranks === undefined ? {} : { ranks }, options);
+  }
+
+  /** All records of the system as they are now, piece after piece; whoever has them has the system's key. */
+  async *backup(options: SignalOptions = {}): AsyncGenerator<SystemBackupReply> {
+    let piece = await this.#parts.calls.readBackup({}, options);
+    for (let offset = piece.bytes.length; ; offset += piece.bytes.length) {
+      yield piece;
+      if (offset >= piece.sizeBytes) return;
+      piece = await this.#parts.calls.readBackup({ id: piece.id, offset }, options);
+    }
   }
 
   /** The engine that runs the control plane. */

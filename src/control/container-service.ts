@@ -12,7 +12,7 @@ import { checkProperties, checkUserAttributeCount } from "../base/properties.ts"
 import type { Uuid } from "../base/uuid.ts";
 import { CAPABILITY_NONCE_BYTES, Right } from "../format/capability.ts";
 import { CONTAINER_COUNTER_KEY, containerKey, containerLabelKey, poolKey } from "../format/meta-key.ts";
-import type { ContainerRecord } from "../format/meta-record.ts";
+import type { ContainerRecord, MapRecord } from "../format/meta-record.ts";
 import type {
   ContainerCreateArguments,
   ContainerDescription,
@@ -41,6 +41,7 @@ import {
 import { absent, type Change, putRecord, type Stored, unchanged } from "./meta-records.ts";
 import { servedContainer } from "./served-container.ts";
 import type { PoolMapService } from "./pool-map-service.ts";
+import { healthOf } from "./pool-health.ts";
 import type { PoolQuotas } from "./pool-quotas.ts";
 import { type Mark, unmarked } from "./request-outcomes.ts";
 
@@ -90,7 +91,7 @@ export class ContainerService {
       await this.#clearLeftover(draft);
       return locks.run(`container/${draft.id}`, () => this.#create(draft, mark));
     });
-    return this.#describe(pool, created, 0);
+    return this.#describe(pool, created, 0, (await this.#parts.mapStore.find(created.pool))?.record);
   }
 
   async list(args: ContainerListArguments): Promise<ContainerListReply> {
@@ -331,13 +332,20 @@ export class ContainerService {
       containers.map(({ record }) => record.number),
       pool.record.id,
     );
+    const map = (await this.#parts.mapStore.find(pool.record.id))?.record;
     return containers.map(({ record }) => {
       const used = usage.get(record.number);
-      return this.#describe(pool, record, (used?.scmBytes ?? 0) + (used?.nvmeBytes ?? 0));
+      return this.#describe(pool, record, (used?.scmBytes ?? 0) + (used?.nvmeBytes ?? 0), map);
     });
   }
 
-  #describe(pool: Stored<"pool">, record: ContainerRecord, usedBytes: number): ContainerDescription {
+  #describe(
+    pool: Stored<"pool">,
+    record: ContainerRecord,
+    usedBytes: number,
+    map: MapRecord | undefined,
+  ): ContainerDescription {
+    const factor = Number(record.properties["rd_fac"] ?? 0);
     return {
       id: record.id,
       label: record.label,
@@ -346,6 +354,7 @@ export class ContainerService {
       state: record.state === "destroying" ? "destroying" : "ready",
       usedBytes,
       snapshots: record.snapshots,
+      ...(map !== undefined && { health: healthOf(map, factor, (rank) => this.#parts.members.isHere(rank)) }),
       createdAt: isoTime(record.createdAtMs),
       properties: describeProperties("container", { label: record.label, type: record.type }, record.properties),
     };

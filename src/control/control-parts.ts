@@ -8,6 +8,7 @@ import { type PropertyMap, type PropertyScope, propertiesOf, type PropertyValue 
 import { USER_ATTRIBUTE_PREFIX } from "../base/properties.ts";
 import { type Uuid, UUID_BYTES, uuidFromRandom } from "../base/uuid.ts";
 import type { Clock, Random } from "../contracts/world.ts";
+import type { StoreSpace } from "../store/cell.ts";
 import { MAX_FRAME_ARGUMENTS_BYTES } from "../base/limits.ts";
 import type { CapabilityAuthority } from "./capability-authority.ts";
 import type { KeyedLock } from "./keyed-lock.ts";
@@ -28,6 +29,8 @@ export interface ControlParts {
   readonly mapStore: PoolMapStore;
   readonly event: TellEvent;
   readonly selfHeal: SelfHeal;
+  /** Space of each engine, as it said last. */
+  readonly spaceByRank: () => Promise<ReadonlyMap<number, StoreSpace>>;
   /** Container types that a loaded interface gives meaning to. */
   readonly containerTypes: readonly string[];
 }

@@ -37,6 +37,7 @@ import { ReturnWatch } from "./return-watch.ts";
 import { Resumption, type ResumeReport } from "./resumption.ts";
 import { PoolSweep } from "./pool-sweep.ts";
 import { SelfHeal } from "./self-heal.ts";
+import { SystemBackup } from "./system-backup.ts";
 import { SystemOperations } from "./system-operations.ts";
 import { SnapshotService } from "./snapshot-service.ts";
 import { capabilityKeyOf, type EngineFacts, SystemService } from "./system-service.ts";
@@ -96,13 +97,14 @@ export class ControlPlane {
     const authority = new CapabilityAuthority({ key: capabilityKeyOf(system), hmac, wallMs: () => clock.wallMs() });
     const records = new MetaRecords(options.metaStore);
     const locks = new KeyedLock();
-    const members = new Members({ records, clock, settings, verdicts, dial, system });
+    const members = new Members({ records, clock, settings, verdicts, dial, system, software: options.facts.software });
     const mapStore = new PoolMapStore(records, members);
     const engineSet = new EngineSet(members, mapStore, clock);
     const targets = options.targets ?? engineSet;
     const selfHeal = new SelfHeal({ records, event });
     const common = { records, locks, clock, members, event, selfHeal };
-    const parts: ControlParts = { ...common, targets, random, authority, mapStore, containerTypes };
+    const spaceByRank = (): ReturnType<EngineSet["spaceByRank"]> => engineSet.spaceByRank();
+    const parts: ControlParts = { ...common, targets, random, authority, mapStore, spaceByRank, containerTypes };
     const catalogue = new Catalogue(records);
     const quotas = new PoolQuotas(parts);
     const mayExclude = options.mayExclude ?? tolerates;
@@ -124,7 +126,8 @@ export class ControlPlane {
     this.#changes = new RecordChanges({ outcomes, pools, maps, elasticity, containers, snapshots });
     const sweep = new PoolSweep({ records, members, store: mapStore });
     const { rank, term } = options;
-    this.operations = new SystemOperations({ ...common, rank, term, maps, elasticity, quotas, sweep });
+    const backup = new SystemBackup({ records, clock, system, software: options.facts.software });
+    this.operations = new SystemOperations({ ...common, rank, term, maps, elasticity, quotas, sweep, backup });
     this.#members = members;
     this.#selfHeal = selfHeal;
     this.#options = options;
@@ -133,7 +136,7 @@ export class ControlPlane {
       name: system.name,
       facts: options.facts,
       targets,
-      spaceByRank: () => engineSet.spaceByRank(),
+      spaceByRank: parts.spaceByRank,
       clock,
       members,
       records,
@@ -167,6 +170,11 @@ export class ControlPlane {
     return this.#members.list().length;
   }
 
+  /** See Members. */
+  askPledges(term: number): Promise<boolean> {
+    return this.#members.askPledges(this.#options.rank, term);
+  }
+
   /** Looks after the other engines from now on. */
   watch(): void {
     this.#watch.start();
@@ -175,24 +183,40 @@ export class ControlPlane {
   }
 
   /**
-   * Tells engines, or all others, to stop; resolves when they have heard it or cannot be reached. Throws NOT_FOUND, before
-   * anybody is told.
+   * Tells engines, or all others, to stop; resolves when they have heard it or cannot be reached. Throws NOT_FOUND and VERSION
+   * (one is too old for that) and UNSUPPORTED (one has no supervisor to restart it) before anybody is told.
    */
-  async stopEngines({ ranks, force = false }: SystemStopArguments): Promise<void> {
+  async stopEngines({ ranks, force = false, restart = false }: SystemStopArguments): Promise<void> {
     for (const rank of ranks ?? []) this.#members.check(rank);
+    for (const { rank } of this.#members.list()) {
+      if (ranks?.includes(rank) === false) continue;
+      if (force) this.#members.releases.require(rank, "forcedStop");
+      if (restart) this.#members.releases.require(rank, "restart");
+    }
+    if (restart) await this.#checkSupervised(ranks);
     const isMeant = (rank: number): boolean => rank !== this.#options.rank && ranks?.includes(rank) !== false;
     for (const member of this.#members.list().filter(({ rank }) => isMeant(rank))) {
       const { rank } = member;
       const link = this.#members.link(rank);
       if (link === undefined) continue;
       try {
-        await link.call("stop", force ? { force } : {});
+        await link.call("stop", { ...(force && { force }), ...(restart && { restart }) });
       } catch (error) {
         if (!isAway(error)) throw error;
         continue;
       }
       await this.#members.leaving(member);
-      this.#options.event("engine_left", `rank ${rank} was told to stop${force ? " at once" : ""}`, { rank });
+      const how = `${restart ? "restart" : "stop"}${force ? " at once" : ""}`;
+      this.#options.event("engine_left", `rank ${rank} was told to ${how}`, { rank });
+    }
+  }
+
+  async #checkSupervised(ranks: readonly number[] | undefined): Promise<void> {
+    for (const { rank } of this.#members.list()) {
+      const isMeant = ranks?.includes(rank) !== false && this.#members.link(rank) !== undefined;
+      if (!isMeant || (await this.#askSupervisor(rank, []))) continue;
+      const state = "it has no supervisor that would start it again";
+      throw new DaosError("UNSUPPORTED", `Cannot restart rank ${rank}: ${state}. Stop it and start it on its host.`);
     }
   }
 

@@ -4,16 +4,17 @@
  */
 import { DaosError } from "../base/errors.ts";
 import type { TellEvent } from "../base/events.ts";
-import {
-  ENGINE_PROTOCOL_VERSION,
-  type EngineHeartbeatArguments,
-  type EngineHeartbeatReply,
-  type EngineHelloArguments,
-  type EngineHelloReply,
-  type EngineJoinArguments,
-  type EngineMapArguments,
-  type EngineReference,
-  type PoolAssignment,
+import { agreedVersion, formatVersions } from "../base/version-range.ts";
+import { ENGINE_VERSIONS } from "../format/engine-version.ts";
+import type {
+  EngineHeartbeatArguments,
+  EngineHeartbeatReply,
+  EngineHelloArguments,
+  EngineHelloReply,
+  EngineJoinArguments,
+  EngineMapArguments,
+  EngineReference,
+  PoolAssignment,
 } from "../format/engine-operations.ts";
 import type { EngineEventsArguments } from "../format/event-operations.ts";
 import type { SystemRecord } from "../format/meta-record.ts";
@@ -48,15 +49,18 @@ export class EngineAdmission {
     this.#clocks = new ClockWatch(parts.event);
   }
 
-  /** See Members.hello. Rejects with VERSION when the engine speaks another version. */
+  /** See Members.hello. Rejects with VERSION when there is no version that both speak. */
   async hello(args: EngineHelloArguments, isSigned: boolean, mayBegin: boolean): Promise<EngineHelloReply> {
-    if (args.version !== ENGINE_PROTOCOL_VERSION) {
-      const state = `it speaks version ${args.version} among engines, this system ${ENGINE_PROTOCOL_VERSION}`;
-      throw new DaosError("VERSION", `Cannot join engine ${args.engine}: ${state}. Run the same release everywhere.`);
+    const theirs = { oldest: args.oldest ?? args.version, newest: args.version };
+    const version = agreedVersion(ENGINE_VERSIONS, theirs);
+    if (version === undefined) {
+      const state = `it speaks version ${formatVersions(theirs)} among engines, who leads ${formatVersions(ENGINE_VERSIONS)}`;
+      const advice = "Releases that run together may be one version apart: upgrade step by step";
+      throw new DaosError("VERSION", `Cannot join engine ${args.engine}: ${state}. ${advice}.`);
     }
     const rank = await this.#parts.members.hello(args, isSigned, mayBegin);
     const { id, name, createdAtMs, capabilityKey } = this.#parts.system;
-    return { rank, system: { id, name, createdAtMs, capabilityKey } };
+    return { rank, version, system: { id, name, createdAtMs, capabilityKey } };
   }
 
   /** Resolves when the engine knows its pools: heartbeats bring leases from then on. */

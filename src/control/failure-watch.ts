@@ -5,6 +5,7 @@
  * Engines that fall silent together, as those of a host or rack do, are excluded together, in one change of each map: so their pools
  * wait once, and what they bear is decided by all that is gone, not by who was looked at first.
  */
+import { SUSPECT_AFTER_MS } from "../base/limits.ts";
 import { poolKey } from "../format/meta-key.ts";
 import type { Members } from "./members.ts";
 import type { MetaRecords } from "./meta-records.ts";
@@ -90,6 +91,9 @@ export class FailureWatch extends Watch {
     const { members, event } = this.#parts;
     for (const { rank } of members.list()) {
       const isSuspect = members.state(rank) === "suspect";
+      // One whose connection has just ended, as all have that were here under the leader before, is given time to join.
+      const isSilent = members.nowMs() - members.life.heardMs(rank) > SUSPECT_AFTER_MS;
+      if (isSuspect && !isSilent) continue;
       if (isSuspect && !this.#suspects.has(rank)) {
         event("engine_suspect", `rank ${rank} is suspect: it is not heard of`, { rank });
       }

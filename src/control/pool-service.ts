@@ -20,8 +20,7 @@ import type {
   PoolSetPropertiesArguments,
   PropertiesReply,
 } from "../format/operations.ts";
-import type { TierSpace } from "../format/pool-state.ts";
-import type { StoreSpace } from "../store/cell.ts";
+import type { ClassCapacity, DataHealth, TierSpace } from "../format/pool-state.ts";
 import type { Catalogue } from "./catalogue.ts";
 import type { ContainerRemoval } from "./container-removal.ts";
 import {
@@ -35,9 +34,11 @@ import {
   newUuid,
 } from "./control-parts.ts";
 import { absent, type Change, putRecord, type Stored, unchanged } from "./meta-records.ts";
+import { capacityOf, healthOf, worstHealth } from "./pool-health.ts";
 import type { PoolQuotas } from "./pool-quotas.ts";
 import type { RebuildWatch } from "./rebuild-watch.ts";
 import { type Mark, unmarked } from "./request-outcomes.ts";
+import type { TierUsage } from "./target-control.ts";
 
 const LIST_PAGE = 256;
 /** Properties that the targets go by. */
@@ -99,7 +100,7 @@ export class PoolService {
       return mark(created, record.id);
     });
     this.#parts.event("pool_created", `pool "${record.label}" was created`, { pool: record.label });
-    return this.#describe(record, [], await this.#parts.targets.space());
+    return this.#describe(record, [], []);
   }
 
   async list(args: PoolListArguments): Promise<PoolListReply> {
@@ -111,7 +112,7 @@ export class PoolService {
     const described: PoolDescription[] = [];
     for (const { record } of labels) {
       const pool = await records.get("pool", poolKey(record.id));
-      if (pool !== undefined) described.push(await this.#describeStored(pool));
+      if (pool !== undefined) described.push(await this.#describeStored(pool, "in a list"));
     }
     const pools = described.slice(0, countFitting(described));
     const cut = pools.length < described.length ? pools.at(-1)!.label : undefined;
@@ -150,11 +151,12 @@ export class PoolService {
     return { properties: (await this.query(args)).properties };
   }
 
-  /** All of them or none; a new size is told to the targets before the answer. */
+  /** All of them or none; a new size is told to the targets before the answer. INVALID_ARGUMENT for less than is used. */
   async setProperties(args: PoolSetPropertiesArguments, mark = unmarked): Promise<PropertiesReply> {
     const { label, size, ...changed } = checkProperties("pool", args.properties, "later");
     const { records } = this.#parts;
     const { id } = (await this.#catalogue.pool(args.pool)).record;
+    if (size !== undefined) await this.#checkUsed(id, size as number);
     await records.change(`set properties of pool "${args.pool}"`, async () => {
       const pool = await this.#catalogue.pool(id);
       if (pool.record.state !== "ready") throw beingDestroyed("set properties of", "pool", pool.record.label);
@@ -275,22 +277,27 @@ export class PoolService {
     throw new DaosError("TOO_LARGE", `Cannot create pool "${label}": ${state}.`);
   }
 
-  async #describeStored({ record }: Stored<"pool">): Promise<PoolDescription> {
+  /** In a list without what takes a call of all engines for each pool. */
+  async #describeStored({ record }: Stored<"pool">, where?: "in a list"): Promise<PoolDescription> {
     const { records, targets } = this.#parts;
     const containers = await records.all("container", containerPrefix(record.id));
     const numbers = containers.map((container) => container.record.number);
     const usage = await targets.usage(numbers, record.id);
-    return this.#describe(record, [...usage.values()], await targets.space());
+    const factors = containers.map(({ record: { properties } }) => Number(properties["rd_fac"] ?? 0));
+    return this.#describe(record, [...usage.values()], factors, where);
   }
 
   async #describe(
     record: PoolRecord,
-    usage: readonly { scmBytes: number; nvmeBytes: number }[],
-    space: StoreSpace,
+    usage: readonly TierUsage[],
+    factors: readonly number[],
+    where?: "in a list",
   ): Promise<PoolDescription> {
+    const space = await this.#parts.targets.space();
     const map = (await this.#parts.mapStore.find(record.id))?.record;
     const scmUsedBytes = usage.reduce((sum, used) => sum + used.scmBytes, 0);
     const nvmeUsedBytes = usage.reduce((sum, used) => sum + used.nvmeBytes, 0);
+    const leftBytes = record.sizeBytes - scmUsedBytes - nvmeUsedBytes;
     return {
       id: record.id,
       label: record.label,
@@ -305,9 +312,41 @@ export class PoolService {
       containers: record.containers,
       targets: map?.targets.length ?? 0,
       rebuild: await this.#rebuild.describe(record, map),
+      ...(map !== undefined && { health: this.#health(record, map, factors) }),
+      ...(map !== undefined && where === undefined && { capacity: await this.#capacity(map, leftBytes) }),
       createdAt: isoTime(record.createdAtMs),
       properties: describeProperties("pool", { label: record.label, size: record.sizeBytes }, record.properties),
     };
+  }
+
+  /** Of the container that is worst off; of a pool without any, of one that it would get. */
+  #health({ properties }: PoolRecord, map: MapRecord, factors: readonly number[]): DataHealth {
+    const { members } = this.#parts;
+    const present = factors.length > 0 ? factors : [Number(properties["rd_fac"] ?? 0)];
+    return worstHealth([...new Set(present)].map((factor) => healthOf(map, factor, (rank) => members.isHere(rank))));
+  }
+
+  async #capacity(map: MapRecord, quotaBytes: number): Promise<ClassCapacity[]> {
+    const { members, spaceByRank } = this.#parts;
+    const spaces = await spaceByRank();
+    const freeOf = (rank: number): number => {
+      const space = spaces.get(rank);
+      if (space === undefined) return 0;
+      const freeBytes = space.scmTotalBytes - space.scmUsedBytes + space.nvmeTotalBytes - space.nvmeUsedBytes;
+      return Math.max(0, freeBytes / Math.max(1, members.get(rank)?.targets.length ?? 1));
+    };
+    return capacityOf(map, freeOf, quotaBytes);
+  }
+
+  /** Throws INVALID_ARGUMENT for a size that is less than what is used. */
+  async #checkUsed(id: string, sizeBytes: number): Promise<void> {
+    const { label, usedBytes } = await this.queryAgain(id);
+    if (usedBytes <= sizeBytes) return;
+    const state = `it holds ${formatSize(usedBytes)} (${usedBytes} bytes)`;
+    throw new DaosError(
+      "INVALID_ARGUMENT",
+      `Cannot resize pool "${label}" to ${formatSize(sizeBytes)}: ${state}. Use at least that much, or remove data first.`,
+    );
   }
 }
 

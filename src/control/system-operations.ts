@@ -13,6 +13,7 @@ import type { PoolElasticity } from "./pool-elasticity.ts";
 import type { PoolMapService } from "./pool-map-service.ts";
 import type { PoolQuotas } from "./pool-quotas.ts";
 import type { PoolSweep } from "./pool-sweep.ts";
+import type { SystemBackup } from "./system-backup.ts";
 import type { SelfHeal } from "./self-heal.ts";
 
 export interface SystemOperationsParts {
@@ -26,6 +27,7 @@ export interface SystemOperationsParts {
   readonly quotas: PoolQuotas;
   readonly sweep: PoolSweep;
   readonly selfHeal: SelfHeal;
+  readonly backup: SystemBackup;
 }
 
 export class SystemOperations {
@@ -39,7 +41,7 @@ export class SystemOperations {
 
   /** The reply; undefined for an operation that is none of these. */
   async call(opcode: number, args: unknown): Promise<object | undefined> {
-    const { sweep, maps, elasticity, selfHeal } = this.#parts;
+    const { sweep, maps, elasticity, selfHeal, backup } = this.#parts;
     switch (opcode) {
       case Opcode.systemLeader:
         return this.leader();
@@ -53,6 +55,8 @@ export class SystemOperations {
         return { flags: selfHeal.flags } satisfies SelfHealReply;
       case Opcode.selfHealSet:
         return this.setSelfHeal(checkArguments(opcode, args).flags);
+      case Opcode.systemBackup:
+        return backup.read(checkArguments(opcode, args));
       case Opcode.selfHealEval:
         return this.evalSelfHeal();
       default:

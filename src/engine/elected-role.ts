@@ -24,7 +24,7 @@ import type { ReportedEvent } from "../format/event-operations.ts";
 import type { LeaderRecord, SystemRecord } from "../format/meta-record.ts";
 import type { Opcode } from "../format/operations.ts";
 import type { DeviceTable } from "./device-table.ts";
-import { bringMaps, type EngineRole, memberOf, type RoleParts, tellResumed } from "./engine-role.ts";
+import { bringMaps, type EngineRole, MAX_OTHERS, memberOf, type RoleParts, tellResumed } from "./engine-role.ts";
 import { formatListenAddress } from "./listen-address.ts";
 import type { StopRequest } from "./management-service.ts";
 import { PeerLink } from "./peer-link.ts";
@@ -53,6 +53,10 @@ export class ElectedRole implements EngineRole {
   /** Settles when the control plane of the present term is ready, or will not be. */
   #opening: Promise<void> = Promise.resolve();
   #leader: PeerLink | undefined;
+  /** Of the management listener. */
+  #own: EngineAddress | undefined;
+  /** Other engines, which know who leads. */
+  #others: readonly EngineAddress[] = [];
 
   constructor(parts: ElectedRoleParts) {
     this.#parts = parts;
@@ -62,11 +66,23 @@ export class ElectedRole implements EngineRole {
     return this.#control?.engines;
   }
 
-  /** Where another engine leads. */
+  /** Where another engine leads. One that is cut off from the records knows it from where it has joined. */
   get address(): EngineAddress | undefined {
+    const leader = this.#otherLeader;
+    if (leader !== undefined) return leader;
+    const joined = this.#member?.control;
+    return joined === undefined || this.#leadership?.isLeader === true || this.#isOwn(joined) ? undefined : joined;
+  }
+
+  /** Where another engine leads, as the records say. */
+  get #otherLeader(): EngineAddress | undefined {
     const leader = this.#leadership?.leader;
     if (leader === undefined || leader.engine === this.#parts.superblock.engine) return undefined;
     return { host: leader.host, port: leader.port };
+  }
+
+  #isOwn(address: EngineAddress): boolean {
+    return this.#own !== undefined && formatListenAddress(address) === formatListenAddress(this.#own);
   }
 
   /** What a crash cut off is for who leads to finish. */
@@ -80,11 +96,16 @@ export class ElectedRole implements EngineRole {
   }
 
   async begin(address: EngineAddress): Promise<void> {
-    const { detector, configuration, table, metaStore, superblock, world } = this.#parts;
+    const { detector, configuration, table, metaStore, superblock, world, facts } = this.#parts;
     const { clock, timers } = world;
+    this.#own = address;
     await detector.start({ host: configuration.listen.host, port: address.port });
     const member = memberOf(this.#parts, address, {
-      adoptRoster: (roster) => detector.adopt(roster),
+      adoptRoster: (roster) => {
+        const others = roster.members.map((other) => other.address).filter((other) => !this.#isOwn(other));
+        this.#others = others.slice(0, MAX_OTHERS);
+        detector.adopt(roster);
+      },
       addresses: (last) => this.#leaderAddresses(last),
       found: (control) => table.setControl(formatListenAddress(control)),
     });
@@ -99,6 +120,8 @@ export class ElectedRole implements EngineRole {
       changed: (term) => this.#changed(term),
       followed: (leader) => this.#followed(leader),
       isAlone: () => this.#plane?.control.size === 1,
+      askPledges: async () => (await this.#plane?.control.askPledges(this.#plane.term)) ?? false,
+      startedAtNs: facts.startedAtNs,
     });
     this.#leadership.start();
     await this.#leadership.firstLook;
@@ -120,8 +143,15 @@ export class ElectedRole implements EngineRole {
       await this.#leaderLink().forward(opcode as Opcode, bytes, ENGINE_CALL_TIMEOUT_MS * 2);
       return false;
     }
+    const { engine, rank } = this.#parts;
+    const isOurs = request.ranks?.includes(rank) !== false;
+    if (isOurs) engine.checkOrder(request);
     await control.stopEngines(request);
-    return request.ranks?.includes(this.#parts.rank) !== false;
+    return isOurs;
+  }
+
+  pledge(term: number): boolean {
+    return this.#leadership?.pledge(term) ?? false;
   }
 
   /** One that does not lead will not any more; the leader leads on until its targets are closed. */
@@ -165,11 +195,11 @@ export class ElectedRole implements EngineRole {
     return this.#control;
   }
 
-  /** Where to join: at the leader, this engine itself included. */
+  /** Where to join: at the leader, this engine itself included. Others are asked when that is not to be had from the records. */
   #leaderAddresses(last: EngineAddress | undefined): readonly EngineAddress[] {
-    const leader = this.#leadership?.leader;
-    if (leader !== undefined) return [{ host: leader.host, port: leader.port }];
-    return last === undefined ? [] : [last];
+    if (this.#leadership?.isLeader === true) return this.#own === undefined ? [] : [this.#own];
+    const leader = this.#otherLeader;
+    return [...(leader === undefined ? [] : [leader]), ...(last === undefined ? [] : [last]), ...this.#others];
   }
 
   /**

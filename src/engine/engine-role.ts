@@ -29,7 +29,7 @@ import { SystemMember, type SystemMemberParts } from "./system-member.ts";
 import type { Targets } from "./targets.ts";
 
 /** Other engines that are asked for the control plane when it is at none of the known addresses. */
-const MAX_OTHERS = 8;
+export const MAX_OTHERS = 8;
 
 export interface RoleParts {
   readonly world: World;
@@ -55,6 +55,8 @@ export interface EngineRole extends ControlAccess, ControlDesk {
   prepare(): Promise<ResumeReport>;
   /** Once it is open, there: resolves when the targets may serve. */
   begin(address: EngineAddress): Promise<void>;
+  /** Promises the leader of a term not to lead for a while, if it does (Leadership.pledge). */
+  pledge(term: number): boolean;
   /** Begins nothing more by itself. */
   close(): Promise<void>;
   /** What has happened on this engine, and to the system where it runs the control plane. See DeliverEvents. */
@@ -159,8 +161,15 @@ export class ControlRole implements EngineRole {
   }
 
   async stop(request: StopRequest): Promise<boolean> {
+    const isOurs = request.ranks?.includes(FIRST_RANK) !== false;
+    if (isOurs) this.#parts.engine.checkOrder(request);
     await this.#control.stopEngines(request);
-    return request.ranks?.includes(FIRST_RANK) !== false;
+    return isOurs;
+  }
+
+  /** Nobody else leads this system. */
+  pledge(): boolean {
+    return false;
   }
 
   close(): Promise<void> {
@@ -250,6 +259,11 @@ export class MemberRole implements EngineRole {
   async stop({ opcode, bytes }: StopRequest): Promise<boolean> {
     await this.#joined.forward(opcode, bytes);
     return false;
+  }
+
+  /** It never leads: it has no records. */
+  pledge(): boolean {
+    return true;
   }
 
   close(): Promise<void> {

@@ -7,7 +7,6 @@
  * replays it.
  */
 import { HybridLogicalClock } from "../base/epoch.ts";
-import { DaosError, hasCode } from "../base/errors.ts";
 import type { Severity } from "../base/events.ts";
 import type { Uuid } from "../base/uuid.ts";
 import type { Hmac } from "../control/capability-authority.ts";
@@ -17,7 +16,7 @@ import type { ResumeReport } from "../control/resumption.ts";
 import { capabilityKeyOf, openSystem } from "../control/system-service.ts";
 import type { MetaStore } from "../contracts/meta-store.ts";
 import type { Thread, World } from "../contracts/world.ts";
-import type { EngineAddress } from "../format/engine-operations.ts";
+import type { EngineAddress, StopOrder } from "../format/engine-operations.ts";
 import { RpcServer } from "../rpc/server.ts";
 import type { Configuration } from "./configuration.ts";
 import { DeviceService, noLamp } from "./device-service.ts";
@@ -33,6 +32,7 @@ import { EngineService } from "./engine-service.ts";
 import { isWildcard } from "./listen-address.ts";
 import { ManagementService } from "./management-service.ts";
 import { choosePlugins, type MemoryNamespace, type PluginChoice } from "./plugin-choice.ts";
+import { configured } from "./plugin-errors.ts";
 import type { PluginRegistry } from "./plugin-registry.ts";
 import {
   formattedSuperblock,
@@ -92,10 +92,10 @@ export interface Engine {
   readonly resumed: ResumeReport;
   /** What the admin should know about the media of the targets, one line each. */
   readonly notices: readonly string[];
-  /** Resolves when the engine has stopped; rejects when it ended because something failed. */
-  readonly ended: Promise<void>;
+  /** Resolves when the engine has stopped: whether it is to be started again. Rejects when it ended because something failed. */
+  readonly ended: Promise<{ readonly isRestarting: boolean }>;
   /** Finishes what runs, settles and closes. Resolves as `ended` does. */
-  stop(): Promise<void>;
+  stop(): Promise<unknown>;
 }
 
 /** Rejects with CONFIGURATION, BUSY (another engine has the folder), VERSION, CORRUPT, NO_SPACE, UNAVAILABLE (address, system to join), PERMISSION, ALREADY_EXISTS (joining). */
@@ -121,7 +121,7 @@ class EngineStartup {
   #health: HealthWatch | undefined;
   readonly #outbox: EventOutbox;
   #fail: (error: Error) => void = () => {};
-  #requestStop: (force: boolean) => void = () => {};
+  #requestStop: (order: StopOrder) => void = () => {};
 
   constructor(configuration: Configuration, parts: EngineParts) {
     this.#configuration = configuration;
@@ -266,7 +266,13 @@ class EngineStartup {
         hmac,
         settings: this.#configuration.swim,
       }),
-      engine: new EngineService({ targets, incarnation, startEngines, stop: (force) => this.#requestStop(force) }),
+      engine: new EngineService({
+        targets,
+        incarnation,
+        startEngines,
+        pledge: (term) => this.#role?.pledge(term) ?? false,
+        stop: (order) => this.#requestStop(order),
+      }),
       facts: { software, storage: this.#configuration.storage, pid, startedAtNs: this.#startedAtNs },
       containerTypes: await this.#containerTypes(),
     };
@@ -311,10 +317,9 @@ class EngineStartup {
     const { world, software, registry, managementPort, hmac } = this.#parts;
     const { listen, storage, allowInsecure } = this.#configuration;
     const { targets, table, notices } = started;
-    const stopRequested = new Promise<boolean>((resolve) => {
+    const stopRequested = new Promise<StopOrder>((resolve) => {
       this.#requestStop = resolve;
     });
-    const { clock } = world;
     const resumed = await role.prepare();
     const devices = this.#deviceService(started, parts.rank);
     const handler = new ManagementService({
@@ -323,14 +328,14 @@ class EngineStartup {
         engine: parts.engine,
         key: parts.key,
         hmac,
-        clock,
+        clock: world.clock,
         control: role,
         allowsStrangers: allowInsecure,
       }),
       devices,
       plugins: () => registry.list(),
       metrics: () => engineMetrics(targets, this.#parts.usage(), this.#outbox.counts),
-      stop: (force) => this.#requestStop(force),
+      stop: (order) => this.#requestStop(order),
     });
     const server = new RpcServer({
       network: world.network,
@@ -347,14 +352,17 @@ class EngineStartup {
     this.#tellFromNowOn(role, parts, devices);
     if (created) table.adopt(markReady(world.disk, storage, table.superblock));
     const ended = Promise.race([stopRequested, failed]).then(
-      (force) => (force ? this.abandon() : this.#shutDown(targets, handler)),
+      async ({ force = false, restart: isRestarting = false }) => {
+        await (force ? this.abandon() : this.#shutDown(targets, handler));
+        return { isRestarting };
+      },
       async (error: unknown) => {
         await this.abandon();
         throw error;
       },
     );
-    const stop = (): Promise<void> => {
-      this.#requestStop(false);
+    const stop = (): Promise<unknown> => {
+      this.#requestStop({});
       return ended;
     };
     const { host, port } = server;
@@ -384,15 +392,5 @@ class EngineStartup {
     await this.#metaStore?.close();
     this.#lock?.release();
     await this.#server?.close(STOP_GRACE_MS);
-  }
-}
-
-/** A plugin that is named in the configuration and not there is the configuration's fault. */
-async function configured<Result>(plugin: Promise<Result>): Promise<Result> {
-  try {
-    return await plugin;
-  } catch (error) {
-    if (!hasCode(error, "NOT_FOUND")) throw error;
-    throw new DaosError("CONFIGURATION", error.message, { cause: error });
   }
 }

@@ -7,6 +7,7 @@
 import { DaosError } from "../base/errors.ts";
 import { checkArguments } from "../format/operation-arguments.ts";
 import { decodeCbor, encodeCbor } from "../format/cbor.ts";
+import type { StopOrder } from "../format/engine-operations.ts";
 import type { SystemStopArguments } from "../format/system-operations.ts";
 import { type EngineMetricsReply, Opcode, type PluginListReply } from "../format/operations.ts";
 import type { DeviceService } from "./device-service.ts";
@@ -35,8 +36,8 @@ export interface ManagementServiceParts {
   readonly plugins: () => PluginListReply["plugins"];
   readonly devices: DeviceService;
   readonly metrics: () => Promise<EngineMetricsReply>;
-  /** Begins to stop, in good order unless forced; called after the answer was given. */
-  readonly stop: (force: boolean) => void;
+  /** Begins to stop; called after the answer was given. */
+  readonly stop: (order: StopOrder) => void;
 }
 
 export class ManagementService implements RpcHandler {
@@ -99,7 +100,7 @@ export class ManagementService implements RpcHandler {
     const stop = { ...stopArguments(opcode, args), opcode, bytes };
     const isOurs = await this.#parts.control.stop(stop);
     reply.send(encodeCbor({}));
-    if (isOurs) this.#parts.stop(stop.force === true);
+    if (isOurs) this.#parts.stop(stop);
   }
 
   async #answer(opcode: number, args: unknown, bytes: Uint8Array): Promise<Uint8Array> {

@@ -26,6 +26,8 @@ const CONNECT_TIMEOUT_MS = 1_000;
 /** A question that an engine answers from memory, milliseconds. */
 const QUESTION_TIMEOUT_MS = 5_000;
 const QUESTIONS: ReadonlySet<string> = new Set(["ping", "space", "usage", "countHandles", "fillStatus"]);
+/** The leader has lost it when a pledge takes longer. */
+const PLEDGE_TIMEOUT_MS = 1_500;
 
 export interface PeerParts {
   readonly network: Network;
@@ -58,7 +60,8 @@ export class PeerLink implements EngineLink {
     name: Name,
     value: Parameters<EngineCalls[Name]>[0],
   ): Promise<ReturnType<EngineCalls[Name]>> {
-    const timeoutMs = QUESTIONS.has(name) ? QUESTION_TIMEOUT_MS : ENGINE_CALL_TIMEOUT_MS;
+    const longestMs = QUESTIONS.has(name) ? QUESTION_TIMEOUT_MS : ENGINE_CALL_TIMEOUT_MS;
+    const timeoutMs = name === "pledge" ? PLEDGE_TIMEOUT_MS : longestMs;
     const body = this.#term === undefined ? { name, value } : { name, value, term: this.#term };
     return (await this.send<EngineCallArguments>(Opcode.engineCall, body, timeoutMs)) as ReturnType<EngineCalls[Name]>;
   }

@@ -12,6 +12,8 @@ import { formatListenAddress, type ListenAddress, parseListenAddress } from "./l
 const FIRST_RESTART_DELAY_MS = 500;
 /** An engine that ran for this long is started at once again when it dies, milliseconds. */
 const STEADY_MS = 60_000;
+/** With this an engine ends that is to be started again because somebody wants that. */
+export const RESTART_STATUS = 75;
 /** Longest wait for an engine to stop before it is killed, milliseconds. */
 const STOP_LIMIT_MS = 60_000;
 
@@ -180,6 +182,11 @@ export class Supervisor {
       slot.isStopped = true;
       this.#open -= 1;
       if (this.#open === 0) this.#allEnded();
+      return;
+    }
+    if (status === RESTART_STATUS) {
+      event(`engine ${index}: restarting, as told`);
+      this.#spawn(slot, () => event(`engine ${index}: ready on ${slot.ready!.address}`));
       return;
     }
     if (this.#nowMs() - slot.startedMs >= STEADY_MS) slot.failures = 0;

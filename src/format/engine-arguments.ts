@@ -63,6 +63,7 @@ export const engineSchemas = {
   hello: z.object({
     ...sent,
     version: count,
+    oldest: count.exactOptional(),
     engine: uuid,
     system: z.object({ id: uuid, name: text }).exactOptional(),
     domain,
@@ -70,6 +71,7 @@ export const engineSchemas = {
   }) satisfies z.ZodType<engine.EngineHelloArguments>,
   helloReply: z.object({
     rank,
+    version: count.exactOptional(),
     system: z.object({
       id: uuid,
       name: text,
@@ -88,6 +90,8 @@ export const engineSchemas = {
     targets: z.array(address).min(1).max(MAX_ENGINE_TARGETS),
     scmBytes: count,
     nvmeBytes: count,
+    version: count.exactOptional(),
+    software: text.exactOptional(),
   }) satisfies z.ZodType<engine.EngineJoinArguments>,
   reference: z.object({ ...sent, rank, incarnation: count }) satisfies z.ZodType<engine.EngineReference>,
   heartbeat: z.object({
@@ -155,7 +159,8 @@ export const engineCallSchemas = {
   destroySnapshot: z.object({ container, epoch }),
   destroyContainer: z.object({ container }),
   fillStatus: z.object({ pool: uuid, containers }),
-  stop: z.object({ force: z.boolean().exactOptional() }),
+  pledge: z.object({ term: count }),
+  stop: z.object({ force: z.boolean().exactOptional(), restart: z.boolean().exactOptional() }),
   startEngines: z.object({ ranks: z.array(rank).max(MAX_ENGINES) }),
 } satisfies { [Name in engine.EngineCallName]: z.ZodType<Parameters<engine.EngineCalls[Name]>[0]> };
 

@@ -8,9 +8,6 @@
 import type { Epoch } from "../base/epoch.ts";
 import type { PoolMap } from "./pool-map.ts";
 
-/** Version of these operations, beside the protocol's: engines of one system must have the same. */
-export const ENGINE_PROTOCOL_VERSION = 2;
-
 /** Every body. */
 export interface EngineMessage {
   /** Wall clock of the sender, milliseconds since 1970: an old message does not count. */
@@ -24,7 +21,9 @@ export interface EngineAddress {
 
 /** engineHello: who is there. Any engine of the system may be asked. */
 export interface EngineHelloArguments extends EngineMessage {
+  /** The newest that it speaks (engine-version.ts), and the oldest; engines of version 2 speak no other. */
   readonly version: number;
+  readonly oldest?: number;
   /** Id of the engine, from its superblock. */
   readonly engine: string;
   /** The system it belongs to; absent when it was never part of one. */
@@ -38,6 +37,8 @@ export interface EngineRedirect {
 }
 export interface EngineHelloReply {
   readonly rank: number;
+  /** The newest that both speak; a control plane of version 2 does not say. */
+  readonly version?: number;
   readonly system: {
     readonly id: string;
     readonly name: string;
@@ -57,6 +58,9 @@ export interface EngineJoinArguments extends EngineMessage {
   readonly targets: readonly EngineAddress[];
   readonly scmBytes: number;
   readonly nvmeBytes: number;
+  /** As agreed by engineHello, and its release; engines of version 2 do not say. */
+  readonly version?: number;
+  readonly software?: string;
 }
 
 /** engineLeave, and part of engineHeartbeat. STALE: join again. */
@@ -146,6 +150,12 @@ export interface TargetFillStatus {
   readonly isCounted?: boolean;
 }
 
+/** How an engine is to end. */
+export interface StopOrder {
+  readonly force?: boolean;
+  readonly restart?: boolean;
+}
+
 /** engineCall: the control plane commands an engine. Each call may be repeated. Arguments and results by name. */
 export interface EngineCalls {
   ping(value: object): { incarnation: number };
@@ -175,8 +185,13 @@ export interface EngineCalls {
   fillStatus(value: { pool: string; containers: readonly number[] }): {
     targets: readonly (TargetFillStatus | null)[];
   };
-  /** The engine ends after it has answered, in good order unless forced. An older one always does so in good order. */
-  stop(value: { force?: boolean }): object;
+  /** Whether the engine promises not to lead for a while, so that the leader of this term can (src/control/leadership.ts). */
+  pledge(value: { term: number }): { isPledged: boolean };
+  /**
+   * The engine ends after it has answered, in good order unless forced, and is started again by its supervisor if that is
+   * wanted: UNSUPPORTED when it has none. One of version 2 knows neither.
+   */
+  stop(value: StopOrder): object;
   /** Those of these ranks that the engine's supervisor has are started, if they are stopped. */
   startEngines(value: { ranks: readonly number[] }): { isSupervised: boolean };
 }

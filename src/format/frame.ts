@@ -10,11 +10,14 @@
 import { asBuffer } from "../base/bytes.ts";
 import { crc32Range } from "../base/checksum.ts";
 import { DaosError } from "../base/errors.ts";
+import type { VersionRange } from "../base/version-range.ts";
 import { MAX_FRAME_ARGUMENTS_BYTES, MAX_FRAME_BODY_BYTES } from "../base/limits.ts";
 
 export const FRAME_HEADER_BYTES = 40;
 export const FRAME_MAGIC = 0x464f4144;
 export const PROTOCOL_VERSION = 1;
+/** Those that this program can be asked to speak; frames of all of them have the header of version 1. */
+export const PROTOCOL_VERSIONS: VersionRange = { oldest: PROTOCOL_VERSION, newest: PROTOCOL_VERSION };
 
 export const FrameFlag = {
   response: 1,

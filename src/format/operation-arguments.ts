@@ -21,6 +21,7 @@ import { SEVERITIES } from "../base/events.ts";
 import type { SystemEventsArguments } from "./event-operations.ts";
 import type {
   SelfHealSetArguments,
+  SystemBackupArguments,
   SystemRanksArguments,
   SystemStartArguments,
   SystemStopArguments,
@@ -122,6 +123,7 @@ export interface OperationArguments {
   [Opcode.selfHealSet]: SelfHealSetArguments;
   [Opcode.systemStop]: SystemStopArguments;
   [Opcode.systemStart]: SystemStartArguments;
+  [Opcode.systemBackup]: SystemBackupArguments;
   [Opcode.attach]: operations.AttachArguments;
   [Opcode.detach]: operations.DetachArguments;
   [Opcode.dkeyList]: operations.KeyListArguments;
@@ -175,7 +177,12 @@ const SCHEMAS: { readonly [Op in keyof OperationArguments]: z.ZodType<OperationA
   [Opcode.systemExclude]: z.object(systemRanks),
   [Opcode.systemDrain]: z.object(systemRanks),
   [Opcode.systemReintegrate]: z.object(systemRanks),
-  [Opcode.systemStop]: z.object({ ranks: ranks.exactOptional(), force: z.boolean().exactOptional() }),
+  [Opcode.systemStop]: z.object({
+    ranks: ranks.exactOptional(),
+    force: z.boolean().exactOptional(),
+    restart: z.boolean().exactOptional(),
+  }),
+  [Opcode.systemBackup]: z.object({ id: number.exactOptional(), offset: number.exactOptional() }),
   [Opcode.systemStart]: z.object({ ranks: ranks.exactOptional() }),
   [Opcode.selfHealSet]: z.object({ flags: z.array(name).max(MAX_FLAGS) }),
   [Opcode.attach]: z.object({ capability: bytes(MAX_CAPABILITY_BYTES) }),

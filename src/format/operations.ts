@@ -4,7 +4,7 @@
  */
 import type { Epoch } from "../base/epoch.ts";
 import type { PoolMap } from "./pool-map.ts";
-import type { PoolRebuild, TierSpace } from "./pool-state.ts";
+import type { ClassCapacity, DataHealth, PoolRebuild, TierSpace } from "./pool-state.ts";
 
 export const Opcode = {
   /** Both listeners. First request of a connection: versions and what the peer is. */
@@ -62,6 +62,7 @@ export const Opcode = {
   selfHealEval: 71,
   systemStop: 72,
   systemStart: 73,
+  systemBackup: 74,
 
   /** Target listeners. `attach` turns a capability into this connection's container handle. */
   attach: 96,
@@ -144,6 +145,9 @@ export interface EngineDescription {
   /** Management listener, as the other engines reach it. */
   readonly address: string;
   readonly targets: number;
+  /** Its release, and the version that it speaks among engines; not told of one that was not here since the leader began. */
+  readonly software?: string;
+  readonly version?: number;
   /** Of a suspect that will be excluded: the time until then. */
   readonly exclusionInMs?: number;
   /** Why a suspect is not excluded. */
@@ -204,6 +208,8 @@ export interface PoolDescription {
   readonly targets: number;
   /** An older engine does not tell. */
   readonly rebuild?: PoolRebuild;
+  readonly health?: DataHealth;
+  readonly capacity?: readonly ClassCapacity[];
   readonly createdAt: string;
   readonly properties: Properties;
 }
@@ -255,6 +261,8 @@ export interface ContainerDescription {
   readonly state: "ready" | "destroying";
   readonly usedBytes: number;
   readonly snapshots: number;
+  /** An older engine does not tell. */
+  readonly health?: DataHealth;
   readonly createdAt: string;
   readonly properties: Properties;
 }

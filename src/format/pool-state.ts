@@ -1,4 +1,4 @@
-/** How a pool does, as `poolQuery` tells: the tiers that it lies on, and how far it is with being filled. */
+/** How a pool does, as `poolQuery` tells: the tiers that it lies on, how far it is with being filled, what it survives, what fits. */
 
 /** Bytes of one tier of a system; the log is part of the SCM. */
 export interface TierSpace {
@@ -30,4 +30,27 @@ export interface PoolRebuild {
   readonly bytesPerSecond?: number;
   /** Absent while it does not go on. */
   readonly secondsLeft?: number;
+}
+
+/** Of a container, or of the container of a pool that is worst off. */
+export interface DataHealth {
+  /**
+   * `whole`: all targets are here. `degraded`: some are gone, no more than are survived. `unavailable`: more are, so a part of the
+   * data cannot be read or written.
+   */
+  readonly state: "whole" | "degraded" | "unavailable";
+  /** Ranks that are gone and not made up for. */
+  readonly gone: readonly number[];
+  /** Engines that may fail at once besides without making any data unavailable. */
+  readonly tolerable: number;
+  /** What is gone, what that means, and what ends it; empty when it is whole. */
+  readonly reason: string;
+}
+
+/** How much data of a class fits besides what is there. */
+export interface ClassCapacity {
+  readonly class: string;
+  readonly usableBytes: number;
+  /** Engines of a group that may fail. */
+  readonly survives: number;
 }

@@ -59,6 +59,8 @@ export interface SystemStopArguments {
   readonly ranks?: readonly number[];
   /** Without finishing what runs: what was acknowledged is in the log. */
   readonly force?: boolean;
+  /** Their supervisors start them again. */
+  readonly restart?: boolean;
 }
 export interface SystemStartArguments {
   /** All that are not here without it. */
@@ -69,4 +71,19 @@ export interface SystemStartReply {
   readonly missing: readonly number[];
   /** Engines that have passed it on to their supervisor. */
   readonly supervisors: number;
+}
+
+/** A piece of a backup (meta-backup.ts). */
+export interface SystemBackupArguments {
+  /** Of the reply before; a new backup without it. */
+  readonly id?: number;
+  /** From this byte on. */
+  readonly offset?: number;
+}
+export interface SystemBackupReply {
+  readonly id: number;
+  readonly sizeBytes: number;
+  readonly records: number;
+  readonly takenAtMs: number;
+  readonly bytes: Uint8Array;
 }

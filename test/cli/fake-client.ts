@@ -6,7 +6,7 @@ import { bytesOf } from "../../src/base/bytes.ts";
 import type { Epoch } from "../../src/base/epoch.ts";
 import { DaosError } from "../../src/base/errors.ts";
 import { byteStringOfKey, type Key } from "../../src/base/key.ts";
-import { MIB } from "../../src/base/limits.ts";
+import { GIB, MIB } from "../../src/base/limits.ts";
 import { type ObjectClass, objectClassByName } from "../../src/base/object-class.ts";
 import { type ObjectId, objectId, type ObjectType } from "../../src/base/object-id.ts";
 import type {
@@ -27,6 +27,7 @@ import type { KeyValue, KeyValueListOptions, KeyValueWriteOptions } from "../../
 import type {
   PoolOutcome,
   SelfHealEvalReply,
+  SystemBackupReply,
   SystemLeaderReply,
   SystemStartReply,
   SystemStopArguments,
@@ -206,6 +207,16 @@ export class FakeSystem implements SystemAccess {
     return this.startReplies.length > 1 ? this.startReplies.shift()! : this.startReplies[0]!;
   }
 
+  /** Pieces of the backup. */
+  backupPieces: readonly string[] = ["daos-", "backup"];
+
+  async *backup(): AsyncGenerator<SystemBackupReply> {
+    const sizeBytes = this.backupPieces.join("").length;
+    for (const piece of this.backupPieces) {
+      yield { id: 1, sizeBytes, records: 7, takenAtMs: Date.UTC(2026, 0, 1), bytes: Buffer.from(piece) };
+    }
+  }
+
   leaderReply: SystemLeaderReply = { rank: 1, address: "127.0.0.1:10101", term: 12, leadsMs: 93_784_000 };
 
   async leader(): Promise<SystemLeaderReply> {
@@ -312,7 +323,7 @@ export class FakePool implements PoolAccess {
   readonly containers = new Map<string, FakeContainer>();
   readonly #system: FakeSystem;
   readonly #label: string;
-  readonly #sizeBytes: number;
+  #sizeBytes: number;
   #properties: Properties;
   readonly #exists: boolean;
 
@@ -351,6 +362,11 @@ export class FakePool implements PoolAccess {
         bytesPerSecond: 16 << 20,
         secondsLeft: 6,
       },
+      health: { state: "degraded", gone: [1], tolerable: 0, reason: "rank 1 is gone: all can be read and written" },
+      capacity: [
+        { class: "SX", usableBytes: 3 * GIB, survives: 0 },
+        { class: "RP_2GX", usableBytes: 1.5 * GIB, survives: 1 },
+      ],
       createdAt: CREATED_AT,
       properties: this.#properties,
     };
@@ -444,8 +460,9 @@ export class FakePool implements PoolAccess {
     return this.#properties;
   }
 
-  async setProperties(properties: Properties): Promise<Properties> {
+  async setProperties({ size, ...properties }: Properties): Promise<Properties> {
     this.#check();
+    if (typeof size === "number") this.#sizeBytes = size;
     this.#properties = { ...this.#properties, ...properties };
     return this.#properties;
   }
@@ -582,6 +599,7 @@ export class FakeContainer extends FakeView implements ContainerAccess {
       state: "ready",
       usedBytes: 12_288,
       snapshots: this.snapshots.length,
+      health: { state: "whole", gone: [], tolerable: 1, reason: "" },
       createdAt: CREATED_AT,
       properties: this.properties,
     };

@@ -92,3 +92,117 @@ test("system start says so when nobody can start them, or they do not come in ti
   }
   expect((await running).stderr).toContain("Cannot start rank 2: not here after 3 s");
 });
+
+test("system backup writes the pieces to a file that is whole or not there", async () => {
+  const harness = new Harness();
+  expect((await harness.json("system backup b")).value).toEqual({
+    file: "b",
+    records: 7,
+    sizeBytes: 11,
+    takenAt: "2026-01-01T00:00:00.000Z",
+  });
+  expect(Buffer.from(harness.files.contents.get("b")!).toString()).toBe("daos-backup");
+  harness.files.fullAfterBytes = 6;
+  expect((await harness.run("system backup c")).status).toBe(1);
+  expect(harness.files.contents.has("c")).toBe(false);
+});
+
+test("system restore hands the file over, and one that is not there is told", async () => {
+  const harness = new Harness();
+  harness.files.contents.set("b", Buffer.from("daos-backup"));
+  expect((await harness.run("system restore b --storage /d")).stdout).toBe(
+    "Restored 7 records of system daos_server as of 2026-01-01T00:00:00.000Z to etcd.\n",
+  );
+  expect(harness.restored).toEqual(["daos-backup"]);
+  expect((await harness.run("system restore nothing")).status).toBe(1);
+});
+
+test("system erase needs the system's name", async () => {
+  const harness = new Harness();
+  expect((await harness.run("system erase")).status).toBe(2);
+  expect((await harness.run("system erase --confirm other")).status).toBe(2);
+  expect((await harness.json("system erase --confirm daos_server --force --storage /d")).value).toEqual({
+    storages: ["/d/engine0"],
+    records: 0,
+  });
+});
+
+/** Lets the command go on until it is over; `turn` is called between its looks. */
+async function finish<Result>(
+  harness: Harness,
+  running: Promise<Result>,
+  turn: () => void = () => {},
+): Promise<Result> {
+  let isOver = false;
+  void running.then(() => (isOver = true));
+  while (!isOver) {
+    await new Promise((resolve) => setImmediate(resolve));
+    turn();
+    harness.time.advance(250);
+  }
+  return running;
+}
+
+/** Three engines, who leads is rank 0; each look of the command finds one that restarts `stopped`, the next `joined`. */
+function restartable(): Harness {
+  const harness = new Harness();
+  const { system } = harness;
+  system.leaderReply = { rank: 0, address: "127.0.0.1:10001", leadsMs: 5 };
+  const query = system.query.bind(system);
+  let pid = 100;
+  const away = new Set<number>();
+  system.stopEngines = async (args) => {
+    system.engineCalls.push(args);
+    for (const rank of args.ranks ?? []) away.add(rank);
+    if (args.ranks?.includes(0) === true) pid += 1;
+  };
+  system.query = async () => {
+    const reply = await query();
+    const engines = [0, 1, 2].map((rank) => {
+      return { ...reply.engines![0]!, rank, state: away.delete(rank) ? ("stopped" as const) : ("joined" as const) };
+    });
+    return { ...reply, pid, engines };
+  };
+  return harness;
+}
+
+test("system restart --rolling: one after the other, who leads last", async () => {
+  const harness = restartable();
+  const { status, stdout } = await finish(harness, harness.run("system restart --rolling"));
+  expect({ status, stdout }).toEqual({
+    status: 0,
+    stdout: "Restarted rank 1.\nRestarted rank 2.\nRestarted rank 0.\n",
+  });
+  expect(harness.system.engineCalls).toEqual([1, 2, 0].map((rank) => ({ ranks: [rank], restart: true })));
+});
+
+test("system restart --rolling waits until data has its redundancy, and ends when that cannot be", async () => {
+  const harness = restartable();
+  await harness.run("pool create tank --size 1GiB");
+  let looks = 0;
+  let state: "busy" | "idle" | "stuck" = "busy";
+  const list = harness.system.listPools.bind(harness.system);
+  harness.system.listPools = async () =>
+    (await list()).map((pool) => ({ ...pool, rebuild: { ...pool.rebuild!, state } }));
+  const running = harness.run("system restart --rolling --ranks 1");
+  await finish(harness, running, () => {
+    looks += 1;
+    if (looks < 5) expect(harness.system.engineCalls).toEqual([]);
+    else state = "idle";
+  });
+  expect(harness.system.engineCalls).toEqual([{ ranks: [1], restart: true }]);
+  state = "stuck";
+  const { status, stderr } = await finish(harness, harness.run("system restart --rolling --ranks 2"));
+  expect(status).toBe(1);
+  expect(stderr).toContain('pool "tank" cannot be rebuilt: it is stuck');
+  expect(harness.system.engineCalls).toHaveLength(1);
+});
+
+test("system restart without --rolling restarts all at once, and says when one does not come back", async () => {
+  const harness = restartable();
+  expect((await finish(harness, harness.json("system restart"))).value).toEqual({ ranks: [1, 2, 0], rolling: false });
+  expect(harness.system.engineCalls).toEqual([{ ranks: [1, 2, 0], restart: true }]);
+  harness.system.stopEngines = async () => {};
+  const { stderr } = await finish(harness, harness.run("system restart --ranks 0 --wait 2"));
+  expect(stderr).toContain("rank 0 has not come back after 2 s");
+});

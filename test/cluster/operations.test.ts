@@ -96,3 +96,16 @@ test("SIGTERM finishes what runs: clients under load see no failure but that of 
     expect(Buffer.from((await container.kv().get(key))!.value).toString()).toBe(value);
   }
 });
+
+test("a rolling restart: every engine is another process, and a client goes on with what it wrote", async () => {
+  const pids = [0, 1, 2].map((index) => rig.enginePid(index));
+  const container = await rig.system.pool("tank").openContainer("things");
+  await container.kv().put("rolling", Buffer.from("before"));
+  const { status, output: text } = await rig.daos("system", "restart", "--rolling");
+  expect({ status, text }).toEqual({ status: 0, text: "Restarted rank 1.\nRestarted rank 2.\nRestarted rank 0.\n" });
+  expect([0, 1, 2].map((index) => pids.includes(rig.enginePid(index)))).toEqual([false, false, false]);
+  await until(async () => (await rig.states()).every((state) => state === "joined"), output);
+  expect(Buffer.from((await container.kv().get("rolling"))!.value).toString()).toBe("before");
+  const { engines = [] } = await rig.system.query();
+  expect(engines.map(({ software }) => software?.startsWith("daos "))).toEqual([true, true, true]);
+});

@@ -15,7 +15,7 @@ import type {
   PoolShare,
   ServedContainer,
 } from "../../src/format/engine-operations.ts";
-import { ENGINE_PROTOCOL_VERSION } from "../../src/format/engine-operations.ts";
+import { ENGINE_PROTOCOL_VERSION } from "../../src/format/engine-version.ts";
 import { simulatedWorld, type SimulatedWorld } from "../simulation/world.ts";
 import { hmac, SYSTEM_ID } from "./harness.ts";
 import { emptyMetaState, MemoryMetaStore, type MetaState } from "./memory-meta-store.ts";
@@ -39,6 +39,10 @@ export class MemoryEngine implements EngineLink {
   /** How it was told to stop, and what its supervisor was told to start. */
   readonly orders: unknown[] = [];
   isSupervised = false;
+  /** What each container takes here, and what the engine has for data. */
+  usedBytes = 3;
+  scmBytes = GIB;
+  nvmeBytes = GIB;
   /** What it says of filling. */
   isFilled = true;
   isStuck = false;
@@ -85,11 +89,11 @@ export class MemoryEngine implements EngineLink {
         return { incarnation: this.incarnation };
       case "space":
         return {
-          scmTotalBytes: GIB,
+          scmTotalBytes: this.scmBytes,
           scmUsedBytes: 1,
           logTotalBytes: 1,
           logUsedBytes: 0,
-          nvmeTotalBytes: GIB,
+          nvmeTotalBytes: this.nvmeBytes,
           nvmeUsedBytes: 1,
         };
       case "setPool": {
@@ -139,7 +143,7 @@ export class MemoryEngine implements EngineLink {
     };
     const own = this.snapshots.get(container) ?? new Set<Epoch>();
     this.snapshots.set(container, own);
-    if (name === "usage") return { usages: containers.map(() => ({ scmBytes: 1, nvmeBytes: 2 })) };
+    if (name === "usage") return { usages: containers.map(() => ({ scmBytes: this.usedBytes, nvmeBytes: 0 })) };
     if (name === "createSnapshot") {
       const taken = at ?? epochFrom(5);
       own.add(taken);
@@ -247,11 +251,12 @@ export async function enginesRig(count: number, options: EnginesRigOptions = {})
       const { id: engine, incarnation, address } = engines[index]!;
       const hello = { sentAtMs: 0, version: ENGINE_PROTOCOL_VERSION, engine, domain: `/rack${index}`, targets: 1 };
       const isKnown = ranks.has(index) || options.meta !== undefined;
-      const { rank } = await plane.engines.hello(hello, isKnown, true);
+      const { rank, version } = await plane.engines.hello(hello, isKnown, true);
       ranks.set(index, rank);
       const target = { host: "127.0.0.1", port: address.port + incarnation };
       const place = { address, targets: [target], domain: hello.domain, scmBytes: GIB, nvmeBytes: GIB };
-      await plane.engines.join({ sentAtMs: 0, engine, rank, incarnation, ...place });
+      const release = { software: "daos 0.1.0", ...(version !== undefined && { version }) };
+      await plane.engines.join({ sentAtMs: 0, engine, rank, incarnation, ...place, ...release });
     },
     heartbeat(index) {
       const { incarnation } = engines[index]!;

@@ -1,7 +1,7 @@
 /** The log of events in the meta store: bounded, numbered, over restarts, each event once. */
 import { expect, test } from "bun:test";
 import { DaosError } from "../../src/base/errors.ts";
-import { MAX_EVENTS, MAX_PENDING_EVENTS } from "../../src/base/limits.ts";
+import { MAX_EVENTS, MAX_META_COMMIT_COMPARES, MAX_PENDING_EVENTS } from "../../src/base/limits.ts";
 import { EventLog } from "../../src/control/event-log.ts";
 import { KeyedLock } from "../../src/control/keyed-lock.ts";
 import { MetaRecords } from "../../src/control/meta-records.ts";
@@ -122,4 +122,24 @@ test("an id of a newer release is kept and told without advice", async () => {
   const log = logOn(emptyMetaState());
   await log.append(BY, [reported(1, { id: "moon_fell", severity: "error" })]);
   expect((await log.query({})).events).toMatchObject([{ id: "moon_fell", severity: "error", advice: "" }]);
+});
+
+test("a commit has room for the fence of who leads, and another writer's events are not written over", async () => {
+  const meta = emptyMetaState();
+  const store = new MemoryMetaStore(meta);
+  const commit = store.commit.bind(store);
+  const compares: number[] = [];
+  store.commit = (compared, operations) => {
+    compares.push(compared.length);
+    return commit(compared, operations);
+  };
+  const log = logOn(meta, store);
+  await log.append(BY, reports(1, MAX_PENDING_EVENTS));
+  expect(Math.max(...compares)).toBeLessThan(MAX_META_COMMIT_COMPARES);
+  store.beforeCommit = async () => {
+    store.beforeCommit = undefined;
+    await logOn(meta).append({ rank: 9, incarnation: 1 }, [reported(1, { message: "another one's" })]);
+  };
+  await log.append({ ...BY, incarnation: 6 }, [reported(1, { message: "ours" })]);
+  expect((await messagesOf(log)).slice(-2)).toEqual(["another one's", "ours"]);
 });

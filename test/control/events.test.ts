@@ -97,3 +97,16 @@ test("what engines report is kept, and told by the operation", async () => {
   expect(reply.events).toMatchObject([{ number: 1, id: "device_faulty", device: "d" }]);
   expect(reply.events[0]!.advice).toContain("daos storage replace");
 });
+
+test("a control plane that begins gives the engines time to join before it tells of suspects", async () => {
+  const rig = await tankRig(3);
+  const next = await enginesRig(3, { meta: rig.meta, world: rig.world, engines: rig.engines });
+  next.plane.watch();
+  await next.live(1_000);
+  expect(next.told).toEqual([]);
+  await next.join(1);
+  await next.live(2_000, 1);
+  expect(next.told).toEqual(["engine_joined 1", "engine_suspect 2"]);
+  rig.plane.close();
+  next.plane.close();
+});

@@ -38,6 +38,9 @@ describe("pool create", () => {
         dkeysPerSecond: 0,
         bytesPerSecond: 0,
       },
+      health: { state: "whole", gone: [], tolerable: 0, reason: "" },
+      // The engine of these tests has 10 bytes.
+      capacity: [{ class: "SX", usableBytes: 10, survives: 0 }],
       createdAt: "2026-01-02T03:04:05.000Z",
       properties: {
         label: "tank",

@@ -190,3 +190,18 @@ test("start asks the supervisors of the engines that are here for those that are
   expect(rig.engines[1]!.orders).toEqual([{ start: { ranks: [2] } }]);
   expect(await codeOf(call(rig, Opcode.systemStart, { ranks: [9] }))).toBe("NOT_FOUND");
 });
+
+test("restart tells nobody when one of the engines has no supervisor that would start it again", async () => {
+  const rig = await tankRig(3);
+  rig.engines[1]!.isSupervised = true;
+  expect(await codeOf(rig.plane.stopEngines({ ranks: [1, 2], restart: true }))).toBe("UNSUPPORTED");
+  const stops = (): unknown[] =>
+    rig.engines.flatMap(({ orders }) => orders).filter((order) => "stop" in (order as object));
+  expect(stops()).toEqual([]);
+  await rig.plane.stopEngines({ ranks: [1], restart: true });
+  expect(stops()).toEqual([{ stop: { restart: true } }]);
+  expect((await engine(rig, 1)).state).toBe("stopped");
+  rig.engines[1]!.restart();
+  await rig.join(1);
+  expect((await engine(rig, 1)).state).toBe("joined");
+});

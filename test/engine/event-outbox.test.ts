@@ -88,3 +88,20 @@ test("close tries once more and not again", async () => {
   await world.timers.advance(10_000);
   expect(taken).toHaveLength(1);
 });
+
+test("what happens while others are on their way is sent after them", async () => {
+  const { world, outbox, taken, deliver } = rig();
+  let arrived: () => void = () => {};
+  outbox.start(async (events) => {
+    await new Promise<void>((resolve) => (arrived = resolve));
+    await deliver(events);
+  });
+  outbox.tell("pool_created", "a");
+  await world.timers.advance(0);
+  outbox.tell("pool_created", "b");
+  arrived();
+  await world.timers.advance(0);
+  arrived();
+  await world.timers.advance(0);
+  expect(taken.map(({ message }) => message)).toEqual(["a", "b"]);
+});

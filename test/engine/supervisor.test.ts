@@ -4,7 +4,13 @@ import { DaosError } from "../../src/base/errors.ts";
 import { MAX_RESTART_DELAY_MS } from "../../src/base/limits.ts";
 import { loadConfiguration } from "../../src/engine/configuration.ts";
 import { type EnginePlan, planEngines } from "../../src/engine/engine-plan.ts";
-import { engineArguments, type EngineChild, type EngineEnd, Supervisor } from "../../src/engine/supervisor.ts";
+import {
+  engineArguments,
+  type EngineChild,
+  type EngineEnd,
+  RESTART_STATUS,
+  Supervisor,
+} from "../../src/engine/supervisor.ts";
 import { simulatedWorld } from "../simulation/world.ts";
 
 const STORAGE = "/data";
@@ -159,6 +165,22 @@ test("an engine that an admin stopped stays away; when all have, it is over", as
   expect(startsMs[1]!.length).toBe(1);
   children[0]!.end({ status: 0, signal: undefined });
   await supervisor.ended;
+});
+
+test("an engine that ends to be restarted is started at once, as often as that is wanted, and that is no failure", async () => {
+  const { world, supervisor, children, startsMs, order } = rig(2);
+  await supervisor.start();
+  for (let round = 1; round <= 5; round += 1) {
+    children[1]!.end({ status: RESTART_STATUS, signal: undefined });
+    await world.timers.advance(1);
+    expect(startsMs[1]!.length).toBe(round + 1);
+  }
+  expect(order.filter((line) => line.includes(" after "))).toEqual([]);
+  children[1]!.end(died);
+  await world.timers.advance(1);
+  // The first death is not waited for.
+  expect(startsMs[1]!.length).toBe(7);
+  await supervisor.stop();
 });
 
 test("an engine that an admin stopped is started when its rank is named, and no other", async () => {
