@@ -6,7 +6,7 @@
  * What a leader has brought in full (`close`) is remembered under the map's version and stays, also when it or we start
  * anew: then nothing that was complete is taken apart while the control plane counts on it.
  */
-import { DaosError } from "../base/errors.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
 import { MIB } from "../base/limits.ts";
 import type { ObjectId } from "../base/object-id.ts";
 import type { Timers } from "../contracts/world.ts";
@@ -178,9 +178,30 @@ export class FillReceiver {
       const { args, payload } = encodeFillRequest({ kind: "holds", container });
       const peer = this.#options.peer(leader);
       if (peer?.isReady !== true) continue;
-      void attempt(async () => void (await peer.call(Opcode.dtxFill, args, payload, { mapVersion: round.mapVersion })));
+      const telling = peer.call(Opcode.dtxFill, args, payload, { mapVersion: round.mapVersion });
+      void attempt(() =>
+        telling.then(
+          () => {},
+          (error: unknown) => {
+            if (!hasCode(error, "INVALID_ARGUMENT")) throw error;
+            // It is of a release that knows nothing of this.
+            return this.#giveUp(round, container, leader);
+          },
+        ),
+      );
     }
     this.#options.timers.after(TELL_MS, () => this.#tell(round));
+  }
+
+  /** Removes what a leader does not compare, before it brings anything. */
+  #giveUp(round: Round, container: number, leader: number): Promise<void> {
+    return turnsOf(round, leader).run(undefined, async () => {
+      if (!round.left.held.has(container, leader)) return;
+      await attempt(async () => {
+        await round.left.remove(container, (other) => other === leader, true);
+        round.left.held.forget(container, leader);
+      });
+    });
   }
 
   /** Serves a leader; `isPresent`: whether it still talks on the connection that this came on. */
@@ -202,8 +223,6 @@ export class FillReceiver {
       return;
     }
     const heldBytes = fill.kind === "cells" ? this.#admitted(fill.flags, request.payloadLength) : 0;
-    const turns = round.turns.get(leader) ?? new FillTurns();
-    round.turns.set(leader, turns);
     const answer = async (): Promise<void> => {
       try {
         reply.send(NO_ARGUMENTS, await this.#take(round, leader, fill, check));
@@ -212,10 +231,12 @@ export class FillReceiver {
         reply.fail(error);
       }
     };
-    void turns.run(fill.kind === "cells" ? fill.prefix : undefined, answer).finally(() => {
-      this.#waitingBytes -= heldBytes;
-      done();
-    });
+    void turnsOf(round, leader)
+      .run(fill.kind === "cells" ? fill.prefix : undefined, answer)
+      .finally(() => {
+        this.#waitingBytes -= heldBytes;
+        done();
+      });
   }
 
   /** Takes so many bytes to those that wait. Throws BUSY when they are too many. */
@@ -347,6 +368,12 @@ export class FillReceiver {
   #check(round: Round): void {
     if (this.#round !== round) throw notNow("the pool map has changed");
   }
+}
+
+function turnsOf({ turns }: Round, leader: number): FillTurns {
+  let known = turns.get(leader);
+  if (known === undefined) turns.set(leader, (known = new FillTurns()));
+  return known;
 }
 
 /** Whether a change of the map leaves everybody what they can be read of, and nobody was being filled. */

@@ -12,6 +12,7 @@ import {
   objectRequestBytes,
 } from "../../src/format/object-request.ts";
 import { Opcode } from "../../src/format/operations.ts";
+import { ForegroundRequests } from "../../src/engine/foreground.ts";
 import { TargetService, type TargetServiceParts } from "../../src/engine/target-service.ts";
 import type { RpcReply, RpcRequest } from "../../src/rpc/request.ts";
 
@@ -83,6 +84,7 @@ function rig(learnMap: TargetServiceParts["learnMap"] = () => Promise.resolve(),
     foreground: { note: () => {} },
     timers: { after: () => () => {} },
     lease: { check: () => held?.checkLease() },
+    foreground: new ForegroundRequests(),
   } as unknown as TargetServiceParts;
   const reply = {
     block: Buffer.alloc(OBJECT_REPLY_BYTES),

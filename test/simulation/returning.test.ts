@@ -5,6 +5,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { byteStringOfText } from "../../src/base/bytes.ts";
 import { type Epoch, EPOCH_NONE } from "../../src/base/epoch.ts";
+import { DaosError } from "../../src/base/errors.ts";
 import type { ObjectHandle } from "../../src/client/object-handle.ts";
 import { FillKind } from "../../src/format/fill-message.ts";
 import { Opcode } from "../../src/format/operations.ts";
@@ -155,44 +156,53 @@ test("what was removed, made, kept by a snapshot, and not decided while a target
   }
 }, 120_000);
 
-test("what its leader has nothing of any more is removed from a target that comes back", async () => {
-  const returning = await started("RP_2GX", 4);
-  const { rig: own } = returning;
-  await awayAndBack(returning, 1, async () => {
-    for (let number = 0; number < DKEYS; number += 1) await returning.remove(number);
-    await own.timers.advance(5_000);
-    // As aggregation does it in the end.
-    for (const { life } of own.nodes) {
-      const copies = life?.objects.copies;
-      await copies?.purge(copies.list(CONTAINER, undefined, 1_000).places.map(({ prefix }) => prefix));
-    }
-  });
-  await returning.check();
-  const placesOf = (index: number): Set<string> =>
-    new Set(
-      own.nodes[index]!.life!.objects.copies.list(CONTAINER, undefined, 1_000).places.map(({ prefix }) => prefix),
-    );
-  const others = new Set([0, 2, 3].flatMap((index) => [...placesOf(index)]));
-  expect([...placesOf(1)].filter((prefix) => !others.has(prefix))).toEqual([]);
-}, 120_000);
+/** Connections to leaders, and from them, of a release that compares nothing. */
+const OF_BEFORE: PlantedBug = {
+  connection: (connection) => ({
+    isClosed: connection.isClosed,
+    call: (opcode, args, ...rest) => {
+      const kind = opcode === Opcode.dtxFill ? args[0]! : 0;
+      if (kind > FillKind.close) return Promise.reject(new DaosError("INVALID_ARGUMENT", "Cannot read: no such kind."));
+      if (kind !== FillKind.open) return connection.call(opcode, args, ...rest);
+      const given = Uint8Array.from(args);
+      given[1] = 0;
+      return connection.call(opcode, given, ...rest);
+    },
+    start: (...request) => connection.start(...request),
+    flush: () => connection.flush(),
+    onClose: (listener) => connection.onClose(listener),
+    close: () => connection.close(),
+  }),
+};
+
+for (const [release, bug] of [
+  ["present", {}],
+  ["of before", OF_BEFORE],
+] as const) {
+  test(`what its leader has nothing of any more is removed from a target that comes back; leaders ${release}`, async () => {
+    const returning = await started("RP_2GX", 4, bug);
+    const { rig: own } = returning;
+    await awayAndBack(returning, 1, async () => {
+      for (let number = 0; number < DKEYS; number += 1) await returning.remove(number);
+      await own.timers.advance(5_000);
+      // As aggregation does it in the end.
+      for (const { life } of own.nodes) {
+        const copies = life?.objects.copies;
+        await copies?.purge(copies.list(CONTAINER, undefined, 1_000).places.map(({ prefix }) => prefix));
+      }
+    });
+    await returning.check();
+    const placesOf = (index: number): Set<string> =>
+      new Set(
+        own.nodes[index]!.life!.objects.copies.list(CONTAINER, undefined, 1_000).places.map(({ prefix }) => prefix),
+      );
+    const others = new Set([0, 2, 3].flatMap((index) => [...placesOf(index)]));
+    expect([...placesOf(1)].filter((prefix) => !others.has(prefix))).toEqual([]);
+  }, 120_000);
+}
 
 test("a leader that does not compare finds nothing, and brings all", async () => {
-  const silent: PlantedBug = {
-    connection: (connection) => ({
-      ...connection,
-      isClosed: connection.isClosed,
-      call: (opcode, args, ...rest) => {
-        const given = opcode === Opcode.dtxFill && args[0] === FillKind.open ? Uint8Array.from(args) : args;
-        if (given !== args) given[1] = 0;
-        return connection.call(opcode, given, ...rest);
-      },
-      start: (...request) => connection.start(...request),
-      flush: () => connection.flush(),
-      onClose: (listener) => connection.onClose(listener),
-      close: () => connection.close(),
-    }),
-  };
-  const returning = await started("RP_2GX", 4, silent);
+  const returning = await started("RP_2GX", 4, OF_BEFORE);
   const { backBytes } = await awayAndBack(returning, 1, async () => {
     await returning.remove(3);
     await returning.put(5, "second ");
