@@ -68,11 +68,7 @@ export async function connect(world: World, options: ConnectOptions): Promise<Sy
   const connectTimeoutMs = Math.min(timeoutMs, CONNECT_TIMEOUT_MS);
   const limits = { timeoutMs, connectTimeoutMs, retryWindowMs };
   const management = new ManagementConnection(world, addresses, dial, limits);
-  const silent = (): void => void lookAgain(sessions);
-  const connections = new TargetConnections(
-    (host, port, limit) => dial(host, port, { ...limit, silent }),
-    connectTimeoutMs,
-  );
+  const connections = new TargetConnections(dial, connectTimeoutMs, () => void lookAgain(sessions));
   const calls = new SystemCalls(management);
   const interfaces = options.interfaces ?? [];
   const schemes = new RedundancySchemes(options.redundancy ?? [], (length) => buffers.take(length));

@@ -1,6 +1,6 @@
 /**
  * The client's connection to the management side of a system. It goes through the listed addresses until one answers,
- * stays there while it does, and moves on when it is lost. Calls travel as CBOR maps.
+ * stays there while it does, and moves on when it is lost or gone without a word. Calls travel as CBOR maps.
  *
  * A call that only reads is sent again after a lost connection; one that changes something is not once it was sent: its
  * error then says that it may have happened.
@@ -13,6 +13,7 @@ import type { ReplyShape } from "./reply.ts";
 import { decodeReply } from "./reply.ts";
 import { abortable, clientClosed, Retry } from "./retry.ts";
 import type { Dial, RpcLink } from "./rpc-link.ts";
+import { SilentLinks } from "./silent-link.ts";
 import { formatAddress, type SystemAddress } from "./system-address.ts";
 
 export interface ManagementCallOptions {
@@ -28,6 +29,7 @@ export class ManagementConnection {
   readonly #timeoutMs: number;
   readonly #connectTimeoutMs: number;
   readonly #retryWindowMs: number;
+  readonly #silentLinks = new SilentLinks();
   /** Index of the address that answered last. */
   #current = 0;
   #link: RpcLink | undefined;
@@ -86,13 +88,26 @@ export class ManagementConnection {
     this.#link = undefined;
   }
 
+  /** The engine is silent. One that is gone is left for the next one. */
+  async #check(): Promise<void> {
+    const link = this.#link;
+    await this.#silentLinks.check(link);
+    if (link?.isClosed === true && link === this.#link) {
+      this.#link = undefined;
+      this.#current = (this.#current + 1) % this.#addresses.length;
+    }
+  }
+
   async #open(): Promise<RpcLink> {
     let failure: unknown;
     for (let attempt = 0; attempt < this.#addresses.length; attempt += 1) {
       if (this.#closed) throw clientClosed();
       const { host, port } = this.#addresses[this.#current]!;
       try {
-        const link = await this.#dial(host, port, { timeoutMs: this.#connectTimeoutMs });
+        const link = await this.#dial(host, port, {
+          timeoutMs: this.#connectTimeoutMs,
+          silent: () => void this.#check(),
+        });
         if (this.#closed) {
           link.close();
           throw clientClosed();
