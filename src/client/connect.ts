@@ -71,8 +71,7 @@ export async function connect(world: World, options: ConnectOptions): Promise<Sy
   const limits = { timeoutMs, connectTimeoutMs, retryWindowMs };
   const management = new ManagementConnection(world, addresses, dial, limits, clock);
   const silent = (): void => void lookAgain(sessions);
-  const dialTarget: Dial = (host, port, limit) => dial(host, port, { ...limit, silent });
-  const connections = new TargetConnections(dialTarget, world.timers, connectTimeoutMs);
+  const connections = new TargetConnections(dial, world.timers, connectTimeoutMs, silent);
   const calls = new SystemCalls(management);
   const interfaces = options.interfaces ?? [];
   const schemes = new RedundancySchemes(options.redundancy ?? [], (length) => buffers.take(length));

@@ -1,6 +1,6 @@
 /**
  * The client's connection to the management side of a system. It goes through the listed addresses until one answers,
- * stays there while it does, and moves on when it is lost. Calls travel as CBOR maps.
+ * stays there while it does, and moves on when it is lost or gone without a word. Calls travel as CBOR maps.
  *
  * A call that only reads is sent again after a lost connection, and so is one that changes records: it has a number, by which
  * whoever leads the control plane then knows it again, and answers with the outcome. One that does something else is not
@@ -17,6 +17,7 @@ import { RequestNumbers } from "../rpc/request-numbers.ts";
 import { decodeReply, type ReplyShape } from "./reply.ts";
 import { abortable, clientClosed, isDamage, pause, type Repetition, Retry } from "./retry.ts";
 import type { Dial, RpcLink } from "./rpc-link.ts";
+import { SilentLinks } from "./silent-link.ts";
 import { formatAddress, type SystemAddress } from "./system-address.ts";
 
 /** Numbers that a call takes, one after the other, while the servers have forgotten too much to accept the one before. */
@@ -40,6 +41,7 @@ export class ManagementConnection {
   readonly #connectTimeoutMs: number;
   readonly #retryWindowMs: number;
   readonly #numbers: RequestNumbers;
+  readonly #silentLinks = new SilentLinks();
   /** Index of the address that answered last. */
   #current = 0;
   #link: RpcLink | undefined;
@@ -129,6 +131,16 @@ export class ManagementConnection {
     this.#link = undefined;
   }
 
+  /** The engine is silent. One that is gone is left for the next one. */
+  async #check(): Promise<void> {
+    const link = this.#link;
+    await this.#silentLinks.check(link);
+    if (link?.isClosed === true && link === this.#link) {
+      this.#link = undefined;
+      this.#current = (this.#current + 1) % this.#addresses.length;
+    }
+  }
+
   async #open(): Promise<RpcLink> {
     let failure: unknown;
     for (let attempt = 0; attempt < this.#addresses.length; attempt += 1) {
@@ -154,7 +166,7 @@ export class ManagementConnection {
   async #greet(host: string, port: number): Promise<RpcLink> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await this.#dial(host, port, { timeoutMs: this.#connectTimeoutMs });
+        return await this.#dial(host, port, { timeoutMs: this.#connectTimeoutMs, silent: () => void this.#check() });
       } catch (error) {
         const mayRepeat = error instanceof DaosError && isDamage(error) && attempt < MAX_GREETINGS;
         if (!mayRepeat) throw error;

@@ -65,6 +65,37 @@ test("a leader that is silent is left for another one once its engine is exclude
   await system.close();
 });
 
+test("a target that is gone without a word is left for another one, before anybody knows", async () => {
+  const { engine, container } = await open({ targets: 2, isSpread: true, timeoutMs: 60_000 });
+  const { clock, network } = engine.world;
+  const object = container.object(objectId("MULTI_LEXICAL", objectClassByName("RP_2G1"), 0, 1n));
+  await object.fetch("d", "a");
+  const asked = engine.targets.findIndex((target) => target.count(Opcode.valueFetch) > 0);
+  network.silence(engine.listeners[asked]!.port);
+  const startNs = clock.monotonicNs();
+  await object.fetch("d", "a");
+  expect((clock.monotonicNs() - startNs) / 1e6).toBeLessThan(15_000);
+});
+
+test("an engine that is gone without a word is left for the next address, also by what changes something, under its number", async () => {
+  const first = new FakeEngine(7);
+  const second = new FakeEngine(7, {}, first.world);
+  cleanups.push(() => first.close());
+  cleanups.push(() => second.close());
+  const addresses = [first.address, second.address].join();
+  const system = await connect(first.world, { system: addresses, interfaces: [kvInterface] });
+  cleanups.push(() => system.close());
+  await system.query();
+  first.world.network.silence(first.management.port);
+  const startNs = first.world.clock.monotonicNs();
+  const changing = codeOf(system.createPool({ label: "new", sizeBytes: 1 << 30 }));
+  await system.query();
+  expect(await changing).toBe("none");
+  expect((first.world.clock.monotonicNs() - startNs) / 1e6).toBeLessThan(10_000);
+  expect(second.asked.get(Opcode.poolCreate)).toBe(1);
+  expect(second.asked.get(Opcode.systemQuery)).toBe(1);
+});
+
 describe("a connection that is lost", () => {
   test("is opened again: reads and plain writes do not notice", async () => {
     const { engine, container } = await open();

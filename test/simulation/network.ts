@@ -142,6 +142,7 @@ export class SimulatedNetwork implements Network {
   readonly #listeners = new Map<number, Accept>();
   readonly #sockets = new Set<SimulatedSocket>();
   readonly #severed = new Set<number>();
+  readonly #silenced = new Set<number>();
   /** When the last packet of a socket arrives: later ones do not overtake it. */
   readonly #lastArrivalNs = new WeakMap<SimulatedSocket, number>();
   readonly #nowNs: () => number;
@@ -179,6 +180,9 @@ export class SimulatedNetwork implements Network {
           reject(new DaosError("CANCELED", `Cannot connect to "${host}:${port}": the caller canceled.`));
         } else if (accept === undefined || this.#severed.has(port)) {
           reject(new DaosError("UNAVAILABLE", `Cannot connect to "${host}:${port}": refused. Check the server.`));
+        } else if (this.#silenced.has(port)) {
+          const late = new DaosError("TIMEOUT", `Cannot connect to "${host}:${port}": no answer. Check the server.`);
+          this.#timers.afterNs((options.timeoutMs ?? 0) * 1e6, () => reject(late));
         } else {
           resolve(this.#join(host, port, accept, open));
         }
@@ -194,6 +198,11 @@ export class SimulatedNetwork implements Network {
     }
   }
 
+  /** From now on nothing comes from or to a listener, and nobody is told: packets are lost, connections take for ever. */
+  silence(port: number): void {
+    this.#silenced.add(port);
+  }
+
   heal(port: number): void {
     this.#severed.delete(port);
   }
@@ -201,6 +210,7 @@ export class SimulatedNetwork implements Network {
   // For the sockets of this network.
 
   deliver(from: SimulatedSocket, event: () => void): void {
+    if (this.#silenced.has(from.port)) return;
     const now = this.#nowNs();
     const arrival = Math.max(now + this.#delayNs(), this.#lastArrivalNs.get(from) ?? 0);
     this.#lastArrivalNs.set(from, arrival);

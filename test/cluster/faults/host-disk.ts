@@ -20,6 +20,7 @@ import { groupFolder } from "./sandbox.ts";
 import { run } from "./shell.ts";
 
 const BLOCK = 4096;
+const NOTHING = Buffer.alloc(BLOCK);
 const FILLER = "filler";
 /** Room that is taken block by block: the file system needs some of it to know of the rest. */
 const LAST_BYTES = 8 << 20;
@@ -83,21 +84,22 @@ export class HostDisk {
 }
 
 /**
- * Flips one bit in each of up to `count` blocks of a file that hold something, within the first `limit` bytes; how many it were. The
- * file system is told nothing: this is what rot looks like.
+ * Flips one bit in each of up to `count` blocks of a file that hold something; how many it were. The file system is told
+ * nothing: this is what rot looks like.
  */
-export function flipBits(path: string, count: number, draw: (below: number) => number, from = 0): number {
+export function flipBits(path: string, count: number, draw: (below: number) => number): number {
   const file = openSync(path, "r+");
   try {
-    const blocks = Math.floor((fstatSync(file).size - from) / BLOCK);
+    const blocks = Math.floor(fstatSync(file).size / BLOCK);
     const bytes = Buffer.alloc(BLOCK);
     let flipped = 0;
     for (let probe = 0; probe < MOST_PROBES && flipped < count; probe += 1) {
-      const position = from + draw(blocks) * BLOCK;
+      const position = draw(blocks) * BLOCK;
       readSync(file, bytes, 0, BLOCK, position);
-      const used = bytes.findLastIndex((byte) => byte !== 0);
-      if (used < 0) continue;
-      const at = draw(used + 1);
+      if (bytes.equals(NOTHING)) continue;
+      let used = BLOCK;
+      while (bytes[used - 1] === 0) used -= 1;
+      const at = draw(used);
       writeSync(file, Buffer.from([bytes[at]! ^ (1 << draw(8))]), 0, 1, position + at);
       flipped += 1;
     }
