@@ -5,7 +5,7 @@ import type { StoredDkey } from "../vos/dkey-copy.ts";
 import { unitOf } from "./dkey-unit.ts";
 import { type Cells, copiedCells, inPages, madeCells, type MadeCellsParts } from "./fill-content.ts";
 import { FillLinks } from "./fill-links.ts";
-import { Destination, type FillRound, nameOf, notYet } from "./fill-round.ts";
+import { Destination, type FillRound, isDamage, nameOf, notYet } from "./fill-round.ts";
 import { unfilledOf } from "./fill-store.ts";
 import type { Groups, RedundancyGroup } from "./group.ts";
 import type { GroupLeader } from "./group-leader.ts";
@@ -31,9 +31,19 @@ export class DkeyFill {
   fill(round: FillRound, container: number, place: StoredDkey): Promise<void> {
     const known = round.filling.get(place.prefix);
     if (known !== undefined) return known;
-    const filling = this.#bring(round, container, place).finally(() => round.filling.delete(place.prefix));
+    const filling = this.#repaired(round, container, place).finally(() => round.filling.delete(place.prefix));
     round.filling.set(place.prefix, filling);
     return filling;
+  }
+
+  /** What is damaged here is repaired, if others have it, and brought then. */
+  async #repaired(round: FillRound, container: number, place: StoredDkey): Promise<void> {
+    try {
+      await this.#bring(round, container, place);
+    } catch (error) {
+      if (!isDamage(error) || (await this.#options.store.repair(container, place)) === 0) throw error;
+      await this.#bring(round, container, place);
+    }
   }
 
   async #bring(round: FillRound, container: number, place: StoredDkey): Promise<void> {

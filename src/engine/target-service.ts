@@ -7,14 +7,18 @@
  */
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
+import type { DkeyPlace } from "../base/key-place.ts";
 import { isErasureCoded, isRedundant } from "../base/object-id.ts";
 import { TransactionConflict } from "../base/transaction-conflict.ts";
+import { isDamage } from "../dtx/fill-round.ts";
 import type { RunUpdate } from "../dtx/group-follower.ts";
+import type { Repairs } from "../dtx/repairs.ts";
 import { PeerSession, type Replication } from "../dtx/replication.ts";
 import {
   decodeObjectRequest,
   encodeObjectReply,
   OBJECT_REPLY_BYTES,
+  ObjectFlag,
   type ObjectReply,
   ReplyFlag,
 } from "../format/object-request.ts";
@@ -35,7 +39,7 @@ import { encodeEnumerated, type EnumerationService } from "./enumeration-service
 import type { Lease } from "./lease.ts";
 import { checkMapVersion, NewerMap } from "./pool-map-table.ts";
 import type { QuotaTable } from "./quota.ts";
-import type { ShardReadService } from "./shard-read-service.ts";
+import type { ShardAnswer, ShardReadService } from "./shard-read-service.ts";
 import type { TargetCounters } from "./target-calls.ts";
 import { StageService } from "./stage-service.ts";
 import { TransactionService } from "./transaction-service.ts";
@@ -55,6 +59,8 @@ export interface TargetServiceParts {
   readonly learnMap: (newer: NewerMap) => Promise<void>;
   readonly replication: Replication;
   readonly shardReads: ShardReadService;
+  /** Absent where nothing is repaired. */
+  readonly repairs?: Repairs;
   readonly timers: Timers;
   readonly clock: Clock;
   readonly random: Random;
@@ -63,33 +69,23 @@ export interface TargetServiceParts {
 }
 
 export class TargetService implements RpcHandler {
+  readonly #parts: TargetServiceParts;
   readonly #counters = { requests: 0, failures: 0, fetches: 0 };
   readonly #store: CellStore;
   readonly #objects: VersionedObjects;
-  readonly #attachments: AttachmentTable;
-  readonly #enumeration: EnumerationService;
-  readonly #payloadBuffers: PayloadBuffers;
-  readonly #lease: Lease | undefined;
-  readonly #learnMap: (newer: NewerMap) => Promise<void>;
   readonly #stages: StageService;
   readonly #updates: UpdateService;
   readonly #replication: Replication;
-  readonly #shardReads: ShardReadService;
   readonly #transactions: TransactionService;
   /** Reply records are copied by `send`, so one serves all. */
   readonly #record = Buffer.alloc(OBJECT_REPLY_BYTES);
   readonly #reply: ObjectReply = { epoch: 0 as Epoch, lengthBytes: 0, recordBytes: 0, flags: 0 };
 
   constructor(parts: TargetServiceParts) {
+    this.#parts = parts;
     this.#store = parts.store;
     this.#objects = parts.objects;
-    this.#attachments = parts.attachments;
-    this.#enumeration = parts.enumeration;
-    this.#payloadBuffers = parts.payloadBuffers;
-    this.#lease = parts.lease;
-    this.#learnMap = parts.learnMap;
     this.#replication = parts.replication;
-    this.#shardReads = parts.shardReads;
     const writable = (request: RpcRequest, handle: number): Attachment => this.#writable(request, handle);
     const failed = (error: unknown, reply: RpcReply): void => this.#failed(error, reply);
     this.#stages = new StageService({ ...parts, writable });
@@ -126,7 +122,7 @@ export class TargetService implements RpcHandler {
 
   #serve(request: RpcRequest, reply: RpcReply, hasLearnt: boolean): void {
     try {
-      this.#lease?.check();
+      this.#parts.lease?.check();
       const pending = this.#dispatch(request, reply);
       if (pending === undefined) this.#releasePayload(request);
       else {
@@ -148,19 +144,19 @@ export class TargetService implements RpcHandler {
       return;
     }
     request.retain();
-    this.#learnMap(error).then(
+    this.#parts.learnMap(error).then(
       () => this.#serve(request, reply, true),
       (failure: unknown) => this.#ended(failure, request, reply, true),
     );
   }
 
   #releasePayload(request: RpcRequest): void {
-    if (request.payloadBuffer !== undefined) this.#payloadBuffers.release(request.payloadBuffer);
+    if (request.payloadBuffer !== undefined) this.#parts.payloadBuffers.release(request.payloadBuffer);
   }
 
   connectionClosed(connection: RpcPeer): void {
     if (connection.session instanceof PeerSession) this.#replication.connectionClosed(connection);
-    else this.#attachments.connectionClosed(connection);
+    else this.#parts.attachments.connectionClosed(connection);
     this.#stages.connectionClosed(connection);
   }
 
@@ -175,7 +171,7 @@ export class TargetService implements RpcHandler {
     const wait = this.#transactions.gate(request);
     if (wait !== undefined) {
       return wait.then(() => {
-        this.#lease?.check();
+        this.#parts.lease?.check();
         return this.#dispatch(request, reply);
       });
     }
@@ -205,6 +201,7 @@ export class TargetService implements RpcHandler {
       case Opcode.dtxFoldedTo:
       case Opcode.dtxFill:
       case Opcode.dtxShardExtents:
+      case Opcode.dtxRepair:
       case Opcode.dtxAttach:
       case Opcode.transactionState:
         return new Promise((resolve) => this.#replication.handle(request, reply, resolve));
@@ -214,10 +211,18 @@ export class TargetService implements RpcHandler {
         return this.#shardRead(request, reply, "value");
       case Opcode.attach:
       case Opcode.detach:
-        reply.send(this.#attachments.handle(request));
+        reply.send(this.#parts.attachments.handle(request));
         return undefined;
       default:
         return this.#enumerate(request, reply);
+    }
+  }
+
+  #read<Result>(container: number, object: DkeyPlace, read: () => Result): Result {
+    try {
+      return read();
+    } catch (error) {
+      return this.#unreadable(error, container, object);
     }
   }
 
@@ -227,9 +232,12 @@ export class TargetService implements RpcHandler {
     const { container } = this.#attached(request, object.handle);
     if (isErasureCoded(object.oid)) throw coded();
     if (isRedundant(object.oid)) this.#replication.checkReadable(container, object);
-    const result = this.#objects.fetchValue(container, object);
+    const result = this.#read(container, object, () => this.#objects.fetchValue(container, object));
     if (!(result instanceof Promise)) return this.#answerView(result, result.value, 0, reply);
-    return result.then((fetched) => this.#answerOwned(fetched, fetched.value, 0, reply));
+    return result.then(
+      (fetched) => this.#answerOwned(fetched, fetched.value, 0, reply),
+      (error: unknown) => this.#unreadable(error, container, object),
+    );
   }
 
   #arrayRead(request: RpcRequest, reply: RpcReply): Promise<void> | undefined {
@@ -239,9 +247,12 @@ export class TargetService implements RpcHandler {
     const { container } = this.#attached(request, object.handle);
     if (isErasureCoded(object.oid)) throw coded();
     if (isRedundant(object.oid)) this.#replication.checkReadable(container, object);
-    const result = this.#objects.readArray(container, object);
+    const result = this.#read(container, object, () => this.#objects.readArray(container, object));
     if (!(result instanceof Promise)) return this.#answerView(result, result.bytes, result.recordBytes, reply);
-    return result.then((read) => this.#answerOwned(read, read.bytes, read.recordBytes, reply));
+    return result.then(
+      (read) => this.#answerOwned(read, read.bytes, read.recordBytes, reply),
+      (error: unknown) => this.#unreadable(error, container, object),
+    );
   }
 
   async #shardRead(request: RpcRequest, reply: RpcReply, kind: "array" | "value"): Promise<void> {
@@ -250,12 +261,21 @@ export class TargetService implements RpcHandler {
     reply.hold(kind === "array" ? object.recordCount : 0);
     const { container } = this.#attached(request, object.handle);
     if (!isErasureCoded(object.oid)) throw notCoded();
+    object.flags &= ~ObjectFlag.asStored;
     this.#replication.checkReadable(container, object);
-    const answer = await this.#shardReads.read(container, object, kind);
+    const { repairs, shardReads } = this.#parts;
+    const read = (): Promise<ShardAnswer> => shardReads.read(container, object, kind);
+    const answer = await (repairs?.watch(container, object, read) ?? read());
     const { bytes, error } = answer;
     if (error !== undefined) this.#failed(error, reply);
     else if (bytes.length === 0) reply.send(encodeShardReadReply(answer));
-    else reply.send(encodeShardReadReply(answer), bytes, () => this.#payloadBuffers.release(bytes));
+    else reply.send(encodeShardReadReply(answer), bytes, () => this.#parts.payloadBuffers.release(bytes));
+  }
+
+  /** What is damaged here is looked at; the client asks another copy meanwhile. */
+  #unreadable(error: unknown, container: number, object: DkeyPlace): never {
+    if (isDamage(error)) this.#parts.repairs?.suspect(container, object);
+    throw error;
   }
 
   /** `bytes` may be the store's own: answers at once when all that was read is durable, else later with a copy. */
@@ -294,7 +314,7 @@ export class TargetService implements RpcHandler {
     reply: RpcReply,
   ): undefined {
     const release = (): void => {
-      if (bytes.length > 0) this.#payloadBuffers.release(bytes);
+      if (bytes.length > 0) this.#parts.payloadBuffers.release(bytes);
     };
     const answer = (): void => {
       this.#fill(outcome.epoch, bytes.length, recordBytes, outcome.found);
@@ -307,7 +327,7 @@ export class TargetService implements RpcHandler {
   async #enumerate(request: RpcRequest, reply: RpcReply): Promise<void> {
     request.retain();
     const containerOf = (handle: number): number => this.#attached(request, handle).container;
-    const enumerated = await this.#enumeration.run(request, containerOf);
+    const enumerated = await this.#parts.enumeration.run(request, containerOf);
     this.#whenStable(enumerated, reply, () => reply.send(encodeEnumerated(enumerated)));
   }
 
@@ -337,7 +357,7 @@ export class TargetService implements RpcHandler {
 
   /** The container of a handle, which the request was placed in by the present map. */
   #attached(request: RpcRequest, handle: number): Attachment {
-    const attachment = this.#attachments.get(request, handle);
+    const attachment = this.#parts.attachments.get(request, handle);
     checkMapVersion(request.mapVersion, attachment.pool);
     return attachment;
   }

@@ -10,6 +10,7 @@ import type { ScmRegion } from "../contracts/scm.ts";
 import type { World } from "../contracts/world.ts";
 import { fillStore } from "../dtx/fill-store.ts";
 import { preparedStore } from "../dtx/prepared-store.ts";
+import type { Repairs } from "../dtx/repairs.ts";
 import { Replication, type ReplicationOptions } from "../dtx/replication.ts";
 import { Right } from "../format/capability.ts";
 import type { ServedContainer } from "../format/engine-operations.ts";
@@ -21,6 +22,7 @@ import { checkIndexContent } from "../store/index-content-check.ts";
 import { openLmdbIndex } from "../store/lmdb-index.ts";
 import { openStore } from "../store/open-store.ts";
 import type { Settler } from "../store/settler.ts";
+import type { CheckedStore } from "../store/store-checks.ts";
 import { windowLead } from "../vos/array-window.ts";
 import { VersionedObjects } from "../vos/versioned-objects.ts";
 import { AttachmentTable } from "./attachment-table.ts";
@@ -40,6 +42,7 @@ import { ShardReadService } from "./shard-read-service.ts";
 import type { DeviceReport } from "./device-report.ts";
 import { settleRegion, type SettleSettings } from "./settle-settings.ts";
 import type { TargetCalls, TargetCounters, TargetReady, TargetSettings, TargetSnapshot } from "./target-calls.ts";
+import { targetRepairs, watchedShards } from "./target-repairs.ts";
 import { TargetService } from "./target-service.ts";
 
 /** How long running requests may take to finish when the target stops. */
@@ -110,6 +113,7 @@ export class Target implements TargetCalls {
     );
     const maps = new PoolMapTable(world.timers);
     const lease = new Lease(world.clock);
+    const repairs = targetRepairs({ timers: world.timers, store, objects, replication: () => replication });
     const shardReads = new ShardReadService({ store, objects, payloadBuffers, replication: () => replication });
     const attachments = new AttachmentTable(this.#grant(settings, quotas, maps), () => world.clock.wallMs());
     const enumeration = new EnumerationService(objects, (container) => replication.shownDkeys(container));
@@ -120,6 +124,7 @@ export class Target implements TargetCalls {
         run: (...prepared) => service.runPrepared(...prepared),
         serveStates: (...asked) => service.serveStates(...asked),
       },
+      repairs,
     );
     const service = new TargetService({
       store,
@@ -130,6 +135,7 @@ export class Target implements TargetCalls {
       payloadBuffers,
       replication,
       shardReads,
+      repairs,
       lease,
       learnMap: (newer) => maps.learn(newer),
       timers: world.timers,
@@ -178,7 +184,7 @@ export class Target implements TargetCalls {
     return { region, device: opened.device, notices: [...(region.notices ?? []), ...opened.notices] };
   }
 
-  async #openStore(settings: TargetSettings, region: ScmRegion, device: BlockDevice): Promise<CellStore> {
+  async #openStore(settings: TargetSettings, region: ScmRegion, device: BlockDevice): Promise<CheckedStore> {
     const { world } = this.#parts;
     const indexPath = `${settings.folder}/${INDEX_FILE}`;
     if (world.disk.exists(indexPath)) checkIndexFile(world, indexPath);
@@ -203,6 +209,7 @@ export class Target implements TargetCalls {
       readonly shardReads: ShardReadService;
     },
     served: Pick<ReplicationOptions, "run" | "serveStates">,
+    repairs: Repairs,
   ): Replication {
     const { network, timers, random } = this.#parts.world;
     const { store, objects, clock, maps, schemes, shardReads } = parts;
@@ -218,9 +225,9 @@ export class Target implements TargetCalls {
       observe: (epoch) => clock.observe(epoch),
       poolOf: (container) => maps.mapOf(container),
       schemeOf: (container, word) => schemes.of(word, maps.cellBytesOf(container)),
-      readShard: (...request) => shardReads.readForLeader(...request),
+      ...watchedShards(repairs, shardReads),
       foldStore: new TargetFoldStore(store, objects),
-      fillStore: fillStore(store, objects),
+      fillStore: fillStore(store, objects, async (...dkey) => (await repairs.dkey(...dkey)).repaired),
       setGate: (container, epoch) => objects.setGate(container, epoch),
       now: () => clock.next(),
     });

@@ -91,6 +91,7 @@ export const Opcode = {
   transactionState: 169,
   dtxFill: 170,
   dtxShardExtents: 171,
+  dtxRepair: 172,
 } as const;
 export type Opcode = (typeof Opcode)[keyof typeof Opcode];
 

@@ -168,6 +168,10 @@ export class VersionedObjects {
     return this.#shardReads.readArray(container, request, range);
   }
 
+  showsWritten(container: number, request: AkeyReadRequest, range: ShardRange, written: Epoch): boolean {
+    return this.#shardReads.showsWritten(container, request, range, written);
+  }
+
   readShardValue(container: number, request: AkeyReadRequest): Promise<ShardReadOutcome> {
     return this.#shardReads.readValue(container, request);
   }

@@ -1,0 +1,37 @@
+/** Repair as a target has it: of its store and objects, with an eye on what other targets read here. */
+import type { Timers } from "../contracts/world.ts";
+import { Repairs } from "../dtx/repairs.ts";
+import type { Replication, ReplicationOptions } from "../dtx/replication.ts";
+import type { CheckedStore } from "../store/store-checks.ts";
+import type { VersionedObjects } from "../vos/versioned-objects.ts";
+import type { ShardReadService } from "./shard-read-service.ts";
+
+export interface TargetRepairsParts {
+  readonly timers: Timers;
+  readonly store: CheckedStore;
+  readonly objects: VersionedObjects;
+  readonly replication: () => Replication;
+}
+
+export function targetRepairs({ timers, store, objects, replication }: TargetRepairsParts): Repairs {
+  return new Repairs({
+    timers,
+    checks: store.checks,
+    poolOf: (container) => replication().poolOf(container),
+    snapshots: (container) => objects.listSnapshots(container),
+    shows: ({ container, ...akey }, run, written) => objects.showsWritten(container, akey, run, written),
+    prefixOf: (container, { oid, dkey }) => objects.copies.prefixOf(container, oid, dkey),
+  });
+}
+
+/** What leaders, this one among them, ask of this target's shards. */
+export function watchedShards(
+  repairs: Repairs,
+  shardReads: ShardReadService,
+): Pick<ReplicationOptions, "readShard" | "serveRepair"> {
+  return {
+    readShard: (container, object, kind) =>
+      repairs.watch(container, object, () => shardReads.readForLeader(container, object, kind)),
+    serveRepair: (request, reply) => repairs.serve(request, reply),
+  };
+}
