@@ -163,3 +163,10 @@ export const ENGINE_CALL_TIMEOUT_MS = 30_000;
 export const ENGINE_MESSAGE_LIFETIME_MS = 60_000;
 /** Longest wait before an engine that died is started again, milliseconds; the first time it is at once. */
 export const MAX_RESTART_DELAY_MS = 30_000;
+/** Scrubbing of a pool, unless its properties say otherwise: a pass a week, so many bytes a second on each target. */
+export const DEFAULT_SCRUB_SECONDS = 7 * 24 * 3600;
+export const DEFAULT_SCRUB_BYTES_PER_SECOND = 16 * MIB;
+export const MIN_SCRUB_SECONDS = 60;
+export const MAX_SCRUB_SECONDS = 366 * 24 * 3600;
+export const MIN_SCRUB_BYTES_PER_SECOND = 64 * KIB;
+export const MAX_SCRUB_BYTES_PER_SECOND = 16 * GIB;

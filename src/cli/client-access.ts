@@ -20,6 +20,7 @@ import type {
   SystemQueryReply,
 } from "../format/operations.ts";
 import type { PoolTargetsReply } from "../format/pool-targets.ts";
+import type { PoolScrubArguments, PoolScrubReply } from "../format/scrub.ts";
 import type { Placement } from "../placement/placement.ts";
 
 export interface ConnectOptions {
@@ -69,6 +70,10 @@ export interface PoolAccess {
   reintegrate(selection: TargetSelection, options: SignalOption): Promise<PoolTargetsReply>;
   extend(ranks: readonly number[], options: SignalOption): Promise<PoolTargetsReply>;
   drain(selection: TargetSelection, options: SignalOption): Promise<PoolTargetsReply>;
+  scrub(
+    action: PoolScrubArguments["action"],
+    options: SignalOption & { readonly bytesPerSecond?: number },
+  ): Promise<PoolScrubReply>;
   destroy(options: SignalOption & { readonly force: boolean }): Promise<void>;
   getProperties(options: SignalOption): Promise<Properties>;
   setProperties(properties: Properties, options: SignalOption): Promise<Properties>;

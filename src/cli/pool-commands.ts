@@ -8,6 +8,7 @@ import type { PoolRebuild, TierSpace } from "../format/pool-state.ts";
 import { labelArgument, propertiesArgument, propertiesFrom, sizeArgument } from "./arguments.ts";
 import { command, commandGroup } from "./command.ts";
 import { POOL_ARGUMENT } from "./container-arguments.ts";
+import { SCRUB_COMMANDS } from "./scrub-commands.ts";
 import { drain, exclude, extend, queryTargets, reintegrate } from "./pool-target-commands.ts";
 import { propertiesJson, propertiesText } from "./property-text.ts";
 import { formatPercent, formatRecord, formatTable, printable } from "./table.ts";
@@ -137,6 +138,7 @@ export const POOL_COMMANDS = commandGroup("Pools: slices of the system's space",
   reintegrate,
   extend,
   drain,
+  scrub: SCRUB_COMMANDS,
 });
 
 /** A pool's object in JSON; docs/cli.md promises these names. */

@@ -14,6 +14,7 @@ import { Catalogue } from "./catalogue.ts";
 import { ContainerRemoval } from "./container-removal.ts";
 import { ContainerService } from "./container-service.ts";
 import type { ControlParts } from "./control-parts.ts";
+import { DeviceWatch } from "./device-watch.ts";
 import { EngineAdmission } from "./engine-admission.ts";
 import { EngineResumption } from "./engine-resumption.ts";
 import { EngineSet, isAway } from "./engine-set.ts";
@@ -26,6 +27,7 @@ import { PoolElasticity } from "./pool-elasticity.ts";
 import { PoolMapStore } from "./pool-map-store.ts";
 import { type ExclusionRule, PoolMapService, tolerates } from "./pool-map-service.ts";
 import { PoolQuotas } from "./pool-quotas.ts";
+import { PoolScrubs } from "./pool-scrubs.ts";
 import { PoolService } from "./pool-service.ts";
 import { RebuildWatch } from "./rebuild-watch.ts";
 import { Resumption, type ResumeReport } from "./resumption.ts";
@@ -69,6 +71,7 @@ export class ControlPlane {
   readonly system: SystemService;
   readonly maps: PoolMapService;
   readonly elasticity: PoolElasticity;
+  readonly scrubs: PoolScrubs;
   /** For the other engines. */
   readonly engines: EngineAdmission;
   readonly #members: Members;
@@ -76,6 +79,7 @@ export class ControlPlane {
   readonly #own: OwnEngine | undefined;
   readonly #watch: FailureWatch;
   readonly #rebuild: RebuildWatch;
+  readonly #devices: DeviceWatch;
   readonly #resumption: Resumption;
 
   constructor(options: ControlPlaneOptions) {
@@ -115,9 +119,11 @@ export class ControlPlane {
       changed,
     });
     this.elasticity = new PoolElasticity({ records, maps: this.maps, store: mapStore, engines: engineSet });
+    this.scrubs = new PoolScrubs({ catalogue, maps: mapStore, members });
     const resumption = new EngineResumption({ records, locks, members, maps: this.maps, quotas, event });
     const removal = new ContainerRemoval(parts, quotas, (rank) => resumption.removeContainers(rank));
     this.#rebuild = new RebuildWatch({ timers, members, maps: this.maps, records, event });
+    this.#devices = new DeviceWatch({ timers, members, maps: this.maps, store: mapStore, records, event });
     this.engines = new EngineAdmission({ members, maps: this.maps, resumption, locks, system, event });
     this.pools = new PoolService(parts, catalogue, quotas, removal, this.#rebuild);
     this.containers = new ContainerService(parts, catalogue, quotas, removal, this.maps);
@@ -167,6 +173,7 @@ export class ControlPlane {
   watch(): void {
     this.#watch.start();
     this.#rebuild.start();
+    this.#devices.start();
   }
 
   /** Tells an engine, or all others, to stop; resolves when they have heard it or cannot be reached. */
@@ -194,6 +201,7 @@ export class ControlPlane {
   close(): void {
     this.#watch.stop();
     this.#rebuild.stop();
+    this.#devices.stop();
     this.#members.close();
   }
 
@@ -228,6 +236,8 @@ export class ControlPlane {
         return this.elasticity.extend(checkArguments(opcode, args));
       case Opcode.poolDrain:
         return this.elasticity.drain(checkArguments(opcode, args));
+      case Opcode.poolScrub:
+        return this.scrubs.run(checkArguments(opcode, args));
       default:
         return this.#containerCall(opcode, args);
     }

@@ -5,6 +5,7 @@ import type { Epoch } from "../base/epoch.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
 import type { Clock } from "../contracts/world.ts";
 import type { EngineCallName, EngineCalls, ServedContainer } from "../format/engine-operations.ts";
+import type { ScrubSettings } from "../format/scrub.ts";
 import type { StoreSpace } from "../store/cell.ts";
 import type { EngineLink, Members } from "./members.ts";
 import { ranksOf, partakingRanksOf } from "./pool-map-changes.ts";
@@ -31,6 +32,8 @@ const QUESTIONS: ReadonlySet<EngineCallName> = new Set([
   "countHandles",
   "listSnapshots",
   "fillStatus",
+  "scrubStatus",
+  "faultyTargets",
 ]);
 
 type CallResult<Name extends EngineCallName> = ReturnType<EngineCalls[Name]>;
@@ -181,9 +184,10 @@ export class EngineSet implements TargetControl {
     sizeBytes: number,
     containers: readonly number[],
     thresholdBytes: number | "auto",
+    scrub: ScrubSettings,
   ): Promise<void> {
     const targetBytes = await this.#maps.targetShare(pool, sizeBytes);
-    await this.#askPool(pool, "setQuota", { pool, targetBytes, containers, thresholdBytes });
+    await this.#askPool(pool, "setQuota", { pool, targetBytes, containers, thresholdBytes, scrub });
   }
 
   /** Of a pool that has no map any more: all engines. */

@@ -147,9 +147,18 @@ export class PoolMapService {
   }
 
   /** Excludes a silent engine from one pool; resolves with the reason when that must not be. */
-  async excludeSilent(pool: PoolRecord, rank: number): Promise<string | undefined> {
+  excludeSilent(pool: PoolRecord, rank: number): Promise<string | undefined> {
+    return this.#excludeIfBorne({ pool: pool.id, ranks: [rank] });
+  }
+
+  /** The same of targets whose device is faulty. */
+  excludeFaulty(pool: PoolRecord, targets: readonly number[]): Promise<string | undefined> {
+    return this.#excludeIfBorne({ pool: pool.id, targets });
+  }
+
+  async #excludeIfBorne(args: PoolTargetsArguments): Promise<string | undefined> {
     try {
-      await this.exclude({ pool: pool.id, ranks: [rank] });
+      await this.exclude(args);
       return undefined;
     } catch (error) {
       if (!(error instanceof DaosError)) throw error;

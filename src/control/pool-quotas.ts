@@ -1,9 +1,11 @@
 /**
- * Tells the targets what the containers of a pool may take together, and which of their values live in SCM. The records are the truth: each call sends the
+ * Tells the targets what the containers of a pool may take together, which of their values live in SCM, and when they are scrubbed. The records are the truth: each call sends the
  * state as it is then, one call of a pool after the other, so the last one wins whatever the order of its causes.
  */
 import { INLINE_VALUE_BYTES } from "../base/limits.ts";
+import { scrubSettings } from "../base/properties.ts";
 import { containerPrefix, poolKey } from "../format/meta-key.ts";
+import type { ScrubSettings } from "../format/scrub.ts";
 import type { ControlParts } from "./control-parts.ts";
 import type { EngineLink } from "./members.ts";
 
@@ -12,9 +14,10 @@ interface Quota {
   readonly sizeBytes: number;
   readonly containers: readonly number[];
   readonly threshold: number | "auto";
+  readonly scrub: ScrubSettings;
 }
 
-const GONE: Quota = { sizeBytes: 0, containers: [], threshold: INLINE_VALUE_BYTES };
+const GONE: Quota = { sizeBytes: 0, containers: [], threshold: INLINE_VALUE_BYTES, scrub: scrubSettings({}) };
 
 export class PoolQuotas {
   readonly #parts: ControlParts;
@@ -27,17 +30,17 @@ export class PoolQuotas {
   refresh(pool: string): Promise<void> {
     const { locks, targets } = this.#parts;
     return locks.run(`quota/${pool}`, async () => {
-      const { sizeBytes, containers, threshold } = await this.#quota(pool);
-      await targets.setQuota(pool, sizeBytes, containers, threshold);
+      const { sizeBytes, containers, threshold, scrub } = await this.#quota(pool);
+      await targets.setQuota(pool, sizeBytes, containers, threshold, scrub);
     });
   }
 
   /** As `refresh`, to one engine. */
   refreshOn(pool: string, link: EngineLink): Promise<void> {
     return this.#parts.locks.run(`quota/${pool}`, async () => {
-      const { sizeBytes, containers, threshold: thresholdBytes } = await this.#quota(pool);
+      const { sizeBytes, containers, threshold: thresholdBytes, scrub } = await this.#quota(pool);
       const targetBytes = await this.#parts.mapStore.targetShare(pool, sizeBytes);
-      await link.call("setQuota", { pool, targetBytes, containers, thresholdBytes });
+      await link.call("setQuota", { pool, targetBytes, containers, thresholdBytes, scrub });
     });
   }
 
@@ -52,6 +55,7 @@ export class PoolQuotas {
       sizeBytes: stored.record.sizeBytes,
       containers,
       threshold: threshold === "auto" ? "auto" : Number(threshold),
+      scrub: scrubSettings(stored.record.properties),
     };
   }
 }

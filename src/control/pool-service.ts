@@ -148,7 +148,8 @@ export class PoolService {
       };
       return this.#replace(pool, record);
     });
-    if (size !== undefined || "data_threshold" in changed) await this.#quotas.refresh(id);
+    const isTold = ["data_threshold", "scrub", "scrub_freq", "scrub_rate"].some((name) => name in changed);
+    if (size !== undefined || isTold) await this.#quotas.refresh(id);
     return this.getProperties({ pool: id });
   }
 

@@ -5,6 +5,7 @@
  */
 import type { ByteString } from "../base/bytes.ts";
 import { BLOCK_BYTES, MIB } from "../base/limits.ts";
+import { NOTHING_SCRUBBED, type ScrubCounts } from "../format/scrub.ts";
 import type { StoreChecks } from "../store/store-checks.ts";
 import { containerPrefix, snapshotStart } from "../vos/cell-key.ts";
 import type { Repairs } from "./repairs.ts";
@@ -14,15 +15,14 @@ const STEP_CHUNKS = MIB / BLOCK_BYTES;
 const NONE = "" as ByteString;
 const CELL_TABLES = ["cells", "history"] as const;
 
-/** What one step has looked at, bytes. */
-export type ScrubStep = number;
+/** What one step has looked at and found. */
+export type ScrubStep = ScrubCounts;
 
 /** The log, and the tables that have no cells. Rejects as StoreChecks. */
 export async function* scrubStore(checks: StoreChecks, repairs: Repairs): AsyncGenerator<ScrubStep, void, void> {
   for (const ordinal of checks.log.ordinals()) {
     const { bytes, mended, damaged } = await checks.log.check(ordinal);
-    repairs.noted({ damaged: mended + damaged, repaired: mended, lost: damaged });
-    yield bytes;
+    yield { bytes, ...repairs.noted({ damaged: mended + damaged, repaired: mended, lost: damaged }) };
   }
   for (const table of checks.tables) {
     if (CELL_TABLES.some((name) => name === table)) continue;
@@ -38,8 +38,7 @@ async function* scrubRows(
   for (let from: ByteString | undefined = range.from; from !== undefined;) {
     const slice: Awaited<ReturnType<StoreChecks["rows"]>> = await checks.rows({ ...range, from });
     const [repaired, lost] = [slice.mended.length, slice.damaged.length];
-    repairs.noted({ damaged: repaired + lost, repaired, lost });
-    yield slice.bytes;
+    yield { bytes: slice.bytes, ...repairs.noted({ damaged: repaired + lost, repaired, lost }) };
     from = slice.next;
   }
 }
@@ -60,11 +59,11 @@ export async function* scrubContainer(
       for (let first = 0; first < count; first += STEP_CHUNKS) {
         const chunks = Array.from({ length: Math.min(STEP_CHUNKS, count - first) }, (_, at) => first + at);
         const damaged = await checks.damaged(stored, chunks);
-        if (damaged.length > 0) await repairs.extent(stored, damaged);
-        yield chunks.length * BLOCK_BYTES;
+        const found = damaged.length === 0 ? NOTHING_SCRUBBED : await repairs.extent(stored, damaged);
+        yield { ...found, bytes: chunks.length * BLOCK_BYTES };
       }
     }
-    if (extents.length === 0) yield 0;
+    if (extents.length === 0) yield NOTHING_SCRUBBED;
     from = next;
   }
 }

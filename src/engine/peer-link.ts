@@ -25,7 +25,15 @@ import { sealMessage } from "./engine-messages.ts";
 const CONNECT_TIMEOUT_MS = 1_000;
 /** A question that an engine answers from memory, milliseconds. */
 const QUESTION_TIMEOUT_MS = 5_000;
-const QUESTIONS: ReadonlySet<string> = new Set(["ping", "space", "usage", "countHandles", "fillStatus"]);
+const QUESTIONS: ReadonlySet<string> = new Set([
+  "ping",
+  "space",
+  "usage",
+  "countHandles",
+  "fillStatus",
+  "scrubStatus",
+  "faultyTargets",
+]);
 
 export interface PeerParts {
   readonly network: Network;

@@ -3,6 +3,7 @@
  * structured-cloned between threads.
  */
 import type { ServedContainer, TargetFillStatus } from "../format/engine-operations.ts";
+import type { PoolScrubArguments, ScrubSettings, TargetScrubStatus } from "../format/scrub.ts";
 import type { Epoch } from "../base/epoch.ts";
 import type { TargetDeviceSettings } from "./device-opening.ts";
 import type { DeviceReport } from "./device-report.ts";
@@ -55,7 +56,15 @@ export interface TargetQuota {
   readonly containers: readonly number[];
   /** Values of these containers up to this size live in SCM. */
   readonly thresholdBytes: number;
+  /** When it is scrubbed. */
+  readonly scrub: ScrubSettings;
 }
+
+/** What the data path counts. */
+export type ServiceCounters = Pick<
+  TargetCounters,
+  "requests" | "failures" | "fetches" | "updates" | "punches" | "stagedBytes"
+>;
 
 export interface TargetCounters {
   readonly connections: number;
@@ -68,6 +77,10 @@ export interface TargetCounters {
   readonly stagedBytes: number;
   /** Array data that moved from SCM to NVMe when it was settled. */
   readonly destagedBytes: number;
+  /** Places on its media that were found damaged since it was started, whoever found them: repaired, and of which nobody has what they were. */
+  readonly damagedPlaces: number;
+  readonly repairedPlaces: number;
+  readonly lostPlaces: number;
 }
 
 export interface TargetSnapshot {
@@ -99,6 +112,10 @@ export interface TargetCalls {
   destroyContainer(container: number): Promise<void>;
   /** Null when the target has no part in the pool. */
   fillStatus(value: { pool: string; containers: readonly number[] }): TargetFillStatus | null;
+  /** Begins or ends a pass of a scrub. */
+  scrub(value: PoolScrubArguments): Promise<void>;
+  /** Null when the target has nothing of the pool. */
+  scrubStatus(pool: string): TargetScrubStatus | null;
   /** Without containers: forget the pool. */
   setQuota(quota: TargetQuota): Promise<void>;
   counters(value: undefined): TargetCounters;

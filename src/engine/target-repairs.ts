@@ -1,9 +1,10 @@
 /** Repair as a target has it: of its store and objects, with an eye on what other targets read here. */
-import type { Timers } from "../contracts/world.ts";
+import type { Clock, Timers } from "../contracts/world.ts";
 import { Repairs } from "../dtx/repairs.ts";
 import type { Replication, ReplicationOptions } from "../dtx/replication.ts";
 import type { CheckedStore } from "../store/store-checks.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
+import { Scrubber } from "./scrubber.ts";
 import type { ShardReadService } from "./shard-read-service.ts";
 
 export interface TargetRepairsParts {
@@ -22,6 +23,17 @@ export function targetRepairs({ timers, store, objects, replication }: TargetRep
     shows: ({ container, ...akey }, run, written) => objects.showsWritten(container, akey, run, written),
     prefixOf: (container, { oid, dkey }) => objects.copies.prefixOf(container, oid, dkey),
   });
+}
+
+export interface TargetScrubberParts extends Omit<TargetRepairsParts, "replication"> {
+  readonly clock: Clock;
+  readonly repairs: Repairs;
+  /** Requests of clients so far. */
+  readonly requests: () => number;
+}
+
+export function targetScrubber({ store, objects, ...parts }: TargetScrubberParts): Scrubber {
+  return new Scrubber({ ...parts, checks: store.checks, marks: objects.scrubMarks });
 }
 
 /** What leaders, this one among them, ask of this target's shards. */

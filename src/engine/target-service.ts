@@ -40,7 +40,7 @@ import type { Lease } from "./lease.ts";
 import { checkMapVersion, NewerMap } from "./pool-map-table.ts";
 import type { QuotaTable } from "./quota.ts";
 import type { ShardAnswer, ShardReadService } from "./shard-read-service.ts";
-import type { TargetCounters } from "./target-calls.ts";
+import type { ServiceCounters } from "./target-calls.ts";
 import { StageService } from "./stage-service.ts";
 import { TransactionService } from "./transaction-service.ts";
 import { UpdateService } from "./update-service.ts";
@@ -94,7 +94,7 @@ export class TargetService implements RpcHandler {
     this.#transactions = new TransactionService({ ...parts, updates: this.#updates, attached });
   }
 
-  get counters(): Omit<TargetCounters, "connections" | "destagedBytes"> {
+  get counters(): ServiceCounters {
     return { ...this.#counters, ...this.#updates.counters, stagedBytes: this.#stages.stagedBytes };
   }
 

@@ -116,6 +116,9 @@ export const engineCallSchemas = {
     targetBytes: count,
     containers,
     thresholdBytes: z.union([count, z.literal("auto")]),
+    scrub: z
+      .object({ mode: z.enum(["off", "lazy", "timed"]), periodSeconds: count, bytesPerSecond: z.int().min(1) })
+      .exactOptional(),
   }),
   openContainer: z.object({ container: served, pool: uuid }),
   countHandles: z.object({ container }),
@@ -124,6 +127,13 @@ export const engineCallSchemas = {
   destroySnapshot: z.object({ container, epoch }),
   destroyContainer: z.object({ container }),
   fillStatus: z.object({ pool: uuid, containers }),
+  scrub: z.object({
+    pool: uuid,
+    action: z.enum(["start", "stop", "status"]),
+    bytesPerSecond: z.int().min(1).exactOptional(),
+  }),
+  scrubStatus: z.object({ pool: uuid }),
+  faultyTargets: nothing,
   stop: nothing,
 } satisfies { [Name in engine.EngineCallName]: z.ZodType<Parameters<engine.EngineCalls[Name]>[0]> };
 

@@ -7,6 +7,7 @@
  */
 import type { Epoch } from "../base/epoch.ts";
 import type { PoolMap } from "./pool-map.ts";
+import type { PoolScrubArguments, ScrubSettings, TargetScrubStatus } from "./scrub.ts";
 
 /** Version of these operations, beside the protocol's: engines of one system must have the same. */
 export const ENGINE_PROTOCOL_VERSION = 2;
@@ -114,6 +115,8 @@ export interface PoolShare {
   readonly targetBytes: number;
   readonly containers: readonly number[];
   readonly thresholdBytes: number | "auto";
+  /** A control plane of before does not say: then it is as by default. */
+  readonly scrub?: ScrubSettings;
 }
 
 /** How far a target is with what it has to bring to others of a pool. */
@@ -159,6 +162,12 @@ export interface EngineCalls {
   fillStatus(value: { pool: string; containers: readonly number[] }): {
     targets: readonly (TargetFillStatus | null)[];
   };
+  /** Begins or ends a pass of a scrub on all targets that have something of the pool. */
+  scrub(value: PoolScrubArguments): object;
+  /** For each target of the engine how far it is; null: it has nothing of the pool. */
+  scrubStatus(value: { pool: string }): { targets: readonly (TargetScrubStatus | null)[] };
+  /** Targets of the engine, by their numbers there, whose device is faulty. */
+  faultyTargets(value: object): { targets: readonly number[] };
   /** The engine ends in good order after it has answered. */
   stop(value: object): object;
 }

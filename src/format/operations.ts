@@ -39,6 +39,7 @@ export const Opcode = {
   poolReintegrate: 40,
   poolExtend: 41,
   poolDrain: 42,
+  poolScrub: 43,
   containerCreate: 48,
   containerList: 49,
   containerQuery: 50,

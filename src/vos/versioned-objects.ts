@@ -39,6 +39,7 @@ import {
   SingleValues,
   type WriteOutcome,
 } from "./single-value.ts";
+import { ScrubMarks } from "./scrub-marks.ts";
 import type { StagedWrite } from "./staged-write.ts";
 import { TargetObjects, type TargetObjectsOptions } from "./target-objects.ts";
 import { type ShardReadOutcome, type ShardRange, ShardReads } from "./shard-read.ts";
@@ -51,6 +52,7 @@ import { type MergeCounters, WindowMerges } from "./window-merge.ts";
 export class VersionedObjects {
   /** For those who fill targets. */
   readonly copies: DkeyCopies;
+  readonly scrubMarks: ScrubMarks;
   readonly fillMarks: FillMarks;
   readonly keyHistories: KeyHistories;
   readonly moving: MovingObjects;
@@ -92,6 +94,7 @@ export class VersionedObjects {
     this.#changes = new ChangeLists(target);
     this.copies = new DkeyCopies(target);
     this.fillMarks = new FillMarks(target);
+    this.scrubMarks = new ScrubMarks(target);
     this.keyHistories = new KeyHistories(target);
     this.moving = new MovingObjects(target);
   }

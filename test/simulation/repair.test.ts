@@ -137,8 +137,8 @@ class Rig {
     const { store, repairs } = node.life!;
     const before = { ...repairs.counts };
     const walk = async (): Promise<void> => {
-      for await (const bytes of scrubStore(store.checks, repairs)) expect(bytes).toBeGreaterThanOrEqual(0);
-      for await (const bytes of scrubContainer(store.checks, repairs, CONTAINER))
+      for await (const { bytes } of scrubStore(store.checks, repairs)) expect(bytes).toBeGreaterThanOrEqual(0);
+      for await (const { bytes } of scrubContainer(store.checks, repairs, CONTAINER))
         expect(bytes).toBeGreaterThanOrEqual(0);
     };
     await this.within(walk());

@@ -3,7 +3,6 @@
  * and listener, composed as src/engine/target.ts does.
  */
 import { HybridLogicalClock } from "../../../src/base/epoch.ts";
-import { DaosError } from "../../../src/base/errors.ts";
 import { KIB } from "../../../src/base/limits.ts";
 import { portableCodec } from "../../../native/isal/portable-codec.ts";
 import { erasureProvider } from "../../../plugins/redundancy/erasure/index.ts";
@@ -17,17 +16,16 @@ import type { RunUpdate } from "../../../src/dtx/group-follower.ts";
 import { preparedStore, type PreparedStore } from "../../../src/dtx/prepared-store.ts";
 import type { Repairs } from "../../../src/dtx/repairs.ts";
 import { Replication } from "../../../src/dtx/replication.ts";
+import { attachmentGrant } from "../../../src/engine/attachment-grant.ts";
 import { AttachmentTable } from "../../../src/engine/attachment-table.ts";
-import type { Attachment } from "../../../src/engine/attachments.ts";
 import { TargetFoldStore } from "../../../src/engine/fold-store.ts";
 import { EnumerationService } from "../../../src/engine/enumeration-service.ts";
 import { Lease } from "../../../src/engine/lease.ts";
-import { NewerMap, PoolMapTable, type TargetMap } from "../../../src/engine/pool-map-table.ts";
+import { PoolMapTable, type TargetMap } from "../../../src/engine/pool-map-table.ts";
 import { QuotaTable } from "../../../src/engine/quota.ts";
 import { ShardReadService } from "../../../src/engine/shard-read-service.ts";
 import { targetRepairs, watchedShards } from "../../../src/engine/target-repairs.ts";
 import { TargetService } from "../../../src/engine/target-service.ts";
-import { Right } from "../../../src/format/capability.ts";
 import { RedundancySchemes } from "../../../src/redundancy/redundancy-schemes.ts";
 import { RpcConnection } from "../../../src/rpc/connection.ts";
 import { RpcServer } from "../../../src/rpc/server.ts";
@@ -173,7 +171,7 @@ export class ClusterNode {
     const maps = new PoolMapTable(timers);
     const lease = new Lease(wall);
     const authority = new CapabilityAuthority({ key: CAPABILITY_KEY, hmac: hmacSha256, wallMs: () => wall.wallMs() });
-    const attachments = new AttachmentTable(grant(authority, quotas, maps), () => wall.wallMs());
+    const attachments = new AttachmentTable(attachmentGrant(authority, quotas, maps), () => wall.wallMs());
     const { bug } = this.#parts;
     const repairs = targetRepairs({ timers, store, objects, replication: () => replication });
     const filled = fillStore(store, objects, async (...dkey) => (await repairs.dkey(...dkey)).repaired);
@@ -260,30 +258,6 @@ export class ClusterNode {
     life.quotas.set({ pool: POOL, sizeBytes: Number.MAX_SAFE_INTEGER, containers: [CONTAINER] });
     life.maps.set(map);
   }
-}
-
-function grant(
-  authority: CapabilityAuthority,
-  quotas: QuotaTable,
-  maps: PoolMapTable,
-): (bytes: Uint8Array) => Attachment {
-  return (bytes) => {
-    const capability = authority.verify(bytes, ({ containerNumber, mapVersion }) => {
-      const place = maps.mapOf(containerNumber);
-      if (place === undefined) throw notServed();
-      if (mapVersion > place.map.version) throw new NewerMap(place, mapVersion);
-      return place.map.version;
-    });
-    const quota = quotas.of(capability.containerNumber);
-    const pool = maps.mapOf(capability.containerNumber);
-    if (quota === undefined || pool === undefined) throw notServed();
-    const writable = (capability.rights & Right.write) !== 0;
-    return { container: CONTAINER, pool, writable, quota, expiresAtMs: capability.expiresAtMs };
-  };
-}
-
-function notServed(): DaosError {
-  return new DaosError("STALE", "Cannot attach: the container is not served here. Open the container again.");
 }
 
 /** The same, with a line in the log for each decision. */
