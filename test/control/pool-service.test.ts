@@ -34,6 +34,9 @@ describe("pool create", () => {
         rd_fac: 0,
         ec_cell_sz: 131_072,
         data_threshold: 4096,
+        scrub: "timed",
+        scrub_freq: 604_800,
+        scrub_rate: 16_777_216,
         "user.owner": "ann",
       },
     });
@@ -203,6 +206,9 @@ describe("pool properties", () => {
       rd_fac: 0,
       ec_cell_sz: 131_072,
       data_threshold: 4096,
+      scrub: "timed",
+      scrub_freq: 604_800,
+      scrub_rate: 16_777_216,
       "user.team": "blue",
     });
     expect(targets.quotas.get(id)).toEqual({ sizeBytes: 2 * GIB, containers: [1] });
@@ -243,6 +249,9 @@ describe("pool properties", () => {
       rd_fac: 0,
       ec_cell_sz: 131_072,
       data_threshold: 4096,
+      scrub: "timed",
+      scrub_freq: 604_800,
+      scrub_rate: 16_777_216,
     });
   });
 });
