@@ -3,6 +3,7 @@
  * others are filled with what they have. A pool that would lose data keeps them, and they are looked at again later; one without copies of
  * anything does, too: its data can be read nowhere else.
  */
+import { hasCode } from "../base/errors.ts";
 import { poolKey } from "../format/meta-key.ts";
 import { isAway } from "./engine-set.ts";
 import type { Members } from "./members.ts";
@@ -46,7 +47,7 @@ export class DeviceWatch extends Watch {
     try {
       return (await members.link(rank)?.call("faultyTargets", {}))?.targets ?? [];
     } catch (error) {
-      if (isAway(error) || (error as { code?: string }).code === "UNSUPPORTED") return [];
+      if (isAway(error) || hasCode(error, "UNSUPPORTED")) return [];
       throw error;
     }
   }

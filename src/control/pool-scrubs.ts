@@ -1,5 +1,5 @@
 /** Scrubbing on request: asks the engines of a pool to begin or end a pass, and how far they are. */
-import { DaosError } from "../base/errors.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
 import { scrubSettings } from "../base/properties.ts";
 import type { PoolScrubArguments, PoolScrubReply, TargetScrubStatus } from "../format/scrub.ts";
 import type { Catalogue } from "./catalogue.ts";
@@ -22,7 +22,7 @@ export class PoolScrubs {
   }
 
   /**
-   * Does it, and tells how far each target is. Engines that are away hear nothing of it: it is said who does not answer. Rejects
+   * Does it, and tells how far each target is. Engines that are away, or of a release that cannot, hear nothing of it: it is said who does not answer. Rejects
    * with NOT_FOUND, and UNAVAILABLE when nobody could be told.
    */
   async run({ pool, action, bytesPerSecond }: PoolScrubArguments): Promise<PoolScrubReply> {
@@ -50,7 +50,7 @@ export class PoolScrubs {
       await this.#parts.members.link(rank)?.call("scrub", order);
       return this.#parts.members.link(rank) !== undefined;
     } catch (error) {
-      if (!isAway(error)) throw error;
+      if (!isAway(error) && !hasCode(error, "UNSUPPORTED")) throw error;
       return false;
     }
   }
@@ -59,7 +59,7 @@ export class PoolScrubs {
     try {
       return (await this.#parts.members.link(rank)?.call("scrubStatus", { pool }))?.targets ?? [];
     } catch (error) {
-      if (!isAway(error)) throw error;
+      if (!isAway(error) && !hasCode(error, "UNSUPPORTED")) throw error;
       return [];
     }
   }
