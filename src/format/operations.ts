@@ -92,7 +92,7 @@ export const Opcode = {
   transactionState: 169,
   dtxFill: 170,
   dtxShardExtents: 171,
-  dtxRepair: 172,
+  dtxRepair: 173,
 } as const;
 export type Opcode = (typeof Opcode)[keyof typeof Opcode];
 
