@@ -1,10 +1,12 @@
 /**
- * The CRC-32 of bytes that follow each other, made from the CRC-32s of their parts without looking at a byte: what was
- * verified chunk by chunk need not be read again for the checksum of a frame. (Mark Adler, crc32_combine of zlib.)
+ * The CRC-32 of bytes that follow each other, made from the CRC-32s of their parts without looking at a byte, and that of a
+ * part from those of the whole and of what is before it: so one checksum goes with bytes from the client to the medium and
+ * back, however they are cut and put together on the way. (Mark Adler, crc32_combine of zlib.)
  *
  * A CRC is a polynomial over GF(2) modulo the CRC's own, the highest power in the lowest bit; bytes that follow multiply
  * it by x to the power of eight times their count.
  */
+import { crc32 } from "./checksum.ts";
 import { BLOCK_BYTES } from "./limits.ts";
 
 const POLYNOMIAL = 0xedb88320;
@@ -14,6 +16,27 @@ const ONE = 0x8000_0000;
 export function joinChecksums(first: number, second: number, secondBytes: number): number {
   if (secondBytes === BLOCK_BYTES) return (afterBlock(first) ^ second) >>> 0;
   return (product(powerOfBytes(secondBytes), first) ^ second) >>> 0;
+}
+
+/** CRC-32 of B, from that of A followed by B, that of A and the length of B. */
+export function checksumBehind(whole: number, first: number, secondBytes: number): number {
+  return joinChecksums(first, whole, secondBytes);
+}
+
+/** CRC-32 of so many zero bytes. */
+export function checksumOfZeros(sizeBytes: number): number {
+  return ~joinChecksums(0xffff_ffff, 0, sizeBytes) >>> 0;
+}
+
+/**
+ * CRC-32 of the bytes from `start` to `end`, when that of all is `whole`; undefined when it is not: they are damaged. Each byte
+ * is looked at once, and none when they are asked for as a whole: whoever uses them verifies them by what this returns.
+ */
+export function checksumOfPart(bytes: Uint8Array, whole: number, start: number, end: number): number | undefined {
+  if (start === 0 && end === bytes.length) return whole;
+  const part = crc32(bytes.subarray(start, end));
+  const before = joinChecksums(crc32(bytes.subarray(0, start)), part, end - start);
+  return crc32(bytes.subarray(end), before) === whole ? part : undefined;
 }
 
 /** CRC-32 of `sizeBytes` bytes, at least one, whose BLOCK_BYTES chunks have the checksums from index `first` on; the last may be shorter. */
@@ -26,13 +49,29 @@ export function checksumOfChunks(checksums: Uint32Array, first: number, sizeByte
   return joined;
 }
 
-/** The product of two polynomials. */
+/** What a polynomial becomes when it is multiplied by x to the power of four, as far as its four highest powers tell. */
+const NIBBLES = Int32Array.from({ length: 16 }, (_, nibble) => timesX(timesX(timesX(timesX(nibble)))));
+/** The products of one polynomial and all of less than four powers. */
+const multiples = new Int32Array(16);
+
+function timesX(polynomial: number): number {
+  return (polynomial >>> 1) ^ (POLYNOMIAL & -(polynomial & 1));
+}
+
+/** The product of two polynomials, four powers at a time. */
 function product(left: number, right: number): number {
-  let result = 0;
-  let shifted = right;
-  for (let bit = ONE; bit !== 0; bit >>>= 1) {
-    if ((left & bit) !== 0) result ^= shifted;
-    shifted = (shifted & 1) === 0 ? shifted >>> 1 : (shifted >>> 1) ^ POLYNOMIAL;
+  const once = timesX(right);
+  const twice = timesX(once);
+  multiples[8] = right;
+  multiples[4] = once;
+  multiples[2] = twice;
+  multiples[1] = timesX(twice);
+  for (let nibble = 3; nibble < 16; nibble += 1) {
+    multiples[nibble] = multiples[nibble & (nibble - 1)]! ^ multiples[nibble & -nibble]!;
+  }
+  let result = multiples[left & 15]!;
+  for (let shift = 4; shift < 32; shift += 4) {
+    result = (result >>> 4) ^ NIBBLES[result & 15]! ^ multiples[(left >>> shift) & 15]!;
   }
   return result >>> 0;
 }
@@ -46,12 +85,20 @@ function powers(): number[] {
   return list;
 }
 
+/** Powers of bytes that were asked for, and for how many: a slot each, for the sizes of requests are few. */
+const keptPowers = new Int32Array(1024);
+const keptCounts = new Float64Array(1024);
+
 /** x to the power of eight times `count`. */
 function powerOfBytes(count: number): number {
+  const slot = (count ^ (count >>> 10)) & 1023;
+  if (keptCounts[slot] === count && count > 0) return keptPowers[slot]!;
   let result = ONE;
   for (let left = count, index = 0; left > 0; left = Math.floor(left / 2), index += 1) {
     if (left % 2 === 1) result = product(result, POWERS[index]!);
   }
+  keptCounts[slot] = count;
+  keptPowers[slot] = result;
   return result;
 }
 

@@ -12,6 +12,7 @@ import { checkLabel } from "./label.ts";
 import {
   DEFAULT_CHUNK_BYTES,
   DEFAULT_ERASURE_CELL_BYTES,
+  DEFAULT_REBUILD_SHARE,
   DEFAULT_SCRUB_BYTES_PER_SECOND,
   DEFAULT_SCRUB_SECONDS,
   INLINE_VALUE_BYTES,
@@ -58,6 +59,12 @@ export interface PropertyDefinition {
 export const USER_ATTRIBUTE_PREFIX = "user.";
 const USER_ATTRIBUTE_PATTERN = /^user\.[A-Za-z0-9:._-]+$/;
 const MAX_REDUNDANCY_FACTOR = 4;
+/** Flags of a pool's `self_heal`. */
+const POOL_SELF_HEAL = ["exclude", "rebuild", "reintegrate"] as const;
+export type PoolSelfHealFlag = (typeof POOL_SELF_HEAL)[number];
+/** Values of a pool's `rebuild`. */
+export const REBUILD_RUNNING = "running";
+export const REBUILD_PAUSED = "paused";
 
 export const PROPERTIES: readonly PropertyDefinition[] = [
   {
@@ -105,6 +112,35 @@ export const PROPERTIES: readonly PropertyDefinition[] = [
     description:
       "Values up to this size are written to SCM, larger ones to NVMe; auto: by the speed of both at format.",
     check: checkDataThreshold,
+  },
+  {
+    scope: "pool",
+    name: "self_heal",
+    settable: "always",
+    defaultValue: POOL_SELF_HEAL.join(";"),
+    values: `${POOL_SELF_HEAL.join(";")}, some of them, or none`,
+    description:
+      "What happens by itself when engines fail: they go out of the pool, it is rebuilt, they are taken back.",
+    check: checkSelfHeal,
+  },
+  {
+    scope: "pool",
+    name: "rebuild_share",
+    settable: "always",
+    defaultValue: DEFAULT_REBUILD_SHARE,
+    values: "1 to 100",
+    description:
+      "Per cent of a target's time that rebuilding, draining and the like may take while clients want something of it.",
+    check: checkRebuildShare,
+  },
+  {
+    scope: "pool",
+    name: "rebuild",
+    settable: "always",
+    defaultValue: REBUILD_RUNNING,
+    values: `${REBUILD_RUNNING} or ${REBUILD_PAUSED}`,
+    description: "Whether data is rebuilt, and moved, in the background; paused: only what is written to is.",
+    check: checkRebuild,
   },
   {
     scope: "pool",
@@ -355,6 +391,31 @@ function checkChunkSize(value: PropertyValue): number {
 
 function checkErasureCellSize(scope: PropertyScope, value: PropertyValue): number {
   return checkErasureCellBytes(checkSize(scope, "ec_cell_sz", value));
+}
+
+function checkRebuildShare(value: PropertyValue): number {
+  const share = typeof value === "boolean" || value === "" ? Number.NaN : Number(value);
+  if (Number.isInteger(share) && share >= 1 && share <= 100) return share;
+  throw invalid("pool", "rebuild_share", `${value} is no whole number from 1 to 100. Use one, such as 30`);
+}
+
+/** What a pool does by itself. */
+export function selfHealOf(properties: PropertyMap): ReadonlySet<PoolSelfHealFlag> {
+  const { self_heal: stored } = properties;
+  const names = stored === undefined ? undefined : String(stored).split(";");
+  return new Set(POOL_SELF_HEAL.filter((flag) => names === undefined || names.includes(flag)));
+}
+
+function checkSelfHeal(value: PropertyValue): string {
+  const names = String(value) === "none" ? [] : String(value).split(";");
+  const unknown = names.find((name) => !(POOL_SELF_HEAL as readonly string[]).includes(name));
+  if (unknown === undefined) return POOL_SELF_HEAL.filter((flag) => names.includes(flag)).join(";") || "none";
+  throw invalid("pool", "self_heal", `"${unknown}" is no flag. Use ${POOL_SELF_HEAL.join(";")}, some of them, or none`);
+}
+
+function checkRebuild(value: PropertyValue): PropertyValue {
+  if (value === REBUILD_RUNNING || value === REBUILD_PAUSED) return value;
+  throw invalid("pool", "rebuild", `it is ${REBUILD_RUNNING} or ${REBUILD_PAUSED}, not ${value}`);
 }
 
 function checkRedundancyFactor(value: PropertyValue): number {

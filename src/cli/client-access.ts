@@ -8,10 +8,11 @@ import type { ObjectClass } from "../base/object-class.ts";
 import type { ObjectId, ObjectType } from "../base/object-id.ts";
 import type { Condition } from "../contracts/interface.ts";
 import type { KeyValue } from "../contracts/key-value.ts";
+import type { SystemEventsArguments, SystemEventsReply } from "../format/event-operations.ts";
+import type { DeviceDescription } from "../format/device-operations.ts";
 import type {
   ContainerDescription,
   ContainerType,
-  DeviceDescription,
   EngineMetricsReply,
   PluginListReply,
   PoolDescription,
@@ -19,6 +20,14 @@ import type {
   SnapshotDescription,
   SystemQueryReply,
 } from "../format/operations.ts";
+import type {
+  PoolOutcome,
+  SelfHealEvalReply,
+  SystemBackupReply,
+  SystemLeaderReply,
+  SystemStartReply,
+  SystemStopArguments,
+} from "../format/system-operations.ts";
 import type { PoolTargetsReply } from "../format/pool-targets.ts";
 import type { PoolScrubArguments, PoolScrubReply } from "../format/scrub.ts";
 import type { Placement } from "../placement/placement.ts";
@@ -48,6 +57,19 @@ export interface SystemAccess {
   ): Promise<DeviceDescription>;
   identifyDevice(device: string, options: SignalOption): Promise<DeviceDescription>;
   stop(options: SignalOption & { readonly rank?: number | undefined }): Promise<void>;
+  stopEngines(args: SystemStopArguments, options: SignalOption): Promise<void>;
+  startEngines(ranks: readonly number[] | undefined, options: SignalOption): Promise<SystemStartReply>;
+  backup(options: SignalOption): AsyncIterable<SystemBackupReply>;
+  leader(options: SignalOption): Promise<SystemLeaderReply>;
+  changeRanks(
+    change: "exclude" | "drain" | "reintegrate",
+    ranks: readonly number[],
+    options: SignalOption & { readonly force?: boolean },
+  ): Promise<readonly PoolOutcome[]>;
+  selfHeal(options: SignalOption): Promise<readonly string[]>;
+  setSelfHeal(flags: readonly string[], options: SignalOption): Promise<readonly string[]>;
+  evalSelfHeal(options: SignalOption): Promise<SelfHealEvalReply>;
+  events(args: SystemEventsArguments, options: SignalOption): Promise<SystemEventsReply>;
   listPools(options: SignalOption): Promise<readonly PoolDescription[]>;
   createPool(
     options: SignalOption & { readonly label: string; readonly sizeBytes: number; readonly properties?: Properties },

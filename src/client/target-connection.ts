@@ -3,20 +3,27 @@
  * lost the next request opens it again. Only one attempt to open runs at a time, however many ask.
  */
 import { DaosError, hasCode } from "../base/errors.ts";
+import type { Timers } from "../contracts/world.ts";
 import { clientClosed } from "./retry.ts";
 import type { Dial, RpcLink } from "./rpc-link.ts";
 import { formatAddress, type SystemAddress } from "./system-address.ts";
+import { type TargetPace, TargetPaces } from "./target-pace.ts";
+
+/** A target that is out of service and has answered nothing for so long, milliseconds, is not waited for. */
+const SILENT_MS = 1_000;
 
 export class TargetConnection {
   readonly address: SystemAddress;
+  readonly pace: TargetPace;
   readonly #dial: Dial;
   readonly #timeoutMs: number;
   #link: RpcLink | undefined;
   #opening: Promise<RpcLink> | undefined;
   #closed = false;
 
-  constructor(address: SystemAddress, dial: Dial, timeoutMs: number) {
+  constructor(address: SystemAddress, pace: TargetPace, dial: Dial, timeoutMs: number) {
     this.address = address;
+    this.pace = pace;
     this.#dial = dial;
     this.#timeoutMs = timeoutMs;
   }
@@ -26,6 +33,11 @@ export class TargetConnection {
     if (this.#link?.isClosed === false) return Promise.resolve(this.#link);
     this.#opening ??= this.#open().finally(() => (this.#opening = undefined));
     return this.#opening;
+  }
+
+  /** The target is out of service: when it answers nothing either, what waits for it fails with UNAVAILABLE, and is sent elsewhere. */
+  endIfSilent(): void {
+    if (this.pace.isSilent(SILENT_MS)) this.#link?.close();
   }
 
   close(): void {
@@ -57,11 +69,13 @@ export class TargetConnection {
 
 /** All targets a System talks to, by address. */
 export class TargetConnections {
+  readonly paces: TargetPaces;
   readonly #dial: Dial;
   readonly #timeoutMs: number;
   readonly #byAddress = new Map<string, TargetConnection>();
 
-  constructor(dial: Dial, timeoutMs: number) {
+  constructor(dial: Dial, timers: Timers, timeoutMs: number) {
+    this.paces = new TargetPaces(timers);
     this.#dial = dial;
     this.#timeoutMs = timeoutMs;
   }
@@ -71,7 +85,7 @@ export class TargetConnections {
     const name = formatAddress(address);
     let connection = this.#byAddress.get(name);
     if (connection === undefined) {
-      connection = new TargetConnection(address, this.#dial, this.#timeoutMs);
+      connection = new TargetConnection(address, this.paces.newPace(), this.#dial, this.#timeoutMs);
       this.#byAddress.set(name, connection);
     }
     return connection;

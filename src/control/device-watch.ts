@@ -54,7 +54,7 @@ export class DeviceWatch extends Watch {
 
   async #excludeAll(rank: number, faulty: readonly number[]): Promise<void> {
     const { maps, records, store } = this.#parts;
-    for (const id of await maps.poolsOf(rank)) {
+    for (const { pool: id } of await maps.poolsOf([rank])) {
       const pool = await records.get("pool", poolKey(id));
       const map = await store.find(id);
       if (pool?.record.state !== "ready" || map === undefined || !(await maps.keepsCopies(id))) continue;

@@ -5,6 +5,7 @@
  */
 import { DaosError, hasCode } from "../base/errors.ts";
 import { epochFrom } from "../base/epoch.ts";
+import type { TellEvent } from "../base/events.ts";
 import { containerPrefix, POOL_PREFIX, removalKey, removalPrefix, snapshotPrefix } from "../format/meta-key.ts";
 import type { ContainerRecord } from "../format/meta-record.ts";
 import { isAway } from "./engine-set.ts";
@@ -21,7 +22,7 @@ export interface EngineResumptionParts {
   readonly maps: PoolMapService;
   readonly quotas: PoolQuotas;
   /** Hears of what an engine cannot do; it is asked again when it joins the next time. */
-  readonly event: (level: "error" | "warn" | "info", message: string) => void;
+  readonly event: TellEvent;
 }
 
 export class EngineResumption {

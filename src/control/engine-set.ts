@@ -4,7 +4,7 @@
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
 import type { Clock } from "../contracts/world.ts";
-import type { EngineCallName, EngineCalls, ServedContainer } from "../format/engine-operations.ts";
+import type { EngineCallName, EngineCalls, RebuildPolicy, ServedContainer } from "../format/engine-operations.ts";
 import type { ScrubSettings } from "../format/scrub.ts";
 import type { StoreSpace } from "../store/cell.ts";
 import type { EngineLink, Members } from "./members.ts";
@@ -184,10 +184,11 @@ export class EngineSet implements TargetControl {
     sizeBytes: number,
     containers: readonly number[],
     thresholdBytes: number | "auto",
+    rebuild: RebuildPolicy,
     scrub: ScrubSettings,
   ): Promise<void> {
     const targetBytes = await this.#maps.targetShare(pool, sizeBytes);
-    await this.#askPool(pool, "setQuota", { pool, targetBytes, containers, thresholdBytes, scrub });
+    await this.#askPool(pool, "setQuota", { pool, targetBytes, containers, thresholdBytes, rebuild, scrub });
   }
 
   /** Of a pool that has no map any more: all engines. */

@@ -6,7 +6,7 @@
  * An engine that is away holds nobody up: it is given what it missed when it joins again. Only a snapshot needs all that
  * serve: it rejects with UNAVAILABLE.
  */
-import type { ServedContainer } from "../format/engine-operations.ts";
+import type { RebuildPolicy, ServedContainer } from "../format/engine-operations.ts";
 import type { ScrubSettings } from "../format/scrub.ts";
 import type { Epoch } from "../base/epoch.ts";
 import type { StoreSpace } from "../store/cell.ts";
@@ -46,6 +46,7 @@ export interface TargetControl {
     sizeBytes: number,
     containers: readonly number[],
     thresholdBytes: number | "auto",
+    rebuild: RebuildPolicy,
     scrub: ScrubSettings,
   ): Promise<void>;
 }

@@ -125,7 +125,9 @@ export class PeerRequests {
     // What the leader decided before has to be decided here, too.
     this.#options.follower
       .settled(leader)
-      .then(() => foldStore.apply(container, object, receivedParts(parts, request.payload), fold))
+      .then(() =>
+        foldStore.apply(container, object, receivedParts(parts, request.payload, request.payloadChecksum), fold),
+      )
       .then(
         () => reply.send(NO_ARGUMENTS),
         (error: unknown) => {
@@ -140,7 +142,7 @@ export class PeerRequests {
     const object = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
     const kind = request.opcode === Opcode.dtxShardArrayRead ? "array" : "value";
     this.#options.readShard(object.handle, object, kind).then(
-      (answer) => reply.send(encodeShardReadReply(answer), answer.bytes),
+      (answer) => reply.send(encodeShardReadReply(answer), answer.bytes, undefined, answer.checksum),
       (error: unknown) => {
         if (!(error instanceof DaosError)) throw error;
         reply.fail(error);

@@ -24,7 +24,7 @@ import { Opcode } from "../format/operations.ts";
 import { decodeShardReadReply, type ShardReadReply } from "../format/shard-read.ts";
 import { runPlan } from "../redundancy/plan-run.ts";
 import type { ErasureShards } from "../redundancy/redundancy-group.ts";
-import type { RpcAnswer } from "../rpc/pending-call.ts";
+import type { RequestPayload, RpcAnswer } from "../rpc/pending-call.ts";
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -33,7 +33,9 @@ export type ReadOwnShard = (
   container: number,
   object: ObjectRequest,
   kind: "array" | "value",
-) => Promise<ShardReadReply & { readonly bytes: Uint8Array }>;
+) => Promise<
+  ShardReadReply & { readonly bytes: Uint8Array; /** The CRC-32 that they must have. */ readonly checksum: number }
+>;
 
 /** Extents of this target's own shard in local addresses [start, end), the first SHARD_PAGE_EXTENTS; fewer: all there are. */
 export type ListOwnShard = (
@@ -71,7 +73,12 @@ export interface ShardedAkeyParts {
   readonly readOwn: ReadOwnShard;
   readonly listOwn: ListOwnShard;
   /** Asks another target of the pool, which refuses when it goes by another map than the one of `shards`. */
-  readonly call: (target: number, opcode: number, args: Uint8Array, payload: Uint8Array) => Promise<RpcAnswer>;
+  readonly call: (
+    target: number,
+    opcode: number,
+    args: Uint8Array,
+    payload: RequestPayload | undefined,
+  ) => Promise<RpcAnswer>;
   /** Throws STALE when the map of `shards` is not the present one: the dkey may have another leader. */
   readonly checkMap: () => void;
 }
@@ -87,7 +94,7 @@ export async function readTarget(
   encodeObjectRequest(args, 0, request);
   const opcode = kind === "array" ? Opcode.dtxShardArrayRead : Opcode.dtxShardValueFetch;
   const answer = await call(target, opcode, args, NO_BYTES);
-  return { ...decodeShardReadReply(asBuffer(answer.args)), bytes: answer.payload };
+  return { ...decodeShardReadReply(asBuffer(answer.args)), bytes: answer.payload, checksum: answer.payloadChecksum };
 }
 
 export class ShardedAkey {

@@ -5,7 +5,7 @@
 import { DaosError } from "../base/errors.ts";
 import type { EngineLink } from "../control/members.ts";
 import { checkEngineValue, engineCallSchemas } from "../format/engine-arguments.ts";
-import type { EngineCallName, EngineCalls } from "../format/engine-operations.ts";
+import type { EngineCallName, EngineCalls, StopOrder } from "../format/engine-operations.ts";
 import type { Targets } from "./targets.ts";
 
 const DONE = {};
@@ -13,8 +13,12 @@ const DONE = {};
 export interface EngineServiceParts {
   readonly targets: Targets;
   readonly incarnation: number;
-  /** Begins an orderly stop; called after the answer was given. */
-  readonly stop: () => void;
+  /** See Leadership.pledge. */
+  readonly pledge: (term: number) => boolean;
+  /** Begins to stop; called after the answer was given. */
+  readonly stop: (order: StopOrder) => void;
+  /** Has the supervisor start engines; undefined for an engine on its own. */
+  readonly startEngines?: ((ranks: readonly number[]) => void) | undefined;
 }
 
 /** What each call does; the results as EngineCalls has them. */
@@ -26,8 +30,10 @@ type Handlers = {
 
 export class EngineService implements EngineLink {
   readonly #handlers: Handlers;
+  readonly #isSupervised: boolean;
 
-  constructor({ targets, incarnation, stop }: EngineServiceParts) {
+  constructor({ targets, incarnation, pledge, stop, startEngines }: EngineServiceParts) {
+    this.#isSupervised = startEngines !== undefined;
     const done = async (work: Promise<unknown>): Promise<object> => {
       await work;
       return DONE;
@@ -57,11 +63,24 @@ export class EngineService implements EngineLink {
       scrub: (order) => done(targets.scrub(order)),
       scrubStatus: async ({ pool }) => ({ targets: await targets.scrubStatus(pool) }),
       faultyTargets: async () => ({ targets: await targets.faulty() }),
-      stop: async () => {
-        stop();
+      pledge: async ({ term }) => ({ isPledged: pledge(term) }),
+      stop: async (order) => {
+        this.checkOrder(order);
+        stop(order);
         return DONE;
       },
+      startEngines: async ({ ranks }) => {
+        startEngines?.(ranks);
+        return { isSupervised: startEngines !== undefined };
+      },
     };
+  }
+
+  /** Throws UNSUPPORTED when nobody would start it again as wanted. */
+  checkOrder({ restart }: StopOrder): void {
+    if (restart !== true || this.#isSupervised) return;
+    const state = "it has no supervisor that would start it again";
+    throw new DaosError("UNSUPPORTED", `Cannot restart the engine: ${state}. Stop it and start it on its host.`);
   }
 
   call<Name extends EngineCallName>(

@@ -2,9 +2,11 @@
 import type { Clock, Timers } from "../contracts/world.ts";
 import { Repairs } from "../dtx/repairs.ts";
 import type { Replication, ReplicationOptions } from "../dtx/replication.ts";
+import type { CellStore } from "../store/cell.ts";
 import type { CheckedStore } from "../store/store-checks.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
 import { Scrubber } from "./scrubber.ts";
+import type { TargetCounters } from "./target-calls.ts";
 import type { ShardReadService } from "./shard-read-service.ts";
 
 export interface TargetRepairsParts {
@@ -46,4 +48,13 @@ export function watchedShards(
       repairs.watch(container, object, () => shardReads.readForLeader(container, object, kind)),
     serveRepair: (request, reply) => repairs.serve(request, reply),
   };
+}
+
+/** What a target counts of its media. */
+export function mediaCounters(
+  { destagedBytes, isScmCrowded }: Pick<CellStore, "destagedBytes" | "isScmCrowded">,
+  { counts: { damaged, repaired, lost } }: Repairs,
+): Pick<TargetCounters, "destagedBytes" | "scmCrowded" | "damagedPlaces" | "repairedPlaces" | "lostPlaces"> {
+  const places = { damagedPlaces: damaged, repairedPlaces: repaired, lostPlaces: lost };
+  return { destagedBytes, scmCrowded: isScmCrowded ? 1 : 0, ...places };
 }

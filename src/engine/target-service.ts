@@ -6,6 +6,7 @@
  * the connection did not attach is never touched.
  */
 import type { Epoch } from "../base/epoch.ts";
+import { damagedAfterStore } from "../base/damage.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
 import type { DkeyPlace } from "../base/key-place.ts";
 import { isErasureCoded, isRedundant } from "../base/object-id.ts";
@@ -36,12 +37,14 @@ import type { VersionedObjects } from "../vos/versioned-objects.ts";
 import type { AttachmentTable } from "./attachment-table.ts";
 import type { Attachment } from "./attachments.ts";
 import { encodeEnumerated, type EnumerationService } from "./enumeration-service.ts";
+import type { ForegroundRequests } from "./foreground.ts";
 import type { Lease } from "./lease.ts";
 import { checkMapVersion, NewerMap } from "./pool-map-table.ts";
 import type { QuotaTable } from "./quota.ts";
 import type { ShardAnswer, ShardReadService } from "./shard-read-service.ts";
 import type { ServiceCounters } from "./target-calls.ts";
 import { StageService } from "./stage-service.ts";
+import { coded, notCoded, undone } from "./read-refusals.ts";
 import { TransactionService } from "./transaction-service.ts";
 import { UpdateService } from "./update-service.ts";
 
@@ -66,26 +69,27 @@ export interface TargetServiceParts {
   readonly random: Random;
   /** The clock by which this target gives epochs. */
   readonly now: () => Epoch;
+  readonly foreground: ForegroundRequests;
 }
 
 export class TargetService implements RpcHandler {
   readonly #parts: TargetServiceParts;
-  readonly #counters = { requests: 0, failures: 0, fetches: 0 };
-  readonly #store: CellStore;
+  readonly #counters = { requests: 0, failures: 0, fetches: 0, damagedReads: 0, damagedWrites: 0 };
   readonly #objects: VersionedObjects;
   readonly #stages: StageService;
   readonly #updates: UpdateService;
   readonly #replication: Replication;
   readonly #transactions: TransactionService;
+  readonly #foreground: ForegroundRequests;
   /** Reply records are copied by `send`, so one serves all. */
   readonly #record = Buffer.alloc(OBJECT_REPLY_BYTES);
   readonly #reply: ObjectReply = { epoch: 0 as Epoch, lengthBytes: 0, recordBytes: 0, flags: 0 };
 
   constructor(parts: TargetServiceParts) {
     this.#parts = parts;
-    this.#store = parts.store;
     this.#objects = parts.objects;
     this.#replication = parts.replication;
+    this.#foreground = parts.foreground;
     const writable = (request: RpcRequest, handle: number): Attachment => this.#writable(request, handle);
     const failed = (error: unknown, reply: RpcReply): void => this.#failed(error, reply);
     this.#stages = new StageService({ ...parts, writable });
@@ -117,10 +121,12 @@ export class TargetService implements RpcHandler {
   /** Runs one request; every path ends in exactly one `reply.send` or `reply.fail`. */
   handle(request: RpcRequest, reply: RpcReply): void {
     this.#counters.requests += 1;
+    this.#foreground.note(request.opcode, reply);
     this.#serve(request, reply, false);
   }
 
-  #serve(request: RpcRequest, reply: RpcReply, hasLearnt: boolean): void {
+  /** `isAgain`: with a newer map, or after bytes in memory were found to be damaged. */
+  #serve(request: RpcRequest, reply: RpcReply, isAgain: boolean): void {
     try {
       this.#parts.lease?.check();
       const pending = this.#dispatch(request, reply);
@@ -128,17 +134,18 @@ export class TargetService implements RpcHandler {
       else {
         pending.then(
           () => this.#releasePayload(request),
-          (error: unknown) => this.#ended(error, request, reply, hasLearnt),
+          (error: unknown) => this.#ended(error, request, reply, isAgain),
         );
       }
     } catch (error) {
-      this.#ended(error, request, reply, hasLearnt);
+      if (this.#wasDamaged(error, request) && !isAgain) this.#serve(request, reply, true);
+      else this.#ended(error, request, reply, isAgain);
     }
   }
 
   /** A request that was placed by a newer map is run again with that map, once. */
-  #ended(error: unknown, request: RpcRequest, reply: RpcReply, hasLearnt: boolean): void {
-    if (!(error instanceof NewerMap) || hasLearnt) {
+  #ended(error: unknown, request: RpcRequest, reply: RpcReply, isAgain: boolean): void {
+    if (!(error instanceof NewerMap) || isAgain) {
       this.#releasePayload(request);
       this.#failed(error, reply);
       return;
@@ -148,6 +155,14 @@ export class TargetService implements RpcHandler {
       () => this.#serve(request, reply, true),
       (failure: unknown) => this.#ended(failure, request, reply, true),
     );
+  }
+
+  /** A read has met bytes in memory that are not what was stored: those that are kept of the index are dropped. */
+  #wasDamaged(error: unknown, { opcode }: RpcRequest): boolean {
+    if (!hasCode(error, "CORRUPT") || (opcode !== Opcode.valueFetch && opcode !== Opcode.arrayRead)) return false;
+    this.#counters.damagedReads += 1;
+    this.#parts.store.dropCache();
+    return true;
   }
 
   #releasePayload(request: RpcRequest): void {
@@ -163,6 +178,7 @@ export class TargetService implements RpcHandler {
   #failed(error: unknown, reply: RpcReply): void {
     if (!(error instanceof DaosError)) throw error;
     this.#counters.failures += 1;
+    if (hasCode(error, "DAMAGED")) this.#counters.damagedWrites += 1;
     const isUndone = hasCode(error, "CONFLICT") && !(error instanceof TransactionConflict);
     reply.fail(isUndone ? undone(error) : error);
   }
@@ -266,10 +282,10 @@ export class TargetService implements RpcHandler {
     const { repairs, shardReads } = this.#parts;
     const read = (): Promise<ShardAnswer> => shardReads.read(container, object, kind);
     const answer = await (repairs?.watch(container, object, read) ?? read());
-    const { bytes, error } = answer;
+    const { bytes, checksum, error } = answer;
     if (error !== undefined) this.#failed(error, reply);
     else if (bytes.length === 0) reply.send(encodeShardReadReply(answer));
-    else reply.send(encodeShardReadReply(answer), bytes, () => this.#parts.payloadBuffers.release(bytes));
+    else reply.send(encodeShardReadReply(answer), bytes, () => this.#parts.payloadBuffers.release(bytes), checksum);
   }
 
   /** What is damaged here is looked at; the client asks another copy meanwhile. */
@@ -278,32 +294,33 @@ export class TargetService implements RpcHandler {
     throw error;
   }
 
-  /** `bytes` may be the store's own: answers at once when all that was read is durable, else later with a copy. */
+  /** `bytes` may be the store's own: answers at once when what was read is durable, else later with a copy. Throws CORRUPT. */
   #answerView(
     outcome: FetchOutcome | ArrayReadOutcome,
     bytes: Uint8Array,
     recordBytes: number,
     reply: RpcReply,
   ): undefined {
+    const { checksum } = outcome;
     if (this.#isSettled(outcome)) {
       this.#fill(outcome.epoch, bytes.length, recordBytes, outcome.found);
-      if (bytes.length < OUTPUT_REFERENCE_BYTES) this.#answerInPlace(bytes, reply);
-      else reply.send(this.#encoded(), bytes);
+      if (bytes.length < OUTPUT_REFERENCE_BYTES) this.#answerInPlace(bytes, checksum, reply);
+      else reply.send(this.#encoded(), bytes, undefined, checksum);
       return;
     }
     const copy = new Uint8Array(bytes);
     this.#whenStable(outcome, reply, () => {
       this.#fill(outcome.epoch, copy.length, recordBytes, outcome.found);
-      reply.send(this.#encoded(), copy);
+      reply.send(this.#encoded(), copy, undefined, checksum);
     });
   }
 
   /** Writes what was filled in, and the bytes behind it, where they leave from. */
-  #answerInPlace(bytes: Uint8Array, reply: RpcReply): void {
+  #answerInPlace(bytes: Uint8Array, checksum: number, reply: RpcReply): void {
     const at = reply.start(OBJECT_REPLY_BYTES, bytes.length);
     encodeObjectReply(reply.block, at, this.#reply);
     if (bytes.length > 0) reply.block.set(bytes, at + OBJECT_REPLY_BYTES);
-    reply.finish();
+    if (!reply.finish(bytes.length === 0 ? undefined : checksum)) throw damagedAfterStore("when it was sent");
   }
 
   /** `bytes` came from the payload buffers: they are sent as they are, and given back then. */
@@ -318,8 +335,7 @@ export class TargetService implements RpcHandler {
     };
     const answer = (): void => {
       this.#fill(outcome.epoch, bytes.length, recordBytes, outcome.found);
-      if (bytes.length === 0) reply.send(this.#encoded());
-      else reply.send(this.#encoded(), bytes, release, outcome.checksum);
+      reply.send(this.#encoded(), bytes, release, outcome.checksum);
     };
     this.#whenStable(outcome, reply, answer, release);
   }
@@ -342,7 +358,7 @@ export class TargetService implements RpcHandler {
     };
     const { reads } = this.#objects;
     let isStable = false;
-    this.#store.whenStable(outcome.sequence, (failure) => {
+    this.#parts.store.whenStable(outcome.sequence, (failure) => {
       isStable = true;
       if (failure !== undefined || reads.isDurable) settled(failure);
       else reads.durable().then(() => settled(undefined), settled);
@@ -352,7 +368,7 @@ export class TargetService implements RpcHandler {
 
   /** Whether nothing can undo what the answer tells of, nor anything that is written later go before it. */
   #isSettled({ sequence, error }: Outcome): boolean {
-    return sequence <= this.#store.durableSequence && error === undefined && this.#objects.reads.isDurable;
+    return sequence <= this.#parts.store.durableSequence && error === undefined && this.#objects.reads.isDurable;
   }
 
   /** The container of a handle, which the request was placed in by the present map. */
@@ -381,19 +397,4 @@ export class TargetService implements RpcHandler {
     encodeObjectReply(this.#record, 0, this.#reply);
     return this.#record;
   }
-}
-
-function coded(): DaosError {
-  const state = "it is erasure-coded, and one shard has only a part of it";
-  return new DaosError("INVALID_ARGUMENT", `Cannot read the object: ${state}. Read its shards.`);
-}
-
-function notCoded(): DaosError {
-  return new DaosError("INVALID_ARGUMENT", "Cannot read a shard: the object is not erasure-coded. Read it as it is.");
-}
-
-/** What an answer rested on was undone: nothing of the request happened. */
-function undone(cause: DaosError): DaosError {
-  const state = "an update that it rests on was undone when a target was lost";
-  return new DaosError("UNAVAILABLE", `Cannot serve the request: ${state}. Send it again.`, { cause });
 }

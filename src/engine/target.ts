@@ -8,6 +8,7 @@ import { CapabilityAuthority, type Hmac } from "../control/capability-authority.
 import type { BlockDevice } from "../contracts/block-device.ts";
 import type { ScmRegion } from "../contracts/scm.ts";
 import type { World } from "../contracts/world.ts";
+import { FillPace } from "../dtx/fill-pace.ts";
 import { fillStore } from "../dtx/fill-store.ts";
 import { preparedStore } from "../dtx/prepared-store.ts";
 import type { Repairs } from "../dtx/repairs.ts";
@@ -15,7 +16,6 @@ import { Replication, type ReplicationOptions } from "../dtx/replication.ts";
 import type { ServedContainer } from "../format/engine-operations.ts";
 import { RedundancySchemes } from "../redundancy/redundancy-schemes.ts";
 import { RpcConnection } from "../rpc/connection.ts";
-import type { PayloadBuffers } from "../rpc/payload-buffers.ts";
 import { RpcServer, type RpcServerOptions } from "../rpc/server.ts";
 import type { CellStore } from "../store/cell.ts";
 import { checkIndexContent } from "../store/index-content-check.ts";
@@ -28,11 +28,13 @@ import { VersionedObjects } from "../vos/versioned-objects.ts";
 import { attachmentGrant } from "./attachment-grant.ts";
 import { AttachmentTable } from "./attachment-table.ts";
 import type { DeviceGuard } from "./device-guard.ts";
+import { memoryOf } from "./device-memory.ts";
 import { openTargetDevice } from "./device-opening.ts";
 import { measureSpeed } from "./storage-speed.ts";
 import { EnumerationService } from "./enumeration-service.ts";
 import { TargetFoldStore } from "./fold-store.ts";
 import { IndexMemory, type MappedMemory } from "./index-memory.ts";
+import { ForegroundRequests } from "./foreground.ts";
 import { Lease } from "./lease.ts";
 import { PoolMapTable, type TargetMap } from "./pool-map-table.ts";
 import type { PluginRegistry } from "./plugin-registry.ts";
@@ -43,7 +45,7 @@ import type { DeviceReport } from "./device-report.ts";
 import { settleRegion, type SettleSettings } from "./settle-settings.ts";
 import type { TargetCalls, TargetCounters, TargetReady, TargetSettings, TargetSnapshot } from "./target-calls.ts";
 import type { Scrubber } from "./scrubber.ts";
-import { targetRepairs, targetScrubber, watchedShards } from "./target-repairs.ts";
+import { mediaCounters, targetRepairs, targetScrubber, watchedShards } from "./target-repairs.ts";
 import { TargetService } from "./target-service.ts";
 
 /** How long running requests may take to finish when the target stops. */
@@ -81,6 +83,8 @@ export class Target implements TargetCalls {
   readonly #parts: TargetParts;
   #open: OpenTarget | undefined;
   readonly #fault: Promise<string>;
+  /** Of what other targets answer. */
+  readonly #damage = { damagedFrames: 0 };
   #faulted!: (reason: string) => void;
 
   constructor(parts: TargetParts) {
@@ -107,21 +111,18 @@ export class Target implements TargetCalls {
     clock.restore(store.highestEpoch);
     const { allocate, release, payloadBuffers } = memoryOf(device);
     const objects = new VersionedObjects({ store, clock, timers: world.timers, allocate, release });
-    const quotas = new QuotaTable(
-      (container) => store.usage(container),
-      () => world.clock.monotonicNs() / 1e6,
-    );
+    const quotas = this.#quotas(store);
     const maps = new PoolMapTable(world.timers);
     const lease = new Lease(world.clock);
     const repairs = targetRepairs({ timers: world.timers, store, objects, replication: () => replication });
     const shardReads = new ShardReadService({ store, objects, payloadBuffers, replication: () => replication });
-    const attachments = new AttachmentTable(attachmentGrant(this.#authority(settings), quotas, maps), () =>
-      world.clock.wallMs(),
-    );
+    const grant = attachmentGrant(this.#authority(settings), quotas, maps);
+    const attachments = new AttachmentTable(grant, () => world.clock.wallMs());
+    const foreground = new ForegroundRequests();
     const enumeration = new EnumerationService(objects, (container) => replication.shownDkeys(container));
     const replication: Replication = this.#replication(
       settings,
-      { store, objects, clock, maps, schemes, shardReads },
+      { store, objects, clock, maps, schemes, shardReads, foreground },
       {
         run: (...prepared) => service.runPrepared(...prepared),
         serveStates: (...asked) => service.serveStates(...asked),
@@ -144,6 +145,7 @@ export class Target implements TargetCalls {
       clock: world.clock,
       random: world.random,
       now: () => clock.next(),
+      foreground,
     });
     maps.onChange((changed) => replication.mapChanged(changed));
     const server = this.#listen(settings, { clock, handler: service, payloadBuffers });
@@ -164,6 +166,14 @@ export class Target implements TargetCalls {
       scrubber: targetScrubber({ ...world, store, objects, repairs, requests: () => service.counters.requests }),
     };
     return { host: server.host, port: server.port, notices, ...(speed !== undefined && { speed }) };
+  }
+
+  #quotas(store: CellStore): QuotaTable {
+    const { clock } = this.#parts.world;
+    return new QuotaTable(
+      (container) => store.usage(container),
+      () => clock.monotonicNs() / 1e6,
+    );
   }
 
   #listen(
@@ -211,18 +221,19 @@ export class Target implements TargetCalls {
       readonly maps: PoolMapTable;
       readonly schemes: RedundancySchemes;
       readonly shardReads: ShardReadService;
+      readonly foreground: ForegroundRequests;
     },
     served: Pick<ReplicationOptions, "run" | "serveStates">,
     repairs: Repairs,
   ): Replication {
-    const { network, timers, random } = this.#parts.world;
-    const { store, objects, clock, maps, schemes, shardReads } = parts;
+    const { network, timers, random, clock: wall } = this.#parts.world;
+    const { store, objects, clock, maps, schemes, shardReads, foreground } = parts;
     const authority = this.#authority(settings);
     return new Replication({
       store: preparedStore(store),
       timers,
       // What other targets answer goes nowhere near the device: it is received in ordinary memory.
-      dial: ({ host, port }) => RpcConnection.connect(network, host, port, { timers, clock }),
+      dial: ({ host, port }) => RpcConnection.connect(network, host, port, { timers, clock, damage: this.#damage }),
       capability: () => authority.issueTarget(random),
       checkCapability: (capability) => authority.verifyTarget(capability),
       ...served,
@@ -232,6 +243,7 @@ export class Target implements TargetCalls {
       ...watchedShards(repairs, shardReads),
       foldStore: new TargetFoldStore(store, objects),
       fillStore: fillStore(store, objects, async (...dkey) => (await repairs.dkey(...dkey)).repaired),
+      pace: new FillPace({ timers, nowMs: () => wall.monotonicNs() / 1e6, foreground }),
       setGate: (container, epoch) => objects.setGate(container, epoch),
       now: () => clock.next(),
     });
@@ -323,8 +335,9 @@ export class Target implements TargetCalls {
   }
 
   async setQuota(quota: Parameters<TargetCalls["setQuota"]>[0]): Promise<void> {
-    const { quotas, objects, scrubber } = this.#target;
+    const { quotas, objects, replication, scrubber } = this.#target;
     quotas.set(quota);
+    if (quota.rebuild !== undefined) replication.setFillPolicy(quota.pool, quota.rebuild);
     const isGone = quota.containers.length === 0 && quota.sizeBytes === 0;
     if (isGone) await this.#forgetPool(quota.pool);
     else scrubber.configure(quota.pool, quota.containers, quota.scrub);
@@ -371,21 +384,17 @@ export class Target implements TargetCalls {
   }
 
   counters(): TargetCounters {
-    const { server, service, store, repairs } = this.#target;
-    const { damaged: damagedPlaces, repaired: repairedPlaces, lost: lostPlaces } = repairs.counts;
-    const places = { damagedPlaces, repairedPlaces, lostPlaces };
-    return { connections: server.connections, ...service.counters, destagedBytes: store.destagedBytes, ...places };
+    const { server, service, store, replication, repairs } = this.#target;
+    const damagedFrames = server.counters.damagedFrames + this.#damage.damagedFrames;
+    const { connections } = server;
+    return {
+      connections,
+      ...service.counters,
+      ...mediaCounters(store, repairs),
+      damagedFrames,
+      ...replication.fillCounts,
+    };
   }
-}
-
-/** Memory that needs no bounce copy for the device. */
-function memoryOf(device: BlockDevice): Pick<BlockDevice, "allocate" | "release"> & {
-  readonly payloadBuffers: PayloadBuffers;
-} {
-  const release = (buffer: Uint8Array): void => device.release(buffer);
-  // A payload is handed on when all of it has come.
-  const payloadBuffers = { allocate: (sizeBytes: number) => device.allocate(sizeBytes, "anything"), release };
-  return { allocate: (sizeBytes, content) => device.allocate(sizeBytes, content), release, payloadBuffers };
 }
 
 function checkIndexFile(world: World, path: string): void {

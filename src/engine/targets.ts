@@ -41,6 +41,13 @@ const NO_COUNTERS: TargetCounters = {
   damagedPlaces: 0,
   repairedPlaces: 0,
   lostPlaces: 0,
+  damagedFrames: 0,
+  damagedWrites: 0,
+  damagedReads: 0,
+  scmCrowded: 0,
+  filledDkeys: 0,
+  filledBytes: 0,
+  receivedBytes: 0,
 };
 
 export class Targets {
@@ -212,9 +219,11 @@ export class Targets {
     await this.#all((caller) => caller.call("destroyContainer", container));
   }
 
-  async setQuota({ pool, targetBytes, containers, thresholdBytes: threshold, scrub }: PoolShare): Promise<void> {
+  async setQuota(share: PoolShare): Promise<void> {
+    const { pool, targetBytes, containers, thresholdBytes: threshold, rebuild } = share;
     const thresholdBytes = threshold === "auto" ? this.#automaticBytes : threshold;
-    const quota = { pool, sizeBytes: targetBytes, containers, thresholdBytes, scrub: scrub ?? scrubSettings({}) };
+    const scrub = share.scrub ?? scrubSettings({});
+    const quota = { pool, sizeBytes: targetBytes, containers, thresholdBytes, rebuild, scrub };
     await this.#all((caller) => caller.call("setQuota", quota));
   }
 

@@ -18,3 +18,20 @@ export async function afterRepair(
   const state = `what a target had of it was damaged, and is repaired in ${repaired} places`;
   return new DaosError("UNAVAILABLE", `Cannot update the object: ${state}. Retry.`, { cause: error });
 }
+
+/** Does work on an update; rejects as the work, once what it has found damaged was looked at. */
+export function repairing(
+  repairs: Repairs | undefined,
+  { container, object }: { readonly container: number; readonly object: DkeyPlace },
+  work: () => Promise<void> | undefined,
+): Promise<void> | undefined {
+  const raise = async (error: unknown): Promise<never> => {
+    throw await afterRepair(repairs, error, container, object);
+  };
+  try {
+    return work()?.catch(raise);
+  } catch (error) {
+    if (isDamage(error)) return raise(error);
+    throw error;
+  }
+}

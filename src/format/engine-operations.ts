@@ -9,9 +9,6 @@ import type { Epoch } from "../base/epoch.ts";
 import type { PoolMap } from "./pool-map.ts";
 import type { PoolScrubArguments, ScrubSettings, TargetScrubStatus } from "./scrub.ts";
 
-/** Version of these operations, beside the protocol's: engines of one system must have the same. */
-export const ENGINE_PROTOCOL_VERSION = 2;
-
 /** Every body. */
 export interface EngineMessage {
   /** Wall clock of the sender, milliseconds since 1970: an old message does not count. */
@@ -25,7 +22,9 @@ export interface EngineAddress {
 
 /** engineHello: who is there. Any engine of the system may be asked. */
 export interface EngineHelloArguments extends EngineMessage {
+  /** The newest that it speaks (engine-version.ts), and the oldest; engines of version 2 speak no other. */
   readonly version: number;
+  readonly oldest?: number;
   /** Id of the engine, from its superblock. */
   readonly engine: string;
   /** The system it belongs to; absent when it was never part of one. */
@@ -39,6 +38,8 @@ export interface EngineRedirect {
 }
 export interface EngineHelloReply {
   readonly rank: number;
+  /** The newest that both speak; a control plane of version 2 does not say. */
+  readonly version?: number;
   readonly system: {
     readonly id: string;
     readonly name: string;
@@ -58,6 +59,9 @@ export interface EngineJoinArguments extends EngineMessage {
   readonly targets: readonly EngineAddress[];
   readonly scmBytes: number;
   readonly nvmeBytes: number;
+  /** As agreed by engineHello, and its release; engines of version 2 do not say. */
+  readonly version?: number;
+  readonly software?: string;
 }
 
 /** engineLeave, and part of engineHeartbeat. STALE: join again. */
@@ -117,6 +121,15 @@ export interface PoolShare {
   readonly thresholdBytes: number | "auto";
   /** A control plane of before does not say: then it is as by default. */
   readonly scrub?: ScrubSettings;
+  /** What rebuilding may do; engines of before are not told. */
+  readonly rebuild?: RebuildPolicy;
+}
+
+/** What rebuilding may do in a pool. */
+export interface RebuildPolicy {
+  /** Per cent of a target's time while requests of clients are there. */
+  readonly share: number;
+  readonly isPaused: boolean;
 }
 
 /** How far a target is with what it has to bring to others of a pool. */
@@ -131,6 +144,19 @@ export interface TargetFillStatus {
   /** Brought under this map. */
   readonly dkeys: number;
   readonly bytes: number;
+  /**
+   * Dkeys to be brought under this map, all containers taken together, and those of them that it has come by; `isCounted`:
+   * that is all. Engines of before do not say.
+   */
+  readonly toBring?: number;
+  readonly passed?: number;
+  readonly isCounted?: boolean;
+}
+
+/** How an engine is to end. */
+export interface StopOrder {
+  readonly force?: boolean;
+  readonly restart?: boolean;
 }
 
 /** engineCall: the control plane commands an engine. Each call may be repeated. Arguments and results by name. */
@@ -168,8 +194,15 @@ export interface EngineCalls {
   scrubStatus(value: { pool: string }): { targets: readonly (TargetScrubStatus | null)[] };
   /** Targets of the engine, by their numbers there, whose device is faulty. */
   faultyTargets(value: object): { targets: readonly number[] };
-  /** The engine ends in good order after it has answered. */
-  stop(value: object): object;
+  /** Whether the engine promises not to lead for a while, so that the leader of this term can (src/control/leadership.ts). */
+  pledge(value: { term: number }): { isPledged: boolean };
+  /**
+   * The engine ends after it has answered, in good order unless forced, and is started again by its supervisor if that is
+   * wanted: UNSUPPORTED when it has none. One of version 2 knows neither.
+   */
+  stop(value: StopOrder): object;
+  /** Those of these ranks that the engine's supervisor has are started, if they are stopped. */
+  startEngines(value: { ranks: readonly number[] }): { isSupervised: boolean };
 }
 export type EngineCallName = keyof EngineCalls;
 

@@ -19,8 +19,18 @@ import {
   MAX_RANK,
 } from "../base/limits.ts";
 import { OBJECT_ID_BYTES } from "../base/object-id.ts";
+import { SEVERITIES } from "../base/events.ts";
+import type { SystemEventsArguments } from "./event-operations.ts";
+import type {
+  SelfHealSetArguments,
+  SystemBackupArguments,
+  SystemRanksArguments,
+  SystemStartArguments,
+  SystemStopArguments,
+} from "./system-operations.ts";
 import type { DtxAttachArguments, DtxResyncArguments } from "./dtx-messages.ts";
 import type { ChangeListArguments, EpochQueryArguments } from "./history-operations.ts";
+import type { DeviceReference, DeviceSetFaultyArguments, DeviceReplaceArguments } from "./device-operations.ts";
 import type { PoolScrubArguments } from "./scrub.ts";
 import type * as operations from "./operations.ts";
 import { Opcode } from "./operations.ts";
@@ -28,6 +38,7 @@ import { Opcode } from "./operations.ts";
 /** Most characters of a label, reference or name that are looked at: more is refused before it is quoted anywhere. */
 const MAX_NAME_LENGTH = 255;
 const MAX_PROPERTIES = 64;
+const MAX_FLAGS = 64;
 /** Anchors are opaque; they may hold a dkey, an akey and what belongs to them. */
 const MAX_ANCHOR_BYTES = 4 * MAX_DKEY_BYTES;
 const MAX_CAPABILITY_BYTES = 1024;
@@ -64,6 +75,12 @@ const targets = {
   targets: z.array(z.int().nonnegative()).max(MAX_POOL_TARGETS).exactOptional(),
   force: z.boolean().exactOptional(),
 };
+const ranks = z.array(rank).min(1).max(MAX_ENGINES);
+const systemRanks = {
+  ranks,
+  force: z.boolean().exactOptional(),
+  after: name.exactOptional(),
+};
 const keyList = {
   handle,
   oid,
@@ -78,9 +95,9 @@ const keyList = {
 /** The arguments of each operation that has any, by opcode. */
 export interface OperationArguments {
   [Opcode.serverStop]: operations.ServerStopArguments;
-  [Opcode.deviceSetFaulty]: operations.DeviceSetFaultyArguments;
-  [Opcode.deviceReplace]: operations.DeviceReplaceArguments;
-  [Opcode.deviceIdentify]: operations.DeviceReference;
+  [Opcode.deviceSetFaulty]: DeviceSetFaultyArguments;
+  [Opcode.deviceReplace]: DeviceReplaceArguments;
+  [Opcode.deviceIdentify]: DeviceReference;
   [Opcode.poolCreate]: operations.PoolCreateArguments;
   [Opcode.poolList]: operations.PoolListArguments;
   [Opcode.poolQuery]: operations.PoolReference;
@@ -103,6 +120,14 @@ export interface OperationArguments {
   [Opcode.snapshotCreate]: operations.SnapshotCreateArguments;
   [Opcode.snapshotList]: operations.ContainerReference;
   [Opcode.snapshotDestroy]: operations.SnapshotDestroyArguments;
+  [Opcode.systemEvents]: SystemEventsArguments;
+  [Opcode.systemExclude]: SystemRanksArguments;
+  [Opcode.systemDrain]: SystemRanksArguments;
+  [Opcode.systemReintegrate]: SystemRanksArguments;
+  [Opcode.selfHealSet]: SelfHealSetArguments;
+  [Opcode.systemStop]: SystemStopArguments;
+  [Opcode.systemStart]: SystemStartArguments;
+  [Opcode.systemBackup]: SystemBackupArguments;
   [Opcode.attach]: operations.AttachArguments;
   [Opcode.detach]: operations.DetachArguments;
   [Opcode.dkeyList]: operations.KeyListArguments;
@@ -152,6 +177,23 @@ const SCHEMAS: { readonly [Op in keyof OperationArguments]: z.ZodType<OperationA
   [Opcode.snapshotCreate]: z.object({ ...container, name }),
   [Opcode.snapshotList]: z.object(container),
   [Opcode.snapshotDestroy]: z.object({ ...container, name }),
+  [Opcode.systemEvents]: z.object({
+    after: number.exactOptional(),
+    sinceMs: number.exactOptional(),
+    severity: z.enum(SEVERITIES).exactOptional(),
+    limit: limit.exactOptional(),
+  }),
+  [Opcode.systemExclude]: z.object(systemRanks),
+  [Opcode.systemDrain]: z.object(systemRanks),
+  [Opcode.systemReintegrate]: z.object(systemRanks),
+  [Opcode.systemStop]: z.object({
+    ranks: ranks.exactOptional(),
+    force: z.boolean().exactOptional(),
+    restart: z.boolean().exactOptional(),
+  }),
+  [Opcode.systemBackup]: z.object({ id: number.exactOptional(), offset: number.exactOptional() }),
+  [Opcode.systemStart]: z.object({ ranks: ranks.exactOptional() }),
+  [Opcode.selfHealSet]: z.object({ flags: z.array(name).max(MAX_FLAGS) }),
   [Opcode.attach]: z.object({ capability: bytes(MAX_CAPABILITY_BYTES) }),
   [Opcode.detach]: z.object({ handle }),
   [Opcode.dkeyList]: z.object(keyList),

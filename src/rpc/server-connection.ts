@@ -63,7 +63,7 @@ export class ServerConnection implements SocketHandlers, FrameSink, ReplyChannel
     this.remoteAddress = socket.remoteAddress;
     this.#output = new OutputQueue(socket, state.blocks);
     this.writer = new FrameWriter(this.#output);
-    this.#reader = new FrameReader(this);
+    this.#reader = new FrameReader(this, state.counters);
     this.#flow = new FlowControl(state);
   }
 

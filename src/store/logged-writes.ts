@@ -2,7 +2,7 @@
 import { LOG_WRITE_BYTES, logWriteBytes } from "../format/log-record.ts";
 import type { CellWrite } from "./cell.ts";
 import type { Generations } from "./generations.ts";
-import { LoggedVersion, type VersionSource } from "./logged-version.ts";
+import { loggedVersion, type VersionSource } from "./logged-version.ts";
 import type { ReadCache } from "./read-cache.ts";
 
 export interface LoggedWritesParts {
@@ -23,17 +23,7 @@ export function placeWrites(
     const write = writes[index]!;
     const bytes = logWriteBytes(write);
     const metaOffset = position + LOG_WRITE_BYTES + write.key.length;
-    const inlineLength = write.inline === undefined ? -1 : write.inline.length;
-    const version = new LoggedVersion(
-      log,
-      sequence,
-      write.epoch,
-      write.kind,
-      metaOffset,
-      write.meta.length,
-      inlineLength,
-      write.extent,
-    );
+    const version = loggedVersion(log, sequence, write, metaOffset);
     generations.put(write.key, version, bytes);
     cache.evict(write.key);
     position += bytes;

@@ -23,6 +23,7 @@ import type {
   ReclaimRange,
   StoreSpace,
   Transactions,
+  VerifiedView,
   Version,
 } from "./cell.ts";
 import { scanCells } from "./cell-scan.ts";
@@ -219,10 +220,10 @@ export class TargetStore implements CheckedStore {
     if (to === "" || from < to) scanCells(this.#generations.all, this.#index, range, visit);
   }
 
-  async writeExtent(buffer: Uint8Array): Promise<ExtentRef> {
+  async writeExtent(buffer: Uint8Array, checksum?: number): Promise<ExtentRef> {
     if (this.#closing !== undefined) throw closed();
     if (this.#log.failure !== undefined) throw this.#log.failure;
-    return this.#extents.write(buffer);
+    return this.#extents.write(buffer, checksum);
   }
 
   sliceExtent(extent: ExtentRef, offset: number, length: number): ExtentRef {
@@ -233,12 +234,16 @@ export class TargetStore implements CheckedStore {
     this.#extents.abandon(extent);
   }
 
-  readExtent(extent: ExtentRef, offset: number, length: number, into: Uint8Array): undefined | Promise<void> {
+  readExtent(extent: ExtentRef, offset: number, length: number, into: Uint8Array): number | Promise<number> {
     return this.#extents.read(extent, offset, length, into);
   }
 
-  viewExtent(extent: ExtentRef, offset: number, length: number): Uint8Array | undefined {
+  viewExtent(extent: ExtentRef, offset: number, length: number): VerifiedView | undefined {
     return this.#extents.view(extent, offset, length);
+  }
+
+  dropCache(): void {
+    this.#cache.clear();
   }
 
   setSnapshots(container: number, epochs: readonly Epoch[]): void {

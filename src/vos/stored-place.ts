@@ -57,7 +57,7 @@ export function runsOfChunk(stored: StoredExtent, chunk: number): ChunkRun[] {
   const pieces: Piece[] = [];
   const windowClass = windowClassOf(stored.key);
   const base = windowOf(stored.key) * windowBytes(windowClass);
-  addPieces(pieces, { ...stored, inline: undefined, sequence: 0 }, windowClass, base);
+  addPieces(pieces, { ...stored, inline: undefined, checksum: 0, sequence: 0 }, windowClass, base);
   return pieces.flatMap((piece) => {
     if (isHole(piece)) return [];
     const low = Math.max(piece.storedAt, start);

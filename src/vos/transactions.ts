@@ -17,18 +17,16 @@
  * The epoch of the transaction is not below that of any of its locks. A transaction of which the primary has neither a
  * lock nor a decision did not happen and never will, for a commit needs the lock.
  */
+import { crc32 } from "../base/checksum.ts";
 import type { DkeyPlace } from "../base/key-place.ts";
 import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import type { DtxId } from "../base/dtx-id.ts";
 import { isErasureCoded, isRedundant, type ObjectId } from "../base/object-id.ts";
 import {
-  decodePartWrites,
-  decodeTransactionDecision,
   encodePartWrites,
   encodeTransactionDecision,
   encodeTransactionPart,
   type PartWrite,
-  PREPARED_STATE,
   type TransactionDecision,
   type TransactionPart,
   type TransactionStep,
@@ -46,11 +44,12 @@ import {
   TRANSACTION_WRITES_META,
 } from "./cell-meta.ts";
 import { anythingVisible, LATEST } from "./condition.ts";
-import { RECORD_OVERHEAD_BYTES, refusedWrite, type WriteOutcome } from "./single-value.ts";
+import { NO_BYTES, RECORD_OVERHEAD_BYTES, refusedWrite, type WriteOutcome } from "./single-value.ts";
 import { Seen, type TargetObjects } from "./target-objects.ts";
 import { changedSince, writeRefusal } from "./transaction-checks.ts";
 import { sweptBefore } from "./swept-dkey.ts";
 import { decisionKey, partKey, writesKey } from "./transaction-cells.ts";
+import { isKept, isSame, type TransactionOutcome, transactionState } from "./transaction-state.ts";
 import {
   begunToMove,
   clockBehind,
@@ -67,7 +66,7 @@ import {
 } from "./transaction-refusals.ts";
 import type { TransactionShard } from "./transaction-shard.ts";
 import { type Gathered, endBytes, gatheredBytes } from "./transaction-size.ts";
-import { type TransactionOperations, TransactionWrites } from "./transaction-writes.ts";
+import { type KeptWrite, keptWrites, type TransactionOperations, TransactionWrites } from "./transaction-writes.ts";
 import type { WriteOrder } from "./write-order.ts";
 
 /** A step of a transaction on a dkey. */
@@ -79,12 +78,8 @@ export interface TransactionRequest extends DkeyPlace {
   readonly shard?: TransactionShard | undefined;
   /** Of an object without redundancy: it moves to other targets. */
   readonly isMoving?: boolean | undefined;
-}
-
-/** What became of a transaction, as far as a dkey knows; the state as transaction-part.ts has it. */
-export interface TransactionOutcome {
-  readonly state: number;
-  readonly sequence: number;
+  /** Called when the bytes of the step's writes are taken over: throws DAMAGED if those that were sent have changed. */
+  readonly checkSent?: (() => void) | undefined;
 }
 
 export class Transactions {
@@ -134,13 +129,15 @@ export class Transactions {
     const early = this.#refusal(container, request, step, new Seen());
     if (early !== undefined) return early;
     const bytes = encodePartWrites(step.writes);
+    const checksum = crc32(bytes);
+    request.checkSent?.();
     const isInline = bytes.length <= target.inlineBytes(container);
     // It is to be certain now that the record that resolves it can be written.
     const recordBytes = endBytes(step, request, target.threshold(container));
     let extent: ExtentRef | undefined;
     if (!isInline) {
       await target.admit(recordBytes, false);
-      extent = await target.store.writeExtent(bytes);
+      extent = await target.store.writeExtent(bytes, checksum);
     }
     let isAppended = false;
     try {
@@ -150,7 +147,12 @@ export class Transactions {
       const refusal = this.#refusal(container, request, step, new Seen());
       if (refusal !== undefined) return refusal;
       const locked = { ...step, part: { ...step.part, endBytes: promised } };
-      const outcome = this.#lock(container, request, locked, isInline ? { inline: bytes } : { extent: extent! });
+      const outcome = this.#lock(
+        container,
+        request,
+        locked,
+        isInline ? { inline: bytes, checksum } : { extent: extent! },
+      );
       isAppended = true;
       return outcome;
     } finally {
@@ -198,7 +200,7 @@ export class Transactions {
     container: number,
     request: TransactionRequest,
     { part, writes }: TransactionStep & { kind: "prepare" },
-    data: Pick<CellWrite, "inline" | "extent">,
+    data: Pick<CellWrite, "inline" | "checksum" | "extent">,
   ): WriteOutcome {
     const target = this.#target;
     const { order } = request;
@@ -352,20 +354,20 @@ export class Transactions {
   ): WriteOutcome {
     // What its leader has, it has too; else it must not say that it followed.
     if (order?.epoch !== undefined) throw notPrepared();
-    const { state, sequence } = this.#stateAt(prefix, id);
+    const { state, sequence } = transactionState(this.#target, prefix, id);
     if (decision === undefined) return { epoch: EPOCH_NONE, sequence, error: undefined };
     if (state === UNKNOWN_STATE) return refusedWrite(undone(), sequence);
     return { epoch: state as Epoch, sequence, error: undefined };
   }
 
-  async #writesOf(prefix: string): Promise<PartWrite[]> {
+  async #writesOf(prefix: string): Promise<KeptWrite[]> {
     const { store } = this.#target;
     const version = store.get(writesKey(prefix), LATEST);
-    if (version?.extent === undefined) return decodePartWrites(version?.inline ?? new Uint8Array(0));
+    if (version?.inline !== undefined) return keptWrites(version.inline, version.checksum);
+    if (version?.extent === undefined) return keptWrites(NO_BYTES, 0);
     const { extent } = version;
     const bytes = new Uint8Array(extent.length);
-    await store.readExtent(extent, 0, extent.length, bytes);
-    return decodePartWrites(bytes);
+    return keptWrites(bytes, await store.readExtent(extent, 0, extent.length, bytes));
   }
 
   async #forget(container: number, request: TransactionRequest, id: DtxId): Promise<WriteOutcome> {
@@ -387,27 +389,6 @@ export class Transactions {
 
   /** What the dkey knows of a transaction. Nothing of it may be told before `sequence` is stable. */
   stateOf(container: number, place: DkeyPlace, id: DtxId): TransactionOutcome {
-    return this.#stateAt(this.#prefixOf(container, place), id);
+    return transactionState(this.#target, this.#prefixOf(container, place), id);
   }
-
-  #stateAt(prefix: string, id: DtxId): TransactionOutcome {
-    const { store, locks } = this.#target;
-    const seen = new Seen();
-    const part = store.get(partKey(prefix), LATEST);
-    if (part !== undefined) seen.add(part.sequence);
-    if (isSame(locks.of(prefix)?.part.id, id)) return { state: PREPARED_STATE, sequence: seen.sequence };
-    const decision = store.get(decisionKey(prefix, id), LATEST);
-    if (decision !== undefined) seen.add(decision.sequence);
-    if (!isKept(decision?.kind)) return { state: UNKNOWN_STATE, sequence: seen.sequence };
-    const { epoch } = decodeTransactionDecision(decision?.inline ?? new Uint8Array(0));
-    return { state: epoch, sequence: seen.sequence };
-  }
-}
-
-function isKept(kind: VersionKind | undefined): boolean {
-  return kind !== undefined && kind !== VersionKind.tombstone;
-}
-
-function isSame(left: DtxId | undefined, right: DtxId): boolean {
-  return left?.client === right.client && left.sequence === right.sequence;
 }

@@ -46,7 +46,8 @@ import { type ShardReadOutcome, type ShardRange, ShardReads } from "./shard-read
 import { type ShardUpdate, ShardWrites } from "./shard-write.ts";
 import type { ReadBound } from "./read-bound.ts";
 import type { TransactionLocks } from "./transaction-locks.ts";
-import { type TransactionOutcome, type TransactionRequest, Transactions } from "./transactions.ts";
+import type { TransactionOutcome } from "./transaction-state.ts";
+import { type TransactionRequest, Transactions } from "./transactions.ts";
 import { type MergeCounters, WindowMerges } from "./window-merge.ts";
 
 export class VersionedObjects {

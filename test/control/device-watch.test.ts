@@ -36,7 +36,7 @@ function rig(): Rig {
       link: () => link,
     },
     maps: {
-      poolsOf: async () => ["id"],
+      poolsOf: async (ranks: readonly number[]) => [{ pool: "id", ranks }],
       keepsCopies: async () => made.keepsCopies,
       excludeFaulty: async (_pool: object, indices: readonly number[]) => {
         if (made.refusal === undefined) excluded.push(indices);

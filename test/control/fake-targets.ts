@@ -6,7 +6,7 @@ import { DaosError } from "../../src/base/errors.ts";
 import { type Epoch, epochFrom } from "../../src/base/epoch.ts";
 import { GIB } from "../../src/base/limits.ts";
 import type { TargetControl, TierUsage } from "../../src/control/target-control.ts";
-import type { ServedContainer } from "../../src/format/engine-operations.ts";
+import type { RebuildPolicy, ServedContainer } from "../../src/format/engine-operations.ts";
 import type { ScrubSettings } from "../../src/format/scrub.ts";
 import type { StoreSpace } from "../../src/store/cell.ts";
 import type { CrashPoint } from "./crash-point.ts";
@@ -115,6 +115,7 @@ export class FakeTargets implements TargetControl {
     sizeBytes: number,
     containers: readonly number[],
     threshold: number | "auto",
+    _rebuild: RebuildPolicy,
     scrub: ScrubSettings,
   ): Promise<void> {
     return this.#step("setQuota", () => {

@@ -15,7 +15,7 @@ const { clock } = realWorld();
 const KEY = new Uint8Array(32).fill(7);
 
 function desk(): (body: object, opcode?: number) => Promise<unknown> {
-  const engine = new EngineService({ targets: {} as Targets, incarnation: 5, stop: () => {} });
+  const engine = new EngineService({ targets: {} as Targets, incarnation: 5, pledge: () => false, stop: () => {} });
   const control = { admission: undefined, address: undefined };
   const made = new EngineDesk({ engine, key: KEY, hmac: hmacSha256, clock, control, allowsStrangers: false });
   return async (body, opcode = Opcode.engineCall) => {

@@ -79,14 +79,15 @@ function rig(learnMap: TargetServiceParts["learnMap"] = () => Promise.resolve(),
     enumeration: {},
     payloadBuffers: { allocate: () => undefined, release: () => {} },
     learnMap,
-    replication: { movesSingle: () => false, leadsSingle: () => false, track: () => {} },
+    replication: { movesSingle: () => false, isLed: () => false, track: () => {} },
+    foreground: { note: () => {} },
     timers: { after: () => () => {} },
     lease: { check: () => held?.checkLease() },
   } as unknown as TargetServiceParts;
   const reply = {
     block: Buffer.alloc(OBJECT_REPLY_BYTES),
     start: () => 0,
-    finish: () => events.push("answered"),
+    finish: () => events.push("answered") > 0,
     send: () => events.push("answered"),
     fail: (error: DaosError) => events.push(error.code),
   } as unknown as RpcReply;

@@ -129,9 +129,10 @@ test("destroying a snapshot that only some targets have succeeds: a crash may ha
 
 test("each target is told its share of a quota", async () => {
   const { targets, standIns } = rig(3);
-  await targets.setQuota({ pool: "tank", targetBytes: 33, containers: [4], thresholdBytes: 1024 });
+  const rebuild = { share: 30, isPaused: true };
+  await targets.setQuota({ pool: "tank", targetBytes: 33, containers: [4], thresholdBytes: 1024, rebuild });
   const scrub = { mode: "timed", periodSeconds: 604_800, bytesPerSecond: 16 * MIB } as const;
-  const quota = { pool: "tank", sizeBytes: 33, containers: [4], thresholdBytes: 1024, scrub };
+  const quota = { pool: "tank", sizeBytes: 33, containers: [4], thresholdBytes: 1024, rebuild, scrub };
   for (const { quotas } of standIns) expect(quotas).toEqual([quota]);
 });
 

@@ -20,6 +20,8 @@ export interface Carrier {
   /** Runs `event` at the other end, after all that this socket sent before. */
   deliver(from: SimulatedSocket, event: () => void): void;
   forget(socket: SimulatedSocket): void;
+  /** Sees what a socket sends, and may change it. */
+  carry?(from: SimulatedSocket, packet: Uint8Array): void;
 }
 
 export class SimulatedSocket implements Socket {
@@ -50,6 +52,7 @@ export class SimulatedSocket implements Socket {
     if (taken === 0) return 0;
     this.#outstandingBytes += taken;
     const packet = new Uint8Array(bytes.subarray(0, taken)); // a slice of a Buffer would share its memory
+    this.#network.carry?.(this, packet);
     this.#network.deliver(this, () => this.peer?.arrive(packet));
     return taken;
   }

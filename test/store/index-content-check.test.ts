@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { crc32 } from "../../src/base/checksum.ts";
 import type { ByteString } from "../../src/base/bytes.ts";
 import type { Epoch } from "../../src/base/epoch.ts";
 import { KIB, MIB } from "../../src/base/limits.ts";
@@ -31,6 +32,7 @@ function version(index: number): Parameters<typeof encodeSettledVersion>[1] {
     kind: 1,
     meta: NO_META,
     inline: Buffer.from(`the value of ${index}`),
+    checksum: crc32(Buffer.from(`the value of ${index}`)),
     extent: undefined,
   };
 }

@@ -70,7 +70,7 @@ test("extents: what a read has found damaged is a suspect until it is mended", a
   const { checks } = rig.store;
   const [stored] = checks.extentsIn(key(""), key("", 2)).extents;
   rig.machine.deviceMedium[stored!.extent.offset + 2 * BLOCK_BYTES]! ^= 128;
-  const read = async (): Promise<void> =>
+  const read = async (): Promise<number> =>
     rig.store.readExtent(stored!.extent, 0, bytes.length, new Uint8Array(bytes.length));
   await expectRejection("CORRUPT", read());
   expect(checks.suspects(stored!.extent)).toEqual([2]);

@@ -33,6 +33,8 @@ const FAULTY_MS = 12_000;
 const LONG_FAULTY_MS = 70_000;
 /** Simulated time within which everything is to be quiet and well once it is healed. */
 const CALM_MS = 90_000;
+/** Sets the draws of what rebuilding may do apart from the others. */
+const POLICY_SEED = 0x5e1f_4ea1;
 /** Pauses of 10 simulated milliseconds within which a read in the background ends. */
 const MAX_READ_WAITS = 50;
 /** Simulated time within which all targets are up again, and there is room on them. */
@@ -126,6 +128,7 @@ export class Cluster {
       // Transactions are of objects with two copies.
       mostDown: 1,
       objectClass: "RP_2G1",
+      policySeed: options.seed ^ POLICY_SEED,
       log: (line) => log(line),
     });
     this.subjects = classes.flatMap((name, user) => {

@@ -10,6 +10,7 @@ import type { RpcLink } from "../../../src/client/rpc-link.ts";
 import type { RedundancyScheme } from "../../../src/contracts/redundancy.ts";
 import { CapabilityAuthority } from "../../../src/control/capability-authority.ts";
 import type { PeerConnection } from "../../../src/dtx/peer.ts";
+import { FillPace } from "../../../src/dtx/fill-pace.ts";
 import { type FillStore, fillStore } from "../../../src/dtx/fill-store.ts";
 import type { FoldStore } from "../../../src/dtx/fold-store.ts";
 import type { RunUpdate } from "../../../src/dtx/group-follower.ts";
@@ -19,6 +20,7 @@ import { Replication } from "../../../src/dtx/replication.ts";
 import { attachmentGrant } from "../../../src/engine/attachment-grant.ts";
 import { AttachmentTable } from "../../../src/engine/attachment-table.ts";
 import { TargetFoldStore } from "../../../src/engine/fold-store.ts";
+import { ForegroundRequests } from "../../../src/engine/foreground.ts";
 import { EnumerationService } from "../../../src/engine/enumeration-service.ts";
 import { Lease } from "../../../src/engine/lease.ts";
 import { PoolMapTable, type TargetMap } from "../../../src/engine/pool-map-table.ts";
@@ -175,6 +177,7 @@ export class ClusterNode {
     const { bug } = this.#parts;
     const repairs = targetRepairs({ timers, store, objects, replication: () => replication });
     const filled = fillStore(store, objects, async (...dkey) => (await repairs.dkey(...dkey)).repaired);
+    const foreground = new ForegroundRequests();
     const shardReads = new ShardReadService({ store, objects, payloadBuffers, replication: () => replication });
     const replication: Replication = new Replication({
       store: traced(bug.store?.(preparedStore(store)) ?? preparedStore(store), (line) =>
@@ -197,6 +200,7 @@ export class ClusterNode {
       ...watchedShards(repairs, shardReads),
       foldStore: bug.fold?.(new TargetFoldStore(store, objects)) ?? new TargetFoldStore(store, objects),
       fillStore: bug.fill?.(filled) ?? filled,
+      pace: new FillPace({ timers, nowMs: () => wall.monotonicNs() / 1e6, foreground }),
       setGate: (container, epoch) => objects.setGate(container, epoch),
       now: () => clock.next(),
       serveStates: (...asked) => service.serveStates(...asked),
@@ -220,6 +224,7 @@ export class ClusterNode {
       clock: wall,
       random: this.#parts.random,
       now: () => clock.next(),
+      foreground,
     });
     maps.onChange((changed) => replication.mapChanged(changed));
     const common = { network, timers, clock, host: this.name, port: this.port, software: "simulated" };
