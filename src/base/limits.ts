@@ -179,3 +179,10 @@ export const MAX_EVENT_MESSAGE = 512;
 export const MAX_PENDING_EVENTS = 256;
 /** What rebuilding may take of a target's time while requests of clients are there, unless the pool says otherwise, per cent. */
 export const DEFAULT_REBUILD_SHARE = 25;
+/** Scrubbing of a pool, unless its properties say otherwise: a pass a week, so many bytes a second on each target. */
+export const DEFAULT_SCRUB_SECONDS = 7 * 24 * 3600;
+export const DEFAULT_SCRUB_BYTES_PER_SECOND = 16 * MIB;
+export const MIN_SCRUB_SECONDS = 60;
+export const MAX_SCRUB_SECONDS = 366 * 24 * 3600;
+export const MIN_SCRUB_BYTES_PER_SECOND = 64 * KIB;
+export const MAX_SCRUB_BYTES_PER_SECOND = 16 * GIB;

@@ -13,16 +13,22 @@ import {
   DEFAULT_CHUNK_BYTES,
   DEFAULT_ERASURE_CELL_BYTES,
   DEFAULT_REBUILD_SHARE,
+  DEFAULT_SCRUB_BYTES_PER_SECOND,
+  DEFAULT_SCRUB_SECONDS,
   INLINE_VALUE_BYTES,
   KIB,
   MAX_CHUNK_BYTES,
   MAX_DATA_THRESHOLD_BYTES,
   MAX_LABEL_BYTES,
+  MAX_SCRUB_BYTES_PER_SECOND,
+  MAX_SCRUB_SECONDS,
   MAX_USER_ATTRIBUTE_BYTES,
   MAX_USER_ATTRIBUTES,
   MIN_CHUNK_BYTES,
   MIN_DATA_THRESHOLD_BYTES,
   MIN_POOL_BYTES,
+  MIN_SCRUB_BYTES_PER_SECOND,
+  MIN_SCRUB_SECONDS,
 } from "./limits.ts";
 import { objectClassByName } from "./object-class.ts";
 import { formatSize, parseSize } from "./size.ts";
@@ -135,6 +141,34 @@ export const PROPERTIES: readonly PropertyDefinition[] = [
     values: `${REBUILD_RUNNING} or ${REBUILD_PAUSED}`,
     description: "Whether data is rebuilt, and moved, in the background; paused: only what is written to is.",
     check: checkRebuild,
+  },
+  {
+    scope: "pool",
+    name: "scrub",
+    settable: "always",
+    defaultValue: "timed",
+    values: "off, lazy, timed",
+    description:
+      "When what is stored is read and checked: on request, whenever nobody else reads or writes, or every scrub_freq.",
+    check: checkScrubMode,
+  },
+  {
+    scope: "pool",
+    name: "scrub_freq",
+    settable: "always",
+    defaultValue: DEFAULT_SCRUB_SECONDS,
+    values: `${MIN_SCRUB_SECONDS} to ${MAX_SCRUB_SECONDS} seconds`,
+    description: "With scrub timed: from the end of a pass to the next one (a week).",
+    check: checkScrubPeriod,
+  },
+  {
+    scope: "pool",
+    name: "scrub_rate",
+    settable: "always",
+    defaultValue: DEFAULT_SCRUB_BYTES_PER_SECOND,
+    values: `a size, ${formatSize(MIN_SCRUB_BYTES_PER_SECOND)} to ${formatSize(MAX_SCRUB_BYTES_PER_SECOND)}`,
+    description: "Bytes that a pass reads each second on each target, at most.",
+    check: checkScrubRate,
   },
   {
     scope: "container",
@@ -311,6 +345,41 @@ function checkDataThreshold(value: PropertyValue): PropertyValue {
   if (sizeBytes >= MIN_DATA_THRESHOLD_BYTES && sizeBytes <= MAX_DATA_THRESHOLD_BYTES) return sizeBytes;
   const range = `${formatSize(MIN_DATA_THRESHOLD_BYTES)} to ${formatSize(MAX_DATA_THRESHOLD_BYTES)}`;
   throw invalid("pool", "data_threshold", `${sizeBytes} bytes do not fit. Use ${range}, or auto`);
+}
+
+function checkScrubMode(value: PropertyValue): PropertyValue {
+  if (value === "off" || value === "lazy" || value === "timed") return value;
+  throw invalid("pool", "scrub", `it is "${String(value)}". Use off, lazy or timed`);
+}
+
+function checkScrubPeriod(value: PropertyValue): number {
+  const seconds = typeof value === "boolean" || String(value).trim() === "" ? Number.NaN : Number(value);
+  if (Number.isInteger(seconds) && seconds >= MIN_SCRUB_SECONDS && seconds <= MAX_SCRUB_SECONDS) return seconds;
+  throw invalid("pool", "scrub_freq", `it is no number of seconds from ${MIN_SCRUB_SECONDS} to ${MAX_SCRUB_SECONDS}`);
+}
+
+function checkScrubRate(value: PropertyValue): number {
+  const bytes = checkSize("pool", "scrub_rate", value);
+  if (bytes >= MIN_SCRUB_BYTES_PER_SECOND && bytes <= MAX_SCRUB_BYTES_PER_SECOND) return bytes;
+  const range = `${formatSize(MIN_SCRUB_BYTES_PER_SECOND)} to ${formatSize(MAX_SCRUB_BYTES_PER_SECOND)}`;
+  throw invalid("pool", "scrub_rate", `${bytes} bytes a second do not fit. Use ${range}`);
+}
+
+/** When a pool with these properties is scrubbed. */
+export function scrubSettings(properties: PropertyMap): ScrubPropertyValues {
+  const { scrub, scrub_freq: seconds, scrub_rate: rate } = properties;
+  const mode = scrub === "off" || scrub === "lazy" ? scrub : "timed";
+  const periodSeconds = Number(seconds ?? DEFAULT_SCRUB_SECONDS);
+  return { mode, periodSeconds, bytesPerSecond: Number(rate ?? DEFAULT_SCRUB_BYTES_PER_SECOND) };
+}
+
+/** `off`: when it is asked for only. `lazy`: always, while nobody else has anything to do. `timed`: a pass every so many seconds. */
+export interface ScrubPropertyValues {
+  readonly mode: "off" | "lazy" | "timed";
+  /** From the end of a pass to the next one. */
+  readonly periodSeconds: number;
+  /** Of each target. */
+  readonly bytesPerSecond: number;
 }
 
 function checkChunkSize(value: PropertyValue): number {

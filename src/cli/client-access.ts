@@ -29,6 +29,7 @@ import type {
   SystemStopArguments,
 } from "../format/system-operations.ts";
 import type { PoolTargetsReply } from "../format/pool-targets.ts";
+import type { PoolScrubArguments, PoolScrubReply } from "../format/scrub.ts";
 import type { Placement } from "../placement/placement.ts";
 
 export interface ConnectOptions {
@@ -91,6 +92,10 @@ export interface PoolAccess {
   reintegrate(selection: TargetSelection, options: SignalOption): Promise<PoolTargetsReply>;
   extend(ranks: readonly number[], options: SignalOption): Promise<PoolTargetsReply>;
   drain(selection: TargetSelection, options: SignalOption): Promise<PoolTargetsReply>;
+  scrub(
+    action: PoolScrubArguments["action"],
+    options: SignalOption & { readonly bytesPerSecond?: number },
+  ): Promise<PoolScrubReply>;
   destroy(options: SignalOption & { readonly force: boolean }): Promise<void>;
   getProperties(options: SignalOption): Promise<Properties>;
   setProperties(properties: Properties, options: SignalOption): Promise<Properties>;

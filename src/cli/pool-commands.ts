@@ -10,6 +10,7 @@ import { command, commandGroup } from "./command.ts";
 import { POOL_ARGUMENT } from "./container-arguments.ts";
 import { capacityRows, healthText } from "./health-text.ts";
 import { REBUILD_COMMANDS, rebuildJson, rebuildText } from "./pool-rebuild-commands.ts";
+import { SCRUB_COMMANDS } from "./scrub-commands.ts";
 import { drain, exclude, extend, queryTargets, reintegrate, shrink } from "./pool-target-commands.ts";
 import { propertiesJson, propertiesText } from "./property-text.ts";
 import { formatPercent, formatRecord, formatTable, printable } from "./table.ts";
@@ -154,6 +155,7 @@ export const POOL_COMMANDS = commandGroup("Pools: slices of the system's space",
   reintegrate,
   extend,
   drain,
+  scrub: SCRUB_COMMANDS,
   rebuild: REBUILD_COMMANDS,
   shrink,
   resize,

@@ -51,6 +51,7 @@ import type {
   SystemStopArguments,
 } from "../format/system-operations.ts";
 import type { PoolExtendArguments, PoolTargetsArguments, PoolTargetsReply } from "../format/pool-targets.ts";
+import type { PoolScrubArguments, PoolScrubReply } from "../format/scrub.ts";
 import type { ManagementConnection } from "./management-connection.ts";
 import { checkList, checkReply, type ReplyShape, wrongReply } from "./reply.ts";
 
@@ -67,6 +68,13 @@ const MAP_TARGET_SHAPE: ReplyShape = {
   domain: "text",
   state: "text",
   since: "count",
+};
+const SCRUB_SHAPE: ReplyShape = {
+  pool: "text",
+  mode: "text",
+  periodSeconds: "count",
+  bytesPerSecond: "count",
+  targets: "list",
 };
 const TARGETS_SHAPE: ReplyShape = { pool: "text", map: "map" };
 const POOL_SHAPE: ReplyShape = {
@@ -265,6 +273,14 @@ export class SystemCalls {
 
   extendPool(args: PoolExtendArguments, options: CallOptions): Promise<PoolTargetsReply> {
     return this.#changeTargets(Opcode.poolExtend, "pool extend", args, options);
+  }
+
+  /** Sent again, a start begins the pass anew. */
+  async scrubPool(args: PoolScrubArguments, options: CallOptions): Promise<PoolScrubReply> {
+    const what = `pool scrub ${args.action}`;
+    const reply = await this.#read<PoolScrubReply>(Opcode.poolScrub, what, args, SCRUB_SHAPE, options);
+    checkList(reply.targets, what, { index: "count", rank: "count" });
+    return reply;
   }
 
   createContainer(args: ContainerCreateArguments, options: CallOptions): Promise<ContainerDescription> {

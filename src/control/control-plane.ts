@@ -16,6 +16,7 @@ import { Catalogue } from "./catalogue.ts";
 import { ContainerRemoval } from "./container-removal.ts";
 import { ContainerService } from "./container-service.ts";
 import type { ControlParts } from "./control-parts.ts";
+import { DeviceWatch } from "./device-watch.ts";
 import { EngineAdmission } from "./engine-admission.ts";
 import { EngineResumption } from "./engine-resumption.ts";
 import { EngineSet, isAway } from "./engine-set.ts";
@@ -29,6 +30,7 @@ import { PoolElasticity } from "./pool-elasticity.ts";
 import { PoolMapStore } from "./pool-map-store.ts";
 import { type ExclusionRule, PoolMapService, tolerates } from "./pool-map-service.ts";
 import { PoolQuotas } from "./pool-quotas.ts";
+import { PoolScrubs } from "./pool-scrubs.ts";
 import { PoolService } from "./pool-service.ts";
 import { RebuildWatch } from "./rebuild-watch.ts";
 import { RecordChanges } from "./record-changes.ts";
@@ -78,6 +80,7 @@ export class ControlPlane {
   readonly system: SystemService;
   readonly maps: PoolMapService;
   readonly elasticity: PoolElasticity;
+  readonly scrubs: PoolScrubs;
   readonly events: EventLog;
   readonly operations: SystemOperations;
   /** For the other engines. */
@@ -87,6 +90,7 @@ export class ControlPlane {
   readonly #options: ControlPlaneOptions;
   readonly #watch: FailureWatch;
   readonly #rebuild: RebuildWatch;
+  readonly #devices: DeviceWatch;
   readonly #return: ReturnWatch;
   readonly #resumption: Resumption;
   readonly #changes: RecordChanges;
@@ -111,10 +115,12 @@ export class ControlPlane {
     const changed = (pool: string): Promise<void> => quotas.refresh(pool);
     this.maps = new PoolMapService({ ...common, store: mapStore, catalogue, timers, mayExclude, changed });
     this.elasticity = new PoolElasticity({ records, maps: this.maps, store: mapStore, engines: engineSet });
+    this.scrubs = new PoolScrubs({ catalogue, maps: mapStore, members });
     const resumption = new EngineResumption({ records, locks, members, maps: this.maps, quotas, event });
     const removal = new ContainerRemoval(parts, quotas, (rank) => resumption.removeContainers(rank));
     this.#rebuild = new RebuildWatch({ ...common, timers, maps: this.maps });
     this.#return = new ReturnWatch({ ...common, timers, maps: this.maps });
+    this.#devices = new DeviceWatch({ ...common, timers, maps: this.maps, store: mapStore });
     this.events = new EventLog(records, locks);
     const admitted = { members, maps: this.maps, resumption, locks, system };
     this.engines = new EngineAdmission({ ...admitted, log: this.events, clock, event });
@@ -179,6 +185,7 @@ export class ControlPlane {
   watch(): void {
     this.#watch.start();
     this.#rebuild.start();
+    this.#devices.start();
     this.#return.start();
   }
 
@@ -246,6 +253,7 @@ export class ControlPlane {
   close(): void {
     this.#watch.stop();
     this.#rebuild.stop();
+    this.#devices.stop();
     this.#return.stop();
     this.#members.close();
   }
@@ -268,6 +276,8 @@ export class ControlPlane {
         return this.pools.query(checkArguments(opcode, args));
       case Opcode.poolGetProperties:
         return this.pools.getProperties(checkArguments(opcode, args));
+      case Opcode.poolScrub:
+        return this.scrubs.run(checkArguments(opcode, args));
       case Opcode.poolQueryTargets:
         return this.maps.queryTargets(checkArguments(opcode, args));
       case Opcode.containerList:

@@ -5,6 +5,7 @@ import type { Epoch } from "../base/epoch.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
 import type { Clock } from "../contracts/world.ts";
 import type { EngineCallName, EngineCalls, RebuildPolicy, ServedContainer } from "../format/engine-operations.ts";
+import type { ScrubSettings } from "../format/scrub.ts";
 import type { StoreSpace } from "../store/cell.ts";
 import type { EngineLink, Members } from "./members.ts";
 import { ranksOf, partakingRanksOf } from "./pool-map-changes.ts";
@@ -31,6 +32,8 @@ const QUESTIONS: ReadonlySet<EngineCallName> = new Set([
   "countHandles",
   "listSnapshots",
   "fillStatus",
+  "scrubStatus",
+  "faultyTargets",
 ]);
 
 type CallResult<Name extends EngineCallName> = ReturnType<EngineCalls[Name]>;
@@ -182,9 +185,10 @@ export class EngineSet implements TargetControl {
     containers: readonly number[],
     thresholdBytes: number | "auto",
     rebuild: RebuildPolicy,
+    scrub: ScrubSettings,
   ): Promise<void> {
     const targetBytes = await this.#maps.targetShare(pool, sizeBytes);
-    await this.#askPool(pool, "setQuota", { pool, targetBytes, containers, thresholdBytes, rebuild });
+    await this.#askPool(pool, "setQuota", { pool, targetBytes, containers, thresholdBytes, rebuild, scrub });
   }
 
   /** Of a pool that has no map any more: all engines. */

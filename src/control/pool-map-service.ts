@@ -183,10 +183,22 @@ export class PoolMapService {
    * Excludes silent engines from one pool, those that it has all at once, or none of them: what is lost together is judged
    * together. Resolves with the reason when that must not be.
    */
-  async excludeSilent(pool: PoolRecord, ranks: readonly number[]): Promise<string | undefined> {
+  excludeSilent(pool: PoolRecord, ranks: readonly number[]): Promise<string | undefined> {
+    return this.#excludeIfBorne(pool, { ranks });
+  }
+
+  /** The same of targets whose device is faulty. */
+  excludeFaulty(pool: PoolRecord, targets: readonly number[]): Promise<string | undefined> {
+    return this.#excludeIfBorne(pool, { targets });
+  }
+
+  async #excludeIfBorne(
+    pool: PoolRecord,
+    selection: Pick<PoolTargetsArguments, "ranks" | "targets">,
+  ): Promise<string | undefined> {
     if (!selfHealOf(pool.properties).has("exclude")) return `property self_heal of pool "${pool.label}" has no exclude`;
     try {
-      await this.exclude({ pool: pool.id, ranks }, unmarked, true);
+      await this.exclude({ pool: pool.id, ...selection }, unmarked, true);
       return undefined;
     } catch (error) {
       if (!(error instanceof DaosError)) throw error;

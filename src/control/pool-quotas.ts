@@ -1,12 +1,14 @@
 /**
- * Tells the targets what the containers of a pool may take together, which of their values live in SCM, and what rebuilding
- * may do. The records are the truth: each call sends the state as it is then, one call of a pool after the other, so the last one wins whatever the order of its causes.
+ * Tells the targets what the containers of a pool may take together, which of their values live in SCM, what rebuilding
+ * may do, and when they are scrubbed. The records are the truth: each call sends the state as it is then, one call of a pool after the
+ * other, so the last one wins whatever the order of its causes.
  */
 import { DEFAULT_REBUILD_SHARE, INLINE_VALUE_BYTES } from "../base/limits.ts";
-import { REBUILD_PAUSED, selfHealOf } from "../base/properties.ts";
+import { REBUILD_PAUSED, scrubSettings, selfHealOf } from "../base/properties.ts";
 import type { RebuildPolicy } from "../format/engine-operations.ts";
 import type { PoolRecord } from "../format/meta-record.ts";
 import { containerPrefix, poolKey } from "../format/meta-key.ts";
+import type { ScrubSettings } from "../format/scrub.ts";
 import type { ControlParts } from "./control-parts.ts";
 import type { EngineLink } from "./members.ts";
 import type { SelfHeal } from "./self-heal.ts";
@@ -17,6 +19,7 @@ interface Quota {
   readonly containers: readonly number[];
   readonly threshold: number | "auto";
   readonly rebuild: RebuildPolicy;
+  readonly scrub: ScrubSettings;
 }
 
 const GONE: Quota = {
@@ -24,6 +27,7 @@ const GONE: Quota = {
   containers: [],
   threshold: INLINE_VALUE_BYTES,
   rebuild: { share: DEFAULT_REBUILD_SHARE, isPaused: false },
+  scrub: scrubSettings({}),
 };
 
 /** What the properties of a pool, and the system, say of rebuilding. */
@@ -48,17 +52,17 @@ export class PoolQuotas {
   refresh(pool: string): Promise<void> {
     const { locks, targets } = this.#parts;
     return locks.run(`quota/${pool}`, async () => {
-      const { sizeBytes, containers, threshold, rebuild } = await this.#quota(pool);
-      await targets.setQuota(pool, sizeBytes, containers, threshold, rebuild);
+      const { sizeBytes, containers, threshold, rebuild, scrub } = await this.#quota(pool);
+      await targets.setQuota(pool, sizeBytes, containers, threshold, rebuild, scrub);
     });
   }
 
   /** As `refresh`, to one engine. */
   refreshOn(pool: string, link: EngineLink): Promise<void> {
     return this.#parts.locks.run(`quota/${pool}`, async () => {
-      const { sizeBytes, containers, threshold: thresholdBytes, rebuild } = await this.#quota(pool);
+      const { sizeBytes, containers, threshold: thresholdBytes, rebuild, scrub } = await this.#quota(pool);
       const targetBytes = await this.#parts.mapStore.targetShare(pool, sizeBytes);
-      await link.call("setQuota", { pool, targetBytes, containers, thresholdBytes, rebuild });
+      await link.call("setQuota", { pool, targetBytes, containers, thresholdBytes, rebuild, scrub });
     });
   }
 
@@ -74,6 +78,7 @@ export class PoolQuotas {
       sizeBytes: stored.record.sizeBytes,
       containers,
       threshold: threshold === "auto" ? "auto" : Number(threshold),
+      scrub: scrubSettings(properties),
       rebuild: rebuildPolicy(properties, this.#parts.selfHeal),
     };
   }

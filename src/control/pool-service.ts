@@ -42,7 +42,7 @@ import type { TierUsage } from "./target-control.ts";
 
 const LIST_PAGE = 256;
 /** Properties that the targets go by. */
-const TOLD = ["data_threshold", "rebuild_share", "rebuild", "self_heal"];
+const TOLD = ["data_threshold", "rebuild_share", "rebuild", "self_heal", "scrub", "scrub_freq", "scrub_rate"];
 
 export class PoolService {
   readonly #parts: ControlParts;

@@ -7,6 +7,7 @@
  * serve: it rejects with UNAVAILABLE.
  */
 import type { RebuildPolicy, ServedContainer } from "../format/engine-operations.ts";
+import type { ScrubSettings } from "../format/scrub.ts";
 import type { Epoch } from "../base/epoch.ts";
 import type { StoreSpace } from "../store/cell.ts";
 
@@ -37,8 +38,8 @@ export interface TargetControl {
    */
   destroyContainer(container: number, pool: string): Promise<readonly number[]>;
   /**
-   * The containers of the pool may together take this much, and write values up to the threshold to SCM. Replaces what was
-   * set; no containers: forget the pool.
+   * The containers of the pool may together take this much, write values up to the threshold to SCM, and are scrubbed so. Replaces
+   * what was set; no containers: forget the pool.
    */
   setQuota(
     pool: string,
@@ -46,5 +47,6 @@ export interface TargetControl {
     containers: readonly number[],
     thresholdBytes: number | "auto",
     rebuild: RebuildPolicy,
+    scrub: ScrubSettings,
   ): Promise<void>;
 }

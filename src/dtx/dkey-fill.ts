@@ -7,7 +7,7 @@ import { unitOf } from "./dkey-unit.ts";
 import { type Cells, copiedCells, inPages, madeCells, type MadeCellsParts } from "./fill-content.ts";
 import { FillLinks } from "./fill-links.ts";
 import type { FillPace, FillPolicy, FillSlice } from "./fill-pace.ts";
-import { Destination, type FillRound, type LevelledDkey, nameOf, notYet } from "./fill-round.ts";
+import { Destination, type FillRound, isDamage, type LevelledDkey, nameOf, notYet } from "./fill-round.ts";
 import { levelOf, unfilledOf } from "./fill-store.ts";
 import type { Groups, RedundancyGroup } from "./group.ts";
 import type { GroupLeader } from "./group-leader.ts";
@@ -39,9 +39,19 @@ export class DkeyFill {
   fill(round: FillRound, container: number, place: StoredDkey): Promise<void> {
     const known = round.filling.get(place.prefix);
     if (known !== undefined) return known;
-    const filling = this.#bring(round, container, place).finally(() => round.ended(place.prefix));
+    const filling = this.#repaired(round, container, place).finally(() => round.ended(place.prefix));
     round.filling.set(place.prefix, filling);
     return filling;
+  }
+
+  /** What is damaged here is repaired, if others have it, and brought then. */
+  async #repaired(round: FillRound, container: number, place: StoredDkey): Promise<void> {
+    try {
+      await this.#bring(round, container, place);
+    } catch (error) {
+      if (!isDamage(error) || (await this.#options.store.repair(container, place)) === 0) throw error;
+      await this.#bring(round, container, place);
+    }
   }
 
   /** As `fill`, for an update that waits for it: it does not wait for its turn. */

@@ -1,5 +1,6 @@
 /** What filling needs of a target's objects, at both ends; and which members of a group are to be filled. */
 import type { Epoch } from "../base/epoch.ts";
+import type { DkeyPlace } from "../base/key-place.ts";
 import { isRedundant, type ObjectId, objectClassOf } from "../base/object-id.ts";
 import type { CompletedElsewhere } from "../format/fill-message.ts";
 import type { PoolMap, TargetState } from "../format/pool-map.ts";
@@ -32,12 +33,19 @@ export interface FillStore {
   requests(): Iterable<CompletedElsewhere>;
   /** See Requests. */
   forgottenTo(): Epoch;
+  /** Repairs what is damaged of a dkey here; how many places. */
+  repair(container: number, place: DkeyPlace): Promise<number>;
   /** Resolves when nothing that `sequence` names can be undone any more; see CellStore.whenStable. */
   stable(sequence: number): Promise<void>;
 }
 
-export function fillStore(store: CellStore, objects: VersionedObjects): FillStore {
+export function fillStore(
+  store: CellStore,
+  objects: VersionedObjects,
+  repair: FillStore["repair"] = () => Promise.resolve(0),
+): FillStore {
   return {
+    repair,
     copies: objects.copies,
     marks: objects.fillMarks,
     keys: objects.keyHistories,

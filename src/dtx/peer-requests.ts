@@ -30,6 +30,8 @@ export interface PeerRequestsOptions {
   readonly listShard: ListOwnShard;
   /** Serves `transactionState`. */
   readonly serveStates: (request: RpcRequest, reply: RpcReply) => void;
+  /** Serves `dtxRepair`. */
+  readonly serveRepair: (request: RpcRequest, reply: RpcReply) => void;
   readonly leader: GroupLeader;
   readonly follower: GroupFollower;
   readonly folding: Folding;
@@ -98,6 +100,9 @@ export class PeerRequests {
         break;
       case Opcode.transactionState:
         this.#options.serveStates(request, reply);
+        break;
+      case Opcode.dtxRepair:
+        this.#options.serveRepair(request, reply);
         break;
       default:
         this.#serveResync(index, request, reply);

@@ -69,8 +69,9 @@ export interface PoolReplicationOptions extends Pick<GroupFollowerOptions, "run"
   readonly now: () => Epoch;
   /** Proves to other targets that we belong to the system. */
   readonly capability: () => Uint8Array;
-  /** Serves `transactionState`. */
+  /** Serve `transactionState` and `dtxRepair`. */
   readonly serveStates: (request: RpcRequest, reply: RpcReply) => void;
+  readonly serveRepair: (request: RpcRequest, reply: RpcReply) => void;
 }
 
 export class PoolReplication {

@@ -46,8 +46,7 @@ export class EngineService implements EngineLink {
         return { usages: containers.map((container) => usage.get(container) ?? { scmBytes: 0, nvmeBytes: 0 }) };
       },
       setPool: (assignment) => done(targets.setPool(assignment)),
-      setQuota: ({ pool, targetBytes, containers, thresholdBytes, rebuild }) =>
-        done(targets.setQuota(pool, targetBytes, containers, thresholdBytes, rebuild)),
+      setQuota: (share) => done(targets.setQuota(share)),
       openContainer: ({ container, pool }) => done(targets.openContainer(container, pool)),
       countHandles: async ({ container }) => ({ count: await targets.countHandles(container) }),
       createSnapshot: async ({ container, at }) => {
@@ -61,6 +60,9 @@ export class EngineService implements EngineLink {
       destroySnapshot: ({ container, epoch }) => done(targets.destroySnapshot(container, epoch)),
       destroyContainer: ({ container }) => done(targets.destroyContainer(container)),
       fillStatus: async ({ pool, containers }) => ({ targets: await targets.fillStatus(pool, containers) }),
+      scrub: (order) => done(targets.scrub(order)),
+      scrubStatus: async ({ pool }) => ({ targets: await targets.scrubStatus(pool) }),
+      faultyTargets: async () => ({ targets: await targets.faulty() }),
       pledge: async ({ term }) => ({ isPledged: pledge(term) }),
       stop: async (order) => {
         this.checkOrder(order);

@@ -27,7 +27,15 @@ const CONNECT_TIMEOUT_MS = 1_000;
 const MAX_SENDINGS = 3;
 /** A question that an engine answers from memory, milliseconds. */
 const QUESTION_TIMEOUT_MS = 5_000;
-const QUESTIONS: ReadonlySet<string> = new Set(["ping", "space", "usage", "countHandles", "fillStatus"]);
+const QUESTIONS: ReadonlySet<string> = new Set([
+  "ping",
+  "space",
+  "usage",
+  "countHandles",
+  "fillStatus",
+  "scrubStatus",
+  "faultyTargets",
+]);
 /** The leader has lost it when a pledge takes longer. */
 const PLEDGE_TIMEOUT_MS = 1_500;
 

@@ -35,7 +35,7 @@ export class QuotaTable {
   }
 
   /** Sets or changes a pool's quota; without containers the pool is forgotten. Attachments keep the same PoolQuota. */
-  set({ pool, sizeBytes, containers }: Omit<TargetQuota, "thresholdBytes" | "rebuild">): void {
+  set({ pool, sizeBytes, containers }: Pick<TargetQuota, "pool" | "sizeBytes" | "containers">): void {
     const entry = this.#byPool.get(pool) ?? {
       pool,
       sizeBytes,

@@ -3,6 +3,7 @@
  * structured-cloned between threads.
  */
 import type { RebuildPolicy, ServedContainer, TargetFillStatus } from "../format/engine-operations.ts";
+import type { PoolScrubArguments, ScrubSettings, TargetScrubStatus } from "../format/scrub.ts";
 import type { Epoch } from "../base/epoch.ts";
 import type { TargetDeviceSettings } from "./device-opening.ts";
 import type { DeviceReport } from "./device-report.ts";
@@ -57,6 +58,8 @@ export interface TargetQuota {
   readonly thresholdBytes: number;
   /** Undefined: as it is. */
   readonly rebuild: RebuildPolicy | undefined;
+  /** When it is scrubbed. */
+  readonly scrub: ScrubSettings;
 }
 
 /** Of the data path. */
@@ -78,6 +81,10 @@ export interface TargetCounters extends ServiceCounters {
   readonly connections: number;
   /** Array data that moved from SCM to NVMe when it was settled. */
   readonly destagedBytes: number;
+  /** Places on its media that were found damaged since it was started, whoever found them: repaired, and of which nobody has what they were. */
+  readonly damagedPlaces: number;
+  readonly repairedPlaces: number;
+  readonly lostPlaces: number;
   /** Frames from clients and other targets that arrived damaged. */
   readonly damagedFrames: number;
   /** 1 while SCM is over its watermark, else 0. */
@@ -117,6 +124,10 @@ export interface TargetCalls {
   destroyContainer(container: number): Promise<void>;
   /** Null when the target has no part in the pool. */
   fillStatus(value: { pool: string; containers: readonly number[] }): TargetFillStatus | null;
+  /** Begins or ends a pass of a scrub. */
+  scrub(value: PoolScrubArguments): Promise<void>;
+  /** Null when the target has nothing of the pool. */
+  scrubStatus(pool: string): TargetScrubStatus | null;
   /** Without containers: forget the pool. */
   setQuota(quota: TargetQuota): Promise<void>;
   counters(value: undefined): TargetCounters;

@@ -8,14 +8,18 @@
 import type { Epoch } from "../base/epoch.ts";
 import { damagedAfterStore } from "../base/damage.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
+import type { DkeyPlace } from "../base/key-place.ts";
 import { isErasureCoded, isRedundant } from "../base/object-id.ts";
 import { TransactionConflict } from "../base/transaction-conflict.ts";
+import { isDamage } from "../dtx/fill-round.ts";
 import type { RunUpdate } from "../dtx/group-follower.ts";
+import type { Repairs } from "../dtx/repairs.ts";
 import { PeerSession, type Replication } from "../dtx/replication.ts";
 import {
   decodeObjectRequest,
   encodeObjectReply,
   OBJECT_REPLY_BYTES,
+  ObjectFlag,
   type ObjectReply,
   ReplyFlag,
 } from "../format/object-request.ts";
@@ -37,9 +41,10 @@ import type { ForegroundRequests } from "./foreground.ts";
 import type { Lease } from "./lease.ts";
 import { checkMapVersion, NewerMap } from "./pool-map-table.ts";
 import type { QuotaTable } from "./quota.ts";
-import type { ShardReadService } from "./shard-read-service.ts";
+import type { ShardAnswer, ShardReadService } from "./shard-read-service.ts";
 import type { ServiceCounters } from "./target-calls.ts";
 import { StageService } from "./stage-service.ts";
+import { coded, notCoded, undone } from "./read-refusals.ts";
 import { TransactionService } from "./transaction-service.ts";
 import { UpdateService } from "./update-service.ts";
 
@@ -57,6 +62,8 @@ export interface TargetServiceParts {
   readonly learnMap: (newer: NewerMap) => Promise<void>;
   readonly replication: Replication;
   readonly shardReads: ShardReadService;
+  /** Absent where nothing is repaired. */
+  readonly repairs?: Repairs;
   readonly timers: Timers;
   readonly clock: Clock;
   readonly random: Random;
@@ -66,18 +73,12 @@ export interface TargetServiceParts {
 }
 
 export class TargetService implements RpcHandler {
+  readonly #parts: TargetServiceParts;
   readonly #counters = { requests: 0, failures: 0, fetches: 0, damagedReads: 0, damagedWrites: 0 };
-  readonly #store: CellStore;
   readonly #objects: VersionedObjects;
-  readonly #attachments: AttachmentTable;
-  readonly #enumeration: EnumerationService;
-  readonly #payloadBuffers: PayloadBuffers;
-  readonly #lease: Lease | undefined;
-  readonly #learnMap: (newer: NewerMap) => Promise<void>;
   readonly #stages: StageService;
   readonly #updates: UpdateService;
   readonly #replication: Replication;
-  readonly #shardReads: ShardReadService;
   readonly #transactions: TransactionService;
   readonly #foreground: ForegroundRequests;
   /** Reply records are copied by `send`, so one serves all. */
@@ -85,15 +86,9 @@ export class TargetService implements RpcHandler {
   readonly #reply: ObjectReply = { epoch: 0 as Epoch, lengthBytes: 0, recordBytes: 0, flags: 0 };
 
   constructor(parts: TargetServiceParts) {
-    this.#store = parts.store;
+    this.#parts = parts;
     this.#objects = parts.objects;
-    this.#attachments = parts.attachments;
-    this.#enumeration = parts.enumeration;
-    this.#payloadBuffers = parts.payloadBuffers;
-    this.#lease = parts.lease;
-    this.#learnMap = parts.learnMap;
     this.#replication = parts.replication;
-    this.#shardReads = parts.shardReads;
     this.#foreground = parts.foreground;
     const writable = (request: RpcRequest, handle: number): Attachment => this.#writable(request, handle);
     const failed = (error: unknown, reply: RpcReply): void => this.#failed(error, reply);
@@ -133,7 +128,7 @@ export class TargetService implements RpcHandler {
   /** `isAgain`: with a newer map, or after bytes in memory were found to be damaged. */
   #serve(request: RpcRequest, reply: RpcReply, isAgain: boolean): void {
     try {
-      this.#lease?.check();
+      this.#parts.lease?.check();
       const pending = this.#dispatch(request, reply);
       if (pending === undefined) this.#releasePayload(request);
       else {
@@ -157,7 +152,7 @@ export class TargetService implements RpcHandler {
       return;
     }
     request.retain();
-    this.#learnMap(error).then(
+    this.#parts.learnMap(error).then(
       () => this.#serve(request, reply, true),
       (failure: unknown) => this.#ended(failure, request, reply, true),
     );
@@ -167,12 +162,12 @@ export class TargetService implements RpcHandler {
   #wasDamaged(error: unknown, { opcode }: RpcRequest): boolean {
     if (!hasCode(error, "CORRUPT") || (opcode !== Opcode.valueFetch && opcode !== Opcode.arrayRead)) return false;
     this.#counters.damagedReads += 1;
-    this.#store.dropCache();
+    this.#parts.store.dropCache();
     return true;
   }
 
   #releasePayload(request: RpcRequest): void {
-    if (request.payloadBuffer !== undefined) this.#payloadBuffers.release(request.payloadBuffer);
+    if (request.payloadBuffer !== undefined) this.#parts.payloadBuffers.release(request.payloadBuffer);
   }
 
   mayMiss(connection: RpcPeer, opcode: number): boolean {
@@ -181,7 +176,7 @@ export class TargetService implements RpcHandler {
 
   connectionClosed(connection: RpcPeer): void {
     if (connection.session instanceof PeerSession) this.#replication.connectionClosed(connection);
-    else this.#attachments.connectionClosed(connection);
+    else this.#parts.attachments.connectionClosed(connection);
     this.#stages.connectionClosed(connection);
   }
 
@@ -197,7 +192,7 @@ export class TargetService implements RpcHandler {
     const wait = this.#transactions.gate(request);
     if (wait !== undefined) {
       return wait.then(() => {
-        this.#lease?.check();
+        this.#parts.lease?.check();
         return this.#dispatch(request, reply);
       });
     }
@@ -227,6 +222,7 @@ export class TargetService implements RpcHandler {
       case Opcode.dtxFoldedTo:
       case Opcode.dtxFill:
       case Opcode.dtxShardExtents:
+      case Opcode.dtxRepair:
       case Opcode.dtxAttach:
       case Opcode.transactionState:
         return new Promise((resolve) => this.#replication.handle(request, reply, resolve));
@@ -236,10 +232,18 @@ export class TargetService implements RpcHandler {
         return this.#shardRead(request, reply, "value");
       case Opcode.attach:
       case Opcode.detach:
-        reply.send(this.#attachments.handle(request));
+        reply.send(this.#parts.attachments.handle(request));
         return undefined;
       default:
         return this.#enumerate(request, reply);
+    }
+  }
+
+  #read<Result>(container: number, object: DkeyPlace, read: () => Result): Result {
+    try {
+      return read();
+    } catch (error) {
+      return this.#unreadable(error, container, object);
     }
   }
 
@@ -249,11 +253,12 @@ export class TargetService implements RpcHandler {
     const { container } = this.#attached(request, object.handle);
     if (isErasureCoded(object.oid)) throw coded();
     if (isRedundant(object.oid)) this.#replication.checkReadable(container, object);
-    const result = this.#objects.fetchValue(container, object);
-    if (result instanceof Promise) {
-      return result.then((fetched) => this.#answerOwned(fetched, fetched.value, 0, reply));
-    }
-    return this.#answerView(result, result.value, 0, reply);
+    const result = this.#read(container, object, () => this.#objects.fetchValue(container, object));
+    if (!(result instanceof Promise)) return this.#answerView(result, result.value, 0, reply);
+    return result.then(
+      (fetched) => this.#answerOwned(fetched, fetched.value, 0, reply),
+      (error: unknown) => this.#unreadable(error, container, object),
+    );
   }
 
   #arrayRead(request: RpcRequest, reply: RpcReply): Promise<void> | undefined {
@@ -263,11 +268,12 @@ export class TargetService implements RpcHandler {
     const { container } = this.#attached(request, object.handle);
     if (isErasureCoded(object.oid)) throw coded();
     if (isRedundant(object.oid)) this.#replication.checkReadable(container, object);
-    const result = this.#objects.readArray(container, object);
-    if (result instanceof Promise) {
-      return result.then((read) => this.#answerOwned(read, read.bytes, read.recordBytes, reply));
-    }
-    return this.#answerView(result, result.bytes, result.recordBytes, reply);
+    const result = this.#read(container, object, () => this.#objects.readArray(container, object));
+    if (!(result instanceof Promise)) return this.#answerView(result, result.bytes, result.recordBytes, reply);
+    return result.then(
+      (read) => this.#answerOwned(read, read.bytes, read.recordBytes, reply),
+      (error: unknown) => this.#unreadable(error, container, object),
+    );
   }
 
   async #shardRead(request: RpcRequest, reply: RpcReply, kind: "array" | "value"): Promise<void> {
@@ -276,12 +282,21 @@ export class TargetService implements RpcHandler {
     reply.hold(kind === "array" ? object.recordCount : 0);
     const { container } = this.#attached(request, object.handle);
     if (!isErasureCoded(object.oid)) throw notCoded();
+    object.flags &= ~ObjectFlag.asStored;
     this.#replication.checkReadable(container, object);
-    const answer = await this.#shardReads.read(container, object, kind);
+    const { repairs, shardReads } = this.#parts;
+    const read = (): Promise<ShardAnswer> => shardReads.read(container, object, kind);
+    const answer = await (repairs?.watch(container, object, read) ?? read());
     const { bytes, checksum, error } = answer;
     if (error !== undefined) this.#failed(error, reply);
     else if (bytes.length === 0) reply.send(encodeShardReadReply(answer));
-    else reply.send(encodeShardReadReply(answer), bytes, () => this.#payloadBuffers.release(bytes), checksum);
+    else reply.send(encodeShardReadReply(answer), bytes, () => this.#parts.payloadBuffers.release(bytes), checksum);
+  }
+
+  /** What is damaged here is looked at; the client asks another copy meanwhile. */
+  #unreadable(error: unknown, container: number, object: DkeyPlace): never {
+    if (isDamage(error)) this.#parts.repairs?.suspect(container, object);
+    throw error;
   }
 
   /** `bytes` may be the store's own: answers at once when what was read is durable, else later with a copy. Throws CORRUPT. */
@@ -321,7 +336,7 @@ export class TargetService implements RpcHandler {
     reply: RpcReply,
   ): undefined {
     const release = (): void => {
-      if (bytes.length > 0) this.#payloadBuffers.release(bytes);
+      if (bytes.length > 0) this.#parts.payloadBuffers.release(bytes);
     };
     const answer = (): void => {
       this.#fill(outcome.epoch, bytes.length, recordBytes, outcome.found);
@@ -333,7 +348,7 @@ export class TargetService implements RpcHandler {
   async #enumerate(request: RpcRequest, reply: RpcReply): Promise<void> {
     request.retain();
     const containerOf = (handle: number): number => this.#attached(request, handle).container;
-    const enumerated = await this.#enumeration.run(request, containerOf);
+    const enumerated = await this.#parts.enumeration.run(request, containerOf);
     this.#whenStable(enumerated, reply, () => reply.send(encodeEnumerated(enumerated)));
   }
 
@@ -348,7 +363,7 @@ export class TargetService implements RpcHandler {
     };
     const { reads } = this.#objects;
     let isStable = false;
-    this.#store.whenStable(outcome.sequence, (failure) => {
+    this.#parts.store.whenStable(outcome.sequence, (failure) => {
       isStable = true;
       if (failure !== undefined || reads.isDurable) settled(failure);
       else reads.durable().then(() => settled(undefined), settled);
@@ -358,12 +373,12 @@ export class TargetService implements RpcHandler {
 
   /** Whether nothing can undo what the answer tells of, nor anything that is written later go before it. */
   #isSettled({ sequence, error }: Outcome): boolean {
-    return sequence <= this.#store.durableSequence && error === undefined && this.#objects.reads.isDurable;
+    return sequence <= this.#parts.store.durableSequence && error === undefined && this.#objects.reads.isDurable;
   }
 
   /** The container of a handle, which the request was placed in by the present map. */
   #attached(request: RpcRequest, handle: number): Attachment {
-    const attachment = this.#attachments.get(request, handle);
+    const attachment = this.#parts.attachments.get(request, handle);
     checkMapVersion(request.mapVersion, attachment.pool);
     return attachment;
   }
@@ -387,19 +402,4 @@ export class TargetService implements RpcHandler {
     encodeObjectReply(this.#record, 0, this.#reply);
     return this.#record;
   }
-}
-
-function coded(): DaosError {
-  const state = "it is erasure-coded, and one shard has only a part of it";
-  return new DaosError("INVALID_ARGUMENT", `Cannot read the object: ${state}. Read its shards.`);
-}
-
-function notCoded(): DaosError {
-  return new DaosError("INVALID_ARGUMENT", "Cannot read a shard: the object is not erasure-coded. Read it as it is.");
-}
-
-/** What an answer rested on was undone: nothing of the request happened. */
-function undone(cause: DaosError): DaosError {
-  const state = "an update that it rests on was undone when a target was lost";
-  return new DaosError("UNAVAILABLE", `Cannot serve the request: ${state}. Send it again.`, { cause });
 }

@@ -5,14 +5,14 @@
 import { HybridLogicalClock, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { CapabilityAuthority, type Hmac } from "../control/capability-authority.ts";
-import type { BlockDevice, MemoryContent } from "../contracts/block-device.ts";
+import type { BlockDevice } from "../contracts/block-device.ts";
 import type { ScmRegion } from "../contracts/scm.ts";
 import type { World } from "../contracts/world.ts";
 import { FillPace } from "../dtx/fill-pace.ts";
 import { fillStore } from "../dtx/fill-store.ts";
 import { preparedStore } from "../dtx/prepared-store.ts";
+import type { Repairs } from "../dtx/repairs.ts";
 import { Replication, type ReplicationOptions } from "../dtx/replication.ts";
-import { Right } from "../format/capability.ts";
 import type { ServedContainer } from "../format/engine-operations.ts";
 import { RedundancySchemes } from "../redundancy/redundancy-schemes.ts";
 import { RpcConnection } from "../rpc/connection.ts";
@@ -22,11 +22,13 @@ import { checkIndexContent } from "../store/index-content-check.ts";
 import { openLmdbIndex } from "../store/lmdb-index.ts";
 import { openStore } from "../store/open-store.ts";
 import type { Settler } from "../store/settler.ts";
+import type { CheckedStore } from "../store/store-checks.ts";
 import { windowLead } from "../vos/array-window.ts";
 import { VersionedObjects } from "../vos/versioned-objects.ts";
+import { attachmentGrant } from "./attachment-grant.ts";
 import { AttachmentTable } from "./attachment-table.ts";
-import type { Attachment } from "./attachments.ts";
 import type { DeviceGuard } from "./device-guard.ts";
+import { memoryOf } from "./device-memory.ts";
 import { openTargetDevice } from "./device-opening.ts";
 import { measureSpeed } from "./storage-speed.ts";
 import { EnumerationService } from "./enumeration-service.ts";
@@ -34,7 +36,7 @@ import { TargetFoldStore } from "./fold-store.ts";
 import { IndexMemory, type MappedMemory } from "./index-memory.ts";
 import { ForegroundRequests } from "./foreground.ts";
 import { Lease } from "./lease.ts";
-import { NewerMap, PoolMapTable, type TargetMap } from "./pool-map-table.ts";
+import { PoolMapTable, type TargetMap } from "./pool-map-table.ts";
 import type { PluginRegistry } from "./plugin-registry.ts";
 import { QuotaTable } from "./quota.ts";
 import { redundancyProviders } from "./redundancy-providers.ts";
@@ -42,6 +44,8 @@ import { ShardReadService } from "./shard-read-service.ts";
 import type { DeviceReport } from "./device-report.ts";
 import { settleRegion, type SettleSettings } from "./settle-settings.ts";
 import type { TargetCalls, TargetCounters, TargetReady, TargetSettings, TargetSnapshot } from "./target-calls.ts";
+import type { Scrubber } from "./scrubber.ts";
+import { mediaCounters, targetRepairs, targetScrubber, watchedShards } from "./target-repairs.ts";
 import { TargetService } from "./target-service.ts";
 
 /** How long running requests may take to finish when the target stops. */
@@ -70,6 +74,8 @@ interface OpenTarget {
   readonly service: TargetService;
   readonly server: RpcServer;
   readonly indexMemory: IndexMemory | undefined;
+  readonly repairs: Repairs;
+  readonly scrubber: Scrubber;
 }
 
 /** The calls of `TargetCalls`, on this thread's target. `start` comes first. */
@@ -103,19 +109,15 @@ export class Target implements TargetCalls {
     const store = await this.#openStore(settings, region, device);
     const clock = new HybridLogicalClock(() => world.clock.wallMs());
     clock.restore(store.highestEpoch);
-    const allocate = (sizeBytes: number, content?: MemoryContent) => device.allocate(sizeBytes, content);
-    const release = (buffer: Uint8Array) => device.release(buffer);
-    // A payload is handed on when all of it has come.
-    const payloadBuffers = { allocate: (sizeBytes: number) => device.allocate(sizeBytes, "anything"), release };
+    const { allocate, release, payloadBuffers } = memoryOf(device);
     const objects = new VersionedObjects({ store, clock, timers: world.timers, allocate, release });
-    const quotas = new QuotaTable(
-      (container) => store.usage(container),
-      () => world.clock.monotonicNs() / 1e6,
-    );
+    const quotas = this.#quotas(store);
     const maps = new PoolMapTable(world.timers);
     const lease = new Lease(world.clock);
+    const repairs = targetRepairs({ timers: world.timers, store, objects, replication: () => replication });
     const shardReads = new ShardReadService({ store, objects, payloadBuffers, replication: () => replication });
-    const attachments = new AttachmentTable(this.#grant(settings, quotas, maps), () => world.clock.wallMs());
+    const grant = attachmentGrant(this.#authority(settings), quotas, maps);
+    const attachments = new AttachmentTable(grant, () => world.clock.wallMs());
     const foreground = new ForegroundRequests();
     const enumeration = new EnumerationService(objects, (container) => replication.shownDkeys(container));
     const replication: Replication = this.#replication(
@@ -125,6 +127,7 @@ export class Target implements TargetCalls {
         run: (...prepared) => service.runPrepared(...prepared),
         serveStates: (...asked) => service.serveStates(...asked),
       },
+      repairs,
     );
     const service = new TargetService({
       store,
@@ -135,6 +138,7 @@ export class Target implements TargetCalls {
       payloadBuffers,
       replication,
       shardReads,
+      repairs,
       lease,
       learnMap: (newer) => maps.learn(newer),
       timers: world.timers,
@@ -158,8 +162,18 @@ export class Target implements TargetCalls {
       service,
       server,
       indexMemory,
+      repairs,
+      scrubber: targetScrubber({ ...world, store, objects, repairs, requests: () => service.counters.requests }),
     };
     return { host: server.host, port: server.port, notices, ...(speed !== undefined && { speed }) };
+  }
+
+  #quotas(store: CellStore): QuotaTable {
+    const { clock } = this.#parts.world;
+    return new QuotaTable(
+      (container) => store.usage(container),
+      () => clock.monotonicNs() / 1e6,
+    );
   }
 
   #listen(
@@ -184,7 +198,7 @@ export class Target implements TargetCalls {
     return { region, device: opened.device, notices: [...(region.notices ?? []), ...opened.notices] };
   }
 
-  async #openStore(settings: TargetSettings, region: ScmRegion, device: BlockDevice): Promise<CellStore> {
+  async #openStore(settings: TargetSettings, region: ScmRegion, device: BlockDevice): Promise<CheckedStore> {
     const { world } = this.#parts;
     const indexPath = `${settings.folder}/${INDEX_FILE}`;
     if (world.disk.exists(indexPath)) checkIndexFile(world, indexPath);
@@ -210,6 +224,7 @@ export class Target implements TargetCalls {
       readonly foreground: ForegroundRequests;
     },
     served: Pick<ReplicationOptions, "run" | "serveStates">,
+    repairs: Repairs,
   ): Replication {
     const { network, timers, random, clock: wall } = this.#parts.world;
     const { store, objects, clock, maps, schemes, shardReads, foreground } = parts;
@@ -225,9 +240,9 @@ export class Target implements TargetCalls {
       observe: (epoch) => clock.observe(epoch),
       poolOf: (container) => maps.mapOf(container),
       schemeOf: (container, word) => schemes.of(word, maps.cellBytesOf(container)),
-      readShard: (...request) => shardReads.readForLeader(...request),
+      ...watchedShards(repairs, shardReads),
       foldStore: new TargetFoldStore(store, objects),
-      fillStore: fillStore(store, objects),
+      fillStore: fillStore(store, objects, async (...dkey) => (await repairs.dkey(...dkey)).repaired),
       pace: new FillPace({ timers, nowMs: () => wall.monotonicNs() / 1e6, foreground }),
       setGate: (container, epoch) => objects.setGate(container, epoch),
       now: () => clock.next(),
@@ -244,31 +259,10 @@ export class Target implements TargetCalls {
     return mapped === undefined ? undefined : new IndexMemory(this.#parts.world.timers, mapped);
   }
 
-  #grant(settings: TargetSettings, quotas: QuotaTable, maps: PoolMapTable): (capability: Uint8Array) => Attachment {
-    const authority = this.#authority(settings);
-    return (bytes) => {
-      const capability = authority.verify(bytes, ({ containerNumber, mapVersion }) => {
-        const place = maps.mapOf(containerNumber);
-        if (place === undefined) throw notServed();
-        if (mapVersion > place.map.version) throw new NewerMap(place, mapVersion);
-        return place.map.version;
-      });
-      const quota = quotas.of(capability.containerNumber);
-      const pool = maps.mapOf(capability.containerNumber);
-      if (quota === undefined || pool === undefined) throw notServed();
-      return {
-        container: capability.containerNumber,
-        pool,
-        writable: (capability.rights & Right.write) !== 0,
-        quota,
-        expiresAtMs: capability.expiresAtMs,
-      };
-    };
-  }
-
   async stop(): Promise<void> {
-    const { server, service, objects, store, replication, indexMemory } = this.#target;
+    const { server, service, objects, store, replication, indexMemory, scrubber } = this.#target;
     indexMemory?.stop();
+    await scrubber.stop();
     await server.close(STOP_GRACE_MS);
     service.stop();
     replication.stop();
@@ -341,19 +335,22 @@ export class Target implements TargetCalls {
   }
 
   async setQuota(quota: Parameters<TargetCalls["setQuota"]>[0]): Promise<void> {
-    const { quotas, objects, replication } = this.#target;
+    const { quotas, objects, replication, scrubber } = this.#target;
     quotas.set(quota);
     if (quota.rebuild !== undefined) replication.setFillPolicy(quota.pool, quota.rebuild);
-    if (quota.containers.length === 0 && quota.sizeBytes === 0) await this.#forgetPool(quota.pool);
+    const isGone = quota.containers.length === 0 && quota.sizeBytes === 0;
+    if (isGone) await this.#forgetPool(quota.pool);
+    else scrubber.configure(quota.pool, quota.containers, quota.scrub);
     for (const container of quota.containers) objects.setThreshold(container, quota.thresholdBytes);
   }
 
   async #forgetPool(pool: string): Promise<void> {
-    const { maps, objects, replication } = this.#target;
+    const { maps, objects, replication, scrubber } = this.#target;
     maps.forget(pool);
     replication.forget(pool);
     try {
       await objects.fillMarks.forgetPool(pool);
+      await scrubber.forget(pool);
     } catch (error) {
       // On a medium that takes no writes the cell stays. It means nothing to others.
       if (!(error instanceof DaosError)) throw error;
@@ -362,6 +359,14 @@ export class Target implements TargetCalls {
 
   fillStatus({ pool, containers }: Parameters<TargetCalls["fillStatus"]>[0]): ReturnType<TargetCalls["fillStatus"]> {
     return this.#target.replication.fillStatus(pool, containers) ?? null;
+  }
+
+  scrub(order: Parameters<TargetCalls["scrub"]>[0]): Promise<void> {
+    return this.#target.scrubber.command(order);
+  }
+
+  scrubStatus(pool: string): ReturnType<TargetCalls["scrubStatus"]> {
+    return this.#target.scrubber.status(pool) ?? null;
   }
 
   device(): DeviceReport {
@@ -379,17 +384,17 @@ export class Target implements TargetCalls {
   }
 
   counters(): TargetCounters {
-    const { server, service, store, replication } = this.#target;
-    const { destagedBytes, isScmCrowded } = store;
-    const ofStore = { destagedBytes, scmCrowded: isScmCrowded ? 1 : 0 };
+    const { server, service, store, replication, repairs } = this.#target;
     const damagedFrames = server.counters.damagedFrames + this.#damage.damagedFrames;
     const { connections } = server;
-    return { connections, ...service.counters, ...ofStore, damagedFrames, ...replication.fillCounts };
+    return {
+      connections,
+      ...service.counters,
+      ...mediaCounters(store, repairs),
+      damagedFrames,
+      ...replication.fillCounts,
+    };
   }
-}
-
-function notServed(): DaosError {
-  return new DaosError("STALE", "Cannot attach: the container is not served here. Open the container again.");
 }
 
 function checkIndexFile(world: World, path: string): void {

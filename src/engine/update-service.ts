@@ -6,8 +6,10 @@ import type { DtxId } from "../base/dtx-id.ts";
 import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { isErasureCoded, isRedundant } from "../base/object-id.ts";
+import { isDamage } from "../dtx/fill-round.ts";
 import type { LedUpdate } from "../dtx/led-update.ts";
 import type { RunUpdate } from "../dtx/group-follower.ts";
+import type { Repairs } from "../dtx/repairs.ts";
 import type { Replication } from "../dtx/replication.ts";
 import { type ArrayShare, receivedParts } from "../dtx/shard-parts.ts";
 import {
@@ -35,6 +37,7 @@ import { ObjectSweeps, type ObjectSweepsParts } from "./object-sweeps.ts";
 import { OwnSteps } from "./own-steps.ts";
 import type { QuotaTable } from "./quota.ts";
 import type { StageService } from "./stage-service.ts";
+import { afterRepair, repairing } from "./update-damage.ts";
 import { runOperation } from "./update-operation.ts";
 import {
   checkStep,
@@ -58,6 +61,7 @@ export interface UpdateServiceParts {
   readonly now: () => Epoch;
   /** Absent where no object has more than one copy. */
   readonly replication?: Replication | undefined;
+  readonly repairs?: Repairs | undefined;
   /** The container that the request may write to. Throws STALE or PERMISSION. */
   readonly writable: (request: RpcRequest, handle: number) => Attachment;
   readonly failed: (error: unknown, reply: RpcReply) => void;
@@ -118,12 +122,10 @@ export class UpdateService {
     if (step?.kind === "prepare") this.#parts.quotas.charge(quota, recordBytes(request, object));
     const before = this.#before(container, object, step);
     const update: Update = { request, object, container, led: undefined, reply, staged };
-    if (before === undefined) return this.#begin(update, isWrite);
+    if (before === undefined) return repairing(this.#parts.repairs, update, () => this.#begin(update, isWrite));
     request.retain();
-    return this.#track(
-      update,
-      before.then(() => this.#begin(update, isWrite)),
-    );
+    const begun = before.then(() => this.#begin(update, isWrite));
+    return repairing(this.#parts.repairs, update, () => this.#track(update, begun));
   }
 
   /** What has to be done before the update takes its place; undefined: nothing. */
@@ -343,16 +345,20 @@ export class UpdateService {
     return this.#apply(request.opcode, container, object, payload, checksum, led?.arrayShares);
   }
 
-  #ran({ led, reply }: Update, outcome: WriteOutcome): undefined {
-    const { store, replication } = this.#parts;
+  #ran({ led, reply, container, object }: Update, outcome: WriteOutcome): undefined {
+    const { store, replication, repairs } = this.#parts;
+    const answer = async (found: unknown): Promise<void> => {
+      const error = isDamage(found) ? await afterRepair(repairs, found, container, object) : found;
+      this.#answer(error as Error | undefined, outcome.epoch, reply);
+    };
     if (led?.isAppended === true) {
-      led.whenDecided((error) => this.#answer(error, outcome.epoch, reply));
+      led.whenDecided((error) => void answer(error));
       return;
     }
     let isAnswered = false;
     store.whenStable(outcome.sequence, (error) => {
       isAnswered = true;
-      this.#answer(error ?? outcome.error, outcome.epoch, reply);
+      void answer(error ?? outcome.error);
     });
     if (!isAnswered && isUndecided(outcome.sequence)) replication?.ask();
   }

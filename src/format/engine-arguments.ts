@@ -150,6 +150,9 @@ export const engineCallSchemas = {
     targetBytes: count,
     containers,
     thresholdBytes: z.union([count, z.literal("auto")]),
+    scrub: z
+      .object({ mode: z.enum(["off", "lazy", "timed"]), periodSeconds: count, bytesPerSecond: z.int().min(1) })
+      .exactOptional(),
     rebuild: z.object({ share: z.int().min(1).max(100), isPaused: z.boolean() }).exactOptional(),
   }),
   openContainer: z.object({ container: served, pool: uuid }),
@@ -159,6 +162,13 @@ export const engineCallSchemas = {
   destroySnapshot: z.object({ container, epoch }),
   destroyContainer: z.object({ container }),
   fillStatus: z.object({ pool: uuid, containers }),
+  scrub: z.object({
+    pool: uuid,
+    action: z.enum(["start", "stop", "status"]),
+    bytesPerSecond: z.int().min(1).exactOptional(),
+  }),
+  scrubStatus: z.object({ pool: uuid }),
+  faultyTargets: nothing,
   pledge: z.object({ term: count }),
   stop: z.object({ force: z.boolean().exactOptional(), restart: z.boolean().exactOptional() }),
   startEngines: z.object({ ranks: z.array(rank).max(MAX_ENGINES) }),

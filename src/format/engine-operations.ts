@@ -7,6 +7,7 @@
  */
 import type { Epoch } from "../base/epoch.ts";
 import type { PoolMap } from "./pool-map.ts";
+import type { PoolScrubArguments, ScrubSettings, TargetScrubStatus } from "./scrub.ts";
 
 /** Every body. */
 export interface EngineMessage {
@@ -118,6 +119,8 @@ export interface PoolShare {
   readonly targetBytes: number;
   readonly containers: readonly number[];
   readonly thresholdBytes: number | "auto";
+  /** A control plane of before does not say: then it is as by default. */
+  readonly scrub?: ScrubSettings;
   /** What rebuilding may do; engines of before are not told. */
   readonly rebuild?: RebuildPolicy;
 }
@@ -185,6 +188,12 @@ export interface EngineCalls {
   fillStatus(value: { pool: string; containers: readonly number[] }): {
     targets: readonly (TargetFillStatus | null)[];
   };
+  /** Begins or ends a pass of a scrub on all targets that have something of the pool. */
+  scrub(value: PoolScrubArguments): object;
+  /** For each target of the engine how far it is; null: it has nothing of the pool. */
+  scrubStatus(value: { pool: string }): { targets: readonly (TargetScrubStatus | null)[] };
+  /** Targets of the engine, by their numbers there, whose device is faulty. */
+  faultyTargets(value: object): { targets: readonly number[] };
   /** Whether the engine promises not to lead for a while, so that the leader of this term can (src/control/leadership.ts). */
   pledge(value: { term: number }): { isPledged: boolean };
   /**

@@ -12,6 +12,8 @@ import {
   MAX_AKEY_BYTES,
   MAX_DKEY_BYTES,
   MAX_ENGINES,
+  MAX_SCRUB_BYTES_PER_SECOND,
+  MIN_SCRUB_BYTES_PER_SECOND,
   MAX_ENUMERATION_KEYS,
   MAX_POOL_TARGETS,
   MAX_RANK,
@@ -29,6 +31,7 @@ import type {
 import type { DtxAttachArguments, DtxResyncArguments } from "./dtx-messages.ts";
 import type { ChangeListArguments, EpochQueryArguments } from "./history-operations.ts";
 import type { DeviceReference, DeviceSetFaultyArguments, DeviceReplaceArguments } from "./device-operations.ts";
+import type { PoolScrubArguments } from "./scrub.ts";
 import type * as operations from "./operations.ts";
 import { Opcode } from "./operations.ts";
 
@@ -106,6 +109,7 @@ export interface OperationArguments {
   [Opcode.poolReintegrate]: PoolTargetsArguments;
   [Opcode.poolExtend]: PoolExtendArguments;
   [Opcode.poolDrain]: PoolTargetsArguments;
+  [Opcode.poolScrub]: PoolScrubArguments;
   [Opcode.containerCreate]: operations.ContainerCreateArguments;
   [Opcode.containerList]: operations.ContainerListArguments;
   [Opcode.containerQuery]: operations.ContainerReference;
@@ -153,6 +157,11 @@ const SCHEMAS: { readonly [Op in keyof OperationArguments]: z.ZodType<OperationA
   [Opcode.poolReintegrate]: z.object(targets),
   [Opcode.poolExtend]: z.object({ pool: name, ranks: z.array(rank).min(1).max(MAX_ENGINES) }),
   [Opcode.poolDrain]: z.object(targets),
+  [Opcode.poolScrub]: z.object({
+    pool: name,
+    action: z.enum(["start", "stop", "status"]),
+    bytesPerSecond: z.int().min(MIN_SCRUB_BYTES_PER_SECOND).max(MAX_SCRUB_BYTES_PER_SECOND).exactOptional(),
+  }),
   [Opcode.containerCreate]: z.object({
     pool: name,
     label: name,

@@ -40,6 +40,7 @@ export const Opcode = {
   poolReintegrate: 40,
   poolExtend: 41,
   poolDrain: 42,
+  poolScrub: 43,
   containerCreate: 48,
   containerList: 49,
   containerQuery: 50,
@@ -105,6 +106,7 @@ export const Opcode = {
   transactionState: 169,
   dtxFill: 170,
   dtxShardExtents: 171,
+  dtxRepair: 173,
 } as const;
 export type Opcode = (typeof Opcode)[keyof typeof Opcode];
 

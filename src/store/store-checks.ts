@@ -89,6 +89,11 @@ export class StoreChecks {
     return found?.offset === extent.offset && found.length === extent.length;
   }
 
+  /** Whether the version is its cell's newest at one of these epochs. */
+  isSeen({ key, epoch }: StoredExtent, viewers: readonly Epoch[]): boolean {
+    return viewers.some((viewer) => this.#parts.store.get(key, viewer)?.epoch === epoch);
+  }
+
   /**
    * For background work that has come upon damage, while it waits: checks all of the log and the index, and mends what it can. True
    * when the work may succeed now.

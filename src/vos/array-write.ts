@@ -2,8 +2,10 @@
  * Writing and punching arrays. A write cuts its records into windows: small pieces travel in the log record, the rest goes
  * to one contiguous extent that the windows share in slices. All windows of a write appear in one atomic record.
  */
+import type { ByteString } from "../base/bytes.ts";
 import { joinRuns, splitChecksum } from "../base/damage.ts";
 import type { Epoch } from "../base/epoch.ts";
+import { hasCode } from "../base/errors.ts";
 import { BLOCK_BYTES, MAX_ARRAY_BYTES } from "../base/limits.ts";
 import { recordSizeMismatch } from "../base/object-refusals.ts";
 import { type CellWrite, type ExtentRef, VersionKind } from "../store/cell.ts";
@@ -296,7 +298,7 @@ function noHoles(
   return record;
 }
 
-/** Asks for the merge of the windows that have many parts now. */
+/** Asks for the merge of the windows that have many parts now. The write has happened: damage that is met here is no reason to fail it. */
 export function noteCrowded(
   target: TargetObjects,
   crowded: Crowded,
@@ -309,12 +311,22 @@ export function noteCrowded(
   const { windowParts } = target.limits;
   for (const { key, kind } of writes) {
     if (kind !== VersionKind.part) continue;
-    let parts = 0;
-    target.store.versions(key, LATEST, (version) => {
-      parts += 1;
-      return version.kind === VersionKind.part && version.epoch >= header.since && parts <= windowParts;
-    });
-    if (parts <= windowParts) continue;
+    if (!hasParts(target, key, header.since, windowParts)) continue;
     crowded(container, request, [{ akey, windowClass: windowClassOf(key), window: windowOf(key) }]);
   }
+}
+
+/** Whether the window has more than so many parts. */
+function hasParts(target: TargetObjects, key: ByteString, since: number, count: number): boolean {
+  let parts = 0;
+  try {
+    target.store.versions(key, LATEST, (version) => {
+      parts += 1;
+      return version.kind === VersionKind.part && version.epoch >= since && parts <= count;
+    });
+  } catch (error) {
+    if (!hasCode(error, "CORRUPT")) throw error;
+    return false;
+  }
+  return parts > count;
 }

@@ -85,6 +85,17 @@ export class ShardReads {
     );
   }
 
+  /** Whether a reader at this epoch sees some of the bytes as they were written at `written`. Throws NOT_FOUND (container), CORRUPT. */
+  showsWritten(container: number, request: AkeyReadRequest, { address, length }: ShardRange, written: Epoch): boolean {
+    const epoch = request.epoch === EPOCH_NONE ? LATEST : request.epoch;
+    const seen = new Seen();
+    const { header, akey } = accessArray(this.#target, container, request, epoch, seen);
+    if (header === undefined) return false;
+    const range = { start: address, end: address + length };
+    const { fills } = overlay(collectPieces(this.#target, akey, header, epoch, range, seen), range.start, range.end);
+    return fills.some(({ piece }) => piece.epoch === written);
+  }
+
   /** The single value, whole. Errors as readArray. */
   async readValue(container: number, request: AkeyReadRequest): Promise<ShardReadOutcome> {
     const epoch = this.#epoch(container, request);
@@ -111,6 +122,7 @@ export class ShardReads {
     const opened = containers.get(container);
     if (epoch === EPOCH_NONE) return LATEST;
     containers.checkReadEpoch(epoch);
+    if ((flags & ObjectFlag.asStored) !== 0) return epoch;
     // A later write must not go before what was read, unless none can be on its way.
     if ((flags & ObjectFlag.epochIsSeen) === 0) containers.guardReadEpoch(epoch);
     const shown = readableEpoch(epoch, store.gate(container), containers.keptSnapshots(opened));

@@ -39,6 +39,7 @@ import {
   SingleValues,
   type WriteOutcome,
 } from "./single-value.ts";
+import { ScrubMarks } from "./scrub-marks.ts";
 import type { StagedWrite } from "./staged-write.ts";
 import { TargetObjects, type TargetObjectsOptions } from "./target-objects.ts";
 import { type ShardReadOutcome, type ShardRange, ShardReads } from "./shard-read.ts";
@@ -52,6 +53,7 @@ import { type MergeCounters, WindowMerges } from "./window-merge.ts";
 export class VersionedObjects {
   /** For those who fill targets. */
   readonly copies: DkeyCopies;
+  readonly scrubMarks: ScrubMarks;
   readonly fillMarks: FillMarks;
   readonly keyHistories: KeyHistories;
   readonly moving: MovingObjects;
@@ -93,6 +95,7 @@ export class VersionedObjects {
     this.#changes = new ChangeLists(target);
     this.copies = new DkeyCopies(target);
     this.fillMarks = new FillMarks(target);
+    this.scrubMarks = new ScrubMarks(target);
     this.keyHistories = new KeyHistories(target);
     this.moving = new MovingObjects(target);
   }
@@ -167,6 +170,10 @@ export class VersionedObjects {
     range: ShardRange,
   ): ShardReadOutcome | Promise<ShardReadOutcome> {
     return this.#shardReads.readArray(container, request, range);
+  }
+
+  showsWritten(container: number, request: AkeyReadRequest, range: ShardRange, written: Epoch): boolean {
+    return this.#shardReads.showsWritten(container, request, range, written);
   }
 
   readShardValue(container: number, request: AkeyReadRequest): Promise<ShardReadOutcome> {

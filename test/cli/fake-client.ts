@@ -46,6 +46,7 @@ import type {
   SystemQueryReply,
 } from "../../src/format/operations.ts";
 import type { PoolTargetsReply } from "../../src/format/pool-targets.ts";
+import type { PoolScrubArguments, PoolScrubReply } from "../../src/format/scrub.ts";
 
 const CREATED_AT = "2026-01-02T03:04:05.000Z";
 const DEVICE_ID = "01234567-89ab-4cde-8f01-23456789abcd";
@@ -432,6 +433,22 @@ export class FakePool implements PoolAccess {
 
   async drain({ ranks = [], targets = [] }: TargetSelection): Promise<PoolTargetsReply> {
     return this.#change((rank, index) => ranks.includes(rank) || targets.includes(index), "DRAIN");
+  }
+
+  async scrub(action: PoolScrubArguments["action"], { bytesPerSecond = 16 * 1024 ** 2 } = {}): Promise<PoolScrubReply> {
+    this.#check();
+    const last = { bytes: 3 * 1024 ** 2, damaged: 2, repaired: 1, lost: 1 };
+    const now = { bytes: 1024 ** 2, damaged: 0, repaired: 0, lost: 0 };
+    const status = {
+      state: action === "start" ? "running" : action === "stop" ? "stopped" : "idle",
+      startedAtMs: action === "start" ? 1_790_000_000_000 : 0,
+      now: action === "start" ? now : { bytes: 0, damaged: 0, repaired: 0, lost: 0 },
+      finishedAtMs: 1_780_000_000_000,
+      last,
+      passes: 4,
+    } as const;
+    const targets = this.#map.targets.map(({ index, rank }) => ({ index, rank, ...(rank < 2 && { status }) }));
+    return { pool: this.#label, mode: "timed", periodSeconds: 604_800, bytesPerSecond, targets };
   }
 
   async reintegrate({ ranks = [], targets = [] }: TargetSelection): Promise<PoolTargetsReply> {

@@ -48,6 +48,9 @@ describe("pool create", () => {
         rd_fac: 0,
         ec_cell_sz: 131_072,
         data_threshold: 4096,
+        scrub: "timed",
+        scrub_freq: 604_800,
+        scrub_rate: 16_777_216,
         ...HEALING,
         "user.owner": "ann",
       },
@@ -218,6 +221,9 @@ describe("pool properties", () => {
       rd_fac: 0,
       ec_cell_sz: 131_072,
       data_threshold: 4096,
+      scrub: "timed",
+      scrub_freq: 604_800,
+      scrub_rate: 16_777_216,
       ...HEALING,
       "user.team": "blue",
     });
@@ -259,6 +265,9 @@ describe("pool properties", () => {
       rd_fac: 0,
       ec_cell_sz: 131_072,
       data_threshold: 4096,
+      scrub: "timed",
+      scrub_freq: 604_800,
+      scrub_rate: 16_777_216,
       ...HEALING,
     });
   });

@@ -110,6 +110,7 @@ function makeRig(
     setGate: () => {},
     now: () => 1 as Epoch,
     serveStates: () => {},
+    serveRepair: () => {},
     poolOf: (container) => {
       const pool = pools.get(container);
       return pool === undefined ? undefined : { pool, map, own, containers: new Map() };

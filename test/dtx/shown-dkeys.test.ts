@@ -78,6 +78,7 @@ for (const name of ["SX", "RP_2GX"]) {
       setGate: () => {},
       now: () => 1 as Epoch,
       serveStates: () => {},
+      serveRepair: () => {},
       poolOf: () => ({ pool: "tank", map, own: OWN, containers }),
     });
     const set = (next: PoolMap): void => {

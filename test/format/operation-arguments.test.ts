@@ -38,6 +38,10 @@ const FULL: {
     args: { pool: "a", ranks: [1], targets: [5], force: true },
     optional: ["ranks", "targets", "force"],
   },
+  [Opcode.poolScrub]: {
+    args: { pool: "a", action: "start", bytesPerSecond: 1_048_576 },
+    optional: ["bytesPerSecond"],
+  },
   [Opcode.containerCreate]: {
     args: { pool: "a", label: "b", type: "kv", properties: { a: "b" } },
     optional: ["properties"],

@@ -47,7 +47,7 @@ test("canary: a medium that skips one persist is found out", async () => {
   }
   // What is settled before power is lost is found damaged there, and written again from memory.
   expect(foundCount).toBeGreaterThan(2);
-});
+}, 60_000);
 
 test("canary: a device whose durable writes are not durable is found out", async () => {
   for (const seed of [1, 2, 3]) {
