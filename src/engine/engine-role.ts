@@ -94,6 +94,7 @@ export function tellResumed({ finished, failures }: ResumeReport, event: TellEve
 export class ControlRole implements EngineRole {
   readonly #parts: RoleParts;
   readonly #control: ControlPlane;
+  #hasBegun = false;
 
   constructor(parts: RoleParts & { readonly metaStore: MetaStore; readonly system: SystemRecord }) {
     const { world, configuration, superblock, addresses, engine, key, peers, event, metaStore, system } = parts;
@@ -147,6 +148,7 @@ export class ControlRole implements EngineRole {
     await new LeaseKeeper(targets, world.clock).grantForever();
     bringMaps(this.#parts, (pool) => this.#control.engines.map({ rank: FIRST_RANK, pool }));
     this.#control.watch();
+    this.#hasBegun = true;
     const { event, rank } = this.#parts;
     event("leader_changed", `rank ${rank} runs the control plane`, { rank });
   }
@@ -180,7 +182,7 @@ export class ControlRole implements EngineRole {
   async leave(lastWord: () => Promise<void>): Promise<void> {
     const { detector, event, rank } = this.#parts;
     detector.close();
-    event("engine_left", `rank ${rank}, which runs the control plane, was stopped`, { rank });
+    if (this.#hasBegun) event("engine_left", `rank ${rank}, which runs the control plane, was stopped`, { rank });
     await lastWord();
   }
 }

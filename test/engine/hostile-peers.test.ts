@@ -180,13 +180,20 @@ for (const listener of LISTENERS) {
     test("arguments that are no CBOR, the wrong CBOR, or random bytes get an error each", async () => {
       const random = seeded(7);
       const peer = await RawPeer.greeted(address());
-      const opcodes = Object.values(Opcode).filter((opcode) => opcode > Opcode.ping && opcode !== Opcode.serverStop);
+      const stops: ReadonlySet<number> = new Set([Opcode.serverStop, Opcode.systemStop]);
+      const opcodes = Object.values(Opcode).filter((opcode) => opcode > Opcode.ping && !stops.has(opcode));
       const withoutArguments = new Set<number>([
         Opcode.systemQuery,
         Opcode.pluginList,
         Opcode.engineMetrics,
         Opcode.deviceQuery,
         Opcode.poolList,
+        Opcode.systemEvents,
+        Opcode.systemLeader,
+        Opcode.selfHealGet,
+        Opcode.selfHealEval,
+        Opcode.systemStart,
+        Opcode.systemBackup,
       ]);
       for (const [index, opcode] of opcodes.entries()) {
         const noise = Buffer.from(Array.from({ length: 1 + index }, () => Math.floor(random() * 256)));
