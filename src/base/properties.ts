@@ -31,6 +31,7 @@ import {
   MIN_SCRUB_SECONDS,
 } from "./limits.ts";
 import { objectClassByName } from "./object-class.ts";
+import { checkScrubMode, checkScrubPeriod } from "./scrub-properties.ts";
 import { formatSize, parseSize } from "./size.ts";
 import { didYouMean } from "./suggestion.ts";
 
@@ -347,39 +348,11 @@ function checkDataThreshold(value: PropertyValue): PropertyValue {
   throw invalid("pool", "data_threshold", `${sizeBytes} bytes do not fit. Use ${range}, or auto`);
 }
 
-function checkScrubMode(value: PropertyValue): PropertyValue {
-  if (value === "off" || value === "lazy" || value === "timed") return value;
-  throw invalid("pool", "scrub", `it is "${String(value)}". Use off, lazy or timed`);
-}
-
-function checkScrubPeriod(value: PropertyValue): number {
-  const seconds = typeof value === "boolean" || String(value).trim() === "" ? Number.NaN : Number(value);
-  if (Number.isInteger(seconds) && seconds >= MIN_SCRUB_SECONDS && seconds <= MAX_SCRUB_SECONDS) return seconds;
-  throw invalid("pool", "scrub_freq", `it is no number of seconds from ${MIN_SCRUB_SECONDS} to ${MAX_SCRUB_SECONDS}`);
-}
-
 function checkScrubRate(value: PropertyValue): number {
   const bytes = checkSize("pool", "scrub_rate", value);
   if (bytes >= MIN_SCRUB_BYTES_PER_SECOND && bytes <= MAX_SCRUB_BYTES_PER_SECOND) return bytes;
   const range = `${formatSize(MIN_SCRUB_BYTES_PER_SECOND)} to ${formatSize(MAX_SCRUB_BYTES_PER_SECOND)}`;
   throw invalid("pool", "scrub_rate", `${bytes} bytes a second do not fit. Use ${range}`);
-}
-
-/** When a pool with these properties is scrubbed. */
-export function scrubSettings(properties: PropertyMap): ScrubPropertyValues {
-  const { scrub, scrub_freq: seconds, scrub_rate: rate } = properties;
-  const mode = scrub === "off" || scrub === "lazy" ? scrub : "timed";
-  const periodSeconds = Number(seconds ?? DEFAULT_SCRUB_SECONDS);
-  return { mode, periodSeconds, bytesPerSecond: Number(rate ?? DEFAULT_SCRUB_BYTES_PER_SECOND) };
-}
-
-/** `off`: when it is asked for only. `lazy`: always, while nobody else has anything to do. `timed`: a pass every so many seconds. */
-export interface ScrubPropertyValues {
-  readonly mode: "off" | "lazy" | "timed";
-  /** From the end of a pass to the next one. */
-  readonly periodSeconds: number;
-  /** Of each target. */
-  readonly bytesPerSecond: number;
 }
 
 function checkChunkSize(value: PropertyValue): number {

@@ -1,6 +1,6 @@
 /** Scrubbing on request: asks the engines of a pool to begin or end a pass, and how far they are. */
 import { DaosError, hasCode } from "../base/errors.ts";
-import { scrubSettings } from "../base/properties.ts";
+import { scrubSettings } from "../base/scrub-properties.ts";
 import type { PoolScrubArguments, PoolScrubReply, TargetScrubStatus } from "../format/scrub.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { isAway } from "./engine-set.ts";

@@ -38,7 +38,7 @@ import { ForegroundRequests } from "./foreground.ts";
 import { Lease } from "./lease.ts";
 import { PoolMapTable, type TargetMap } from "./pool-map-table.ts";
 import type { PluginRegistry } from "./plugin-registry.ts";
-import { QuotaTable } from "./quota.ts";
+import { type QuotaTable, quotasOf } from "./quota.ts";
 import { redundancyProviders } from "./redundancy-providers.ts";
 import { ShardReadService } from "./shard-read-service.ts";
 import type { DeviceReport } from "./device-report.ts";
@@ -111,7 +111,7 @@ export class Target implements TargetCalls {
     clock.restore(store.highestEpoch);
     const { allocate, release, payloadBuffers } = memoryOf(device);
     const objects = new VersionedObjects({ store, clock, timers: world.timers, allocate, release });
-    const quotas = this.#quotas(store);
+    const quotas = quotasOf(store, world.clock);
     const maps = new PoolMapTable(world.timers);
     const lease = new Lease(world.clock);
     const repairs = targetRepairs({ timers: world.timers, store, objects, replication: () => replication });
@@ -166,14 +166,6 @@ export class Target implements TargetCalls {
       scrubber: targetScrubber({ ...world, store, objects, repairs, requests: () => service.counters.requests }),
     };
     return { host: server.host, port: server.port, notices, ...(speed !== undefined && { speed }) };
-  }
-
-  #quotas(store: CellStore): QuotaTable {
-    const { clock } = this.#parts.world;
-    return new QuotaTable(
-      (container) => store.usage(container),
-      () => clock.monotonicNs() / 1e6,
-    );
   }
 
   #listen(

@@ -5,7 +5,7 @@
  */
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
-import { scrubSettings } from "../base/properties.ts";
+import { scrubSettings } from "../base/scrub-properties.ts";
 import type { TierUsage } from "../control/target-control.ts";
 import { agreeOnEpoch } from "../control/snapshot-epoch.ts";
 import type { Clock, Timers } from "../contracts/world.ts";

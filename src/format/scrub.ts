@@ -7,7 +7,7 @@
  * here; 1 while nothing begins by itself. Times are milliseconds since 1970.
  */
 import { DaosError } from "../base/errors.ts";
-import type { ScrubPropertyValues } from "../base/properties.ts";
+import type { ScrubPropertyValues } from "../base/scrub-properties.ts";
 import { readUint64, writeUint64 } from "./uint64.ts";
 
 export type ScrubSettings = ScrubPropertyValues;
