@@ -6,7 +6,7 @@ import {
   MAX_SCRUB_SECONDS,
   MIN_SCRUB_SECONDS,
 } from "./limits.ts";
-import type { PropertyMap, PropertyValue } from "./properties.ts";
+import type { PropertyMap, PropertyValue } from "./property-values.ts";
 
 /** When a pool with these properties is scrubbed. */
 export function scrubSettings(properties: PropertyMap): ScrubPropertyValues {

@@ -1,5 +1,5 @@
 /** `daos pool rebuild ...`: how far what is rebuilt or moved in a pool is, and to hold it. */
-import { REBUILD_PAUSED, REBUILD_RUNNING } from "../base/properties.ts";
+import { REBUILD_PAUSED, REBUILD_RUNNING } from "../base/property-values.ts";
 import { formatSize } from "../base/size.ts";
 import type { PoolDescription } from "../format/operations.ts";
 import type { PoolRebuild } from "../format/pool-state.ts";

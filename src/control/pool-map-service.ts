@@ -8,7 +8,7 @@
  */
 import { EPOCH_MAX_SKEW_US } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import { selfHealOf } from "../base/properties.ts";
+import { selfHealOf } from "../base/property-values.ts";
 import type { TellEvent } from "../base/events.ts";
 import type { Clock, Timers } from "../contracts/world.ts";
 import type { PoolAssignment } from "../format/engine-operations.ts";

@@ -4,7 +4,7 @@
  * other, so the last one wins whatever the order of its causes.
  */
 import { DEFAULT_REBUILD_SHARE, INLINE_VALUE_BYTES } from "../base/limits.ts";
-import { REBUILD_PAUSED, selfHealOf } from "../base/properties.ts";
+import { REBUILD_PAUSED, selfHealOf } from "../base/property-values.ts";
 import { scrubSettings } from "../base/scrub-properties.ts";
 import type { RebuildPolicy } from "../format/engine-operations.ts";
 import type { PoolRecord } from "../format/meta-record.ts";

@@ -4,7 +4,7 @@
  * is left out for longer each time.
  */
 import { DaosError } from "../base/errors.ts";
-import { selfHealOf } from "../base/properties.ts";
+import { selfHealOf } from "../base/property-values.ts";
 import { mapKey, POOL_PREFIX } from "../format/meta-key.ts";
 import type { MapRecord, PoolRecord } from "../format/meta-record.ts";
 import type { Members } from "./members.ts";

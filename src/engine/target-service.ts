@@ -75,21 +75,15 @@ export interface TargetServiceParts {
 export class TargetService implements RpcHandler {
   readonly #parts: TargetServiceParts;
   readonly #counters = { requests: 0, failures: 0, fetches: 0, damagedReads: 0, damagedWrites: 0 };
-  readonly #objects: VersionedObjects;
   readonly #stages: StageService;
   readonly #updates: UpdateService;
-  readonly #replication: Replication;
   readonly #transactions: TransactionService;
-  readonly #foreground: ForegroundRequests;
   /** Reply records are copied by `send`, so one serves all. */
   readonly #record = Buffer.alloc(OBJECT_REPLY_BYTES);
   readonly #reply: ObjectReply = { epoch: 0 as Epoch, lengthBytes: 0, recordBytes: 0, flags: 0 };
 
   constructor(parts: TargetServiceParts) {
     this.#parts = parts;
-    this.#objects = parts.objects;
-    this.#replication = parts.replication;
-    this.#foreground = parts.foreground;
     const writable = (request: RpcRequest, handle: number): Attachment => this.#writable(request, handle);
     const failed = (error: unknown, reply: RpcReply): void => this.#failed(error, reply);
     this.#stages = new StageService({ ...parts, writable });
@@ -121,7 +115,7 @@ export class TargetService implements RpcHandler {
   /** Runs one request; every path ends in exactly one `reply.send` or `reply.fail`. */
   handle(request: RpcRequest, reply: RpcReply): void {
     this.#counters.requests += 1;
-    this.#foreground.note(request.opcode, reply);
+    this.#parts.foreground.note(request.opcode, reply);
     this.#serve(request, reply, false);
   }
 
@@ -171,11 +165,11 @@ export class TargetService implements RpcHandler {
   }
 
   mayMiss(connection: RpcPeer, opcode: number): boolean {
-    return this.#replication.mayMiss(connection, opcode);
+    return this.#parts.replication.mayMiss(connection, opcode);
   }
 
   connectionClosed(connection: RpcPeer): void {
-    if (connection.session instanceof PeerSession) this.#replication.connectionClosed(connection);
+    if (connection.session instanceof PeerSession) this.#parts.replication.connectionClosed(connection);
     else this.#parts.attachments.connectionClosed(connection);
     this.#stages.connectionClosed(connection);
   }
@@ -225,7 +219,7 @@ export class TargetService implements RpcHandler {
       case Opcode.dtxRepair:
       case Opcode.dtxAttach:
       case Opcode.transactionState:
-        return new Promise((resolve) => this.#replication.handle(request, reply, resolve));
+        return new Promise((resolve) => this.#parts.replication.handle(request, reply, resolve));
       case Opcode.shardArrayRead:
         return this.#shardRead(request, reply, "array");
       case Opcode.shardValueFetch:
@@ -252,8 +246,8 @@ export class TargetService implements RpcHandler {
     const object = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
     const { container } = this.#attached(request, object.handle);
     if (isErasureCoded(object.oid)) throw coded();
-    if (isRedundant(object.oid)) this.#replication.checkReadable(container, object);
-    const result = this.#read(container, object, () => this.#objects.fetchValue(container, object));
+    if (isRedundant(object.oid)) this.#parts.replication.checkReadable(container, object);
+    const result = this.#read(container, object, () => this.#parts.objects.fetchValue(container, object));
     if (!(result instanceof Promise)) return this.#answerView(result, result.value, 0, reply);
     return result.then(
       (fetched) => this.#answerOwned(fetched, fetched.value, 0, reply),
@@ -267,8 +261,8 @@ export class TargetService implements RpcHandler {
     reply.hold(object.recordCount * object.recordBytes);
     const { container } = this.#attached(request, object.handle);
     if (isErasureCoded(object.oid)) throw coded();
-    if (isRedundant(object.oid)) this.#replication.checkReadable(container, object);
-    const result = this.#read(container, object, () => this.#objects.readArray(container, object));
+    if (isRedundant(object.oid)) this.#parts.replication.checkReadable(container, object);
+    const result = this.#read(container, object, () => this.#parts.objects.readArray(container, object));
     if (!(result instanceof Promise)) return this.#answerView(result, result.bytes, result.recordBytes, reply);
     return result.then(
       (read) => this.#answerOwned(read, read.bytes, read.recordBytes, reply),
@@ -283,7 +277,7 @@ export class TargetService implements RpcHandler {
     const { container } = this.#attached(request, object.handle);
     if (!isErasureCoded(object.oid)) throw notCoded();
     object.flags &= ~ObjectFlag.asStored;
-    this.#replication.checkReadable(container, object);
+    this.#parts.replication.checkReadable(container, object);
     const { repairs, shardReads } = this.#parts;
     const read = (): Promise<ShardAnswer> => shardReads.read(container, object, kind);
     const answer = await (repairs?.watch(container, object, read) ?? read());
@@ -361,19 +355,19 @@ export class TargetService implements RpcHandler {
       refused();
       this.#failed(error, reply);
     };
-    const { reads } = this.#objects;
+    const { reads } = this.#parts.objects;
     let isStable = false;
     this.#parts.store.whenStable(outcome.sequence, (failure) => {
       isStable = true;
       if (failure !== undefined || reads.isDurable) settled(failure);
       else reads.durable().then(() => settled(undefined), settled);
     });
-    if (!isStable && isUndecided(outcome.sequence)) this.#replication.ask();
+    if (!isStable && isUndecided(outcome.sequence)) this.#parts.replication.ask();
   }
 
   /** Whether nothing can undo what the answer tells of, nor anything that is written later go before it. */
   #isSettled({ sequence, error }: Outcome): boolean {
-    return sequence <= this.#parts.store.durableSequence && error === undefined && this.#objects.reads.isDurable;
+    return sequence <= this.#parts.store.durableSequence && error === undefined && this.#parts.objects.reads.isDurable;
   }
 
   /** The container of a handle, which the request was placed in by the present map. */

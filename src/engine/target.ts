@@ -18,7 +18,7 @@ import { RedundancySchemes } from "../redundancy/redundancy-schemes.ts";
 import { RpcConnection } from "../rpc/connection.ts";
 import { RpcServer, type RpcServerOptions } from "../rpc/server.ts";
 import type { CellStore } from "../store/cell.ts";
-import { checkIndexContent } from "../store/index-content-check.ts";
+import { checkIndexFile } from "../store/index-content-check.ts";
 import { openLmdbIndex } from "../store/lmdb-index.ts";
 import { openStore } from "../store/open-store.ts";
 import type { Settler } from "../store/settler.ts";
@@ -193,7 +193,7 @@ export class Target implements TargetCalls {
   async #openStore(settings: TargetSettings, region: ScmRegion, device: BlockDevice): Promise<CheckedStore> {
     const { world } = this.#parts;
     const indexPath = `${settings.folder}/${INDEX_FILE}`;
-    if (world.disk.exists(indexPath)) checkIndexFile(world, indexPath);
+    if (world.disk.exists(indexPath)) checkIndexFile(world.disk, indexPath);
     const index = openLmdbIndex({ path: indexPath, sizeBytes: settings.indexBytes, disk: world.disk });
     const settler = this.#parts.startSettler({
       indexPath,
@@ -386,14 +386,5 @@ export class Target implements TargetCalls {
       damagedFrames,
       ...replication.fillCounts,
     };
-  }
-}
-
-function checkIndexFile(world: World, path: string): void {
-  const file = world.disk.openFile(path, { readOnly: true });
-  try {
-    checkIndexContent(path, file);
-  } finally {
-    file.close();
   }
 }

@@ -15,6 +15,7 @@ import { asBuffer, byteString, type ByteString } from "../base/bytes.ts";
 import { crc32 } from "../base/checksum.ts";
 import { DaosError } from "../base/errors.ts";
 import { flippedBit } from "../base/flipped-bit.ts";
+import type { Disk } from "../contracts/world.ts";
 import { HISTORY_SUFFIX_BYTES } from "../format/settled-version.ts";
 import { readUint64 } from "../format/uint64.ts";
 import { INDEX_TABLES, type IndexTable } from "./settled-index.ts";
@@ -82,6 +83,16 @@ interface TreeCounts {
   entries: number;
   /** Leaves were left out: rows and overflow pages are not all counted. */
   isPartial: boolean;
+}
+
+/** See checkIndexContent. */
+export function checkIndexFile(disk: Disk, path: string): void {
+  const file = disk.openFile(path, { readOnly: true });
+  try {
+    checkIndexContent(path, file);
+  } finally {
+    file.close();
+  }
 }
 
 /** Throws CORRUPT (damage), VERSION (another LMDB's file) or IO. An empty file passes: LMDB makes it anew. */
