@@ -86,13 +86,9 @@ test("canary: a target that serves on when its lease is over is found", async ()
 /** A fill store whose copies do some things otherwise. */
 function withCopies(store: FillStore, changed: Partial<DkeyCopies>): FillStore {
   const { copies } = store;
-  const own = Object.fromEntries(
-    (["prefixOf", "placeOf", "list", "has", "hasCoded", "purge", "read", "write", "finish"] as const).map((name) => [
-      name,
-      (...args: never[]) => (copies[name] as (...args: never[]) => unknown).apply(copies, args),
-    ]),
-  );
-  return { ...store, copies: { ...own, ...changed } as DkeyCopies };
+  const get = (_target: DkeyCopies, name: keyof DkeyCopies): unknown =>
+    changed[name] ?? (copies[name] as (...args: never[]) => unknown).bind(copies);
+  return { ...store, copies: new Proxy(copies, { get } as ProxyHandler<DkeyCopies>) };
 }
 
 test("canary: a target that keeps what it had when it is filled is found", async () => {
