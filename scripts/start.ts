@@ -123,12 +123,21 @@ async function ensureContainer(system: System): Promise<void> {
     const givenBytes = pools.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     // Half of what is left, so that there is room to make another pool by hand.
     const sizeBytes = Math.floor((totalBytes - givenBytes) / 2 / MIB) * MIB;
-    await system.createPool({ label: POOL, sizeBytes });
+    await unlessThere(system.createPool({ label: POOL, sizeBytes }));
   }
   const pool = system.pool(POOL);
   const containers = await pool.listContainers();
   if (!containers.some(({ label }) => label === CONTAINER)) {
-    await pool.createContainer({ label: CONTAINER, type: "kv" });
+    await unlessThere(pool.createContainer({ label: CONTAINER, type: "kv" }));
+  }
+}
+
+/** Another `npm start` may have made it meanwhile. */
+async function unlessThere(creation: Promise<unknown>): Promise<void> {
+  try {
+    await creation;
+  } catch (error) {
+    if (!hasCode(error, "ALREADY_EXISTS")) throw error;
   }
 }
 

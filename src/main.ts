@@ -11,6 +11,7 @@ import { BUILT_IN_PLUGINS } from "../plugins/registry.ts";
 import { listPersistentMemory, type PmemNamespace } from "../plugins/scm/pmdk/namespaces.ts";
 import type {
   CommandEnvironment,
+  EraseOptions,
   MetaMigrationOptions,
   ServerRole,
   ServerStartOptions,
@@ -25,12 +26,14 @@ import { exampleConfiguration } from "./engine/configuration-example.ts";
 import { type EngineParts, startEngine } from "./engine/engine.ts";
 import { type EnginePlan, planEngines } from "./engine/engine-plan.ts";
 import { type MetaMigration, migrateMetaStore } from "./engine/meta-migration.ts";
+import { type MetaRestore, restoreMetaStore } from "./engine/meta-restore.ts";
+import { eraseSystem, type SystemErase } from "./engine/system-erase.ts";
 import { formatListenAddress } from "./engine/listen-address.ts";
 import { loadPlugins } from "./engine/plugin-loader.ts";
 import type { PluginRegistry } from "./engine/plugin-registry.ts";
 import { redundancyProviders } from "./engine/redundancy-providers.ts";
 import { type ScannedMemory, scanStorage } from "./engine/storage-scan.ts";
-import { type EngineReady, engineArguments, Supervisor } from "./engine/supervisor.ts";
+import { type EngineReady, engineArguments, RESTART_STATUS, Supervisor } from "./engine/supervisor.ts";
 import { onParentGone, spawnSelf } from "./world/child.ts";
 import { standardError, standardInput, standardOutput } from "./world/console.ts";
 import { lightDeviceLamp } from "./world/device-lamp.ts";
@@ -121,15 +124,42 @@ async function migrateMeta(options: MetaMigrationOptions): Promise<MetaMigration
   return migrateMetaStore(world, await registryOf(configuration.plugins), { ...configuration, storage });
 }
 
+async function restoreMeta(options: MetaMigrationOptions, backup: Uint8Array): Promise<MetaRestore> {
+  const configuration = configurationOf(options);
+  const { storage } = planEngines(world.disk, configuration, availableParallelism())[0]!;
+  return restoreMetaStore(world, await registryOf(configuration.plugins), { ...configuration, storage }, backup);
+}
+
+async function erase({ confirm, force, ...options }: EraseOptions): Promise<SystemErase> {
+  const configuration = configurationOf(options);
+  const folders = planEngines(world.disk, configuration, availableParallelism()).map(({ storage }) => storage);
+  return eraseSystem(world, await registryOf(configuration.plugins), configuration, folders, { confirm, force });
+}
+
 function scannedMemory({ name, mode, sizeBytes, device, mount, health }: PmemNamespace): ScannedMemory {
   const state = [health.state, ...health.problems].join(", ");
   return { name, mode, sizeBytes, device: device ?? "", mount: mount?.folder ?? "", state };
 }
 
+interface Supervision {
+  readonly sharers: number;
+  readonly port: number;
+  readonly restartedAfter?: string;
+}
+
 /** What the supervisor tells an engine that it starts; undefined for an engine on its own. */
-function supervision(): { readonly sharers: number; readonly port: number } | undefined {
+function supervision(): Supervision | undefined {
   const text = process.env[SUPERVISOR_VARIABLE];
-  return text === undefined || text === "" ? undefined : (JSON.parse(text) as { sharers: number; port: number });
+  return text === undefined || text === "" ? undefined : (JSON.parse(text) as Supervision);
+}
+
+function supervisedParts({ sharers, port, restartedAfter }: Supervision): Partial<EngineParts> {
+  return {
+    sharers,
+    ...(port > 0 && { managementPort: port }),
+    startEngines: (ranks) => void stdout.write(Buffer.from(`${JSON.stringify({ startEngines: ranks })}\n`)),
+    ...(restartedAfter !== undefined && { restartedAfter }),
+  };
 }
 
 /** Runs an engine, or several, until a signal, a stop request, or a failure. */
@@ -148,8 +178,7 @@ async function startServer(options: ServerStartOptions): Promise<number> {
   const engine = await startEngine(configuration, {
     ...parts,
     canceled: canceled.signal,
-    ...(supervised !== undefined && { sharers: supervised.sharers }),
-    ...(supervised !== undefined && supervised.port > 0 && { managementPort: supervised.port }),
+    ...(supervised !== undefined && supervisedParts(supervised)),
   });
   for (const notice of engine.notices) await stderr.write(Buffer.from(`${notice}\n`));
   const { storage, created, rank } = engine;
@@ -162,8 +191,7 @@ async function startServer(options: ServerStartOptions): Promise<number> {
   const stop = (): void => void engine.stop().catch(() => {});
   if (canceled.signal.aborted) stop();
   else canceled.signal.addEventListener("abort", stop, { once: true });
-  await engine.ended;
-  return 0;
+  return (await engine.ended).isRestarting ? RESTART_STATUS : 0;
 }
 
 /** The flags that each engine of this host gets. */
@@ -195,19 +223,24 @@ async function superviseEngines(
     timers: world.timers,
     plans,
     event: tell,
-    spawn: (plan, { control, port }, ready) =>
+    spawn: (plan, { control, port, restartedAfter }, ready) =>
       spawnSelf({
         args: engineArguments(plan, control, commonArguments(options)),
         environment: {
-          [SUPERVISOR_VARIABLE]: JSON.stringify({ sharers: plans.filter(({ isNew }) => isNew).length, port }),
+          [SUPERVISOR_VARIABLE]: JSON.stringify({
+            sharers: plans.filter(({ isNew }) => isNew).length,
+            port,
+            restartedAfter,
+          }),
           // The supervisor's flags say it already.
           DAOS_ENGINES: "",
           DAOS_JOIN: "",
         },
         line: (text, isError) => {
-          const told = isError ? undefined : readyLine(text);
-          if (told === undefined) tell(`engine ${plan.index}: ${text}`);
-          else ready(told);
+          const order = isError ? undefined : orderOf(text);
+          if (order === undefined) tell(`engine ${plan.index}: ${text}`);
+          else if ("ready" in order) ready(order);
+          else supervisor.startAgain(order.startEngines);
         },
       }),
   });
@@ -228,16 +261,18 @@ async function superviseEngines(
   return 0;
 }
 
-/** What an engine prints when it is ready; undefined for any other line. */
-function readyLine(text: string): EngineReady | undefined {
-  if (!text.startsWith('{"ready":true')) return undefined;
-  return JSON.parse(text) as EngineReady;
+/** What an engine prints for its supervisor: that it is ready, or which engines it is to start; undefined for any other line. */
+function orderOf(text: string): (EngineReady & { readonly ready: true }) | { startEngines: number[] } | undefined {
+  if (!text.startsWith('{"ready":true') && !text.startsWith('{"startEngines":')) return undefined;
+  return JSON.parse(text) as (EngineReady & { readonly ready: true }) | { startEngines: number[] };
 }
 
 const server: ServerRole = {
   start: startServer,
   formatStorage,
   migrateMeta,
+  restoreMeta,
+  eraseSystem: erase,
   scanStorage: async () =>
     scanStorage({
       disk: world.disk,

@@ -1,5 +1,6 @@
 /**
- * Entry of a settle thread: its first message says where the index and the log are, the rest are the store's calls.
+ * Entry of a settle thread: its first message says where the index and the log are, the rest are the store's calls. It also
+ * takes the memory of a log that lies in memory, for the target's thread, which would have to with the first writes.
  */
 import type { Thread } from "./contracts/world.ts";
 import type { SettleSettings } from "./engine/settle-settings.ts";
@@ -9,6 +10,8 @@ import { isGatedKey } from "./vos/cell-key.ts";
 import { parentThread } from "./world/index.ts";
 import { FileRangeView } from "./world/file-range-view.ts";
 import { libc } from "./world/libc.ts";
+import { makeResident } from "./world/resident.ts";
+import { RealTimers } from "./world/timers.ts";
 
 /** A third of what another thread gets, when processors are scarce: nobody waits for settling unless the log is full. */
 const SETTLE_NICE = 5;
@@ -30,4 +33,5 @@ parent.onMessage((message) => {
     closeLog: () => view?.close(),
   };
   serveSettle(parent, openers, isGatedKey);
+  if ("bytes" in region) makeResident(region.bytes, new RealTimers());
 });

@@ -44,6 +44,8 @@ serveThreadCalls<TargetCalls>(parentThread(), {
   destroySnapshot: (snapshot) => target.destroySnapshot(snapshot),
   destroyContainer: (container) => target.destroyContainer(container),
   setQuota: (quota) => target.setQuota(quota),
+  scrub: (order) => target.scrub(order),
+  scrubStatus: (pool) => target.scrubStatus(pool),
   fillStatus: (question) => target.fillStatus(question),
   counters: () => target.counters(),
   device: () => target.device(),

@@ -5,8 +5,10 @@ import { Glob } from "bun";
 import { expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { eventsPage } from "../scripts/events-page.ts";
 import { limitsPage } from "../scripts/limits-page.ts";
 import { ERROR_CODES } from "../src/base/errors.ts";
+import { EVENTS } from "../src/base/events.ts";
 import * as limits from "../src/base/limits.ts";
 
 const ROOT = join(import.meta.dir, "..");
@@ -112,6 +114,10 @@ test("nothing is left over: notes to oneself, tests switched off, paths of one m
 
 test("docs/limits.md is what `npm run document` makes of src/base/limits.ts", () => {
   expect(read("docs/limits.md")).toBe(limitsPage(read("src/base/limits.ts"), limits));
+});
+
+test("docs/events.md is what `npm run document` makes of src/base/events.ts", () => {
+  expect(read("docs/events.md")).toBe(eventsPage(EVENTS));
 });
 
 test("docs/dependencies.md has a line for each dependency, and each is pinned", () => {

@@ -24,6 +24,19 @@ namespace uring {
 namespace {
 
 constexpr std::uint32_t kPageBytes = 4096;
+// A process that was killed holds its files until the kernel has ended what its ring was doing: so long it may take.
+constexpr int kHeldWaitMs = 3000;
+constexpr int kHeldRetryMs = 10;
+
+// Tries until it succeeds (0), fails with another error than `held`, or has taken too long; its last errno.
+template <typename Attempt>
+int WhileHeld(int held, const Attempt& attempt) {
+  for (int waited_ms = 0;; waited_ms += kHeldRetryMs) {
+    const int error = attempt();
+    if (error != held || waited_ms >= kHeldWaitMs) return error;
+    usleep(kHeldRetryMs * 1000);
+  }
+}
 
 bool IsMounted(dev_t device) {
   std::ifstream mounts("/proc/self/mountinfo");
@@ -77,13 +90,18 @@ DeviceFile OpenDeviceFile(const std::string& path) {
   file.is_block_device = S_ISBLK(status.st_mode);
   // On a block device O_EXCL fails while it, or a part of it, is mounted or in use by another who asked for it so.
   const int exclusive = file.is_block_device ? O_EXCL : 0;
-  file.descriptor = open(path.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC | exclusive);
-  if (file.descriptor < 0) {
-    const int error = errno;
+  const int open_error = WhileHeld(EBUSY, [&] {
+    file.descriptor = open(path.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC | exclusive);
+    const int error = file.descriptor < 0 ? errno : 0;
     file.is_mounted = error == EBUSY && IsMounted(status.st_rdev);
-    return Failed(file, OpenStep::kOpen, error);
-  }
-  if (flock(file.descriptor, LOCK_EX | LOCK_NB) != 0) return Failed(file, OpenStep::kLock, errno);
+    return file.is_mounted ? 0 : error;
+  });
+  if (file.is_mounted) return Failed(file, OpenStep::kOpen, EBUSY);
+  if (open_error != 0) return Failed(file, OpenStep::kOpen, open_error);
+  const int lock_error = WhileHeld(EWOULDBLOCK, [&] {
+    return flock(file.descriptor, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+  });
+  if (lock_error != 0) return Failed(file, OpenStep::kLock, lock_error);
   // What was opened counts, not what was found a moment before.
   struct stat opened = {};
   if (fstat(file.descriptor, &opened) != 0) return Failed(file, OpenStep::kMeasure, errno);

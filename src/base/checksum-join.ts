@@ -1,10 +1,12 @@
 /**
- * The CRC-32 of bytes that follow each other, made from the CRC-32s of their parts without looking at a byte: what was
- * verified chunk by chunk need not be read again for the checksum of a frame. (Mark Adler, crc32_combine of zlib.)
+ * The CRC-32 of bytes that follow each other, made from the CRC-32s of their parts without looking at a byte, and that of a
+ * part from those of the whole and of what is before it: so one checksum goes with bytes from the client to the medium and
+ * back, however they are cut and put together on the way. (Mark Adler, crc32_combine of zlib.)
  *
  * A CRC is a polynomial over GF(2) modulo the CRC's own, the highest power in the lowest bit; bytes that follow multiply
  * it by x to the power of eight times their count.
  */
+import { crc32 } from "./checksum.ts";
 import { BLOCK_BYTES } from "./limits.ts";
 
 const POLYNOMIAL = 0xedb88320;
@@ -13,7 +15,28 @@ const ONE = 0x8000_0000;
 /** CRC-32 of A followed by B, from those of A and B and the length of B. */
 export function joinChecksums(first: number, second: number, secondBytes: number): number {
   if (secondBytes === BLOCK_BYTES) return (afterBlock(first) ^ second) >>> 0;
-  return (product(powerOfBytes(secondBytes), first) ^ second) >>> 0;
+  return (afterBytes(first, secondBytes) ^ second) >>> 0;
+}
+
+/** CRC-32 of B, from that of A followed by B, that of A and the length of B. */
+export function checksumBehind(whole: number, first: number, secondBytes: number): number {
+  return joinChecksums(first, whole, secondBytes);
+}
+
+/** CRC-32 of so many zero bytes. */
+export function checksumOfZeros(sizeBytes: number): number {
+  return ~joinChecksums(0xffff_ffff, 0, sizeBytes) >>> 0;
+}
+
+/**
+ * CRC-32 of the bytes from `start` to `end`, when that of all is `whole`; undefined when it is not: they are damaged. Each byte
+ * is looked at once, and none when they are asked for as a whole: whoever uses them verifies them by what this returns.
+ */
+export function checksumOfPart(bytes: Uint8Array, whole: number, start: number, end: number): number | undefined {
+  if (start === 0 && end === bytes.length) return whole;
+  const part = crc32(bytes.subarray(start, end));
+  const before = joinChecksums(crc32(bytes.subarray(0, start)), part, end - start);
+  return crc32(bytes.subarray(end), before) === whole ? part : undefined;
 }
 
 /** CRC-32 of `sizeBytes` bytes, at least one, whose BLOCK_BYTES chunks have the checksums from index `first` on; the last may be shorter. */
@@ -26,15 +49,40 @@ export function checksumOfChunks(checksums: Uint32Array, first: number, sizeByte
   return joined;
 }
 
-/** The product of two polynomials. */
-function product(left: number, right: number): number {
-  let result = 0;
-  let shifted = right;
-  for (let bit = ONE; bit !== 0; bit >>>= 1) {
-    if ((left & bit) !== 0) result ^= shifted;
-    shifted = (shifted & 1) === 0 ? shifted >>> 1 : (shifted >>> 1) ^ POLYNOMIAL;
+/** What a polynomial becomes when it is multiplied by x to the power of four, as far as its four highest powers tell. */
+const NIBBLES = Int32Array.from({ length: 16 }, (_, nibble) => timesX(timesX(timesX(timesX(nibble)))));
+function timesX(polynomial: number): number {
+  return (polynomial >>> 1) ^ (POLYNOMIAL & -(polynomial & 1));
+}
+
+/** Puts into `table`, from `at` on, the products of a polynomial and all of less than four powers. */
+function fillMultiples(table: Int32Array, at: number, polynomial: number): void {
+  const once = timesX(polynomial);
+  const twice = timesX(once);
+  table[at + 8] = polynomial;
+  table[at + 4] = once;
+  table[at + 2] = twice;
+  table[at + 1] = timesX(twice);
+  for (let nibble = 3; nibble < 16; nibble += 1) {
+    table[at + nibble] = table[at + (nibble & (nibble - 1))]! ^ table[at + (nibble & -nibble)]!;
+  }
+}
+
+/** The product of a polynomial and the one whose multiples lie in `table` from `at` on, four powers at a time. */
+function productOf(left: number, table: Int32Array, at: number): number {
+  let result = table[at + (left & 15)]!;
+  for (let shift = 4; shift < 32; shift += 4) {
+    result = (result >>> 4) ^ NIBBLES[result & 15]! ^ table[at + ((left >>> shift) & 15)]!;
   }
   return result >>> 0;
+}
+
+const scratch = new Int32Array(16);
+
+/** The product of two polynomials. */
+function product(left: number, right: number): number {
+  fillMultiples(scratch, 0, right);
+  return productOf(left, scratch, 0);
 }
 
 /** x to the power of 8 * 2^n, by n. */
@@ -53,6 +101,21 @@ function powerOfBytes(count: number): number {
     if (left % 2 === 1) result = product(result, POWERS[index]!);
   }
   return result;
+}
+
+/** Multiples of powers that were asked for, and of how many bytes: a slot each, for the sizes of requests are few. */
+const KEPT_POWERS = 1024;
+const keptMultiples = new Int32Array(16 * KEPT_POWERS);
+const keptCounts = new Float64Array(KEPT_POWERS).fill(-1);
+
+/** What a CRC becomes when so many bytes follow. */
+function afterBytes(state: number, count: number): number {
+  const slot = (count ^ (count >>> 10)) & (KEPT_POWERS - 1);
+  if (keptCounts[slot] !== count) {
+    fillMultiples(keptMultiples, 16 * slot, powerOfBytes(count));
+    keptCounts[slot] = count;
+  }
+  return productOf(state, keptMultiples, 16 * slot);
 }
 
 /** What each byte of a CRC becomes when BLOCK_BYTES follow: four tables of 256. */

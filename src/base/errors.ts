@@ -52,6 +52,8 @@ export const ERROR_CODES = {
   NOT_STAGED: 23,
   /** The request may have been done, and what was done then is forgotten. Read, then send it under a new number. */
   OLD_REQUEST: 24,
+  /** The request was damaged on its way: nothing was done. Send it again. */
+  DAMAGED: 25,
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;
@@ -61,7 +63,7 @@ const NAME_BY_NUMBER = new Map<number, ErrorCode>(
 );
 
 /** Codes after which the same request may be sent again by itself. */
-const RETRYABLE: ReadonlySet<ErrorCode> = new Set(["UNAVAILABLE", "STALE", "OVERLOADED", "CONFLICT"]);
+const RETRYABLE: ReadonlySet<ErrorCode> = new Set(["UNAVAILABLE", "STALE", "OVERLOADED", "CONFLICT", "DAMAGED"]);
 
 /** An expected failure. `message` says what could not be done, why, and what to do about it. */
 export class DaosError extends Error {

@@ -106,6 +106,8 @@ export const MAX_META_VALUE_BYTES = 1 * MIB;
 export const MAX_META_COMMIT_COMPARES = 60;
 export const MAX_META_COMMIT_OPERATIONS = 2048;
 export const MAX_META_COMMIT_BYTES = 1.25 * MIB;
+/** Records of the system that the engine which leads it keeps in memory, bytes; of a larger system it reads them from the store. */
+export const MAX_MIRROR_BYTES = 64 * MIB;
 /** Time for a foreign plugin's module to load before it is listed as unavailable, milliseconds. */
 export const PLUGIN_LOAD_TIMEOUT_MS = 10_000;
 /** Prepared records of a target that are undecided, or decided and not forgotten. More are OVERLOADED. */
@@ -137,6 +139,10 @@ export const MAX_REQUESTS = 1_048_576;
 export const FORGET_CLIENT_MS = 600_000;
 /** A client sends what has failed again for so long at most, milliseconds: that long its updates are remembered. */
 export const MAX_RETRY_WINDOW_MS = FORGET_CLIENT_MS / 2;
+/** Clients whose changes of the system's records are remembered; when there are more, the older half is forgotten. */
+export const MAX_CHANGE_CLIENTS = 4096;
+/** Changes that are remembered of one client, of those whose answers it has not acknowledged. */
+export const MAX_CLIENT_CHANGES = 1024;
 /** A target's copy of a record of the control plane, bytes; user attributes are left out of it. */
 export const MAX_NOTE_BYTES = 4 * KIB;
 /** The same of a pool's map, bytes: of the largest pool. */
@@ -167,3 +173,20 @@ export const ENGINE_CALL_TIMEOUT_MS = 30_000;
 export const ENGINE_MESSAGE_LIFETIME_MS = 60_000;
 /** Longest wait before an engine that died is started again, milliseconds; the first time it is at once. */
 export const MAX_RESTART_DELAY_MS = 30_000;
+/** Largest backup of a system's records, bytes. */
+export const MAX_BACKUP_BYTES = 64 * MIB;
+/** Events that the system keeps; the oldest go first. */
+export const MAX_EVENTS = 1024;
+/** Longest message of an event, characters; what is longer is cut. */
+export const MAX_EVENT_MESSAGE = 512;
+/** Events that an engine keeps until the control plane has taken them; of more only their number is told. */
+export const MAX_PENDING_EVENTS = 256;
+/** What rebuilding may take of a target's time while requests of clients are there, unless the pool says otherwise, per cent. */
+export const DEFAULT_REBUILD_SHARE = 25;
+/** Scrubbing of a pool, unless its properties say otherwise: a pass a week, so many bytes a second on each target. */
+export const DEFAULT_SCRUB_SECONDS = 7 * 24 * 3600;
+export const DEFAULT_SCRUB_BYTES_PER_SECOND = 16 * MIB;
+export const MIN_SCRUB_SECONDS = 60;
+export const MAX_SCRUB_SECONDS = 366 * 24 * 3600;
+export const MIN_SCRUB_BYTES_PER_SECOND = 64 * KIB;
+export const MAX_SCRUB_BYTES_PER_SECOND = 16 * GIB;

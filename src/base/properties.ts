@@ -6,30 +6,53 @@
  * Values are checked here and come out in the one form that is stored and sent: sizes as bytes, names in their own
  * spelling. Where a value lives and what follows from a change is the control plane's.
  */
-import { checkErasureCellBytes, ERASURE_CELL_VALUES } from "./erasure-cell.ts";
+import { ERASURE_CELL_VALUES } from "./erasure-cell.ts";
 import { DaosError } from "./errors.ts";
 import { checkLabel } from "./label.ts";
 import {
   DEFAULT_CHUNK_BYTES,
   DEFAULT_ERASURE_CELL_BYTES,
+  DEFAULT_REBUILD_SHARE,
+  DEFAULT_SCRUB_BYTES_PER_SECOND,
+  DEFAULT_SCRUB_SECONDS,
   INLINE_VALUE_BYTES,
-  KIB,
   MAX_CHUNK_BYTES,
   MAX_DATA_THRESHOLD_BYTES,
   MAX_LABEL_BYTES,
+  MAX_SCRUB_BYTES_PER_SECOND,
+  MAX_SCRUB_SECONDS,
   MAX_USER_ATTRIBUTE_BYTES,
   MAX_USER_ATTRIBUTES,
   MIN_CHUNK_BYTES,
   MIN_DATA_THRESHOLD_BYTES,
   MIN_POOL_BYTES,
+  MIN_SCRUB_BYTES_PER_SECOND,
+  MIN_SCRUB_SECONDS,
 } from "./limits.ts";
+import {
+  invalid,
+  checkPoolSize,
+  checkDataThreshold,
+  checkScrubRate,
+  checkChunkSize,
+  checkErasureCellSize,
+  checkRebuildShare,
+  checkSelfHeal,
+  checkRebuild,
+  checkRedundancyFactor,
+  REBUILD_RUNNING,
+  REBUILD_PAUSED,
+  POOL_SELF_HEAL,
+  type PropertyMap,
+  type PropertyScope,
+  type PropertyValue,
+} from "./property-values.ts";
 import { objectClassByName } from "./object-class.ts";
-import { formatSize, parseSize } from "./size.ts";
+import { checkScrubMode, checkScrubPeriod } from "./scrub-properties.ts";
+import { formatSize } from "./size.ts";
 import { didYouMean } from "./suggestion.ts";
 
-export type PropertyScope = "pool" | "container";
-export type PropertyValue = string | number | boolean;
-export type PropertyMap = Readonly<Record<string, PropertyValue>>;
+export type { PropertyMap, PropertyScope, PropertyValue } from "./property-values.ts";
 
 export interface PropertyDefinition {
   readonly scope: PropertyScope;
@@ -51,7 +74,6 @@ export interface PropertyDefinition {
 /** Prefix of user attributes. */
 export const USER_ATTRIBUTE_PREFIX = "user.";
 const USER_ATTRIBUTE_PATTERN = /^user\.[A-Za-z0-9:._-]+$/;
-const MAX_REDUNDANCY_FACTOR = 4;
 
 export const PROPERTIES: readonly PropertyDefinition[] = [
   {
@@ -99,6 +121,63 @@ export const PROPERTIES: readonly PropertyDefinition[] = [
     description:
       "Values up to this size are written to SCM, larger ones to NVMe; auto: by the speed of both at format.",
     check: checkDataThreshold,
+  },
+  {
+    scope: "pool",
+    name: "self_heal",
+    settable: "always",
+    defaultValue: POOL_SELF_HEAL.join(";"),
+    values: `${POOL_SELF_HEAL.join(";")}, some of them, or none`,
+    description:
+      "What happens by itself when engines fail: they go out of the pool, it is rebuilt, they are taken back.",
+    check: checkSelfHeal,
+  },
+  {
+    scope: "pool",
+    name: "rebuild_share",
+    settable: "always",
+    defaultValue: DEFAULT_REBUILD_SHARE,
+    values: "1 to 100",
+    description:
+      "Per cent of a target's time that rebuilding, draining and the like may take while clients want something of it.",
+    check: checkRebuildShare,
+  },
+  {
+    scope: "pool",
+    name: "rebuild",
+    settable: "always",
+    defaultValue: REBUILD_RUNNING,
+    values: `${REBUILD_RUNNING} or ${REBUILD_PAUSED}`,
+    description: "Whether data is rebuilt, and moved, in the background; paused: only what is written to is.",
+    check: checkRebuild,
+  },
+  {
+    scope: "pool",
+    name: "scrub",
+    settable: "always",
+    defaultValue: "timed",
+    values: "off, lazy, timed",
+    description:
+      "When what is stored is read and checked: on request, whenever nobody else reads or writes, or every scrub_freq.",
+    check: checkScrubMode,
+  },
+  {
+    scope: "pool",
+    name: "scrub_freq",
+    settable: "always",
+    defaultValue: DEFAULT_SCRUB_SECONDS,
+    values: `${MIN_SCRUB_SECONDS} to ${MAX_SCRUB_SECONDS} seconds`,
+    description: "With scrub timed: from the end of a pass to the next one (a week).",
+    check: checkScrubPeriod,
+  },
+  {
+    scope: "pool",
+    name: "scrub_rate",
+    settable: "always",
+    defaultValue: DEFAULT_SCRUB_BYTES_PER_SECOND,
+    values: `a size, ${formatSize(MIN_SCRUB_BYTES_PER_SECOND)} to ${formatSize(MAX_SCRUB_BYTES_PER_SECOND)}`,
+    description: "Bytes that a pass reads each second on each target, at most.",
+    check: checkScrubRate,
   },
   {
     scope: "container",
@@ -252,45 +331,4 @@ function checkUserAttribute(scope: PropertyScope, name: string, value: PropertyV
     throw invalid(scope, name, `its value has ${sizeBytes} bytes, ${MAX_USER_ATTRIBUTE_BYTES} are allowed. Shorten it`);
   }
   return text;
-}
-
-function invalid(scope: PropertyScope, name: string, state: string): DaosError {
-  return new DaosError("INVALID_ARGUMENT", `Cannot use ${scope} property "${name}": ${state}.`);
-}
-
-function checkSize(scope: PropertyScope, name: string, value: PropertyValue): number {
-  if (typeof value === "boolean") throw invalid(scope, name, "a yes or no is no size. Write one such as 4GiB");
-  return parseSize(value);
-}
-
-function checkPoolSize(value: PropertyValue): number {
-  const sizeBytes = checkSize("pool", "size", value);
-  if (sizeBytes >= MIN_POOL_BYTES) return sizeBytes;
-  throw invalid("pool", "size", `${formatSize(sizeBytes)} is too small. Use at least ${formatSize(MIN_POOL_BYTES)}`);
-}
-
-function checkDataThreshold(value: PropertyValue): PropertyValue {
-  if (value === "auto") return value;
-  const sizeBytes = checkSize("pool", "data_threshold", value);
-  if (sizeBytes >= MIN_DATA_THRESHOLD_BYTES && sizeBytes <= MAX_DATA_THRESHOLD_BYTES) return sizeBytes;
-  const range = `${formatSize(MIN_DATA_THRESHOLD_BYTES)} to ${formatSize(MAX_DATA_THRESHOLD_BYTES)}`;
-  throw invalid("pool", "data_threshold", `${sizeBytes} bytes do not fit. Use ${range}, or auto`);
-}
-
-function checkChunkSize(value: PropertyValue): number {
-  const sizeBytes = checkSize("container", "chunk_size", value);
-  if (sizeBytes >= MIN_CHUNK_BYTES && sizeBytes <= MAX_CHUNK_BYTES && sizeBytes % (4 * KIB) === 0) return sizeBytes;
-  const range = `${formatSize(MIN_CHUNK_BYTES)} to ${formatSize(MAX_CHUNK_BYTES)}`;
-  throw invalid("container", "chunk_size", `${sizeBytes} bytes do not fit. Use a multiple of 4 KiB, ${range}`);
-}
-
-function checkErasureCellSize(scope: PropertyScope, value: PropertyValue): number {
-  return checkErasureCellBytes(checkSize(scope, "ec_cell_sz", value));
-}
-
-function checkRedundancyFactor(value: PropertyValue): number {
-  const factor = typeof value === "boolean" ? Number.NaN : Number(String(value).trim() === "" ? Number.NaN : value);
-  if (Number.isInteger(factor) && factor >= 0 && factor <= MAX_REDUNDANCY_FACTOR) return factor;
-  const state = `it is no number from 0 to ${MAX_REDUNDANCY_FACTOR}`;
-  throw new DaosError("INVALID_ARGUMENT", `Cannot use property "rd_fac" "${value}": ${state}. Use one, such as 2.`);
 }

@@ -9,10 +9,11 @@ import type { ObjectId, ObjectType } from "../base/object-id.ts";
 import type { Condition } from "../contracts/interface.ts";
 import type { KeyValue } from "../contracts/key-value.ts";
 import type { CheckArguments, CheckReply } from "../format/check-operations.ts";
+import type { SystemEventsArguments, SystemEventsReply } from "../format/event-operations.ts";
+import type { DeviceDescription } from "../format/device-operations.ts";
 import type {
   ContainerDescription,
   ContainerType,
-  DeviceDescription,
   EngineMetricsReply,
   PluginListReply,
   PoolDescription,
@@ -20,7 +21,16 @@ import type {
   SnapshotDescription,
   SystemQueryReply,
 } from "../format/operations.ts";
+import type {
+  PoolOutcome,
+  SelfHealEvalReply,
+  SystemBackupReply,
+  SystemLeaderReply,
+  SystemStartReply,
+  SystemStopArguments,
+} from "../format/system-operations.ts";
 import type { PoolTargetsReply } from "../format/pool-targets.ts";
+import type { PoolScrubArguments, PoolScrubReply } from "../format/scrub.ts";
 import type { Placement } from "../placement/placement.ts";
 
 export interface ConnectOptions {
@@ -50,6 +60,19 @@ export interface SystemAccess {
   /** One step. */
   check(args: CheckArguments, options: SignalOption): Promise<CheckReply>;
   stop(options: SignalOption & { readonly rank?: number | undefined }): Promise<void>;
+  stopEngines(args: SystemStopArguments, options: SignalOption): Promise<void>;
+  startEngines(ranks: readonly number[] | undefined, options: SignalOption): Promise<SystemStartReply>;
+  backup(options: SignalOption): AsyncIterable<SystemBackupReply>;
+  leader(options: SignalOption): Promise<SystemLeaderReply>;
+  changeRanks(
+    change: "exclude" | "drain" | "reintegrate",
+    ranks: readonly number[],
+    options: SignalOption & { readonly force?: boolean },
+  ): Promise<readonly PoolOutcome[]>;
+  selfHeal(options: SignalOption): Promise<readonly string[]>;
+  setSelfHeal(flags: readonly string[], options: SignalOption): Promise<readonly string[]>;
+  evalSelfHeal(options: SignalOption): Promise<SelfHealEvalReply>;
+  events(args: SystemEventsArguments, options: SignalOption): Promise<SystemEventsReply>;
   listPools(options: SignalOption): Promise<readonly PoolDescription[]>;
   createPool(
     options: SignalOption & { readonly label: string; readonly sizeBytes: number; readonly properties?: Properties },
@@ -72,6 +95,10 @@ export interface PoolAccess {
   reintegrate(selection: TargetSelection, options: SignalOption): Promise<PoolTargetsReply>;
   extend(ranks: readonly number[], options: SignalOption): Promise<PoolTargetsReply>;
   drain(selection: TargetSelection, options: SignalOption): Promise<PoolTargetsReply>;
+  scrub(
+    action: PoolScrubArguments["action"],
+    options: SignalOption & { readonly bytesPerSecond?: number },
+  ): Promise<PoolScrubReply>;
   destroy(options: SignalOption & { readonly force: boolean }): Promise<void>;
   getProperties(options: SignalOption): Promise<Properties>;
   setProperties(properties: Properties, options: SignalOption): Promise<Properties>;

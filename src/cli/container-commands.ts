@@ -6,6 +6,7 @@ import type { ContainerDescription, ContainerType, Properties } from "../format/
 import { labelArgument, objectClassArgument, propertiesArgument, propertiesFrom, sizeArgument } from "./arguments.ts";
 import { command, commandGroup } from "./command.ts";
 import { CONTAINER_ARGUMENT, POOL_ARGUMENT } from "./container-arguments.ts";
+import { healthText } from "./health-text.ts";
 import { propertiesJson, propertiesText } from "./property-text.ts";
 import { SNAPSHOT_COMMANDS } from "./snapshot-commands.ts";
 import { formatRecord, formatTable, printable } from "./table.ts";
@@ -157,8 +158,8 @@ export const CONTAINER_COMMANDS = commandGroup("Containers: datasets inside a po
 
 /** A container's object in JSON; docs/cli.md promises these names. */
 function containerJson(container: ContainerDescription): object {
-  const { id, label, type, pool, state, usedBytes, snapshots, createdAt, properties } = container;
-  return { id, label, type, pool, state, usedBytes, snapshots, createdAt, properties };
+  const { id, label, type, pool, state, usedBytes, snapshots, health, createdAt, properties } = container;
+  return { id, label, type, pool, state, usedBytes, snapshots, health: health ?? null, createdAt, properties };
 }
 
 function containerText(container: ContainerDescription): string {
@@ -170,6 +171,7 @@ function containerText(container: ContainerDescription): string {
     ["State", container.state],
     ["Used", formatSize(container.usedBytes)],
     ["Snapshots", String(container.snapshots)],
+    ["Health", healthText(container.health)],
     ["Created", container.createdAt],
     ...Object.entries(container.properties)
       .filter(([name]) => !["label", "type", "status"].includes(name))

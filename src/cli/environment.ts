@@ -7,6 +7,8 @@ import type { BenchmarkOptions, BenchmarkResult } from "../client/benchmark.ts";
 import type { World } from "../contracts/world.ts";
 import type { ConfigurationProblem } from "../engine/configuration.ts";
 import type { MetaMigration } from "../engine/meta-migration.ts";
+import type { MetaRestore } from "../engine/meta-restore.ts";
+import type { SystemErase, SystemEraseOptions } from "../engine/system-erase.ts";
 import type { StorageScan } from "../engine/storage-scan.ts";
 import type { PluginListReply } from "../format/operations.ts";
 import type { ConnectOptions, SystemAccess } from "./client-access.ts";
@@ -68,6 +70,8 @@ export type StorageFormatOptions = Omit<ServerStartOptions, "listen" | "json" | 
 
 /** What `daos system migrate-meta` was told. */
 export type MetaMigrationOptions = Pick<ServerStartOptions, "configPath" | "storage">;
+/** What `daos system erase` was told. */
+export type EraseOptions = MetaMigrationOptions & SystemEraseOptions;
 
 /** The server role, as src/main.ts wires it. */
 export interface ServerRole {
@@ -77,6 +81,10 @@ export interface ServerRole {
   formatStorage(options: StorageFormatOptions): Promise<string>;
   /** Moves a system's records to the meta store that is configured; see engine/meta-migration.ts. */
   migrateMeta(options: MetaMigrationOptions): Promise<MetaMigration>;
+  /** Brings a system's records back from a backup; see engine/meta-restore.ts. */
+  restoreMeta(options: MetaMigrationOptions, backup: Uint8Array): Promise<MetaRestore>;
+  /** Gives up what the system holds on this host; see engine/system-erase.ts. */
+  eraseSystem(options: EraseOptions): Promise<SystemErase>;
   /** The storage of this machine. */
   scanStorage(): Promise<StorageScan>;
   /** Checks a configuration file's text; an empty array means that it is valid. `path` is as the user wrote it. */

@@ -4,11 +4,14 @@
  */
 import { formatSize } from "../base/size.ts";
 import type { PoolDescription, Properties } from "../format/operations.ts";
-import type { PoolRebuild, TierSpace } from "../format/pool-state.ts";
+import type { TierSpace } from "../format/pool-state.ts";
 import { labelArgument, propertiesArgument, propertiesFrom, sizeArgument } from "./arguments.ts";
 import { command, commandGroup } from "./command.ts";
 import { POOL_ARGUMENT } from "./container-arguments.ts";
-import { drain, exclude, extend, queryTargets, reintegrate } from "./pool-target-commands.ts";
+import { capacityRows, healthText } from "./health-text.ts";
+import { REBUILD_COMMANDS, rebuildJson, rebuildText } from "./pool-rebuild-commands.ts";
+import { SCRUB_COMMANDS } from "./scrub-commands.ts";
+import { drain, exclude, extend, queryTargets, reintegrate, shrink } from "./pool-target-commands.ts";
 import { propertiesJson, propertiesText } from "./property-text.ts";
 import { formatPercent, formatRecord, formatTable, printable } from "./table.ts";
 
@@ -93,6 +96,21 @@ const destroy = command({
   },
 });
 
+const resize = command({
+  summary: "Give a pool another size: more, or less, down to what it holds",
+  examples: ["daos pool resize tank 8GiB"],
+  arguments: {
+    label: POOL_ARGUMENT,
+    size: { type: "positional", required: true, description: "What its containers may take together, such as 8GiB" },
+  },
+  async run({ label, size }, session) {
+    const pool = await session.pool(label);
+    await pool.setProperties({ size: sizeArgument("SIZE", size) }, session.cancelable);
+    const resized = await pool.query(session.cancelable);
+    await session.output.result(poolJson(resized), poolText(resized));
+  },
+});
+
 const getProperties = command({
   summary: "Show properties of a pool",
   examples: ["daos pool get-prop tank", "daos pool get-prop tank label"],
@@ -137,12 +155,16 @@ export const POOL_COMMANDS = commandGroup("Pools: slices of the system's space",
   reintegrate,
   extend,
   drain,
+  scrub: SCRUB_COMMANDS,
+  rebuild: REBUILD_COMMANDS,
+  shrink,
+  resize,
 });
 
 /** A pool's object in JSON; docs/cli.md promises these names. */
 function poolJson(pool: PoolDescription): object {
   const { id, label, state, sizeBytes, usedBytes, scmUsedBytes, nvmeUsedBytes, containers, targets, createdAt } = pool;
-  const { scm, log, nvme, rebuild, properties } = pool;
+  const { scm, log, nvme, rebuild, health, capacity, properties } = pool;
   return {
     id,
     label,
@@ -156,7 +178,9 @@ function poolJson(pool: PoolDescription): object {
     nvme: nvme ?? null,
     containers,
     targets,
-    rebuild: rebuild ?? null,
+    rebuild: rebuildJson(rebuild),
+    health: health ?? null,
+    capacity: capacity ?? null,
     createdAt,
     properties,
   };
@@ -178,17 +202,11 @@ function poolText(pool: PoolDescription): string {
     ["Containers", String(pool.containers)],
     ["Targets", String(pool.targets)],
     ["Rebuild", rebuildText(pool.rebuild)],
+    ["Health", healthText(pool.health)],
+    ...capacityRows(pool.capacity),
     ["Created", pool.createdAt],
     ...userAttributes(pool.properties),
   ]);
-}
-
-function rebuildText(rebuild: PoolRebuild | undefined): string {
-  if (rebuild === undefined) return "not told";
-  const { state, dkeys, bytes, targetsDone, targets } = rebuild;
-  if (state === "idle") return state;
-  const brought = `${dkeys} dkeys, ${formatSize(bytes)}`;
-  return state === "done" ? `${state}, ${brought}` : `${state}, ${targetsDone} of ${targets} targets done, ${brought}`;
 }
 
 function tierText(tier: TierSpace | undefined): string {

@@ -1,5 +1,5 @@
 /**
- * `daos pool query-targets`, `exclude`, `reintegrate`, `extend`, `drain`: the targets that a pool lies on.
+ * `daos pool query-targets`, `exclude`, `reintegrate`, `extend`, `drain`, `shrink`: the targets that a pool lies on.
  */
 import { MAX_POOL_TARGETS, MAX_RANK } from "../base/limits.ts";
 import type { PoolTargetsReply } from "../format/pool-targets.ts";
@@ -75,6 +75,17 @@ export const drain = command({
   async run({ label, ranks, targets }, session) {
     const selection = selectionFrom("daos pool drain", ranks, targets);
     const reply = await (await session.pool(label)).drain(selection, session.cancelable);
+    await session.output.result(targetsJson(reply), targetsText(reply));
+  },
+});
+
+export const shrink = command({
+  summary: "Give engines up: drain all their targets, in the background; the engines may then be stopped for good",
+  examples: ["daos pool shrink tank --ranks 3"],
+  arguments: { label: POOL_ARGUMENT, ranks: { ...SELECTION.ranks, required: true } },
+  async run({ label, ranks }, session) {
+    const given = countsArgument("--ranks", ranks, MAX_RANK);
+    const reply = await (await session.pool(label)).drain({ ranks: given }, session.cancelable);
     await session.output.result(targetsJson(reply), targetsText(reply));
   },
 });

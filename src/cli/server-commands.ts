@@ -2,7 +2,7 @@
  * `daos server ...`: the server role. `start` hands over to the engine; the rest asks a running one, or looks at files
  * and plugins without one.
  */
-import { DaosError, hasCode } from "../base/errors.ts";
+import { hasCode } from "../base/errors.ts";
 import { MAX_CONFIGURATION_BYTES, MAX_ENGINE_TARGETS, MAX_HOST_ENGINES, MAX_RANK } from "../base/limits.ts";
 import type { ConfigurationProblem } from "../engine/configuration.ts";
 import type { PluginListReply } from "../format/operations.ts";
@@ -11,12 +11,12 @@ import { command, commandGroup } from "./command.ts";
 import { EXIT_STATUS } from "./exit-status.ts";
 import type { Session } from "./session.ts";
 import { systemJson, systemText } from "./system-commands.ts";
+import { untilGone } from "./system-stop-commands.ts";
 import { formatTable, printable } from "./table.ts";
 import { readWhole } from "./transfer.ts";
 
 const STOP_WAIT_SECONDS = 60;
 const MAX_STOP_WAIT_SECONDS = 3600;
-const STOP_POLL_MS = 100;
 
 const start = command({
   summary: "Run an engine, or several, until stopped",
@@ -82,33 +82,10 @@ const stop = command({
     const { pid } = await system.query(session.cancelable);
     await system.stop(session.cancelable);
     const progress = { label: `Stopping engine ${pid}`, unit: "none" } as const;
-    await session.withProgress(progress, () => untilGone(session, waitSeconds));
+    await session.withProgress(progress, () => untilGone(session, session.address, waitSeconds));
     await session.output.result({ pid, stopped: true }, `Stopped engine ${pid}.\n`);
   },
 });
-
-/** Asks until nobody answers. Rejects with TIMEOUT when the engine still does after the wait, or CANCELED. */
-async function untilGone(session: Session, waitSeconds: number): Promise<void> {
-  const { environment } = session;
-  const { world } = environment;
-  const { signal, address } = session;
-  const deadlineNs = world.clock.monotonicNs() + waitSeconds * 1e9;
-  while (world.clock.monotonicNs() < deadlineNs) {
-    try {
-      const system = await environment.connect(world, { system: address, timeoutMs: 1000, signal });
-      await system.close();
-    } catch (error) {
-      if (hasCode(error, "UNAVAILABLE")) return;
-      if (!hasCode(error, "TIMEOUT")) throw error;
-    }
-    await new Promise<void>((resolve) => world.timers.after(STOP_POLL_MS, resolve));
-  }
-  const state = `it still answers after ${waitSeconds} s`;
-  throw new DaosError(
-    "TIMEOUT",
-    `Cannot stop the engine at ${address}: ${state}. Wait longer with --wait, or look at its log.`,
-  );
-}
 
 const status = command({
   summary: "Show whether an engine runs, and how it does",

@@ -70,6 +70,23 @@ export class Session {
     return at === undefined ? container : await container.at(at, { signal: this.signal });
   }
 
+  /** Resolves after this time, or when the command is canceled. */
+  pause(delayMs: number): Promise<void> {
+    const { signal } = this;
+    if (signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const cancel = this.environment.world.timers.after(delayMs, () => {
+        signal.removeEventListener("abort", end);
+        resolve();
+      });
+      const end = (): void => {
+        cancel();
+        resolve();
+      };
+      signal.addEventListener("abort", end, { once: true });
+    });
+  }
+
   /** Shows progress while `work` runs. */
   async withProgress<Result>(options: ProgressOptions, work: (progress: Progress) => Promise<Result>): Promise<Result> {
     const { stderr, world } = this.environment;

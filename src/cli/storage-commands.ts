@@ -3,7 +3,8 @@
  * devices of a running engine.
  */
 import { formatSize } from "../base/size.ts";
-import type { DeviceDescription, EngineMetricsReply } from "../format/operations.ts";
+import type { DeviceDescription } from "../format/device-operations.ts";
+import type { EngineMetricsReply } from "../format/operations.ts";
 import type { StorageScan } from "../engine/storage-scan.ts";
 import { countArgument, sizeArgument } from "./arguments.ts";
 import { command, commandGroup } from "./command.ts";

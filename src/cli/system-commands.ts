@@ -4,6 +4,12 @@
 import { formatSize } from "../base/size.ts";
 import type { EngineDescription, SystemQueryReply } from "../format/operations.ts";
 import { command, commandGroup } from "./command.ts";
+import { events } from "./event-command.ts";
+import { drain, exclude, leader, reintegrate } from "./system-rank-commands.ts";
+import { backup, erase, restore } from "./system-backup-commands.ts";
+import { restart } from "./system-restart-command.ts";
+import { start, stop } from "./system-stop-commands.ts";
+import { SELF_HEAL_COMMANDS } from "./self-heal-commands.ts";
 import { STORAGE_COMMANDS } from "./storage-commands.ts";
 import { systemCheck } from "./system-check-command.ts";
 import { formatDuration, formatPercent, formatRecord, formatTable, printable } from "./table.ts";
@@ -41,7 +47,19 @@ const migrateMeta = command({
 
 export const SYSTEM_COMMANDS = commandGroup("The system and its engines", {
   query,
+  leader,
+  events,
   check: systemCheck,
+  stop,
+  start,
+  restart,
+  exclude,
+  drain,
+  reintegrate,
+  "self-heal": SELF_HEAL_COMMANDS,
+  backup,
+  restore,
+  erase,
   "migrate-meta": migrateMeta,
 });
 export const ADMIN_COMMANDS = commandGroup("Administration of a system", {
@@ -71,7 +89,7 @@ export function systemJson(reply: SystemQueryReply): object {
 }
 
 function engineJson(engine: EngineDescription): object {
-  const { rank, id, state, domain, address, targets, exclusionInMs, reason } = engine;
+  const { rank, id, state, domain, address, targets, exclusionInMs, reason, software, version } = engine;
   const { scmTotalBytes, scmUsedBytes, nvmeTotalBytes, nvmeUsedBytes } = engine;
   return {
     rank,
@@ -82,6 +100,8 @@ function engineJson(engine: EngineDescription): object {
     targets,
     exclusionInMs: exclusionInMs ?? null,
     reason: reason ?? null,
+    software: software ?? null,
+    version: version ?? null,
     scmTotalBytes,
     scmUsedBytes,
     nvmeTotalBytes,
@@ -121,9 +141,10 @@ function engineRow({ rank, state, domain, address, targets, exclusionInMs, reaso
 }
 
 function spaceRow(engine: EngineDescription): string[] {
-  const { rank, id, scmUsedBytes, scmTotalBytes, nvmeUsedBytes, nvmeTotalBytes, reason } = engine;
+  const { rank, id, scmUsedBytes, scmTotalBytes, nvmeUsedBytes, nvmeTotalBytes, reason, software } = engine;
   const scm = tierText(scmUsedBytes, scmTotalBytes);
-  return [String(rank), id, scm, tierText(nvmeUsedBytes, nvmeTotalBytes), printable(reason ?? "")];
+  const release = printable(software ?? "");
+  return [String(rank), id, scm, tierText(nvmeUsedBytes, nvmeTotalBytes), release, printable(reason ?? "")];
 }
 
 const ENGINE_COLUMNS = [
@@ -143,6 +164,7 @@ const SPACE_COLUMNS = [
   { title: "Engine" },
   { title: "SCM" },
   { title: "NVMe" },
+  { title: "Release" },
   { title: "Note" },
 ] as const;
 const POOL_COLUMNS = [

@@ -24,18 +24,26 @@ export function attempted(
   call.handle = handle;
   return new Promise<void>((resolve, reject) => {
     const start = (): void => {
+      if (call.isSettled) {
+        resolve();
+        return;
+      }
       call.sendings += 1;
-      link.start(call.opcode, objectRequestBytes(call), call, call.payload, options, {
+      call.link = link;
+      call.completion = {
         answered(body): void {
           call.answered(body);
           resolve();
         },
         failed(error, wasSent): void {
           call.nameBytes();
-          if (call.renamed(error, wasSent)) start();
-          else reject(wasSent ? error : new NotSent(error));
+          const reason = call.reasonOf(error);
+          if (call.isSettled) resolve();
+          else if (call.renamed(error, wasSent)) start();
+          else reject(wasSent ? reason : new NotSent(reason));
         },
-      });
+      };
+      link.start(call.opcode, objectRequestBytes(call), call, call.payload, options, call.completion);
     };
     start();
   });

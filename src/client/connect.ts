@@ -9,6 +9,7 @@ import type { RedundancyProvider } from "../contracts/redundancy.ts";
 import type { World } from "../contracts/world.ts";
 import { RedundancySchemes } from "../redundancy/redundancy-schemes.ts";
 import { RpcConnection } from "../rpc/connection.ts";
+import type { ContainerSession } from "./container-session.ts";
 import { ManagementConnection } from "./management-connection.ts";
 import { ReceiveBuffers } from "./receive-buffers.ts";
 import { DEFAULT_RETRY_WINDOW_MS } from "./retry.ts";
@@ -56,17 +57,21 @@ export async function connect(world: World, options: ConnectOptions): Promise<Sy
   const addresses = parseSystemAddresses(options.system);
   const clock = new HybridLogicalClock(() => world.clock.wallMs());
   const buffers = new ReceiveBuffers();
-  const dial: Dial = (host, port, { timeoutMs: limitMs }) =>
+  const damage = { damagedFrames: 0 };
+  const dial: Dial = (host, port, dialOptions) =>
     RpcConnection.connect(world.network, host, port, {
       timers: world.timers,
       clock,
-      timeoutMs: limitMs,
       payloadBuffers: buffers,
+      damage,
+      ...dialOptions,
     });
+  const sessions = new Set<ContainerSession>();
   const connectTimeoutMs = Math.min(timeoutMs, CONNECT_TIMEOUT_MS);
   const limits = { timeoutMs, connectTimeoutMs, retryWindowMs };
-  const management = new ManagementConnection(world, addresses, dial, limits);
-  const connections = new TargetConnections(dial, connectTimeoutMs);
+  const management = new ManagementConnection(world, addresses, dial, limits, clock);
+  const silent = (): void => void lookAgain(sessions);
+  const connections = new TargetConnections(dial, world.timers, connectTimeoutMs, silent);
   const calls = new SystemCalls(management);
   const interfaces = options.interfaces ?? [];
   const schemes = new RedundancySchemes(options.redundancy ?? [], (length) => buffers.take(length));
@@ -85,9 +90,18 @@ export async function connect(world: World, options: ConnectOptions): Promise<Sy
     buffers,
     interfaces,
     schemes,
+    sessions,
     timeoutMs,
     retryWindowMs,
+    damage,
   });
+}
+
+/** A target is silent: it may be out of service by now, and what it was asked be asked elsewhere. */
+async function lookAgain(sessions: ReadonlySet<ContainerSession>): Promise<void> {
+  const error = new DaosError("UNAVAILABLE", "Cannot hear a target: it is silent.");
+  const open = [...sessions];
+  await Promise.allSettled(open.map((session) => session.renew(session.placement, error, undefined)));
 }
 
 /** Targets forget a client's updates after a while: what is sent again later could take effect twice. */

@@ -7,47 +7,35 @@
  * The way of a hot request that succeeds is plain calls without `await`: everything else is off that way.
  */
 import type { DkeyPlace } from "../base/key-place.ts";
-import type { ByteString } from "../base/bytes.ts";
-import { EPOCH_NONE, type HybridLogicalClock } from "../base/epoch.ts";
+import type { HybridLogicalClock } from "../base/epoch.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
 import { DEFAULT_ERASURE_CELL_BYTES } from "../base/limits.ts";
-import { isRedundant, type ObjectId } from "../base/object-id.ts";
+import { isRedundant } from "../base/object-id.ts";
 import type { RedundancyScheme } from "../contracts/redundancy.ts";
 import type { World } from "../contracts/world.ts";
 import { encodeCbor } from "../format/cbor.ts";
+import { type AttachedTarget, AttachedTargets } from "./attached-targets.ts";
 import { attempted, NotSent } from "./call-attempt.ts";
+import { CallPlaces } from "./call-places.ts";
+import { HedgedReads } from "./hedged-reads.ts";
 import { objectRequestBytes } from "../format/object-request.ts";
-import { type AttachReply, type ContainerDescription, type ContainerOpenReply, Opcode } from "../format/operations.ts";
-import type { PoolMap } from "../format/pool-map.ts";
+import type { ContainerDescription, ContainerOpenReply, Opcode } from "../format/operations.ts";
 import { Placement } from "../placement/placement.ts";
-import { redundancyGroup } from "../redundancy/redundancy-group.ts";
 import type { RedundancySchemes } from "../redundancy/redundancy-schemes.ts";
 import { type CallSender, type ObjectCall, TARGET_OF_DKEY } from "./object-call.ts";
 import type { ReceiveBuffers } from "./receive-buffers.ts";
-import { decodeReply, wrongReply } from "./reply.ts";
+import type { SummedPayload } from "../rpc/pending-call.ts";
 import { RequestNumbers } from "../rpc/request-numbers.ts";
 import { abortable, type AttemptReach, clientClosed, Retry } from "./retry.ts";
 import type { RpcAnswer, RpcCallOptions, RpcLink } from "./rpc-link.ts";
 import { stageUpdate } from "./staged-update.ts";
-import type { TargetConnection, TargetConnections } from "./target-connection.ts";
+import type { TargetConnections } from "./target-connection.ts";
 import { isOfTarget, TargetRound } from "./target-round.ts";
 
 /** So long an attempt waits for a newer map, milliseconds. */
 const LOOK_WAIT_MS = 200;
-/** Highest target index a pool map may name. */
-const MAX_TARGET_INDEX = 65_535;
-
-interface AttachedTarget {
-  readonly connection: TargetConnection;
-  /** The link on which `handle` is valid; undefined before the first attach. */
-  link: RpcLink | undefined;
-  handle: number;
-  attaching: Promise<RpcLink> | undefined;
-}
-
-/** What decides where a call goes. */
-type CallPlace = Pick<ObjectCall<unknown>, "target" | "oid" | "dkey" | "sequence" | "epoch">;
-
+/** A call that has no answer after so long may wait for a target that is out of service: time between looks for that, milliseconds. */
+const LATE_LOOK_MS = 1_000;
 /** Sends to an attached target, under the session's or the caller's options. */
 type Send<T> = (link: RpcLink, handle: number, options: RpcCallOptions) => Promise<T>;
 
@@ -72,23 +60,30 @@ export interface SessionOptions {
 
 export class ContainerSession implements CallSender {
   readonly #options: SessionOptions;
-  /** By target index; holes where the map has none. */
-  #targets: (AttachedTarget | undefined)[] = [];
-  #capability!: Uint8Array;
+  #targets!: AttachedTargets;
   #placement!: Placement;
+  #places!: CallPlaces;
   #container!: ContainerDescription;
-  #callOptions!: RpcCallOptions;
   /** Counts the openings, so that many requests that meet the same stale map cause one reopening. */
   #generation = 0;
   #reopening: Promise<void> | undefined;
   #looking: Promise<void> | undefined;
+  #lookedMs = 0;
   #closed = false;
   readonly #numbers: RequestNumbers;
+  /** Reads that are sent a second time. */
+  readonly hedges: HedgedReads;
 
   /** Throws PROTOCOL when the reply's map is of no use. */
   constructor(opened: ContainerOpenReply, options: SessionOptions) {
     this.#options = options;
     this.#numbers = new RequestNumbers(options.world.random, { now: () => options.clock.latest });
+    this.hedges = new HedgedReads({
+      paces: options.connections.paces,
+      paceOf: (target) => this.#targets.at(target)?.connection.pace,
+      places: () => this.#places,
+      send: (call) => this.send(call),
+    });
     this.#adopt(opened);
   }
 
@@ -113,6 +108,16 @@ export class ContainerSession implements CallSender {
     return this.#options.world;
   }
 
+  /** Whether some target is late. */
+  get hasLate(): boolean {
+    return this.#options.connections.paces.hasLate;
+  }
+
+  /** Whether the target is to be asked last, for it does not answer as quickly as it did. */
+  isLate(target: number): boolean {
+    return this.#targets.at(target)?.connection.pace.isLate === true;
+  }
+
   /** The scheme of a class by what redundancy plugins serve, such as `EC_4P2`. Throws UNSUPPORTED without its plugin. */
   schemeOf(word: string): RedundancyScheme {
     const cellBytes = this.#container.properties["ec_cell_sz"];
@@ -126,7 +131,7 @@ export class ContainerSession implements CallSender {
 
   /** Of an operation that may be repeated. */
   newRetry(signal: AbortSignal | undefined): Retry {
-    return new Retry(this.#options.world, this.#options.retryWindowMs, true, signal);
+    return new Retry(this.#options.world, this.#options.retryWindowMs, "harmless", signal);
   }
 
   /** A read by this placement failed: looks for a newer one, unless there is one. Rejects when the container cannot be opened. */
@@ -144,34 +149,45 @@ export class ContainerSession implements CallSender {
       call.sender = this;
       let place: number;
       try {
-        place = this.#placeOf(call, 0);
+        place = this.#places.of(call, 0);
       } catch (error) {
         call.giveUp(error);
         return;
       }
-      const target = this.#targets[place];
+      const target = this.#targets.at(place);
       const link = target?.link;
+      this.#placed(call as ObjectCall<unknown>, place);
+      call.pace?.began(call);
+      if (call.isRead) this.hedges.began(call as ObjectCall<unknown>);
       if (link === undefined || link.isClosed || this.#closed) {
         this.#sendAgain(call as ObjectCall<unknown>, undefined, "refused");
         return;
       }
-      const options = call.signal === undefined ? this.#callOptions : { ...this.#callOptions, signal: call.signal };
+      const { callOptions } = this.#targets;
+      const options = call.signal === undefined ? callOptions : { ...callOptions, signal: call.signal };
       call.handle = target!.handle;
       call.generation = this.#generation;
       call.sendings += 1;
+      call.link = link;
       link.start(call.opcode, objectRequestBytes(call), call, call.payload, options, call);
     });
+  }
+
+  #placed(call: ObjectCall<unknown>, target: number): void {
+    call.placed = target;
+    call.pace = this.#targets.at(target)?.connection.pace;
   }
 
   /** Sends a hot request that changes something: it takes effect once, however often it has to be sent. */
   sendUpdate<T>(call: ObjectCall<T>): Promise<T> {
     call.name(this.#numbers);
     const { payload } = call;
-    const isStaged = payload instanceof Uint8Array && payload.length >= this.#options.stagedUpdateBytes;
-    return isStaged && isRedundant(call.oid) ? this.#sendStaged(call, payload) : this.send(call);
+    const isSummed = payload !== undefined && "views" in payload;
+    const isStaged = isSummed && payload.length >= this.#options.stagedUpdateBytes && isRedundant(call.oid);
+    return isStaged ? this.#sendStaged(call, payload) : this.send(call);
   }
 
-  async #sendStaged<T>(call: ObjectCall<T>, payload: Uint8Array): Promise<T> {
+  async #sendStaged<T>(call: ObjectCall<T>, payload: SummedPayload): Promise<T> {
     await stageUpdate(this, call as ObjectCall<unknown>, payload);
     return this.send(call);
   }
@@ -182,6 +198,12 @@ export class ContainerSession implements CallSender {
 
   callRenamed(call: ObjectCall<unknown>): void {
     this.#sendAgain(call, undefined, "refused");
+  }
+
+  callLate(call: ObjectCall<unknown>): boolean {
+    if (this.hedges.late(call)) return true;
+    this.#lookForLate();
+    return false;
   }
 
   /**
@@ -196,12 +218,12 @@ export class ContainerSession implements CallSender {
     signal: AbortSignal | undefined,
     firm = false,
   ): Promise<T> {
-    const retry = firm ? new Retry(this.world, 0, true, signal) : this.newRetry(signal);
+    const retry = firm ? new Retry(this.world, 0, "harmless", signal) : this.newRetry(signal);
     const send: Send<RpcAnswer> = (link, handle, options) =>
       link.call(opcode, encodeCbor(makeArgs(handle)), undefined, options);
     const placeOf = (attempt: number): number =>
-      typeof place === "number" ? place : this.#readablePlace(place.oid, place.dkey, attempt);
-    const alternatives = (): number => (typeof place === "number" ? 1 : this.#placesOf(place.oid, place.dkey));
+      typeof place === "number" ? place : this.#places.readable(place.oid, place.dkey, attempt);
+    const alternatives = (): number => (typeof place === "number" ? 1 : this.#places.countOf(place.oid, place.dkey));
     return decode(await this.#attempts(retry, placeOf, alternatives, send, signal, undefined, "refused", 0));
   }
 
@@ -210,49 +232,21 @@ export class ContainerSession implements CallSender {
     if (this.#closed) return;
     this.#closed = true;
     this.#options.closed(this);
-    await Promise.all(this.#targets.map((target) => this.#detach(target)));
-  }
-
-  /** The target for a call's attempt of this number, from 0. */
-  #placeOf(call: CallPlace, attempt: number): number {
-    if (call.target !== TARGET_OF_DKEY) return call.target;
-    if (!isRedundant(call.oid)) return this.#placement.targetOf(call.oid, call.dkey);
-    // What is read at an epoch is read where epochs are given, so that nothing is written before it afterwards.
-    if (call.sequence === 0 && call.epoch === EPOCH_NONE) return this.#readablePlace(call.oid, call.dkey, attempt);
-    const { leader, readable } = redundancyGroup(this.#placement, call.oid, call.dkey);
-    if (leader < 0) throw this.#nothingLeft();
-    return call.sequence === 0 ? readable[attempt % readable.length]! : leader;
-  }
-
-  /** Clients begin with different ones of the targets that can be read, and go round. */
-  #readablePlace(oid: ObjectId, dkey: ByteString, attempt: number): number {
-    if (!isRedundant(oid)) return this.#placement.targetOf(oid, dkey);
-    const { readable } = redundancyGroup(this.#placement, oid, dkey);
-    if (readable.length === 0) throw this.#nothingLeft();
-    return readable[(this.#numbers.client + attempt) % readable.length]!;
-  }
-
-  /** Targets that can be asked about a dkey. */
-  #placesOf(oid: ObjectId, dkey: ByteString): number {
-    return isRedundant(oid) ? redundancyGroup(this.#placement, oid, dkey).readable.length : 1;
-  }
-
-  #nothingLeft(): DaosError {
-    const state = "no target that has it is in service";
-    return new DaosError(
-      "UNAVAILABLE",
-      `Cannot reach a part of container "${this.#container.label}": ${state}. Bring excluded engines back.`,
-    );
+    await this.#targets.detach();
   }
 
   /** Off the hot way: the call was not sent for want of a link, or it failed. Settles it in the end. */
   #sendAgain(call: ObjectCall<unknown>, failure: DaosError | undefined, reach: AttemptReach): void {
     const { signal, generation } = call;
-    const retry = call.firm ? new Retry(this.world, 0, true, signal) : this.newRetry(signal);
+    const retry = call.firm ? new Retry(this.world, 0, "harmless", signal) : this.newRetry(signal);
     const send: Send<void> = (link, handle, options) => attempted(call, link, handle, options);
-    const place = (attempt: number): number => this.#placeOf(call, attempt);
+    const place = (attempt: number): number => {
+      const target = this.#places.of(call, attempt);
+      this.#placed(call, target);
+      return target;
+    };
     const isRead = call.sequence === 0 && call.target === TARGET_OF_DKEY;
-    const alternatives = (): number => (isRead ? this.#placesOf(call.oid, call.dkey) : 1);
+    const alternatives = (): number => (isRead ? this.#places.countOf(call.oid, call.dkey) : 1);
     this.#attempts(retry, place, alternatives, send, signal, failure, reach, generation).catch((error: unknown) =>
       call.giveUp(error),
     );
@@ -282,48 +276,39 @@ export class ContainerSession implements CallSender {
       }
       if (this.#closed) throw clientClosed();
       reach = "refused";
+      let ended: (() => void) | undefined;
       try {
         if (hasCode(error, "STALE")) await abortable(this.#reopen(seen), signal);
         else if (hasCode(error, "UNAVAILABLE")) await abortable(this.#lookAgain(), signal);
         seen = this.#generation;
-        const target = this.#target(place(attempt));
-        const link = await abortable(this.#attach(target), signal);
-        const options = signal === undefined ? this.#callOptions : { ...this.#callOptions, signal };
+        const targets = this.#targets;
+        const target = targets.existing(place(attempt));
+        ended = this.#watch(target);
+        const link = await abortable(targets.attach(target), signal);
+        const options = signal === undefined ? targets.callOptions : { ...targets.callOptions, signal };
         reach = "sent";
-        return await send(link, target.handle, options);
+        const answer = await send(link, target.handle, options);
+        target.connection.pace.heard();
+        return answer;
       } catch (caught) {
         if (caught instanceof NotSent) reach = "refused";
         error = caught instanceof NotSent ? caught.error : caught;
         round.failed(error);
+      } finally {
+        ended?.();
       }
     }
   }
 
-  #target(index: number): AttachedTarget {
-    const target = this.#targets[index];
-    if (target !== undefined) return target;
-    const state = `pool map version ${this.#placement.mapVersion} has no target ${index}`;
-    throw new DaosError(
-      "UNAVAILABLE",
-      `Cannot reach a part of container "${this.#container.label}": ${state}. Try again.`,
-    );
-  }
-
-  /** The link on which the target's handle is valid. One attach runs at a time. */
-  #attach(target: AttachedTarget): Promise<RpcLink> {
-    if (target.link?.isClosed === false) return Promise.resolve(target.link);
-    target.attaching ??= this.#attachNow(target).finally(() => (target.attaching = undefined));
-    return target.attaching;
-  }
-
-  async #attachNow(target: AttachedTarget): Promise<RpcLink> {
-    const link = await target.connection.open();
-    const args = encodeCbor({ capability: this.#capability });
-    const answer = await link.call(Opcode.attach, args, undefined, this.#callOptions);
-    const { handle } = decodeReply<AttachReply>(answer.args, "attach", { handle: "count" });
-    target.handle = handle;
-    target.link = link;
-    return link;
+  /** From now on a call waits for the target, until what is returned is called. */
+  #watch(target: AttachedTarget): () => void {
+    const late = (): boolean => {
+      this.#lookForLate();
+      return false;
+    };
+    const call = { isSettled: false, startedTick: 0, late };
+    target.connection.pace.began(call);
+    return () => void (call.isSettled = true);
   }
 
   /** Opens the container afresh, unless that has happened since generation `seen`. */
@@ -350,11 +335,21 @@ export class ContainerSession implements CallSender {
     cancel();
   }
 
+  /** A call has waited for long: whoever it waits for may be out of service by now. */
+  #lookForLate(): void {
+    const nowMs = this.world.clock.monotonicNs() / 1e6;
+    if (this.#closed || nowMs - this.#lookedMs < LATE_LOOK_MS) return;
+    this.#lookedMs = nowMs;
+    void this.#look();
+  }
+
   #look(): Promise<void> {
     this.#looking ??= this.#options
       .reopen()
       .then((opened) => {
-        if (!this.#closed && this.#isMoved(opened.map)) this.#adopt(opened);
+        if (this.#closed) return;
+        this.#targets.endSilent(opened.map);
+        if (this.#targets.isMovedIn(opened.map)) this.#adopt(opened);
       })
       .catch((error: unknown) => {
         if (!(error instanceof DaosError)) throw error;
@@ -363,36 +358,21 @@ export class ContainerSession implements CallSender {
     return this.#looking;
   }
 
-  /** The map is another one, or a target of it is elsewhere. */
-  #isMoved({ version, targets }: PoolMap): boolean {
-    if (version !== this.#placement.mapVersion) return true;
-    return targets.some(({ index, host, port }) => {
-      const known = this.#targets[index]?.connection.address;
-      return known?.host !== host || known.port !== port;
-    });
-  }
-
   #adopt(opened: ContainerOpenReply): void {
+    const { connections, timeoutMs } = this.#options;
+    const targets = new AttachedTargets(opened, connections, timeoutMs);
     const placement = new Placement(opened.map);
-    const targets: (AttachedTarget | undefined)[] = [];
-    for (const { index, host, port } of opened.map.targets) {
-      if (index > MAX_TARGET_INDEX) throw wrongReply("container open", `target index ${index} is too high`);
-      const connection = this.#options.connections.to({ host, port });
-      targets[index] = { connection, link: undefined, handle: 0, attaching: undefined };
-    }
-    for (const old of this.#targets) void this.#detach(old);
+    void (this.#targets as AttachedTargets | undefined)?.detach();
     this.#targets = targets;
     this.#placement = placement;
-    this.#capability = opened.capability;
+    this.#places = new CallPlaces({
+      placement,
+      client: this.#numbers.client,
+      label: opened.container.label,
+      hasLate: () => this.hasLate,
+      isLate: (target) => this.isLate(target),
+    });
     this.#container = opened.container;
-    this.#callOptions = { timeoutMs: this.#options.timeoutMs, mapVersion: placement.mapVersion };
     this.#generation += 1;
-  }
-
-  /** Lets the target forget a handle. Never rejects: nothing depends on the answer. */
-  async #detach(target: AttachedTarget | undefined): Promise<void> {
-    if (target === undefined || target.link?.isClosed !== false) return;
-    const args = encodeCbor({ handle: target.handle });
-    await target.link.call(Opcode.detach, args, undefined, this.#callOptions).catch(() => {});
   }
 }

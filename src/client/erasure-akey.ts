@@ -13,16 +13,52 @@ import { placementChanged } from "./object-targets.ts";
 import type { Retry } from "./retry.ts";
 import { ShardRound } from "./shard-round.ts";
 
-/** Makes the plan for these shards; undefined: they are too few. */
+/**
+ * Makes the plan for these shards; undefined: they are too few. `isSecond`: another plan of the same read is under way, and may be
+ * writing to memory of the caller's.
+ */
 export type PlanMaker<Result> = (
   scheme: RedundancyScheme,
   epoch: Epoch,
   alive: readonly number[],
+  isSecond: boolean,
 ) => Plan<Result> | undefined;
 
 export interface PlannedRead<Result> {
   readonly result: Result;
   readonly round: ShardRound;
+}
+
+interface SecondPlan<Result> {
+  readonly plan: Plan<Result>;
+  readonly round: ShardRound;
+}
+
+/**
+ * Runs the plan, and, when a shard is late, the one without it as well, if there is one: what the first of them gives that
+ * succeeds. When none does, rejects as the first one did.
+ */
+async function firstOfTwo<Result>(
+  round: ShardRound,
+  plan: Plan<Result>,
+  without: (late: ReadonlySet<number>) => SecondPlan<Result> | undefined,
+): Promise<PlannedRead<Result>> {
+  const running = round.run(plan).then((result) => ({ result, round }));
+  const ended = running.then(
+    () => {},
+    () => {},
+  );
+  await Promise.race([ended, round.untilLate]);
+  const second = round.late.size === 0 ? undefined : without(round.late);
+  if (second === undefined) return running;
+  const other = second.round.run(second.plan).then((result) => ({ result, round: second.round }));
+  try {
+    const done = await Promise.any([running, other]);
+    (done.round === round ? second.round : round).abandon();
+    return done;
+  } catch {
+    return running;
+  }
 }
 
 export class ErasureAkey {
@@ -54,15 +90,21 @@ export class ErasureAkey {
       const shards = redundancyGroup(this.#placement, oid, dkey).shards!;
       const scheme = this.#session.schemeOf(shards.word);
       const parts = { session: this.#session, place: this.#place, shards, asked, signal: this.#signal };
-      const round = new ShardRound(parts);
+      let round = new ShardRound(parts);
       try {
-        const plan = planOf(
-          scheme,
-          epoch,
-          shards.alive.filter((shard) => !this.#lost.has(shard)),
-        );
+        const left = shards.alive.filter((shard) => !this.#lost.has(shard));
+        const inTime = left.filter((shard) => !this.#session.isLate(shards.targets[shard]!));
+        let plan = planOf(scheme, epoch, inTime, false);
+        if (plan === undefined && inTime.length < left.length) plan = planOf(scheme, epoch, left, false);
         if (plan === undefined) throw this.#tooFew(shards.alive, scheme);
-        const result = await round.run(plan);
+        const without = (late: ReadonlySet<number>): SecondPlan<Result> | undefined => {
+          const others = left.filter((shard) => !late.has(shard));
+          const second = planOf(scheme, epoch, others, true);
+          return second === undefined ? undefined : { plan: second, round: new ShardRound(parts) };
+        };
+        const done = await firstOfTwo(round, plan, without);
+        round = done.round;
+        const { result } = done;
         if (this.#session.placement !== this.#placement) throw placementChanged();
         if (epoch !== EPOCH_NONE || round.isConsistent) return { result, round };
         epoch = round.newest;

@@ -49,8 +49,8 @@ export class ErasureReads {
     const length = recordCount * recordBytes;
     const shards = new ErasureAkey(this.#operations.session, place, terms.signal);
     const memory = into?.length === length ? into : undefined;
-    const { result, round } = await shards.read(terms.epoch, (scheme, epoch, alive) =>
-      scheme.planRead(start, length, epoch, alive, memory),
+    const { result, round } = await shards.read(terms.epoch, (scheme, epoch, alive, isSecond) =>
+      scheme.planRead(start, length, epoch, alive, isSecond ? undefined : memory),
     );
     const { bytes, extents } = result;
     const isFound = extents.length > 0;

@@ -3,14 +3,18 @@
  * One object an operation, and the answer is read where the connection received it.
  */
 import type { ByteString } from "../base/bytes.ts";
+import { crc32 } from "../base/checksum.ts";
 import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
-import type { DaosError } from "../base/errors.ts";
+import { DaosError } from "../base/errors.ts";
 import type { ObjectId } from "../base/object-id.ts";
 import { encodeObjectRequest, ObjectFlag, type ObjectRequest } from "../format/object-request.ts";
 import type { Opcode } from "../format/operations.ts";
 import type { FrameBody } from "../rpc/frame-body.ts";
 import type { ArgumentEncoder, RequestPayload, RpcCompletion } from "../rpc/pending-call.ts";
+import { isDamage } from "./retry.ts";
 import type { RequestNumbers } from "../rpc/request-numbers.ts";
+import type { RpcLink } from "./rpc-link.ts";
+import type { PacedCall, TargetPace } from "./target-pace.ts";
 
 /** `target` of a call that goes where its dkey lives. */
 export const TARGET_OF_DKEY = -1;
@@ -26,9 +30,11 @@ export interface CallSender {
   callFailed(call: ObjectCall<unknown>, error: DaosError, wasSent: boolean): void;
   /** The call has another number, and was never sent under it. */
   callRenamed(call: ObjectCall<unknown>): void;
+  /** See PacedCall.late. */
+  callLate(call: ObjectCall<unknown>): boolean;
 }
 
-export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcCompletion {
+export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcCompletion, PacedCall {
   handle = 0;
   flags = 0;
   readonly oid: ObjectId;
@@ -50,6 +56,8 @@ export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcComplet
   /** Not sent again when it fails: the caller knows other targets to ask. */
   firm = false;
   client = 0;
+  /** It reads, and nothing else. */
+  isRead = false;
   /** 0 for reads. */
   sequence = 0;
   firstIncomplete = 0;
@@ -64,6 +72,18 @@ export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcComplet
   /** Opening of the container it was last sent under. */
   generation = 0;
   sender: CallSender | undefined = undefined;
+  isSettled = false;
+  startedTick = 0;
+  /** The target that it was sent to last, and its pace. */
+  placed = TARGET_OF_DKEY;
+  pace: TargetPace | undefined = undefined;
+  /** Where it was sent last, and who waits for the answer there. */
+  link: RpcLink | undefined = undefined;
+  completion: RpcCompletion = this;
+  /** The same read at another target, whose answer serves as well. */
+  #twin: ObjectCall<T> | undefined = undefined;
+  /** Of a call to one target: what happens when it is late. */
+  onLate: (() => boolean) | undefined = undefined;
   resolve!: (value: T) => void;
   reject!: (error: unknown) => void;
   readonly #decode: AnswerDecoder<T>;
@@ -85,21 +105,80 @@ export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcComplet
   }
 
   answered(body: FrameBody): void {
+    if (this.isSettled) return;
+    if (this.isRead && this.sendings === 1) this.pace?.answered(this.startedTick);
+    else this.pace?.heard();
     let result: T;
     try {
       result = this.#decode(body, this);
     } catch (error) {
-      this.giveUp(error);
+      if (error instanceof DaosError && isDamage(error)) this.failed(error, true);
+      else this.giveUp(error);
       return;
     }
-    this.numbers?.end(this.sequence);
+    this.#settle();
     this.resolve(result);
   }
 
   /** It will not be sent again. */
   giveUp(error: unknown): void {
-    this.numbers?.end(this.sequence);
+    if (this.isSettled) return;
+    this.#settle();
     this.reject(error);
+  }
+
+  #settle(): void {
+    this.isSettled = true;
+    this.numbers?.end(this.sequence);
+    this.#twin?.abandon();
+  }
+
+  late(): boolean {
+    return this.onLate === undefined ? this.sender!.callLate(this as ObjectCall<unknown>) : this.onLate();
+  }
+
+  /** The same read at one target. */
+  twin(target: number): ObjectCall<T> {
+    const twin = new ObjectCall(this.opcode, this.oid, this.dkey, this.akey, this.#decode);
+    twin.flags = this.flags;
+    twin.epoch = this.epoch;
+    twin.recordIndex = this.recordIndex;
+    twin.recordCount = this.recordCount;
+    twin.recordBytes = this.recordBytes;
+    twin.isRead = true;
+    twin.target = target;
+    twin.firm = true;
+    return twin;
+  }
+
+  /** `answer` is that of a twin. Settles the call with it, when it comes first; `failed` is called when there is none. */
+  race(twin: ObjectCall<T>, answer: Promise<T>, failed: () => void): void {
+    this.#twin = twin;
+    answer.then(
+      (result) => {
+        if (this.isSettled) return;
+        this.#twin = undefined;
+        this.#settle();
+        this.#withdraw();
+        this.resolve(result);
+      },
+      () => {
+        this.#twin = undefined;
+        if (!this.isSettled) failed();
+      },
+    );
+  }
+
+  /** Nobody waits for it any more: its promise is never settled, unless it was. */
+  abandon(): void {
+    if (this.isSettled) return;
+    this.#settle();
+    this.#withdraw();
+  }
+
+  /** No answer will be written to the caller's memory. */
+  #withdraw(): void {
+    this.link?.abandon(this.completion);
   }
 
   /** Gives an update its number. */
@@ -141,13 +220,32 @@ export class ObjectCall<T> implements ObjectRequest, ArgumentEncoder, RpcComplet
     this.flags &= ~ObjectFlag.staged;
   }
 
+  /**
+   * What it fails with when it was refused as damaged because its bytes are no longer what they were when it was made: to
+   * send them again would be in vain. Else the error itself.
+   */
+  reasonOf(error: DaosError): DaosError {
+    const { payload } = this;
+    if (error.code !== "DAMAGED" || payload === undefined || !("views" in payload)) return error;
+    const checksum = payload.views.reduce((sum, view) => crc32(view, sum), 0);
+    return checksum === payload.checksum ? error : changedMeanwhile(error);
+  }
+
   payloadPlace(sizeBytes: number): Uint8Array | undefined {
     return this.place?.length === sizeBytes ? this.place : undefined;
   }
 
-  failed(error: DaosError, wasSent: boolean): void {
+  failed(failure: DaosError, wasSent: boolean): void {
+    if (this.isSettled) return;
     this.nameBytes();
+    const error = this.reasonOf(failure);
     if (this.renamed(error, wasSent)) this.sender!.callRenamed(this as ObjectCall<unknown>);
     else this.sender!.callFailed(this as ObjectCall<unknown>, error, wasSent);
   }
+}
+
+function changedMeanwhile(cause: DaosError): DaosError {
+  const state = "they changed in this program's memory before the call was answered";
+  const advice = "Leave them as they are until then; else check the memory";
+  return new DaosError("CORRUPT", `Cannot write the bytes: ${state}. ${advice}.`, { cause });
 }

@@ -16,6 +16,7 @@ import type { Condition, FetchedValue, ObjectAccess } from "../contracts/interfa
 import { decodeObjectReply, type ObjectReply, ReplyFlag } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import type { FrameBody } from "../rpc/frame-body.ts";
+import { summed } from "../rpc/pending-call.ts";
 import { AllowedConditions, conditionFlags, type LevelConditions, type PresenceConditions } from "./condition-flags.ts";
 import type { ContainerSession } from "./container-session.ts";
 import { ErasureReads } from "./erasure-reads.ts";
@@ -89,7 +90,7 @@ export class ObjectOperations implements ObjectAccess {
     if (!(value instanceof Uint8Array)) return Promise.reject(notBytes("update the value", value));
     if (value.length > MAX_SINGLE_VALUE_BYTES) return Promise.reject(valueTooLarge(value.length));
     const call = new ObjectCall(Opcode.valueUpdate, oid, dkey, akey, decodeEpoch);
-    call.payload = value;
+    call.payload = summed(value);
     return this.#write(call, options, "akey", AllowedConditions.write);
   }
 
@@ -162,7 +163,7 @@ export class ObjectOperations implements ObjectAccess {
     if (bytes.length > MAX_ARRAY_IO_BYTES) return Promise.reject(transferTooLarge("write"));
     const call = new ObjectCall(Opcode.arrayWrite, oid, dkey, akey, decodeEpoch);
     setRange(call, range);
-    call.payload = bytes;
+    call.payload = summed(bytes);
     return this.#write(call, options, "akey", AllowedConditions.write);
   }
 
@@ -201,6 +202,7 @@ export class ObjectOperations implements ObjectAccess {
         return Promise.reject(error);
       }
     }
+    call.isRead = true;
     call.epoch = epoch;
     call.signal = options.signal;
     return this.session.send(call);
@@ -248,7 +250,7 @@ const decodeRecords: AnswerDecoder<Uint8Array | undefined> = (body, call) => {
   if (body.payloadLength !== call.recordCount * call.recordBytes) {
     throw wrongReply("array read", "it has not the bytes asked for");
   }
-  return body.ownPayload();
+  return body.ownPayload(call.place);
 };
 
 function replyOf(body: FrameBody): ObjectReply {

@@ -17,7 +17,7 @@ import type { ContainerSession } from "./container-session.ts";
 import type { Retry } from "./retry.ts";
 
 /** Errors that say that a target cannot be reached, or has not what others have. */
-const UNREACHABLE = new Set(["UNAVAILABLE", "TIMEOUT", "IO", "CORRUPT", "PROTOCOL"]);
+const UNREACHABLE = new Set(["UNAVAILABLE", "TIMEOUT", "IO", "CORRUPT", "PROTOCOL", "DAMAGED"]);
 
 /** Whether the error says that others should be asked. */
 export function isUnreachable(error: unknown): error is DaosError {
@@ -67,10 +67,17 @@ export class ObjectCover {
   async targets(): Promise<readonly number[]> {
     for (;;) {
       this.#placement = this.#session.placement;
-      const cover = coverOf(this.#placement, this.#subject, this.#unreachable);
+      const cover = this.#inTime() ?? coverOf(this.#placement, this.#subject, this.#unreachable);
       if (cover !== undefined) return cover;
       await this.#again(tooFewLeft(this.#latestCause));
     }
+  }
+
+  /** Targets that are not late; undefined when there are none late, or the others do not have everything. */
+  #inTime(): readonly number[] | undefined {
+    if (!this.#session.hasLate) return undefined;
+    const late = this.#placement.targets.filter((target) => this.#session.isLate(target));
+    return coverOf(this.#placement, this.#subject, new Set([...this.#unreachable, ...late]));
   }
 
   /** What a target answers, if it was chosen by the map by which it answered. */

@@ -8,6 +8,7 @@ import type { InterfaceProvider } from "../contracts/interface.ts";
 import type { World } from "../contracts/world.ts";
 import type { ContainerDescription, ContainerType, PoolDescription, Properties } from "../format/operations.ts";
 import type { PoolTargetsReply } from "../format/pool-targets.ts";
+import type { PoolScrubArguments, PoolScrubReply } from "../format/scrub.ts";
 import type { SignalOptions } from "./array-handle.ts";
 import { Container } from "./container.ts";
 import { ContainerSession } from "./container-session.ts";
@@ -109,6 +110,19 @@ export class Pool {
   /** Takes excluded and drained targets back. UNAVAILABLE while their engine is away. */
   async reintegrate(selection: TargetSelection, options: SignalOptions = {}): Promise<PoolTargetsReply> {
     return this.#parts.calls.reintegrateTargets({ ...selection, pool: this.name }, options);
+  }
+
+  /**
+   * Begins a pass of a scrub on all targets, at a pace of its own when one is given, or ends it; or tells how far they are. NOT_FOUND,
+   * UNAVAILABLE when no engine could be told.
+   */
+  async scrub(
+    action: PoolScrubArguments["action"],
+    options: SignalOptions & { readonly bytesPerSecond?: number } = {},
+  ): Promise<PoolScrubReply> {
+    const { bytesPerSecond, ...call } = options;
+    const args = { pool: this.name, action, ...(bytesPerSecond !== undefined && { bytesPerSecond }) };
+    return this.#parts.calls.scrubPool(args, call);
   }
 
   async createContainer(options: ContainerCreateOptions): Promise<ContainerDescription> {

@@ -3,7 +3,7 @@
  * delays with jitter, ended by a window of time that opens with the first failure. What may be repeated is the caller's
  * to say; what a code allows is decided here.
  */
-import { DaosError } from "../base/errors.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
 import type { World } from "../contracts/world.ts";
 
 /** First and longest delay between attempts, milliseconds. */
@@ -14,19 +14,25 @@ export const DEFAULT_RETRY_WINDOW_MS = 10_000;
 
 /**
  * How far a failed attempt got. `refused`: nothing happened (never sent, or an answer that says so). `sent`: it may have
- * happened.
+ * happened. `late`: so, too, and it was somebody on the way who waited too long, not the caller.
  */
-export type AttemptReach = "refused" | "sent";
+export type AttemptReach = "refused" | "sent" | "late";
+
+/** What sending an operation again does: harm, none, or none since who serves it knows its number again. */
+export type Repetition = "harmful" | "harmless" | "numbered";
 
 /** True when sending the request again may help and can do no harm. */
-function mayRetry(error: DaosError, reach: AttemptReach, repeatable: boolean): boolean {
+function mayRetry(error: DaosError, reach: AttemptReach, repetition: Repetition): boolean {
   switch (error.code) {
     case "STALE":
     case "OVERLOADED":
     case "NOT_STAGED":
+    case "DAMAGED":
       return true;
     case "UNAVAILABLE":
-      return reach === "refused" || repeatable;
+      return reach === "refused" || repetition !== "harmful";
+    case "TIMEOUT":
+      return reach === "late" && repetition !== "harmful";
     default:
       return false;
   }
@@ -35,30 +41,46 @@ function mayRetry(error: DaosError, reach: AttemptReach, repeatable: boolean): b
 export class Retry {
   readonly #world: World;
   readonly #windowMs: number;
-  readonly #repeatable: boolean;
+  readonly #repetition: Repetition;
   readonly #signal: AbortSignal | undefined;
   #deadlineMs: number | undefined;
   #delayMs = FIRST_DELAY_MS;
+  #wasSent = false;
 
-  /** `repeatable`: doing the operation twice has the effect of doing it once. */
-  constructor(world: World, windowMs: number, repeatable: boolean, signal?: AbortSignal) {
+  constructor(world: World, windowMs: number, repetition: Repetition, signal?: AbortSignal) {
     this.#world = world;
     this.#windowMs = windowMs;
-    this.#repeatable = repeatable;
+    this.#repetition = repetition;
     this.#signal = signal;
   }
 
   /** Resolves when it is time for the next attempt. Rejects with `error`, or what it means here, when there is none. */
   async afterFailure(error: unknown, reach: AttemptReach): Promise<void> {
     if (!(error instanceof DaosError)) throw error;
-    if (!mayRetry(error, reach, this.#repeatable)) throw uncertain(error, reach);
+    if (reach !== "refused") this.#wasSent = true;
+    if (!mayRetry(error, reach, this.#repetition)) throw uncertain(error, reach);
     const nowMs = this.#world.clock.monotonicNs() / 1e6;
     this.#deadlineMs ??= nowMs + this.#windowMs;
     const delayMs = this.#delayMs * (0.5 + this.#world.random.next() / 2);
-    if (nowMs + delayMs > this.#deadlineMs) throw error;
+    if (nowMs + delayMs > this.#deadlineMs) {
+      const last = isDamage(error) ? alwaysDamaged(error) : error;
+      throw this.#repetition === "numbered" && this.#wasSent ? uncertain(last, "sent") : last;
+    }
     this.#delayMs = Math.min(this.#delayMs * 2, MAX_DELAY_MS);
     await pause(this.#world, delayMs, this.#signal);
   }
+}
+
+/** Whether the attempt failed because bytes were damaged between the two ends. */
+export function isDamage(error: DaosError): boolean {
+  return error.code === "DAMAGED" || hasCode(error.cause, "DAMAGED");
+}
+
+/** No accident of one time: something between the two ends damages what passes. */
+function alwaysDamaged(error: DaosError): DaosError {
+  const state = "bytes were damaged on their way at each attempt; it may have happened";
+  const message = `Cannot finish the operation: ${state}. Check the network and the memory of both ends. The last one: ${error.message}`;
+  return new DaosError("CORRUPT", message, { cause: error });
 }
 
 function uncertain(error: DaosError, reach: AttemptReach): DaosError {

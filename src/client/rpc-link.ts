@@ -26,8 +26,16 @@ export interface RpcLink {
     options: RpcCallOptions | undefined,
     completion: RpcCompletion,
   ): void;
+  /** Gives the call up that this one waits for: it fails with CANCELED. Nothing happens when it has ended. */
+  abandon(completion: RpcCompletion): void;
   close(): void;
 }
 
+export interface DialOptions {
+  readonly timeoutMs: number;
+  /** See RpcConnectOptions. */
+  readonly silent?: () => void;
+}
+
 /** Opens a connection and says hello. Rejects with UNAVAILABLE, TIMEOUT, CANCELED, VERSION, OVERLOADED or PROTOCOL. */
-export type Dial = (host: string, port: number, options: { readonly timeoutMs: number }) => Promise<RpcLink>;
+export type Dial = (host: string, port: number, options: DialOptions) => Promise<RpcLink>;

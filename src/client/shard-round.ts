@@ -9,7 +9,7 @@
  */
 import type { AkeyPlace } from "../base/key-place.ts";
 import { EPOCH_MAX, EPOCH_NONE, type Epoch } from "../base/epoch.ts";
-import type { DaosError } from "../base/errors.ts";
+import { DaosError } from "../base/errors.ts";
 import type { Plan, ShardRead } from "../contracts/redundancy.ts";
 import { ObjectFlag } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
@@ -38,6 +38,8 @@ export interface ShardRoundParts {
 
 interface ShardAnswer extends ShardReadReply {
   readonly bytes: Uint8Array;
+  /** CRC-32 of the bytes as the shard has them. */
+  readonly checksum: number;
 }
 
 export class ShardRound {
@@ -50,6 +52,12 @@ export class ShardRound {
   readonly #parts: ShardRoundParts;
   readonly #startedNs: number;
   readonly #received: Uint8Array[] = [];
+  readonly #calls: ObjectCall<ShardAnswer>[] = [];
+  readonly #late = new Set<number>();
+  #tellLate!: () => void;
+  #isAbandoned = false;
+  /** Resolves when a shard is late, and may be done without: see HedgedReads. */
+  readonly untilLate = new Promise<void>((resolve) => (this.#tellLate = resolve));
   #readCount = 0;
   #completeTo: Epoch = EPOCH_MAX;
 
@@ -58,9 +66,20 @@ export class ShardRound {
     this.#startedNs = parts.session.world.clock.monotonicNs();
   }
 
-  /** Rejects as Plan.take, and as the shards do; `lost` then tells what may be left out. */
-  run<Result>(plan: Plan<Result>): Promise<Result> {
-    return runPlan(plan, (read) => this.#read(read));
+  /**
+   * Rejects as Plan.take, as the shards do, and with CORRUPT when bytes changed after they came; `lost` then tells what may be
+   * left out.
+   */
+  async run<Result>(plan: Plan<Result>): Promise<Result> {
+    const take: Plan<Result>["take"] = (results) => {
+      if (this.#isAbandoned) throw roundAbandoned();
+      plan.take(results);
+    };
+    await runPlan({ result: undefined, next: () => (this.#isAbandoned ? [] : plan.next()), take }, (read) =>
+      this.#read(read),
+    );
+    if (this.#isAbandoned) throw roundAbandoned();
+    return plan.result!;
   }
 
   /** Whether all reads of the latest have shown the same state. */
@@ -76,13 +95,37 @@ export class ShardRound {
     for (const bytes of this.#received) if (bytes.buffer !== kept.buffer) buffers.recycle(bytes);
   }
 
+  /** Those that were late. */
+  get late(): ReadonlySet<number> {
+    return this.#late;
+  }
+
+  /** Nobody waits for it any more: its plan does nothing from now on, and its run is CANCELED. */
+  abandon(): void {
+    this.#isAbandoned = true;
+    for (const call of this.#calls) {
+      call.abandon();
+      call.reject(roundAbandoned());
+    }
+  }
+
   async #read(read: ShardRead): Promise<ShardAnswer> {
     const { session, shards, signal } = this.#parts;
+    const { hedges } = session;
     const call = this.#callOf(read);
     call.target = shards.targets[read.shard]!;
     call.firm = true;
+    call.isRead = true;
     call.signal = signal;
+    call.onLate = () => {
+      if (!hedges.mayHedge(call as ObjectCall<unknown>)) return false;
+      this.#late.add(read.shard);
+      this.#tellLate();
+      return true;
+    };
     this.#readCount += 1;
+    this.#calls.push(call);
+    hedges.shardReadBegan(call as ObjectCall<unknown>, shards.targets);
     let answer: ShardAnswer;
     try {
       answer = await session.send(call);
@@ -114,6 +157,10 @@ export class ShardRound {
   }
 }
 
+function roundAbandoned(): DaosError {
+  return new DaosError("CANCELED", "Cannot finish the read: others have answered in the place of these shards.");
+}
+
 const decodeArrayAnswer: AnswerDecoder<ShardAnswer> = (body, call) => {
   const reply = decodeShardReadReply(body.bytes, body.argumentsStart, body.argumentsLength);
   const last = reply.extents.at(-1);
@@ -124,7 +171,7 @@ const decodeArrayAnswer: AnswerDecoder<ShardAnswer> = (body, call) => {
   if (body.payloadLength !== (last === undefined ? 0 : call.recordCount)) {
     throw wrongReply("shard read", "it has not the bytes asked for");
   }
-  return { ...reply, bytes: body.ownPayload() };
+  return { ...reply, bytes: body.ownPayload(), checksum: body.payloadChecksum };
 };
 
 const decodeValueAnswer: AnswerDecoder<ShardAnswer> = (body) => {
@@ -132,5 +179,5 @@ const decodeValueAnswer: AnswerDecoder<ShardAnswer> = (body) => {
   if (body.payloadLength !== (reply.extents[0]?.length ?? 0)) {
     throw wrongReply("shard read", "the value's length is not the one named");
   }
-  return { ...reply, bytes: body.ownPayload() };
+  return { ...reply, bytes: body.ownPayload(), checksum: body.payloadChecksum };
 };

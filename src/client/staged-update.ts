@@ -11,7 +11,7 @@ import type { ShardPart } from "../contracts/redundancy.ts";
 import { Opcode } from "../format/operations.ts";
 import { encodeStagedPayload, type StagedShard } from "../format/staged-payload.ts";
 import { type RedundancyGroup, redundancyGroup } from "../redundancy/redundancy-group.ts";
-import type { GatheredPayload } from "../rpc/pending-call.ts";
+import type { SummedPayload } from "../rpc/pending-call.ts";
 import type { ContainerSession } from "./container-session.ts";
 import { ObjectCall } from "./object-call.ts";
 
@@ -19,25 +19,26 @@ const NO_SHARD: StagedShard = { lengthBytes: 0, checksum: 0 };
 
 /** What is sent to whom, and what the update then says of it. */
 interface StagingPlan {
-  readonly payloads: ReadonlyMap<number, GatheredPayload>;
+  readonly payloads: ReadonlyMap<number, SummedPayload>;
   readonly shards: readonly StagedShard[];
   /** Memory of computed bytes. */
   readonly computed: ReadonlySet<Uint8Array>;
 }
 
 /**
- * Stages the bytes of a call that has its number: it names them when this resolves. Resolves also when they could not be
- * staged, with the call as it was. The bytes must not change before.
+ * Stages the bytes of a call that has its number, a payload of one view: it names them when this resolves. Resolves also when
+ * they could not be staged, with the call as it was. The bytes must not change before.
  */
 export async function stageUpdate(
   session: ContainerSession,
   call: ObjectCall<unknown>,
-  bytes: Uint8Array,
+  given: SummedPayload,
 ): Promise<void> {
+  const bytes = given.views[0]!;
   const group = redundancyGroup(session.placement, call.oid, call.dkey);
   let plan: StagingPlan;
   try {
-    plan = group.shards === undefined ? planOfCopies(group, bytes) : planOfShards(session, group, call, bytes);
+    plan = group.shards === undefined ? planOfCopies(group, given) : planOfShards(session, group, call, bytes);
   } catch (error) {
     if (error instanceof DaosError) return;
     throw error;
@@ -54,8 +55,7 @@ export async function stageUpdate(
   }
 }
 
-function planOfCopies({ members }: RedundancyGroup, bytes: Uint8Array): StagingPlan {
-  const payload = gathered([bytes]);
+function planOfCopies({ members }: RedundancyGroup, payload: SummedPayload): StagingPlan {
   const payloads = new Map(members.map((target) => [target, payload]));
   return { payloads, shards: [stagedShard(payload)], computed: new Set() };
 }
@@ -71,7 +71,7 @@ function planOfShards(
   const start = recordIndex * recordBytes;
   const parts = isValue ? scheme.planValue(bytes.length, bytes) : scheme.planWrite(start, bytes.length, bytes);
   const byShard = payloadsOf(parts);
-  const payloads = new Map<number, GatheredPayload>();
+  const payloads = new Map<number, SummedPayload>();
   for (const target of members) {
     const payload = byShard.get(shards!.numberOf.get(target)!);
     if (payload !== undefined) payloads.set(target, payload);
@@ -85,14 +85,14 @@ function planOfShards(
 }
 
 /** The bytes of each shard's parts, in the order of the plan; shards without any are left out. */
-function payloadsOf(parts: readonly ShardPart[]): Map<number, GatheredPayload> {
+function payloadsOf(parts: readonly ShardPart[]): Map<number, SummedPayload> {
   const views = new Map<number, Uint8Array[]>();
   for (const part of parts) {
     const others = views.get(part.shard);
     if (others === undefined) views.set(part.shard, [...part.views]);
     else others.push(...part.views);
   }
-  const payloads = new Map<number, GatheredPayload>();
+  const payloads = new Map<number, SummedPayload>();
   for (const [shard, own] of views) if (own.length > 0) payloads.set(shard, gathered(own));
   return payloads;
 }
@@ -104,7 +104,7 @@ function distinctMemory(views: readonly Uint8Array[], bytes: Uint8Array): Set<Ui
   return new Set(byMemory.values());
 }
 
-function gathered(views: readonly Uint8Array[]): GatheredPayload {
+function gathered(views: readonly Uint8Array[]): SummedPayload {
   let length = 0;
   let checksum = 0;
   for (const view of views) {
@@ -114,7 +114,7 @@ function gathered(views: readonly Uint8Array[]): GatheredPayload {
   return { length, views, checksum };
 }
 
-function stagedShard({ length, checksum }: GatheredPayload): StagedShard {
+function stagedShard({ length, checksum }: SummedPayload): StagedShard {
   return { lengthBytes: length, checksum };
 }
 
@@ -122,7 +122,7 @@ function stagedShard({ length, checksum }: GatheredPayload): StagedShard {
 function stageCall(
   update: ObjectCall<unknown>,
   target: number,
-  payload: GatheredPayload,
+  payload: SummedPayload,
   bytes: Uint8Array,
 ): ObjectCall<void> {
   const isValue = update.opcode === Opcode.valueUpdate;

@@ -1,7 +1,14 @@
 /**
  * Every operation of the management listener as a typed call: arguments out, checked reply in. Which calls may be sent
- * again after a lost connection is decided here: those that only read.
+ * again after a lost connection is decided here: those that only read, and those that change records, under their numbers.
  */
+import type {
+  DeviceDescription,
+  DeviceQueryReply,
+  DeviceReference,
+  DeviceReplaceArguments,
+  DeviceSetFaultyArguments,
+} from "../format/device-operations.ts";
 import {
   type ContainerCreateArguments,
   type ContainerDescription,
@@ -11,11 +18,6 @@ import {
   type ContainerOpenReply,
   type ContainerReference,
   type ContainerSetPropertiesArguments,
-  type DeviceDescription,
-  type DeviceQueryReply,
-  type DeviceReference,
-  type DeviceReplaceArguments,
-  type DeviceSetFaultyArguments,
   type EngineMetricsReply,
   Opcode,
   type PluginListReply,
@@ -35,48 +37,47 @@ import {
   type SystemQueryReply,
 } from "../format/operations.ts";
 import type { CheckArguments, CheckReply } from "../format/check-operations.ts";
+import type { SystemEventsArguments, SystemEventsReply } from "../format/event-operations.ts";
+import type {
+  PoolOutcome,
+  SelfHealEvalReply,
+  SelfHealReply,
+  SystemBackupArguments,
+  SystemBackupReply,
+  SystemLeaderReply,
+  SystemRanksArguments,
+  SystemRanksReply,
+  SystemStartArguments,
+  SystemStartReply,
+  SystemStopArguments,
+} from "../format/system-operations.ts";
 import type { PoolExtendArguments, PoolTargetsArguments, PoolTargetsReply } from "../format/pool-targets.ts";
+import type { PoolScrubArguments, PoolScrubReply } from "../format/scrub.ts";
 import type { ManagementConnection } from "./management-connection.ts";
 import { checkList, checkReply, type ReplyShape, wrongReply } from "./reply.ts";
+import {
+  CONTAINER_SHAPE,
+  DEVICE_SHAPE,
+  MAP_SHAPE,
+  MAP_TARGET_SHAPE,
+  POOL_SHAPE,
+  PROPERTIES_SHAPE,
+  SCRUB_SHAPE,
+  SNAPSHOT_SHAPE,
+  TARGETS_SHAPE,
+} from "./reply-shapes.ts";
 
 interface CallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const MAP_SHAPE: ReplyShape = { version: "count", targets: "list" };
-const MAP_TARGET_SHAPE: ReplyShape = {
-  index: "count",
-  host: "text",
-  port: "count",
-  rank: "count",
-  domain: "text",
-  state: "text",
-  since: "count",
-};
-const TARGETS_SHAPE: ReplyShape = { pool: "text", map: "map" };
-const POOL_SHAPE: ReplyShape = {
-  id: "text",
-  label: "text",
-  state: "text",
-  sizeBytes: "count",
-  scm: "map?",
-  log: "map?",
-  nvme: "map?",
-  properties: "map",
-};
-const CONTAINER_SHAPE: ReplyShape = { id: "text", label: "text", type: "text", pool: "text", properties: "map" };
-const DEVICE_SHAPE: ReplyShape = {
-  id: "text",
-  plugin: "text",
-  path: "text",
-  targets: "list",
-  state: "text",
-  reason: "text",
-  totalBytes: "count",
-  usedBytes: "count",
-};
-const SNAPSHOT_SHAPE: ReplyShape = { name: "text", epoch: "count", createdAt: "text" };
-const PROPERTIES_SHAPE: ReplyShape = { properties: "map" };
+const RANKS_CHANGES = {
+  exclude: Opcode.systemExclude,
+  drain: Opcode.systemDrain,
+  reintegrate: Opcode.systemReintegrate,
+} as const;
+/** What may be done to the targets of engines in all pools. */
+export type RanksChange = keyof typeof RANKS_CHANGES;
 
 export class SystemCalls {
   readonly #connection: ManagementConnection;
@@ -124,11 +125,11 @@ export class SystemCalls {
   }
 
   setDeviceFaulty(args: DeviceSetFaultyArguments, options: CallOptions): Promise<DeviceDescription> {
-    return this.#change(Opcode.deviceSetFaulty, "storage set-faulty", args, DEVICE_SHAPE, options);
+    return this.#command(Opcode.deviceSetFaulty, "storage set-faulty", args, DEVICE_SHAPE, options);
   }
 
   replaceDevice(args: DeviceReplaceArguments, options: CallOptions): Promise<DeviceDescription> {
-    return this.#change(Opcode.deviceReplace, "storage replace", args, DEVICE_SHAPE, options);
+    return this.#command(Opcode.deviceReplace, "storage replace", args, DEVICE_SHAPE, options);
   }
 
   identifyDevice(args: DeviceReference, options: CallOptions): Promise<DeviceDescription> {
@@ -136,7 +137,70 @@ export class SystemCalls {
   }
 
   async stopServer(args: ServerStopArguments, options: CallOptions): Promise<void> {
-    await this.#change(Opcode.serverStop, "server stop", args, {}, options);
+    await this.#command(Opcode.serverStop, "server stop", args, {}, options);
+  }
+
+  /** A stopped engine told to stop once more does not mind. */
+  async stopEngines(args: SystemStopArguments, options: CallOptions): Promise<void> {
+    await this.#change(Opcode.systemStop, "system stop", args, {}, options);
+  }
+
+  startEngines(args: SystemStartArguments, options: CallOptions): Promise<SystemStartReply> {
+    return this.#read(Opcode.systemStart, "system start", args, { missing: "list", supervisors: "count" }, options);
+  }
+
+  readBackup(args: SystemBackupArguments, options: CallOptions): Promise<SystemBackupReply> {
+    const shape: ReplyShape = {
+      id: "count",
+      sizeBytes: "count",
+      records: "count",
+      takenAtMs: "number",
+      bytes: "bytes",
+    };
+    return this.#read(Opcode.systemBackup, "system backup", args, shape, options);
+  }
+
+  async listEvents(args: SystemEventsArguments, options: CallOptions): Promise<SystemEventsReply> {
+    const shape: ReplyShape = { events: "list", next: "count", missed: "count" };
+    const reply = await this.#read<SystemEventsReply>(Opcode.systemEvents, "system events", args, shape, options);
+    checkList(reply.events, "system events", { number: "count", id: "text", severity: "text", message: "text" });
+    return reply;
+  }
+
+  queryLeader(options: CallOptions): Promise<SystemLeaderReply> {
+    const shape: ReplyShape = { rank: "count", address: "text", leadsMs: "count" };
+    return this.#read(Opcode.systemLeader, "system leader", {}, shape, options);
+  }
+
+  /** In all pools, some a request. */
+  async changeRanks(change: RanksChange, args: SystemRanksArguments, options: CallOptions): Promise<PoolOutcome[]> {
+    const what = `system ${change}`;
+    const pools = await this.#pages(async (after) => {
+      const paged = after === undefined ? args : { ...args, after };
+      const shape: ReplyShape = { pools: "list", anchor: "text?" };
+      const reply = await this.#read<SystemRanksReply>(RANKS_CHANGES[change], what, paged, shape, options);
+      return { items: checkOutcomes(reply.pools, what), anchor: reply.anchor };
+    });
+    return [...pools];
+  }
+
+  async getSelfHeal(options: CallOptions): Promise<readonly string[]> {
+    const what = "system self-heal get";
+    return (await this.#read<SelfHealReply>(Opcode.selfHealGet, what, {}, { flags: "list" }, options)).flags;
+  }
+
+  /** To the same flags once more changes nothing. */
+  async setSelfHeal(flags: readonly string[], options: CallOptions): Promise<readonly string[]> {
+    const what = "system self-heal set";
+    return (await this.#read<SelfHealReply>(Opcode.selfHealSet, what, { flags }, { flags: "list" }, options)).flags;
+  }
+
+  async evalSelfHeal(options: CallOptions): Promise<SelfHealEvalReply> {
+    const what = "system self-heal eval";
+    const shape: ReplyShape = { excluded: "list", pools: "list" };
+    const reply = await this.#read<SelfHealEvalReply>(Opcode.selfHealEval, what, {}, shape, options);
+    checkOutcomes(reply.pools, what);
+    return reply;
   }
 
   async listPools(options: CallOptions): Promise<readonly PoolDescription[]> {
@@ -172,24 +236,35 @@ export class SystemCalls {
       .properties;
   }
 
-  queryPoolTargets(args: PoolReference, options: CallOptions): Promise<PoolTargetsReply> {
-    return this.#targets(Opcode.poolQueryTargets, "pool query-targets", args, options);
+  async queryPoolTargets(args: PoolReference, options: CallOptions): Promise<PoolTargetsReply> {
+    const what = "pool query-targets";
+    const reply = await this.#read<PoolTargetsReply>(Opcode.poolQueryTargets, what, args, TARGETS_SHAPE, options);
+    checkMap(reply.map, what);
+    return reply;
   }
 
   excludeTargets(args: PoolTargetsArguments, options: CallOptions): Promise<PoolTargetsReply> {
-    return this.#targets(Opcode.poolExclude, "pool exclude", args, options);
+    return this.#changeTargets(Opcode.poolExclude, "pool exclude", args, options);
   }
 
   reintegrateTargets(args: PoolTargetsArguments, options: CallOptions): Promise<PoolTargetsReply> {
-    return this.#targets(Opcode.poolReintegrate, "pool reintegrate", args, options);
+    return this.#changeTargets(Opcode.poolReintegrate, "pool reintegrate", args, options);
   }
 
   drainTargets(args: PoolTargetsArguments, options: CallOptions): Promise<PoolTargetsReply> {
-    return this.#targets(Opcode.poolDrain, "pool drain", args, options);
+    return this.#changeTargets(Opcode.poolDrain, "pool drain", args, options);
   }
 
   extendPool(args: PoolExtendArguments, options: CallOptions): Promise<PoolTargetsReply> {
-    return this.#targets(Opcode.poolExtend, "pool extend", args, options);
+    return this.#changeTargets(Opcode.poolExtend, "pool extend", args, options);
+  }
+
+  /** Sent again, a start begins the pass anew. */
+  async scrubPool(args: PoolScrubArguments, options: CallOptions): Promise<PoolScrubReply> {
+    const what = `pool scrub ${args.action}`;
+    const reply = await this.#read<PoolScrubReply>(Opcode.poolScrub, what, args, SCRUB_SHAPE, options);
+    checkList(reply.targets, what, { index: "count", rank: "count" });
+    return reply;
   }
 
   createContainer(args: ContainerCreateArguments, options: CallOptions): Promise<ContainerDescription> {
@@ -250,16 +325,21 @@ export class SystemCalls {
   }
 
   #read<T>(opcode: Opcode, what: string, args: object, shape: ReplyShape, options: CallOptions): Promise<T> {
-    return this.#connection.call<T>(opcode, what, args, shape, { repeatable: true, signal: options.signal });
+    return this.#connection.call<T>(opcode, what, args, shape, { repetition: "harmless", signal: options.signal });
   }
 
+  /** Of the system's records. */
   #change<T>(opcode: Opcode, what: string, args: object, shape: ReplyShape, options: CallOptions): Promise<T> {
-    return this.#connection.call<T>(opcode, what, args, shape, { repeatable: false, signal: options.signal });
+    return this.#connection.call<T>(opcode, what, args, shape, { repetition: "numbered", signal: options.signal });
   }
 
-  /** What is excluded, drained and so on already stays so: each of these may be sent again. */
-  async #targets(opcode: Opcode, what: string, args: object, options: CallOptions): Promise<PoolTargetsReply> {
-    const reply = await this.#read<PoolTargetsReply>(opcode, what, args, TARGETS_SHAPE, options);
+  /** Of an engine, which remembers no numbers. */
+  #command<T>(opcode: Opcode, what: string, args: object, shape: ReplyShape, options: CallOptions): Promise<T> {
+    return this.#connection.call<T>(opcode, what, args, shape, { repetition: "harmful", signal: options.signal });
+  }
+
+  async #changeTargets(opcode: Opcode, what: string, args: object, options: CallOptions): Promise<PoolTargetsReply> {
+    const reply = await this.#change<PoolTargetsReply>(opcode, what, args, TARGETS_SHAPE, options);
     checkMap(reply.map, what);
     return reply;
   }
@@ -278,6 +358,10 @@ export class SystemCalls {
       after = page.anchor;
     }
   }
+}
+
+function checkOutcomes(pools: readonly PoolOutcome[], what: string): readonly PoolOutcome[] {
+  return checkList(pools, what, { pool: "text", outcome: "text", mapVersion: "count?", message: "text?" });
 }
 
 function checkMap(map: unknown, what: string): void {

@@ -3,21 +3,33 @@
  * that is opened through it.
  */
 import type { CheckArguments, CheckReply } from "../format/check-operations.ts";
+import type { DeviceDescription } from "../format/device-operations.ts";
 import type {
-  DeviceDescription,
   EngineMetricsReply,
   PluginListReply,
   PoolDescription,
   Properties,
   SystemQueryReply,
 } from "../format/operations.ts";
+import type { DamageCount } from "../rpc/frame-reader.ts";
+import type { SystemEventsArguments, SystemEventsReply } from "../format/event-operations.ts";
+import type {
+  PoolOutcome,
+  SelfHealEvalReply,
+  SystemBackupReply,
+  SystemLeaderReply,
+  SystemStartReply,
+  SystemStopArguments,
+} from "../format/system-operations.ts";
 import type { SignalOptions } from "./array-handle.ts";
-import type { ContainerSession } from "./container-session.ts";
 import type { ManagementConnection } from "./management-connection.ts";
 import { Pool, type PoolParts } from "./pool.ts";
+import type { RanksChange } from "./system-calls.ts";
 
-export interface SystemParts extends Omit<PoolParts, "sessions"> {
+export interface SystemParts extends PoolParts {
   readonly management: ManagementConnection;
+  /** Of all connections. */
+  readonly damage: Readonly<DamageCount>;
 }
 
 export interface PoolCreateOptions extends SignalOptions {
@@ -33,10 +45,14 @@ export interface DeviceChangeOptions extends SignalOptions {
 
 export class System {
   readonly #parts: SystemParts;
-  readonly #sessions = new Set<ContainerSession>();
 
   constructor(parts: SystemParts) {
     this.#parts = parts;
+  }
+
+  /** Answers that arrived damaged; what was asked was asked again. */
+  get damagedFrames(): number {
+    return this.#parts.damage.damagedFrames;
   }
 
   /** The engines, their targets and space. */
@@ -88,6 +104,60 @@ export class System {
     await this.#parts.calls.stopServer(rank === undefined ? {} : { rank }, { signal });
   }
 
+  /** Asks these engines, or all, to stop; resolves when they have said that they will. `force`: without finishing what runs. */
+  async stopEngines(args: SystemStopArguments, options: SignalOptions = {}): Promise<void> {
+    await this.#parts.calls.stopEngines(args, options);
+  }
+
+  /** Asks supervisors to start those of these engines, or of all, that are stopped; resolves at once. */
+  async startEngines(ranks: readonly number[] | undefined, options: SignalOptions = {}): Promise<SystemStartReply> {
+    return this.#parts.calls.startEngines(ranks === undefined ? {} : { ranks }, options);
+  }
+
+  /** All records of the system as they are now, piece after piece; whoever has them has the system's key. */
+  async *backup(options: SignalOptions = {}): AsyncGenerator<SystemBackupReply> {
+    let piece = await this.#parts.calls.readBackup({}, options);
+    for (let offset = piece.bytes.length; ; offset += piece.bytes.length) {
+      yield piece;
+      if (offset >= piece.sizeBytes) return;
+      piece = await this.#parts.calls.readBackup({ id: piece.id, offset }, options);
+    }
+  }
+
+  /** The engine that runs the control plane. */
+  async leader(options: SignalOptions = {}): Promise<SystemLeaderReply> {
+    return this.#parts.calls.queryLeader(options);
+  }
+
+  /** As exclude, drain and reintegrate of a pool, of all targets of these ranks in all pools; a pool that refuses keeps no other from it. */
+  async changeRanks(
+    change: RanksChange,
+    ranks: readonly number[],
+    { force, signal }: SignalOptions & { readonly force?: boolean } = {},
+  ): Promise<readonly PoolOutcome[]> {
+    return this.#parts.calls.changeRanks(change, { ranks, ...(force === true && { force }) }, { signal });
+  }
+
+  /** Flags of what the system does by itself, those that are on. */
+  async selfHeal(options: SignalOptions = {}): Promise<readonly string[]> {
+    return this.#parts.calls.getSelfHeal(options);
+  }
+
+  /** These are on from now on, and no others. */
+  async setSelfHeal(flags: readonly string[], options: SignalOptions = {}): Promise<readonly string[]> {
+    return this.#parts.calls.setSelfHeal(flags, options);
+  }
+
+  /** Does now what was not done while flags were off. */
+  async evalSelfHeal(options: SignalOptions = {}): Promise<SelfHealEvalReply> {
+    return this.#parts.calls.evalSelfHeal(options);
+  }
+
+  /** A page of the log of events; `next` of the reply is `after` for the one that follows. */
+  async events(args: SystemEventsArguments = {}, options: SignalOptions = {}): Promise<SystemEventsReply> {
+    return this.#parts.calls.listEvents(args, options);
+  }
+
   async listPools(options: SignalOptions = {}): Promise<readonly PoolDescription[]> {
     return this.#parts.calls.listPools(options);
   }
@@ -103,12 +173,12 @@ export class System {
 
   /** The pool of this label or id; nothing is asked of the engine. */
   pool(name: string): Pool {
-    return new Pool(name, { ...this.#parts, sessions: this.#sessions });
+    return new Pool(name, this.#parts);
   }
 
   /** Closes all containers and connections. What is under way fails with CANCELED. */
   async close(): Promise<void> {
-    await Promise.all([...this.#sessions].map((session) => session.close()));
+    await Promise.all([...this.#parts.sessions].map((session) => session.close()));
     this.#parts.connections.close();
     this.#parts.management.close();
   }

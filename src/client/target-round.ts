@@ -12,6 +12,7 @@ const TARGET_ERRORS: ReadonlySet<ErrorCode> = new Set([
   "IO",
   "OVERLOADED",
   "PROTOCOL",
+  "DAMAGED",
 ]);
 
 export function isOfTarget(error: unknown): boolean {

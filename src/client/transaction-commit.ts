@@ -13,6 +13,7 @@ import { objectClassOf } from "../base/object-id.ts";
 import { TransactionConflict } from "../base/transaction-conflict.ts";
 import { decodeObjectReply } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
+import { summed } from "../rpc/pending-call.ts";
 import {
   encodeTransactionDecision,
   encodeTransactionStep,
@@ -180,7 +181,7 @@ export class TransactionCommit {
     call.client = numbers.client;
     call.sequence = sequence;
     call.epoch = epoch;
-    call.payload = encodeTransactionStep(step);
+    call.payload = summed(encodeTransactionStep(step));
     call.signal = signal;
     return this.#session.send(call);
   }

@@ -56,6 +56,8 @@ export interface ShardRead {
 export interface ShardReadResult {
   /** `length` bytes, holes as zeros; a whole single value. May be empty when `extents` is. */
   readonly bytes: Uint8Array;
+  /** CRC-32 that the bytes have where they come from: no plan may change them. Absent where nobody knows it. */
+  readonly checksum?: number | undefined;
   /** Where data lies, local addresses within the read, ascending, apart; of a value one at address 0, or none. */
   readonly extents: readonly DataExtent[];
   /** The epoch that was shown; of a read of the latest any epoch that shows the same. */

@@ -3,7 +3,7 @@
  * simulation implements them from one seed. Nothing else in src touches the runtime's own.
  */
 export interface Clock {
-  /** Wall clock, milliseconds since 1970, with fractions. May jump. */
+  /** Wall clock, milliseconds since 1970, with fractions. May jump: by more than a little only once a clock has stayed so for a while. */
   wallMs(): number;
   /** Never goes back; nanoseconds from an arbitrary origin. */
   monotonicNs(): number;

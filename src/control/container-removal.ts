@@ -9,6 +9,7 @@ import type { ContainerRecord } from "../format/meta-record.ts";
 import type { ControlParts } from "./control-parts.ts";
 import { type Change, putRecord, unchanged } from "./meta-records.ts";
 import type { PoolQuotas } from "./pool-quotas.ts";
+import type { Mark } from "./request-outcomes.ts";
 
 const GONE: Change<void> = { compares: [], operations: [], result: undefined };
 
@@ -25,11 +26,12 @@ export class ContainerRemoval {
   }
 
   /** Commits the intent. From then on the container takes no new handles. Without force BUSY when it has snapshots. */
-  markDestroying({ pool, id }: ContainerRecord, force: boolean): Promise<void> {
+  markDestroying({ pool, id }: ContainerRecord, force: boolean, mark: Mark): Promise<void> {
     const { records } = this.#parts;
     return records.change("destroy a container", async () => {
       const stored = await records.get("container", containerKey(pool, id));
-      if (stored === undefined || stored.record.state === "destroying") return GONE;
+      if (stored === undefined) return GONE;
+      if (stored.record.state === "destroying") return mark(GONE, stored.key);
       const { label, snapshots } = stored.record;
       if (!force && snapshots > 0) {
         throw new DaosError(
@@ -39,11 +41,8 @@ export class ContainerRemoval {
         );
       }
       const marked: ContainerRecord = { ...stored.record, state: "destroying" };
-      return {
-        compares: [unchanged(stored)],
-        operations: [putRecord("container", stored.key, marked)],
-        result: undefined,
-      };
+      const operations = [putRecord("container", stored.key, marked)];
+      return mark({ compares: [unchanged(stored)], operations, result: undefined }, stored.key);
     });
   }
 

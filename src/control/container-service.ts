@@ -12,7 +12,7 @@ import { checkProperties, checkUserAttributeCount } from "../base/properties.ts"
 import type { Uuid } from "../base/uuid.ts";
 import { CAPABILITY_NONCE_BYTES, Right } from "../format/capability.ts";
 import { CONTAINER_COUNTER_KEY, containerKey, containerLabelKey, poolKey } from "../format/meta-key.ts";
-import type { ContainerRecord } from "../format/meta-record.ts";
+import type { ContainerRecord, MapRecord } from "../format/meta-record.ts";
 import type {
   ContainerCreateArguments,
   ContainerDescription,
@@ -32,6 +32,7 @@ import {
   beingDestroyed,
   type ControlParts,
   countFitting,
+  destroyedSince,
   describeProperties,
   isoTime,
   mergeProperties,
@@ -41,7 +42,9 @@ import { absent, type Change, putRecord, type Stored, unchanged } from "./meta-r
 import { noteOfContainer } from "./notes.ts";
 import { servedContainer } from "./served-container.ts";
 import type { PoolMapService } from "./pool-map-service.ts";
+import { healthOf } from "./pool-health.ts";
 import type { PoolQuotas } from "./pool-quotas.ts";
+import { type Mark, unmarked } from "./request-outcomes.ts";
 
 const LIST_PAGE = 512;
 
@@ -67,7 +70,7 @@ export class ContainerService {
   }
 
   /** Rejects with ALREADY_EXISTS (label), NOT_FOUND or BUSY (pool), INVALID_ARGUMENT, UNSUPPORTED, TOO_LARGE. */
-  async create(args: ContainerCreateArguments): Promise<ContainerDescription> {
+  async create(args: ContainerCreateArguments, mark = unmarked): Promise<ContainerDescription> {
     checkLabel("container", args.label);
     this.#checkType(args);
     const properties = mergeProperties({}, checkProperties("container", args.properties ?? {}, "creation"));
@@ -87,10 +90,10 @@ export class ContainerService {
     };
     const created = await locks.run(`label/${draft.pool}/${draft.label}`, async () => {
       await this.#clearLeftover(draft);
-      return locks.run(`container/${draft.id}`, () => this.#create(draft));
+      return locks.run(`container/${draft.id}`, () => this.#create(draft, mark));
     });
     await this.#keepNote(created);
-    return this.#describe(pool, created, 0);
+    return this.#describe(pool, created, 0, (await this.#parts.mapStore.find(created.pool))?.record);
   }
 
   async list(args: ContainerListArguments): Promise<ContainerListReply> {
@@ -120,15 +123,32 @@ export class ContainerService {
   }
 
   /** Without force refused with BUSY while the container has snapshots or attached clients. */
-  async destroy(args: ContainerDestroyArguments): Promise<void> {
+  async destroy(args: ContainerDestroyArguments, mark = unmarked): Promise<void> {
     const pool = await this.#catalogue.pool(args.pool);
     const { id } = (await this.#catalogue.container(pool, args.container)).record;
     await this.#parts.locks.run(`container/${id}`, async () => {
       const { record } = await this.#catalogue.container(pool, id);
       if (!args.force && record.state === "ready") await this.#checkUnused(record);
-      await this.#removal.markDestroying(record, args.force);
+      await this.#removal.markDestroying(record, args.force, mark);
       await this.#removal.finish(record);
     });
+  }
+
+  /** Of one whose destruction was begun: finishes it, if it still is there. */
+  async destroyAgain(key: string): Promise<void> {
+    const { records, locks } = this.#parts;
+    const stored = await records.get("container", key);
+    if (stored === undefined) return;
+    await locks.run(`container/${stored.record.id}`, async () => {
+      if ((await records.get("container", key)) !== undefined) await this.#removal.finish(stored.record);
+    });
+  }
+
+  /** The one that was made, or changed, under this key. Rejects with NOT_FOUND when it has been destroyed since. */
+  async queryAgain(key: string): Promise<ContainerDescription> {
+    const stored = await this.#parts.records.get("container", key);
+    if (stored === undefined) throw destroyedSince("container", key);
+    return this.query({ pool: stored.record.pool, container: stored.record.id });
   }
 
   async getProperties(args: ContainerReference): Promise<PropertiesReply> {
@@ -136,7 +156,7 @@ export class ContainerService {
   }
 
   /** All of them or none. */
-  async setProperties(args: ContainerSetPropertiesArguments): Promise<PropertiesReply> {
+  async setProperties(args: ContainerSetPropertiesArguments, mark = unmarked): Promise<PropertiesReply> {
     const { label, ...changed } = checkProperties("container", args.properties, "later");
     const pool = await this.#catalogue.pool(args.pool);
     const { id } = (await this.#catalogue.container(pool, args.container)).record;
@@ -149,7 +169,7 @@ export class ContainerService {
         properties,
         label: (label as string | undefined) ?? container.record.label,
       };
-      return this.#rename(pool.record.label, container, record);
+      return mark(await this.#rename(pool.record.label, container, record), container.key);
     });
     await this.#keepNote((await this.#catalogue.container(pool, id)).record);
     return this.getProperties({ pool: pool.record.id, container: id });
@@ -208,7 +228,7 @@ export class ContainerService {
   }
 
   /** The three steps of a creation. The caller holds the container's lock. */
-  async #create(draft: ContainerRecord): Promise<ContainerRecord> {
+  async #create(draft: ContainerRecord, mark: Mark): Promise<ContainerRecord> {
     const { records, targets } = this.#parts;
     const what = `create container "${draft.label}"`;
     // Within the change nobody may wait for a map: that it is effective is a change, too.
@@ -221,11 +241,8 @@ export class ContainerService {
         const stored = await records.get("container", containerKey(record.pool, record.id));
         if (stored?.record.state !== "creating") throw beingDestroyed("create", "container", record.label);
         const ready: ContainerRecord = { ...stored.record, state: "ready" };
-        return {
-          compares: [unchanged(stored)],
-          operations: [putRecord("container", stored.key, ready)],
-          result: ready,
-        };
+        const operations = [putRecord("container", stored.key, ready)];
+        return mark({ compares: [unchanged(stored)], operations, result: ready }, stored.key);
       });
     } catch (error) {
       await this.#undoQuietly(record);
@@ -323,13 +340,20 @@ export class ContainerService {
       containers.map(({ record }) => record.number),
       pool.record.id,
     );
+    const map = (await this.#parts.mapStore.find(pool.record.id))?.record;
     return containers.map(({ record }) => {
       const used = usage.get(record.number);
-      return this.#describe(pool, record, (used?.scmBytes ?? 0) + (used?.nvmeBytes ?? 0));
+      return this.#describe(pool, record, (used?.scmBytes ?? 0) + (used?.nvmeBytes ?? 0), map);
     });
   }
 
-  #describe(pool: Stored<"pool">, record: ContainerRecord, usedBytes: number): ContainerDescription {
+  #describe(
+    pool: Stored<"pool">,
+    record: ContainerRecord,
+    usedBytes: number,
+    map: MapRecord | undefined,
+  ): ContainerDescription {
+    const factor = Number(record.properties["rd_fac"] ?? 0);
     return {
       id: record.id,
       label: record.label,
@@ -338,6 +362,7 @@ export class ContainerService {
       state: record.state === "destroying" ? "destroying" : "ready",
       usedBytes,
       snapshots: record.snapshots,
+      ...(map !== undefined && { health: healthOf(map, factor, (rank) => this.#parts.members.isHere(rank)) }),
       createdAt: isoTime(record.createdAtMs),
       properties: describeProperties("container", { label: record.label, type: record.type }, record.properties),
     };

@@ -3,16 +3,19 @@
  * targets, clock, random) is injected: the services do no I/O of their own.
  */
 import { DaosError } from "../base/errors.ts";
+import type { TellEvent } from "../base/events.ts";
 import { type PropertyMap, type PropertyScope, propertiesOf, type PropertyValue } from "../base/properties.ts";
 import { USER_ATTRIBUTE_PREFIX } from "../base/properties.ts";
 import { type Uuid, UUID_BYTES, uuidFromRandom } from "../base/uuid.ts";
 import type { Clock, Random } from "../contracts/world.ts";
+import type { StoreSpace } from "../store/cell.ts";
 import { MAX_FRAME_ARGUMENTS_BYTES } from "../base/limits.ts";
 import type { CapabilityAuthority } from "./capability-authority.ts";
 import type { KeyedLock } from "./keyed-lock.ts";
 import type { Members } from "./members.ts";
 import type { MetaRecords } from "./meta-records.ts";
 import type { PoolMapStore } from "./pool-map-store.ts";
+import type { SelfHeal } from "./self-heal.ts";
 import type { TargetControl } from "./target-control.ts";
 
 export interface ControlParts {
@@ -24,6 +27,10 @@ export interface ControlParts {
   readonly authority: CapabilityAuthority;
   readonly members: Members;
   readonly mapStore: PoolMapStore;
+  readonly event: TellEvent;
+  /** Space of each engine, as it said last. */
+  readonly spaceByRank: () => Promise<ReadonlyMap<number, StoreSpace>>;
+  readonly selfHeal: SelfHeal;
   /** Container types that a loaded interface gives meaning to. */
   readonly containerTypes: readonly string[];
 }
@@ -71,6 +78,12 @@ export function countFitting(descriptions: readonly unknown[]): number {
     count += 1;
   }
   return count;
+}
+
+/** The error for a request that was done, is asked for again, and whose work somebody has undone since. */
+export function destroyedSince(noun: "pool" | "container" | "snapshot", key: string): DaosError {
+  const state = `the request was done, and its ${noun} ("${key}") has been destroyed since`;
+  return new DaosError("NOT_FOUND", `Cannot describe the ${noun}: ${state}. Look what is there.`);
 }
 
 /** The error for working on something that is on its way out. */

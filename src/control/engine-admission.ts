@@ -3,19 +3,25 @@
  * for a map. Bodies are checked and their signatures judged by whoever calls.
  */
 import { DaosError } from "../base/errors.ts";
-import {
-  ENGINE_PROTOCOL_VERSION,
-  type EngineHeartbeatArguments,
-  type EngineHeartbeatReply,
-  type EngineHelloArguments,
-  type EngineHelloReply,
-  type EngineJoinArguments,
-  type EngineMapArguments,
-  type EngineReference,
-  type PoolAssignment,
+import type { TellEvent } from "../base/events.ts";
+import { agreedVersion, formatVersions } from "../base/version-range.ts";
+import { ENGINE_VERSIONS } from "../format/engine-version.ts";
+import type {
+  EngineHeartbeatArguments,
+  EngineHeartbeatReply,
+  EngineHelloArguments,
+  EngineHelloReply,
+  EngineJoinArguments,
+  EngineMapArguments,
+  EngineReference,
+  PoolAssignment,
 } from "../format/engine-operations.ts";
+import type { EngineEventsArguments } from "../format/event-operations.ts";
 import type { SystemRecord } from "../format/meta-record.ts";
+import type { Clock } from "../contracts/world.ts";
+import { ClockWatch } from "./clock-watch.ts";
 import type { EngineResumption } from "./engine-resumption.ts";
+import type { EventLog } from "./event-log.ts";
 import type { KeyedLock } from "./keyed-lock.ts";
 import type { Members } from "./members.ts";
 import type { PoolMapService } from "./pool-map-service.ts";
@@ -29,25 +35,32 @@ export interface EngineAdmissionParts {
   readonly resumption: EngineResumption;
   readonly locks: KeyedLock;
   readonly system: SystemRecord;
-  readonly event: (level: "error" | "warn" | "info", message: string) => void;
+  readonly log: EventLog;
+  readonly clock: Clock;
+  readonly event: TellEvent;
 }
 
 export class EngineAdmission {
   readonly #parts: EngineAdmissionParts;
+  readonly #clocks: ClockWatch;
 
   constructor(parts: EngineAdmissionParts) {
     this.#parts = parts;
+    this.#clocks = new ClockWatch(parts.event);
   }
 
-  /** See Members.hello. Rejects with VERSION when the engine speaks another version. */
+  /** See Members.hello. Rejects with VERSION when there is no version that both speak. */
   async hello(args: EngineHelloArguments, isSigned: boolean, mayBegin: boolean): Promise<EngineHelloReply> {
-    if (args.version !== ENGINE_PROTOCOL_VERSION) {
-      const state = `it speaks version ${args.version} among engines, this system ${ENGINE_PROTOCOL_VERSION}`;
-      throw new DaosError("VERSION", `Cannot join engine ${args.engine}: ${state}. Run the same release everywhere.`);
+    const theirs = { oldest: args.oldest ?? args.version, newest: args.version };
+    const version = agreedVersion(ENGINE_VERSIONS, theirs);
+    if (version === undefined) {
+      const state = `it speaks version ${formatVersions(theirs)} among engines, who leads ${formatVersions(ENGINE_VERSIONS)}`;
+      const advice = "Releases that run together may be one version apart: upgrade step by step";
+      throw new DaosError("VERSION", `Cannot join engine ${args.engine}: ${state}. ${advice}.`);
     }
     const rank = await this.#parts.members.hello(args, isSigned, mayBegin);
     const { id, name, createdAtMs, capabilityKey } = this.#parts.system;
-    return { rank, system: { id, name, createdAtMs, capabilityKey } };
+    return { rank, version, system: { id, name, createdAtMs, capabilityKey } };
   }
 
   /** Resolves when the engine knows its pools: heartbeats bring leases from then on. */
@@ -67,24 +80,32 @@ export class EngineAdmission {
         }
       }
       members.life.joined(rank, incarnation, members.nowMs());
-      event("info", `rank ${rank} has joined from ${args.address.host}:${args.address.port}`);
+      event("engine_joined", `rank ${rank} has joined from ${args.address.host}:${args.address.port}`, { rank });
       if (!isDeepSame(before?.targets, args.targets)) {
-        for (const pool of await maps.poolsOf(rank)) await maps.publish(pool);
+        for (const { pool } of await maps.poolsOf([rank])) await maps.publish(pool);
       }
     });
   }
 
   /** Throws STALE for an engine that has not joined. */
-  heartbeat({ rank, incarnation, roster: known }: EngineHeartbeatArguments): EngineHeartbeatReply {
-    const { members } = this.#parts;
+  heartbeat({ rank, incarnation, roster: known, sentAtMs }: EngineHeartbeatArguments): EngineHeartbeatReply {
+    const { members, clock } = this.#parts;
     const leaseMs = members.life.heartbeat(rank, incarnation, members.nowMs());
     const roster = members.roster();
+    if (leaseMs !== undefined) this.#clocks.heard(rank, sentAtMs, clock.wallMs());
     if (leaseMs !== undefined) return roster.version === known ? { leaseMs } : { leaseMs, roster };
     throw new DaosError("STALE", `Cannot renew the lease of rank ${rank}: it has not joined. Join again.`);
   }
 
-  leave(reference: Pick<EngineReference, "rank" | "incarnation">): Promise<void> {
-    return this.#parts.members.left(reference);
+  async leave(reference: Pick<EngineReference, "rank" | "incarnation">): Promise<void> {
+    const { members, event } = this.#parts;
+    const { rank } = reference;
+    if (await members.left(reference)) event("engine_left", `rank ${rank} was stopped`, { rank });
+  }
+
+  /** What has happened on an engine; kept when resolved. */
+  events({ rank, incarnation, events }: Omit<EngineEventsArguments, "sentAtMs">): Promise<void> {
+    return this.#parts.log.append({ rank, incarnation }, events);
   }
 
   /** The connection that an engine's heartbeats came on is gone. */

@@ -5,6 +5,7 @@
  */
 import { DaosError, hasCode } from "../base/errors.ts";
 import { epochFrom } from "../base/epoch.ts";
+import type { TellEvent } from "../base/events.ts";
 import { containerPrefix, POOL_PREFIX, removalPrefix, snapshotPrefix } from "../format/meta-key.ts";
 import type { ContainerRecord } from "../format/meta-record.ts";
 import { type EngineSet, goneQuota, isAway } from "./engine-set.ts";
@@ -23,7 +24,7 @@ export interface EngineResumptionParts {
   readonly quotas: PoolQuotas;
   readonly engines: Pick<EngineSet, "keepNotesOn">;
   /** Hears of what an engine cannot do; it is asked again when it joins the next time. */
-  readonly event: (level: "error" | "warn" | "info", message: string) => void;
+  readonly event: TellEvent;
 }
 
 export class EngineResumption {

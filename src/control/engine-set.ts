@@ -5,7 +5,14 @@ import type { Epoch } from "../base/epoch.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
 import type { Clock } from "../contracts/world.ts";
 import { INLINE_VALUE_BYTES } from "../base/limits.ts";
-import type { EngineCallName, EngineCalls, PoolShare, ServedContainer } from "../format/engine-operations.ts";
+import type {
+  EngineCallName,
+  EngineCalls,
+  PoolShare,
+  RebuildPolicy,
+  ServedContainer,
+} from "../format/engine-operations.ts";
+import type { ScrubSettings } from "../format/scrub.ts";
 import type { StoreSpace } from "../store/cell.ts";
 import type { EngineLink, Members } from "./members.ts";
 import { ranksOf, partakingRanksOf } from "./pool-map-changes.ts";
@@ -33,6 +40,8 @@ const QUESTIONS: ReadonlySet<EngineCallName> = new Set([
   "countHandles",
   "listSnapshots",
   "fillStatus",
+  "scrubStatus",
+  "faultyTargets",
 ]);
 
 type CallResult<Name extends EngineCallName> = ReturnType<EngineCalls[Name]>;
@@ -204,9 +213,11 @@ export class EngineSet implements TargetControl {
     sizeBytes: number,
     containers: readonly number[],
     thresholdBytes: number | "auto",
+    rebuild: RebuildPolicy,
+    scrub: ScrubSettings,
   ): Promise<void> {
     const targetBytes = await this.#maps.targetShare(pool, sizeBytes);
-    await this.#askPool(pool, "setQuota", { pool, targetBytes, containers, thresholdBytes });
+    await this.#askPool(pool, "setQuota", { pool, targetBytes, containers, thresholdBytes, rebuild, scrub });
   }
 
   /** Of a pool that has no map any more: all engines. */

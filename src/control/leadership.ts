@@ -10,19 +10,30 @@
  *   *began* to keep it alive (`isLeader`); nobody else can have the record before. That takes clocks whose rates differ by
  *   less than the rest. Who is the system's only engine leads on while the store is away: nobody else could.
  *
+ * While the store is away a leader leads on by *pledges*: all other engines of the system promise not to lead for PLEDGE_MS,
+ * and it counts on LEASE_SHARE of that from when it asked. Whoever would lead first has to let its own pledge end, so no quorum and no
+ * third party is needed; one engine that does not promise ends it. An engine promises while, as far as it knows, the leader's
+ * record is there: when the leader alone is cut off it finds that record gone, promises no more, and another one leads.
+ * docs/membership.md has the whole argument.
+ *
  * An engine that finds its own record, from before a restart, takes it over at once, with a new term.
  */
 import { DaosError } from "../base/errors.ts";
 import type { MetaCompare, MetaStore } from "../contracts/meta-store.ts";
 import type { Clock, Timers } from "../contracts/world.ts";
-import { LEADER_KEY } from "../format/meta-key.ts";
+import { LEADER_KEY, MEMBER_PREFIX } from "../format/meta-key.ts";
 import { decodeMetaRecord, type LeaderRecord } from "../format/meta-record.ts";
-import { MetaRecords, putRecord } from "./meta-records.ts";
+import { isRefusal, MetaRecords, putRecord } from "./meta-records.ts";
 
 /** Looks in the time of one lease: to keep it, or to see whether it is free. */
 const LOOKS_A_LEASE = 4;
 /** Part of the lease for which a leader counts on it. */
 const LEASE_SHARE = 0.8;
+/** How long a promise not to lead holds at who gave it, milliseconds. */
+const PLEDGE_MS = 2_000;
+/** A leader that has not heard of the store for this part of its lease asks for pledges, and again at this interval. */
+const UNHEARD_SHARE = 0.3;
+const ASK_MS = 400;
 
 export interface LeadershipParts {
   readonly store: MetaStore;
@@ -37,6 +48,10 @@ export interface LeadershipParts {
   readonly followed: (leader: LeaderRecord) => void;
   /** Whether no other engine can try to lead: nobody else belongs to the system unless this engine, leading, writes it down. */
   readonly isAlone: () => boolean;
+  /** Asks all other engines of the system for a pledge (`pledge`), as the leader of the present term; true when each gave it. */
+  readonly askPledges: () => Promise<boolean>;
+  /** When this process was started, on the monotonic clock: what it has promised before is not known. */
+  readonly startedAtNs: number;
 }
 
 export class Leadership {
@@ -45,10 +60,15 @@ export class Leadership {
   #lease: string | undefined;
   #term: number | undefined;
   #validUntilNs = 0;
+  /** Of what it has promised to another leader. */
+  #pledgedUntilNs: number;
+  /** The record's revision that it tries to follow, and does not know yet whether it did: it promises nothing meanwhile. */
+  #contended: number | undefined;
   /** Who is known to lead, and since which term. Terms that were seen only grow. */
   #known: { readonly record: LeaderRecord | undefined; readonly term: number } = { record: undefined, term: 0 };
   #stopWatching: () => void = () => {};
   #cancelExpiry: () => void = () => {};
+  #cancelAsking: () => void = () => {};
   #wake: () => void = () => {};
   #running: Promise<void> | undefined;
   #stopped = false;
@@ -57,6 +77,7 @@ export class Leadership {
   constructor(parts: LeadershipParts) {
     this.#parts = parts;
     this.#records = new MetaRecords(parts.store);
+    this.#pledgedUntilNs = parts.startedAtNs + PLEDGE_MS * 1e6;
   }
 
   /** Tries to lead from now on, and goes on trying. */
@@ -88,6 +109,18 @@ export class Leadership {
   /** The present term, when this engine leads. */
   get term(): number | undefined {
     return this.isLeader ? this.#term : undefined;
+  }
+
+  /**
+   * Promises the leader of this term not to lead before PLEDGE_MS have passed. False: it does not, for it leads or tries to, or
+   * that is not the leader whose record is there, as far as it knows.
+   */
+  pledge(term: number): boolean {
+    const { record, term: known } = this.#known;
+    if (this.#term !== undefined || this.#contended !== undefined || known !== term || record === undefined)
+      return false;
+    this.#pledgedUntilNs = this.#parts.clock.monotonicNs() + PLEDGE_MS * 1e6;
+    return true;
   }
 
   /** What each commit of the leader of `term` compares; undefined when that is not this engine, or no longer. */
@@ -136,20 +169,44 @@ export class Leadership {
   }
 
   async #campaign(): Promise<void> {
-    const { self, store, clock } = this.#parts;
+    const { self, clock } = this.#parts;
     const stored = await this.#records.get("leader", LEADER_KEY);
-    if (stored !== undefined) this.#know(stored.record, stored.revision);
-    if (stored !== undefined && stored.record.engine !== self.engine) return;
+    if (stored === undefined) this.#known = { ...this.#known, record: undefined };
+    else this.#know(stored.record, stored.revision);
+    const isOwn = stored?.record.engine === self.engine;
+    // A commit that may still happen is brought to an end first, whoever leads.
+    if (stored !== undefined && !isOwn && this.#contended === undefined) return;
+    const isFree = isOwn || (await this.#isOnly());
     const sinceNs = clock.monotonicNs();
     const lease = await this.#freshLease();
-    const put = putRecord("leader", LEADER_KEY, self);
-    const operations = "put" in put ? [{ ...put, lease }] : [];
-    const term = await store.commit([{ key: LEADER_KEY, revision: stored?.revision ?? 0 }], operations);
+    // Nothing may be waited for between this and the commit: it promises nothing from here on.
+    if (!isFree && clock.monotonicNs() < this.#pledgedUntilNs) return;
+    this.#contended ??= stored?.revision ?? 0;
+    const term = await this.#contend(this.#contended, lease);
     if (this.#stopped) return;
     this.#know(self, term);
     this.#term = term;
     this.#count(sinceNs, term);
     if (this.#term === term) this.#parts.changed(term);
+  }
+
+  /** The only engine of a system has nobody whom it could have promised anything, in a process before this one neither. */
+  async #isOnly(): Promise<boolean> {
+    return (await this.#records.page("member", MEMBER_PREFIX, 2)).length < 2;
+  }
+
+  /** The term that was won. Rejects when it was not, or when that is not known. */
+  async #contend(revision: number, lease: string): Promise<number> {
+    const put = putRecord("leader", LEADER_KEY, this.#parts.self);
+    const operations = "put" in put ? [{ ...put, lease }] : [];
+    try {
+      const term = await this.#parts.store.commit([{ key: LEADER_KEY, revision }], operations);
+      this.#contended = undefined;
+      return term;
+    } catch (error) {
+      if (isRefusal(error)) this.#contended = undefined;
+      throw error;
+    }
   }
 
   async #keep(term: number): Promise<void> {
@@ -163,7 +220,29 @@ export class Leadership {
   /** The lease counts from `sinceNs`. */
   #count(sinceNs: number, term: number): void {
     const { clock, timers, leaseMs } = this.#parts;
-    this.#validUntilNs = sinceNs + leaseMs * LEASE_SHARE * 1e6;
+    this.#leadUntil(sinceNs, leaseMs, term);
+    this.#cancelAsking();
+    const unheardMs = (clock.monotonicNs() - sinceNs) / 1e6;
+    const waitMs = Math.max(0, leaseMs * UNHEARD_SHARE - unheardMs);
+    this.#cancelAsking = timers.after(waitMs, () => this.#ask(term));
+  }
+
+  /** Again and again, until the store is heard of. */
+  #ask(term: number): void {
+    if (this.#term !== term) return;
+    const { clock, timers, askPledges } = this.#parts;
+    const askedNs = clock.monotonicNs();
+    void this.#ignoringFailure(async () => {
+      // Who is too late has lost it: others may have led meanwhile.
+      if ((await askPledges()) && this.#term === term && this.isLeader) this.#leadUntil(askedNs, PLEDGE_MS, term);
+    });
+    this.#cancelAsking = timers.after(ASK_MS, () => this.#ask(term));
+  }
+
+  /** It leads for a part of `holdsMs` from `sinceNs`. Never shortens. */
+  #leadUntil(sinceNs: number, holdsMs: number, term: number): void {
+    const { clock, timers } = this.#parts;
+    this.#validUntilNs = Math.max(this.#validUntilNs, sinceNs + holdsMs * LEASE_SHARE * 1e6);
     this.#cancelExpiry();
     const leftMs = (this.#validUntilNs - clock.monotonicNs()) / 1e6;
     this.#cancelExpiry = timers.after(Math.max(0, leftMs), () => {
@@ -188,7 +267,9 @@ export class Leadership {
   #lose(): void {
     if (this.#term === undefined) return;
     this.#term = undefined;
+    this.#validUntilNs = 0;
     this.#cancelExpiry();
+    this.#cancelAsking();
     this.#parts.changed(undefined);
   }
 

@@ -14,11 +14,14 @@ import type {
   EngineReference,
   EngineRoster,
 } from "../format/engine-operations.ts";
+import { ENGINE_PROTOCOL_VERSION } from "../format/engine-version.ts";
 import { MEMBER_PREFIX, memberKey, RANK_COUNTER_KEY } from "../format/meta-key.ts";
 import type { MemberRecord } from "../format/meta-record.ts";
 import type { EngineState } from "../format/operations.ts";
 import { Membership, type MembershipSettings } from "./membership.ts";
 import type { Verdict, Verdicts } from "./verdicts.ts";
+import { EngineReleases } from "./engine-releases.ts";
+import { refuseCopy } from "./storage-copy.ts";
 import { absent, type Change, type MetaRecords, putRecord, unchanged } from "./meta-records.ts";
 
 /** Of the engine that began the system. */
@@ -54,6 +57,8 @@ export interface MembersParts {
   /** A link to the engine that listens there; connects when it is called. */
   readonly dial: (address: EngineAddress) => EngineLink;
   readonly system: { readonly id: string; readonly name: string };
+  /** Release of this program. */
+  readonly software: string;
 }
 
 export class Members {
@@ -61,6 +66,7 @@ export class Members {
   readonly #parts: MembersParts;
   readonly #byRank = new Map<number, MemberRecord>();
   readonly #links = new Map<number, EngineLink>();
+  readonly releases = new EngineReleases();
   /** Undefined where the control plane's own engine joins as all others do. */
   #ownRank: number | undefined;
   #ownIncarnation = 0;
@@ -89,6 +95,7 @@ export class Members {
     this.#ownIncarnation = own.incarnation;
     const { host, port } = address;
     this.#links.set(FIRST_RANK, link);
+    this.releases.joined(FIRST_RANK, { version: ENGINE_PROTOCOL_VERSION, software: this.#parts.software });
     await this.#write(FIRST_RANK, () => ({
       rank: FIRST_RANK,
       engine,
@@ -101,6 +108,19 @@ export class Members {
       scmBytes,
       nvmeBytes,
     }));
+  }
+
+  /** Throws NOT_FOUND. */
+  check(rank: number): void {
+    if (this.#byRank.has(rank)) return;
+    throw new DaosError("NOT_FOUND", `Cannot find rank ${rank}: the system has none. See \`daos system query\`.`);
+  }
+
+  /** Its management listener, for people; empty while that is not known. */
+  addressOf(rank: number): string {
+    const { host = "", port } = this.#byRank.get(rank) ?? {};
+    if (host === "") return "";
+    return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
   }
 
   /** Ascending by rank. */
@@ -137,6 +157,22 @@ export class Members {
     return undefined;
   }
 
+  /** Whether every other engine that the system has, here or not, promises not to lead while the leader of `term` does. */
+  async askPledges(ownRank: number, term: number): Promise<boolean> {
+    const others = [...this.#byRank.keys()].filter((rank) => rank !== ownRank);
+    const pledged = await Promise.all(
+      others.map(async (rank) => {
+        try {
+          return (await this.#links.get(rank)?.call("pledge", { term }))?.isPledged === true;
+        } catch (error) {
+          if (!(error instanceof DaosError)) throw error;
+          return false;
+        }
+      }),
+    );
+    return pledged.every(Boolean);
+  }
+
   /** The engine was not told something: it gets no lease before it has joined again and knows it. */
   missed(rank: number): void {
     if (rank !== this.#ownRank) this.life.withhold(rank);
@@ -146,6 +182,11 @@ export class Members {
     const record = this.#byRank.get(rank);
     if (record?.state === "joined" && this.#isDoubted(rank)) return "suspect";
     return record?.state ?? "new";
+  }
+
+  /** It answers, as far as one knows. */
+  isHere(rank: number): boolean {
+    return this.state(rank) === "joined";
   }
 
   /** By its silence, or by what the engines find among themselves. */
@@ -165,6 +206,11 @@ export class Members {
   exclusionAtMs(rank: number): number | undefined {
     const verdict = this.#verdict(rank);
     return this.life.exclusionAtMs(rank, verdict?.state === "alive" ? undefined : verdict?.atMs);
+  }
+
+  /** Whether the other engines have found a suspect dead. */
+  isFoundDead(rank: number): boolean {
+    return this.#verdict(rank)?.state === "dead" && this.life.isSuspect(rank, this.nowMs());
   }
 
   /** Whether the engines do not hear of it by datagrams while it sends heartbeats. */
@@ -205,7 +251,9 @@ export class Members {
   async join(args: EngineJoinArguments): Promise<EngineLink> {
     const { rank, engine, incarnation, domain, address, targets, scmBytes, nvmeBytes } = args;
     if (this.#byRank.get(rank)?.engine !== engine || rank === this.#ownRank) throw refused(engine, true);
-    await this.#checkSingle(args);
+    const present = this.life.incarnation(rank);
+    const known = { link: this.#links.get(rank), record: this.#byRank.get(rank)!, incarnation: present };
+    await refuseCopy(args, known);
     const { host, port } = address;
     await this.#write(rank, () => ({
       rank,
@@ -222,15 +270,25 @@ export class Members {
     this.#links.get(rank)?.close();
     const link = this.#parts.dial(address);
     this.#links.set(rank, link);
+    this.releases.joined(rank, args);
     return link;
   }
 
-  /** The engine said farewell, or was told to stop. */
-  async left({ rank, incarnation }: Pick<EngineReference, "rank" | "incarnation">): Promise<void> {
+  /** The engine was told to stop. It serves until it says farewell; its record says already that nobody is to miss it. */
+  async leaving({ rank, incarnation }: Pick<EngineReference, "rank" | "incarnation">): Promise<void> {
     if (this.#byRank.get(rank)?.incarnation !== incarnation || rank === this.#ownRank) return;
+    this.life.leaving(rank);
+    await this.setState(rank, "stopped");
+  }
+
+  /** The engine said farewell. False when it had left before. */
+  async left({ rank, incarnation }: Pick<EngineReference, "rank" | "incarnation">): Promise<boolean> {
+    const record = this.#byRank.get(rank);
+    if (record?.incarnation !== incarnation || rank === this.#ownRank) return false;
     this.life.left(rank);
     this.away(rank);
     await this.setState(rank, "stopped");
+    return record.state !== "stopped";
   }
 
   /** It is not asked any more until it joins again. */
@@ -307,21 +365,6 @@ export class Members {
     });
   }
 
-  /** A copy of a storage folder must not serve beside the original. */
-  async #checkSingle({ rank, engine, incarnation, address }: EngineJoinArguments): Promise<void> {
-    const present = this.life.incarnation(rank);
-    const link = this.#links.get(rank);
-    if (link === undefined || present === undefined || present === incarnation) return;
-    const record = this.#byRank.get(rank)!;
-    const isSamePlace = record.host === address.host && record.port === address.port;
-    if (isSamePlace || (await incarnationAt(link)) !== present) return;
-    const state = `engine ${engine} is running already, as rank ${rank} at ${record.host}:${record.port}`;
-    throw new DaosError(
-      "ALREADY_EXISTS",
-      `Cannot join: ${state}. This storage folder is a copy: give each engine its own.`,
-    );
-  }
-
   #write(rank: number, next: (stored: MemberRecord | undefined) => MemberRecord | undefined): Promise<void> {
     const { records } = this.#parts;
     return records.change(`write down engine ${rank}`, async (): Promise<Change<void>> => {
@@ -338,15 +381,6 @@ export class Members {
         result: undefined,
       };
     });
-  }
-}
-
-async function incarnationAt(link: EngineLink): Promise<number | undefined> {
-  try {
-    return (await link.call("ping", {})).incarnation;
-  } catch (error) {
-    if (!(error instanceof DaosError)) throw error;
-    return undefined;
   }
 }
 

@@ -28,6 +28,8 @@ interface Life {
   /** It must join again before it gets a lease. */
   isWithheld: boolean;
   isHere: boolean;
+  /** It was told to stop, and serves until it says farewell. */
+  isLeaving: boolean;
   /** How often it was not told something. */
   misses: number;
 }
@@ -51,6 +53,7 @@ export class Membership {
       isLost: true,
       isWithheld: true,
       isHere: true,
+      isLeaving: false,
       misses: 0,
     });
   }
@@ -64,6 +67,7 @@ export class Membership {
       isLost: false,
       isWithheld: true,
       isHere: true,
+      isLeaving: false,
       misses: 0,
     });
   }
@@ -78,6 +82,12 @@ export class Membership {
     if (life?.incarnation !== incarnation) return;
     life.heardMs = nowMs;
     life.isWithheld = false;
+  }
+
+  /** It was told to stop: its heartbeats keep its lease until it says farewell, and its silence is no reason to exclude it. */
+  leaving(rank: number): void {
+    const life = this.#lives.get(rank);
+    if (life !== undefined) life.isLeaving = true;
   }
 
   /** It said farewell and serves no more. */
@@ -118,6 +128,11 @@ export class Membership {
     return this.#lives.get(rank)?.leaseUntilMs ?? 0;
   }
 
+  /** When it was heard last, as far as silence counts. */
+  heardMs(rank: number): number {
+    return this.#lives.get(rank)?.heardMs ?? 0;
+  }
+
   incarnation(rank: number): number | undefined {
     return this.#lives.get(rank)?.incarnation;
   }
@@ -125,7 +140,7 @@ export class Membership {
   /** Silent, or its connection is lost. */
   isSuspect(rank: number, nowMs: number): boolean {
     const life = this.#lives.get(rank);
-    return life?.isHere === true && (life.isLost || nowMs - life.heardMs > SUSPECT_AFTER_MS);
+    return life?.isHere === true && !life.isLeaving && (life.isLost || nowMs - life.heardMs > SUSPECT_AFTER_MS);
   }
 
   /**
@@ -152,7 +167,7 @@ export class Membership {
     const sleptMs = this.#tickedMs === undefined ? 0 : nowMs - this.#tickedMs;
     this.#tickedMs = nowMs;
     if (sleptMs > STALL_MS) for (const life of this.#lives.values()) life.heardMs += sleptMs;
-    const here = [...this.#lives].filter(([, life]) => life.isHere).map(([rank]) => rank);
+    const here = [...this.#lives].filter(([, life]) => life.isHere && !life.isLeaving).map(([rank]) => rank);
     return here.filter((rank) => nowMs > (this.exclusionAtMs(rank, deadAtMs(rank)) ?? Number.POSITIVE_INFINITY));
   }
 }

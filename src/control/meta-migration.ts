@@ -5,12 +5,14 @@
  */
 import { bytesEqual } from "../base/bytes.ts";
 import { DaosError } from "../base/errors.ts";
-import { MAX_META_COMMIT_BYTES, MAX_META_COMMIT_COMPARES } from "../base/limits.ts";
+import { MAX_META_COMMIT_BYTES, MAX_META_COMMIT_COMPARES, MAX_META_COMMIT_OPERATIONS } from "../base/limits.ts";
 import type { MetaEntry, MetaStore } from "../contracts/meta-store.ts";
 import { LEADER_KEY, SYSTEM_KEY } from "../format/meta-key.ts";
 import { absent } from "./meta-records.ts";
 
 const PAGE_ENTRIES = 256;
+
+type MetaContent = Pick<MetaEntry, "key" | "value">;
 
 /**
  * Returns how many records there are, all read back and compared. Nobody else may write to either store meanwhile. Rejects
@@ -18,12 +20,17 @@ const PAGE_ENTRIES = 256;
  * stores do.
  */
 export async function copyRecords(from: MetaStore, to: MetaStore): Promise<number> {
-  const records = (await readAll(from)).filter(({ key }) => key !== LEADER_KEY);
+  return writeRecords(await readAll(from), to);
+}
+
+/** As copyRecords, of records that were read before. */
+export async function writeRecords(all: readonly MetaContent[], to: MetaStore): Promise<number> {
+  const records = all.filter(({ key }) => key !== LEADER_KEY);
   const system = records.find(({ key }) => key === SYSTEM_KEY);
   if (system === undefined) {
     throw new DaosError(
       "CORRUPT",
-      "Cannot move the records: there is none of a system. Name the folder of its first engine.",
+      "Cannot write the records: there is none of a system among them. Name the folder of its first engine, or a whole backup.",
     );
   }
   const present = new Map((await readAll(to)).map((entry) => [entry.key, entry]));
@@ -34,6 +41,20 @@ export async function copyRecords(from: MetaStore, to: MetaStore): Promise<numbe
   if (!present.has(SYSTEM_KEY)) await put(to, [system]);
   await compare(records, to);
   return records.length;
+}
+
+/** All of them; the system's first, so that nobody takes what is left for a system. Returns how many there were. */
+export async function removeRecords(store: MetaStore): Promise<number> {
+  const keys = (await readAll(store)).map(({ key }) => key);
+  const order = [...keys.filter((key) => key === SYSTEM_KEY), ...keys.filter((key) => key !== SYSTEM_KEY)];
+  for (let from = 0; from < order.length; from += MAX_META_COMMIT_OPERATIONS) {
+    const batch = order.slice(from, from + MAX_META_COMMIT_OPERATIONS);
+    await store.commit(
+      [],
+      batch.map((key) => ({ remove: key })),
+    );
+  }
+  return keys.length;
 }
 
 async function readAll(store: MetaStore): Promise<MetaEntry[]> {
@@ -47,8 +68,8 @@ async function readAll(store: MetaStore): Promise<MetaEntry[]> {
 }
 
 /** As much as one commit takes. */
-function* batchesOf(records: readonly MetaEntry[]): Generator<readonly MetaEntry[]> {
-  let batch: MetaEntry[] = [];
+function* batchesOf(records: readonly MetaContent[]): Generator<readonly MetaContent[]> {
+  let batch: MetaContent[] = [];
   let sizeBytes = 0;
   for (const entry of records) {
     const entryBytes = Buffer.byteLength(entry.key) + entry.value.length;
@@ -63,14 +84,14 @@ function* batchesOf(records: readonly MetaEntry[]): Generator<readonly MetaEntry
   if (batch.length > 0) yield batch;
 }
 
-async function put(store: MetaStore, entries: readonly MetaEntry[]): Promise<void> {
+async function put(store: MetaStore, entries: readonly MetaContent[]): Promise<void> {
   await store.commit(
     entries.map(({ key }) => absent(key)),
     entries.map(({ key, value }) => ({ put: key, value })),
   );
 }
 
-async function compare(records: readonly MetaEntry[], store: MetaStore): Promise<void> {
+async function compare(records: readonly MetaContent[], store: MetaStore): Promise<void> {
   const copied = await readAll(store);
   const isWhole =
     copied.length === records.length &&
@@ -80,19 +101,19 @@ async function compare(records: readonly MetaEntry[], store: MetaStore): Promise
   if (isWhole) return;
   throw new DaosError(
     "CORRUPT",
-    `Cannot move the records: ${copied.length} were read back, and they are not the ${records.length} that were written. ` +
+    `Cannot write the records: ${copied.length} were read back, and they are not the ${records.length} that were written. ` +
       "Empty the prefix, see who else writes there, and try again; the records are where they were.",
   );
 }
 
-function isSame(entry: MetaEntry | undefined, value: Uint8Array): boolean {
+function isSame(entry: MetaContent | undefined, value: Uint8Array): boolean {
   return entry !== undefined && bytesEqual(entry.value, value);
 }
 
 function notEmpty(key: string): DaosError {
   return new DaosError(
     "ALREADY_EXISTS",
-    `Cannot move the records: the meta store to move to is not empty, it holds "${key.slice(0, 100)}". ` +
+    `Cannot write the records: the meta store is not empty, it holds "${key.slice(0, 100)}". ` +
       "Choose another prefix, or empty this one.",
   );
 }

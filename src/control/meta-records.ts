@@ -61,6 +61,22 @@ export class MetaRecords {
     }
   }
 
+  /** All entries, as they are at one moment while nobody else writes; undefined when they have more than `mostBytes`. */
+  snapshot(mostBytes: number): Promise<MetaEntry[] | undefined> {
+    return this.#lock.run(CHANGE_LOCK, async () => {
+      const found: MetaEntry[] = [];
+      let sizeBytes = 0;
+      for (;;) {
+        const after = found.at(-1)?.key;
+        const page = await this.#store.range("", { limit: PAGE_ENTRIES, ...(after !== undefined && { after }) });
+        sizeBytes += page.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
+        if (sizeBytes > mostBytes) return undefined;
+        found.push(...page);
+        if (page.length < PAGE_ENTRIES) return found;
+      }
+    });
+  }
+
   /**
    * Runs `attempt` and commits what it decided; when a compare failed, again with fresh reads, at most
    * MAX_CHANGE_ATTEMPTS times (CONFLICT). `attempt` must not change anything by itself, nor wait for
@@ -90,6 +106,11 @@ export class MetaRecords {
 
 function stored<Kind extends MetaRecordKind>(kind: Kind, entry: MetaEntry): Stored<Kind> {
   return { key: entry.key, revision: entry.revision, record: decodeMetaRecord(kind, entry.key, entry.value) };
+}
+
+/** Whether this answer to a commit says that nothing was changed, nor will be. */
+export function isRefusal(error: unknown): boolean {
+  return hasCode(error, "CONFLICT") || hasCode(error, "NOT_FOUND") || hasCode(error, "NO_SPACE");
 }
 
 /** The operation that writes a record. */

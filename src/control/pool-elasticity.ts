@@ -14,6 +14,7 @@ import type { MetaRecords } from "./meta-records.ts";
 import { drainTargets, extendMap, isKeeping, ranksOf } from "./pool-map-changes.ts";
 import type { PoolMapService } from "./pool-map-service.ts";
 import type { PoolMapStore } from "./pool-map-store.ts";
+import { unmarked } from "./request-outcomes.ts";
 
 /** Share of the others' free space that a drain may take: what is moved is not cut as it was. */
 const DRAIN_FILL = 0.9;
@@ -37,13 +38,14 @@ export class PoolElasticity {
    * such rank), ALREADY_EXISTS (the pool has it), UNAVAILABLE (its engine is away, or one that may
    * have the only copy of something), TOO_LARGE.
    */
-  extend({ pool, ranks }: PoolExtendArguments): Promise<PoolTargetsReply> {
+  extend({ pool, ranks }: PoolExtendArguments, mark = unmarked): Promise<PoolTargetsReply> {
     const { maps, store } = this.#parts;
-    return maps.change({ pool }, "extend", async (found, map) => {
+    const decide = async (found: PoolRecord, map: MapRecord): Promise<MapRecord> => {
       const next = extendMap(found.label, map, store.enginesOf(ranks));
       if (next !== map) checkPresent("extend", found, map, await this.#containers(found));
       return next;
-    });
+    };
+    return maps.change({ pool }, "extend", decide, mark);
   }
 
   async #containers({ id }: PoolRecord): Promise<ContainerRecord[]> {
@@ -56,8 +58,8 @@ export class PoolElasticity {
    * could not keep shards of a container's class apart, NO_SPACE when they have no room, UNAVAILABLE as
    * extend, BUSY, NOT_FOUND.
    */
-  drain(args: PoolTargetsArguments): Promise<PoolTargetsReply> {
-    return this.#parts.maps.change(args, "drain targets of", async (pool, map) => {
+  drain(args: PoolTargetsArguments, mark = unmarked): Promise<PoolTargetsReply> {
+    const decide = async (pool: PoolRecord, map: MapRecord): Promise<MapRecord> => {
       const next = drainTargets(pool.label, map, args);
       if (next === map) return map;
       const containers = await this.#containers(pool);
@@ -65,7 +67,8 @@ export class PoolElasticity {
       checkDomains(pool, next, containers);
       await this.#checkRoom(pool, map, next, containers);
       return next;
-    });
+    };
+    return this.#parts.maps.change(args, "drain targets of", decide, mark);
   }
 
   async #checkRoom(

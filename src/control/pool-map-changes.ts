@@ -82,6 +82,11 @@ export function ranksOf(map: MapRecord): number[] {
   return [...new Set(map.targets.map(({ rank }) => rank))].toSorted((left, right) => left - right);
 }
 
+/** Ranks with a target that is gone and not made up for yet. */
+export function downRanksOf(map: MapRecord): number[] {
+  return ranksOf({ ...map, targets: map.targets.filter(({ state }) => state === "DOWN") });
+}
+
 /** Ranks with a target that takes part. */
 export function partakingRanksOf(map: MapRecord): number[] {
   return ranksOf({ ...map, targets: map.targets.filter(({ state }) => takesPart(state)) });
@@ -89,14 +94,20 @@ export function partakingRanksOf(map: MapRecord): number[] {
 
 /**
  * UPIN and DRAIN -> DOWN; UP -> DOWNOUT, for others still have all that it is being filled with; NEW ones are no part of
- * the pool any more. Throws NOT_FOUND, INVALID_ARGUMENT (the last serving target).
+ * the pool any more. `isSilent`: because nobody hears of them; what serves, or came back, is marked so. Those that somebody
+ * excludes lose that mark. Throws NOT_FOUND, INVALID_ARGUMENT (the last serving target).
  */
-export function excludeTargets(pool: string, map: MapRecord, selection: TargetSelection): MapRecord {
+export function excludeTargets(pool: string, map: MapRecord, selection: TargetSelection, isSilent = false): MapRecord {
   const chosen = selected("exclude targets from", pool, map, selection);
-  const changed = changeStates("exclude", pool, map, chosen, ({ state }) => {
+  const excluded = changeStates("exclude", pool, map, chosen, ({ state }) => {
     if (state === "UPIN" || state === "DRAIN") return "DOWN";
     if (state === "UP") return "DOWNOUT";
     return state === "NEW" ? "gone" : state;
+  });
+  const wasServing = new Set(map.targets.filter(({ state }) => isKeeping(state)).map(({ index }) => index));
+  const changed = marked(excluded, (target) => {
+    if (!chosen.has(target.index)) return target.silent === true;
+    return isSilent && (target.silent === true || wasServing.has(target.index));
   });
   if (changed.targets.some(({ state }) => state === "UPIN" || state === "DRAIN")) return changed;
   const state = "no target would be left that serves its data";
@@ -173,6 +184,16 @@ export function completeTargets(pool: string, map: MapRecord, selection: TargetS
   return changeStates("complete", pool, map, chosen, ({ state }) => (state === "UP" ? "UPIN" : state));
 }
 
+/** With the mark `silent` where it belongs; the same record when it is so already. */
+function marked(map: MapRecord, isSilent: (target: MapTargetRecord) => boolean): MapRecord {
+  if (map.targets.every((target) => (target.silent === true) === isSilent(target))) return map;
+  const targets = map.targets.map((target): MapTargetRecord => {
+    const { silent: _silent, ...rest } = target;
+    return isSilent(target) ? { ...rest, silent: true } : rest;
+  });
+  return { ...map, targets };
+}
+
 function selected(action: string, pool: string, map: MapRecord, selection: TargetSelection): Set<number> {
   const { ranks = [], targets = [] } = selection;
   if (ranks.length === 0 && targets.length === 0) {
@@ -225,14 +246,21 @@ function changeStates(
 }
 
 function changed(target: MapTargetRecord, state: TargetState, version: number): MapTargetRecord {
-  const { drained, ...rest } = target;
+  const { drained, silent, ...rest } = target;
   if (state === "UPIN") {
     return { ...rest, state, since: version, ...(target.state === "NEW" && { added: version }) };
   }
   // The order in which targets went decides who stands in: it stays until a target is there again.
   const hasLeft = target.state === "UPIN";
   const moved = target.state === "DRAIN" && state === "DOWNOUT" ? version : drained;
-  return { ...rest, state, since: hasLeft ? version : target.since, ...(moved !== undefined && { drained: moved }) };
+  const since = hasLeft ? version : target.since;
+  return {
+    ...rest,
+    state,
+    since,
+    ...(moved !== undefined && { drained: moved }),
+    ...(silent === true && state !== "UP" && { silent }),
+  };
 }
 
 /** What it has is read. */

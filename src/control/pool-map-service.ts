@@ -8,6 +8,8 @@
  */
 import { EPOCH_MAX_SKEW_US } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
+import { selfHealOf } from "../base/property-values.ts";
+import type { TellEvent } from "../base/events.ts";
 import type { Clock, Timers } from "../contracts/world.ts";
 import type { PoolAssignment } from "../format/engine-operations.ts";
 import { containerPrefix, MAP_PREFIX } from "../format/meta-key.ts";
@@ -19,13 +21,16 @@ import type { Catalogue } from "./catalogue.ts";
 import { beingDestroyed } from "./control-parts.ts";
 import { isAway } from "./engine-set.ts";
 import type { KeyedLock } from "./keyed-lock.ts";
+import { mapEvents } from "./map-events.ts";
 import type { EngineLink, Members } from "./members.ts";
 import { type Change, type MetaRecords, putRecord, type Stored, unchanged } from "./meta-records.ts";
+import { unmarked } from "./request-outcomes.ts";
 import { servedContainer } from "./served-container.ts";
 import {
   completeAll,
   completeRebuilds,
   completeTargets,
+  downRanksOf,
   excludeTargets,
   ranksOf,
   reintegrateTargets,
@@ -49,10 +54,8 @@ export interface ExclusionFacts {
 export type ExclusionRule = (facts: ExclusionFacts) => boolean;
 
 /** So many engines may be down at once as the least redundant container survives faults. */
-export const tolerates = ({ map, leastRedundancy }: Pick<ExclusionFacts, "map" | "leastRedundancy">): boolean => {
-  const down = new Set(map.targets.filter(({ state }) => state === "DOWN").map(({ rank }) => rank));
-  return leastRedundancy === undefined || down.size <= leastRedundancy;
-};
+export const tolerates = ({ map, leastRedundancy }: Pick<ExclusionFacts, "map" | "leastRedundancy">): boolean =>
+  leastRedundancy === undefined || downRanksOf(map).length <= leastRedundancy;
 
 export interface PoolMapServiceParts {
   readonly records: MetaRecords;
@@ -63,6 +66,7 @@ export interface PoolMapServiceParts {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly mayExclude: ExclusionRule;
+  readonly event: TellEvent;
   /** Shares of the targets follow the map, and so do their notes. */
   readonly changed: (pool: string) => Promise<void>;
 }
@@ -84,36 +88,65 @@ export class PoolMapService {
   }
 
   /** Without force BUSY when containers would lose what they hold. Resolves when the change is effective. */
-  exclude(args: PoolTargetsArguments): Promise<PoolTargetsReply> {
-    return this.change(args, "exclude targets from", async (pool, map) => {
-      const next = excludeTargets(pool.label, map, args);
-      if (next !== map && args.force !== true) await this.#checkTolerated(pool, next);
-      return next;
-    });
+  exclude(args: PoolTargetsArguments, mark = unmarked, isSilent = false): Promise<PoolTargetsReply> {
+    return this.change(
+      args,
+      "exclude targets from",
+      async (pool, map) => {
+        const next = excludeTargets(pool.label, map, args, isSilent);
+        if (next !== map && args.force !== true) await this.#checkTolerated(pool, next);
+        return next;
+      },
+      mark,
+    );
   }
 
   /**
    * Rejects with UNAVAILABLE when an engine of theirs is away, BUSY while others are still being filled with what they had.
    * Targets of pools that keep copies are UP then, and UPIN once they are filled; those of others at once.
    */
-  async reintegrate(args: PoolTargetsArguments): Promise<PoolTargetsReply> {
+  async reintegrate(args: PoolTargetsArguments, mark = unmarked): Promise<PoolTargetsReply> {
     const { record } = await this.#parts.catalogue.pool(args.pool);
-    const { record: present } = await this.#parts.store.get(record.id);
-    const isFilled =
-      (await this.keepsCopies(record.id)) || present.targets.some(({ drained }) => drained !== undefined);
-    const reply = await this.change(args, "reintegrate targets of", async (pool, map) => {
-      const next = reintegrateTargets(pool.label, map, args, isFilled);
-      for (const [place, { rank, state }] of next.targets.entries()) {
-        if (state !== "UP" || map.targets[place]!.state === "UP" || this.#parts.members.link(rank) !== undefined)
-          continue;
-        const away = `the engine of rank ${rank} is ${this.#parts.members.state(rank)}. Start it first`;
-        throw new DaosError("UNAVAILABLE", `Cannot reintegrate targets of pool "${pool.label}": ${away}.`);
-      }
-      return next;
-    });
+    const isFilled = await this.#isFilled(record.id);
+    const reply = await this.change(
+      args,
+      "reintegrate targets of",
+      async (pool, map) => {
+        const next = reintegrateTargets(pool.label, map, args, isFilled);
+        this.#checkHere(pool, map, next);
+        return next;
+      },
+      mark,
+    );
+    return isFilled ? reply : this.#completeUnfilled(record.id, reply);
+  }
+
+  /** Of targets that were taken back: as `reintegrate` ends. */
+  async reintegrateAgain(pool: string): Promise<PoolTargetsReply> {
+    const reply = await this.changeAgain(pool);
+    return (await this.#isFilled(pool)) ? reply : this.#completeUnfilled(pool, reply);
+  }
+
+  /** Whether targets that come back are to be filled with what they missed. */
+  async #isFilled(pool: string): Promise<boolean> {
+    const { record } = await this.#parts.store.get(pool);
+    return (await this.keepsCopies(pool)) || record.targets.some(({ drained }) => drained !== undefined);
+  }
+
+  /** Throws UNAVAILABLE when an engine is away whose targets come back. */
+  #checkHere(pool: PoolRecord, before: MapRecord, after: MapRecord): void {
+    for (const [place, { rank, state }] of after.targets.entries()) {
+      if (state !== "UP" || before.targets[place]!.state === "UP" || this.#parts.members.link(rank) !== undefined)
+        continue;
+      const away = `the engine of rank ${rank} is ${this.#parts.members.state(rank)}. Start it first`;
+      throw new DaosError("UNAVAILABLE", `Cannot reintegrate targets of pool "${pool.label}": ${away}.`);
+    }
+  }
+
+  async #completeUnfilled(id: string, reply: PoolTargetsReply): Promise<PoolTargetsReply> {
     const targets = reply.map.targets.filter(({ state }) => state === "UP").map(({ index }) => index);
-    if (isFilled || targets.length === 0) return reply;
-    return this.change({ pool: record.id }, "complete the reintegration of", async (pool, map) =>
+    if (targets.length === 0) return reply;
+    return this.change({ pool: id }, "complete the reintegration of", async (pool, map) =>
       completeTargets(pool.label, map, { targets }),
     );
   }
@@ -146,10 +179,26 @@ export class PoolMapService {
     return factors.length > 0 && !tolerates({ map, leastRedundancy: Math.min(...factors) });
   }
 
-  /** Excludes a silent engine from one pool; resolves with the reason when that must not be. */
-  async excludeSilent(pool: PoolRecord, rank: number): Promise<string | undefined> {
+  /**
+   * Excludes silent engines from one pool, those that it has all at once, or none of them: what is lost together is judged
+   * together. Resolves with the reason when that must not be.
+   */
+  excludeSilent(pool: PoolRecord, ranks: readonly number[]): Promise<string | undefined> {
+    return this.#excludeIfBorne(pool, { ranks });
+  }
+
+  /** The same of targets whose device is faulty. */
+  excludeFaulty(pool: PoolRecord, targets: readonly number[]): Promise<string | undefined> {
+    return this.#excludeIfBorne(pool, { targets });
+  }
+
+  async #excludeIfBorne(
+    pool: PoolRecord,
+    selection: Pick<PoolTargetsArguments, "ranks" | "targets">,
+  ): Promise<string | undefined> {
+    if (!selfHealOf(pool.properties).has("exclude")) return `property self_heal of pool "${pool.label}" has no exclude`;
     try {
-      await this.exclude({ pool: pool.id, ranks: [rank] });
+      await this.exclude({ pool: pool.id, ...selection }, unmarked, true);
       return undefined;
     } catch (error) {
       if (!(error instanceof DaosError)) throw error;
@@ -157,11 +206,13 @@ export class PoolMapService {
     }
   }
 
-  /** Pools whose maps name a rank. */
-  async poolsOf(rank: number): Promise<string[]> {
+  /** Pools whose maps name some of these ranks, and which. */
+  async poolsOf(ranks: readonly number[]): Promise<{ readonly pool: string; readonly ranks: readonly number[] }[]> {
     const maps = await this.#parts.records.all("map", MAP_PREFIX);
-    const named = maps.filter(({ record }) => record.targets.some((target) => target.rank === rank));
-    return named.map(({ key }) => key.slice(MAP_PREFIX.length));
+    return maps.flatMap(({ key, record }) => {
+      const named = ranksOf(record).filter((rank) => ranks.includes(rank));
+      return named.length === 0 ? [] : [{ pool: key.slice(MAP_PREFIX.length), ranks: named }];
+    });
   }
 
   /** The map to work by now. Rejects with UNAVAILABLE when an exclusion takes too long to become effective. */
@@ -226,6 +277,7 @@ export class PoolMapService {
     args: PoolReference,
     action: string,
     decide: (pool: PoolRecord, map: MapRecord) => Promise<MapRecord>,
+    mark = unmarked,
   ): Promise<PoolTargetsReply> {
     const { catalogue, locks, records, store } = this.#parts;
     const { id } = (await catalogue.pool(args.pool)).record;
@@ -234,34 +286,55 @@ export class PoolMapService {
       // Who that one takes something from is not looked at any more under the next.
       await this.#effective(id, present);
       const { record: pool } = await catalogue.pool(id);
-      const before = present.version;
+      let before = present;
       const map = await records.change(`${action} pool "${pool.label}"`, async (): Promise<Change<MapRecord>> => {
         const owner: Stored<"pool"> = await catalogue.pool(id);
         if (owner.record.state !== "ready") throw beingDestroyed(action, "pool", owner.record.label);
         const stored = await store.get(id);
+        before = stored.record;
         const next = await decide(owner.record, stored.record);
         if (next === stored.record) return { compares: [], operations: [], result: next };
-        return {
-          compares: [unchanged(stored), unchanged(owner)],
-          // Whoever makes a container meanwhile has seen the map of before: he is to look again.
-          operations: [putRecord("map", stored.key, next), putRecord("pool", owner.key, owner.record)],
-          result: next,
-        };
+        // Whoever makes a container meanwhile has seen the map of before: he is to look again.
+        const operations = [putRecord("map", stored.key, next), putRecord("pool", owner.key, owner.record)];
+        return mark({ compares: [unchanged(stored), unchanged(owner)], operations, result: next }, id);
       });
-      if (map.version !== before) {
-        await this.#effective(id, map);
-        await this.publish(id);
-        await this.#parts.changed(id);
+      if (map.version !== before.version) {
+        await this.#tellEvents(pool, before, map);
+        await this.#tell(id, map);
       }
       return { pool: pool.label, map: store.addressed(map) };
     });
+  }
+
+  /** Of a change that was made: resolves when the map, as it is now, is effective and everybody was told. */
+  async changeAgain(pool: string): Promise<PoolTargetsReply> {
+    const { catalogue, locks, store } = this.#parts;
+    return locks.run(`map/${pool}`, async () => {
+      const { record } = await catalogue.pool(pool);
+      const { record: map } = await store.get(pool);
+      await this.#tell(pool, map);
+      return { pool: record.label, map: store.addressed(map) };
+    });
+  }
+
+  async #tell(pool: string, map: MapRecord): Promise<void> {
+    await this.#effective(pool, map);
+    await this.publish(pool);
+    await this.#parts.changed(pool);
+  }
+
+  async #tellEvents({ id, label }: PoolRecord, before: MapRecord, map: MapRecord): Promise<void> {
+    for (const { id: event, message, rank } of mapEvents(label, before, map, await this.keepsCopies(id))) {
+      this.#parts.event(event, message, { pool: label, ...(rank !== undefined && { rank }) });
+    }
   }
 
   async #checkTolerated(pool: PoolRecord, map: MapRecord): Promise<void> {
     const factors = await this.#redundancies(pool.id);
     const leastRedundancy = factors.length === 0 ? undefined : Math.min(...factors);
     if (this.#parts.mayExclude({ pool, map, leastRedundancy })) return;
-    const state = `a container in it survives ${leastRedundancy} fault(s), and more engines would be down`;
+    const down = `rank ${downRanksOf(map).join(", ")} would be down`;
+    const state = `a container in it survives ${leastRedundancy} fault(s), and ${down} together`;
     throw new DaosError(
       "BUSY",
       `Cannot exclude targets from pool "${pool.label}": ${state}. Their data would be out of reach; ` +

@@ -51,7 +51,7 @@ export class PoolMapStore {
 
   /** With the addresses of now. An engine that never told one is left without: nobody can reach it. */
   addressed(map: MapRecord): PoolMap {
-    const targets = map.targets.map(({ target, ...shared }) => {
+    const targets = map.targets.map(({ target, silent: _silent, ...shared }) => {
       const { host = "", port = 0 } = this.#members.get(shared.rank)?.targets[target] ?? {};
       return { ...shared, host, port };
     });

@@ -28,14 +28,14 @@ import type {
   PoolSetPropertiesArguments,
   PropertiesReply,
 } from "../format/operations.ts";
-import type { TierSpace } from "../format/pool-state.ts";
-import type { StoreSpace } from "../store/cell.ts";
+import type { ClassCapacity, DataHealth, TierSpace } from "../format/pool-state.ts";
 import type { Catalogue } from "./catalogue.ts";
 import type { ContainerRemoval } from "./container-removal.ts";
 import {
   beingDestroyed,
   type ControlParts,
   countFitting,
+  destroyedSince,
   describeProperties,
   isoTime,
   mergeProperties,
@@ -43,10 +43,15 @@ import {
 } from "./control-parts.ts";
 import { absent, type Change, putRecord, type Stored, unchanged } from "./meta-records.ts";
 import { keepPoolNotes } from "./notes.ts";
+import { capacityOf, healthOf, worstHealth } from "./pool-health.ts";
 import type { PoolQuotas } from "./pool-quotas.ts";
 import type { RebuildWatch } from "./rebuild-watch.ts";
+import { type Mark, unmarked } from "./request-outcomes.ts";
+import type { TierUsage } from "./target-control.ts";
 
 const LIST_PAGE = 256;
+/** Properties that the targets go by. */
+const TOLD = ["data_threshold", "rebuild_share", "rebuild", "self_heal", "scrub", "scrub_freq", "scrub_rate"];
 
 export class PoolService {
   readonly #parts: ControlParts;
@@ -70,7 +75,7 @@ export class PoolService {
   }
 
   /** Rejects with ALREADY_EXISTS (label), NO_SPACE, INVALID_ARGUMENT, UNSUPPORTED, TOO_LARGE. */
-  async create(args: PoolCreateArguments): Promise<PoolDescription> {
+  async create(args: PoolCreateArguments, mark = unmarked): Promise<PoolDescription> {
     checkLabel("pool", args.label);
     if (args.sizeBytes < MIN_POOL_BYTES) {
       const state = `${formatSize(args.sizeBytes)} is too small. Use at least ${formatSize(MIN_POOL_BYTES)}`;
@@ -92,7 +97,7 @@ export class PoolService {
     await records.change(`create pool "${record.label}"`, async () => {
       if ((await records.get("label", labelKey)) !== undefined) throw exists(record.label);
       const sized = await this.#resize("create", record);
-      return {
+      const created: Change<void> = {
         compares: [...sized.compares, absent(labelKey), absent(poolKey(record.id)), absent(mapKey(record.id))],
         operations: [
           ...sized.operations,
@@ -101,9 +106,11 @@ export class PoolService {
         ],
         result: undefined,
       };
+      return mark(created, record.id);
     });
     await keepPoolNotes(this.#parts.records, this.#parts.targets, record.id);
-    return this.#describe(record, [], await this.#parts.targets.space());
+    this.#parts.event("pool_created", `pool "${record.label}" was created`, { pool: record.label });
+    return this.#describe(record, [], []);
   }
 
   async list(args: PoolListArguments): Promise<PoolListReply> {
@@ -115,7 +122,7 @@ export class PoolService {
     const described: PoolDescription[] = [];
     for (const { record } of labels) {
       const pool = await records.get("pool", poolKey(record.id));
-      if (pool !== undefined) described.push(await this.#describeStored(pool));
+      if (pool !== undefined) described.push(await this.#describeStored(pool, "in a list"));
     }
     const pools = described.slice(0, countFitting(described));
     const cut = pools.length < described.length ? pools.at(-1)!.label : undefined;
@@ -128,11 +135,25 @@ export class PoolService {
   }
 
   /** Without force refused with BUSY while there are containers. A destruction that was cut off is finished. */
-  async destroy(args: PoolDestroyArguments): Promise<void> {
+  async destroy(args: PoolDestroyArguments, mark = unmarked): Promise<void> {
     const { id } = (await this.#catalogue.pool(args.pool)).record;
     await this.#parts.locks.run(`pool/${id}`, async () => {
-      await this.#markDestroying(id, args.force);
+      await this.#markDestroying(id, args.force, mark);
       await this.finishDestroy(id);
+    });
+  }
+
+  /** The one that was made. Rejects with NOT_FOUND when it has been destroyed since. */
+  async queryAgain(id: string): Promise<PoolDescription> {
+    const stored = await this.#parts.records.get("pool", poolKey(id));
+    if (stored === undefined) throw destroyedSince("pool", id);
+    return this.#describeStored(stored);
+  }
+
+  /** Of one whose destruction was begun: finishes it, if it still is there. */
+  destroyAgain(id: string): Promise<void> {
+    return this.#parts.locks.run(`pool/${id}`, async () => {
+      if ((await this.#parts.records.get("pool", poolKey(id))) !== undefined) await this.finishDestroy(id);
     });
   }
 
@@ -140,11 +161,12 @@ export class PoolService {
     return { properties: (await this.query(args)).properties };
   }
 
-  /** All of them or none; a new size is told to the targets before the answer. */
-  async setProperties(args: PoolSetPropertiesArguments): Promise<PropertiesReply> {
+  /** All of them or none; a new size is told to the targets before the answer. INVALID_ARGUMENT for less than is used. */
+  async setProperties(args: PoolSetPropertiesArguments, mark = unmarked): Promise<PropertiesReply> {
     const { label, size, ...changed } = checkProperties("pool", args.properties, "later");
     const { records } = this.#parts;
     const { id } = (await this.#catalogue.pool(args.pool)).record;
+    if (size !== undefined) await this.#checkUsed(id, size as number);
     await records.change(`set properties of pool "${args.pool}"`, async () => {
       const pool = await this.#catalogue.pool(id);
       if (pool.record.state !== "ready") throw beingDestroyed("set properties of", "pool", pool.record.label);
@@ -156,11 +178,18 @@ export class PoolService {
         label: (label as string | undefined) ?? pool.record.label,
         sizeBytes: (size as number | undefined) ?? pool.record.sizeBytes,
       };
-      return this.#replace(pool, record);
+      return mark(await this.#replace(pool, record), id);
     });
-    if (size !== undefined || "data_threshold" in changed) await this.#quotas.refresh(id);
+    if (size !== undefined || TOLD.some((name) => name in changed)) await this.#quotas.refresh(id);
     await keepPoolNotes(records, this.#parts.targets, id);
     return this.getProperties({ pool: id });
+  }
+
+  /** Of those that were set: the targets are told, and what they are now. */
+  async setPropertiesAgain(id: string): Promise<PropertiesReply> {
+    await this.#quotas.refresh(id);
+    await keepPoolNotes(this.#parts.records, this.#parts.targets, id);
+    return { properties: (await this.queryAgain(id)).properties };
   }
 
   /** Removes a marked pool with all in it. The caller holds the lock `pool/<id>`, or is `resume`. */
@@ -170,7 +199,7 @@ export class PoolService {
       await locks.run(`container/${record.id}`, () => this.#removal.finishWithPool(record));
     }
     const away = await this.#quotas.forget(id);
-    await records.change("destroy a pool", async () => {
+    const label = await records.change("destroy a pool", async () => {
       const pool = await records.get("pool", poolKey(id));
       const counter = await records.get("counter", POOL_COUNTER_KEY);
       if (pool === undefined) return { compares: [], operations: [], result: undefined };
@@ -183,23 +212,25 @@ export class PoolService {
           ...away.map((rank) => putRecord("removal", removalKey(rank, id), { pool: id })),
           putRecord("counter", POOL_COUNTER_KEY, { value: (counter?.record.value ?? 0) + 1 }),
         ],
-        result: undefined,
+        result: pool.record.label,
       };
     });
+    if (label !== undefined) this.#parts.event("pool_destroyed", `pool "${label}" was destroyed`, { pool: label });
   }
 
-  #markDestroying(id: string, force: boolean): Promise<void> {
+  #markDestroying(id: string, force: boolean, mark: Mark): Promise<void> {
     const { records } = this.#parts;
     return records.change("destroy a pool", async () => {
       const pool = await this.#catalogue.pool(id);
       const { state, containers, label } = pool.record;
-      if (state === "destroying") return { compares: [], operations: [], result: undefined };
+      if (state === "destroying") return mark({ compares: [], operations: [], result: undefined }, id);
       if (containers > 0 && !force) {
         const what = `it holds ${containers} container(s). Destroy those first, or destroy it with --force`;
         throw new DaosError("BUSY", `Cannot destroy pool "${label}": ${what}.`);
       }
       const marked: PoolRecord = { ...pool.record, state: "destroying" };
-      return { compares: [unchanged(pool)], operations: [putRecord("pool", pool.key, marked)], result: undefined };
+      const operations = [putRecord("pool", pool.key, marked)];
+      return mark({ compares: [unchanged(pool)], operations, result: undefined }, id);
     });
   }
 
@@ -259,22 +290,27 @@ export class PoolService {
     throw new DaosError("TOO_LARGE", `Cannot create pool "${label}": ${state}.`);
   }
 
-  async #describeStored({ record }: Stored<"pool">): Promise<PoolDescription> {
+  /** In a list without what takes a call of all engines for each pool. */
+  async #describeStored({ record }: Stored<"pool">, where?: "in a list"): Promise<PoolDescription> {
     const { records, targets } = this.#parts;
     const containers = await records.all("container", containerPrefix(record.id));
     const numbers = containers.map((container) => container.record.number);
     const usage = await targets.usage(numbers, record.id);
-    return this.#describe(record, [...usage.values()], await targets.space());
+    const factors = containers.map(({ record: { properties } }) => Number(properties["rd_fac"] ?? 0));
+    return this.#describe(record, [...usage.values()], factors, where);
   }
 
   async #describe(
     record: PoolRecord,
-    usage: readonly { scmBytes: number; nvmeBytes: number }[],
-    space: StoreSpace,
+    usage: readonly TierUsage[],
+    factors: readonly number[],
+    where?: "in a list",
   ): Promise<PoolDescription> {
+    const space = await this.#parts.targets.space();
     const map = (await this.#parts.mapStore.find(record.id))?.record;
     const scmUsedBytes = usage.reduce((sum, used) => sum + used.scmBytes, 0);
     const nvmeUsedBytes = usage.reduce((sum, used) => sum + used.nvmeBytes, 0);
+    const leftBytes = record.sizeBytes - scmUsedBytes - nvmeUsedBytes;
     return {
       id: record.id,
       label: record.label,
@@ -288,10 +324,42 @@ export class PoolService {
       nvme: tierSpace(space.nvmeTotalBytes, space.nvmeUsedBytes),
       containers: record.containers,
       targets: map?.targets.length ?? 0,
-      rebuild: await this.#rebuild.describe(record.id, map),
+      rebuild: await this.#rebuild.describe(record, map),
+      ...(map !== undefined && { health: this.#health(record, map, factors) }),
+      ...(map !== undefined && where === undefined && { capacity: await this.#capacity(map, leftBytes) }),
       createdAt: isoTime(record.createdAtMs),
       properties: describeProperties("pool", { label: record.label, size: record.sizeBytes }, record.properties),
     };
+  }
+
+  /** Of the container that is worst off; of a pool without any, of one that it would get. */
+  #health({ properties }: PoolRecord, map: MapRecord, factors: readonly number[]): DataHealth {
+    const { members } = this.#parts;
+    const present = factors.length > 0 ? factors : [Number(properties["rd_fac"] ?? 0)];
+    return worstHealth([...new Set(present)].map((factor) => healthOf(map, factor, (rank) => members.isHere(rank))));
+  }
+
+  async #capacity(map: MapRecord, quotaBytes: number): Promise<ClassCapacity[]> {
+    const { members, spaceByRank } = this.#parts;
+    const spaces = await spaceByRank();
+    const freeOf = (rank: number): number => {
+      const space = spaces.get(rank);
+      if (space === undefined) return 0;
+      const freeBytes = space.scmTotalBytes - space.scmUsedBytes + space.nvmeTotalBytes - space.nvmeUsedBytes;
+      return Math.max(0, freeBytes / Math.max(1, members.get(rank)?.targets.length ?? 1));
+    };
+    return capacityOf(map, freeOf, quotaBytes);
+  }
+
+  /** Throws INVALID_ARGUMENT for a size that is less than what is used. */
+  async #checkUsed(id: string, sizeBytes: number): Promise<void> {
+    const { label, usedBytes } = await this.queryAgain(id);
+    if (usedBytes <= sizeBytes) return;
+    const state = `it holds ${formatSize(usedBytes)} (${usedBytes} bytes)`;
+    throw new DaosError(
+      "INVALID_ARGUMENT",
+      `Cannot resize pool "${label}" to ${formatSize(sizeBytes)}: ${state}. Use at least that much, or remove data first.`,
+    );
   }
 }
 

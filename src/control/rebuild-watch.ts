@@ -13,25 +13,30 @@ import type { Members } from "./members.ts";
 import type { MetaRecords } from "./meta-records.ts";
 import { isMoving, isUnderWay, takesPart } from "./pool-map-changes.ts";
 import type { PoolMapService } from "./pool-map-service.ts";
+import { rebuildPolicy } from "./pool-quotas.ts";
+import { RebuildProgress } from "./rebuild-progress.ts";
+import type { SelfHeal } from "./self-heal.ts";
 import { Watch, type WatchParts } from "./watch.ts";
 
 const TICK_MS = 500;
-const NO_PROGRESS = { dkeys: 0, bytes: 0, targetsDone: 0, targets: 0 };
+const NO_PROGRESS = { dkeys: 0, bytes: 0, targetsDone: 0, targets: 0, dkeysPerSecond: 0, bytesPerSecond: 0 };
 
-/** How far a pool is, under the map version that is under way or was last. */
-interface Progress extends Omit<PoolRebuild, "state"> {
-  readonly isStuck: boolean;
-}
+type RebuildState = PoolRebuild["state"];
 
 export interface RebuildWatchParts extends WatchParts {
   readonly members: Members;
   readonly maps: PoolMapService;
   readonly records: MetaRecords;
+  readonly selfHeal: SelfHeal;
 }
 
 export class RebuildWatch extends Watch {
   readonly #parts: RebuildWatchParts;
-  readonly #progress = new Map<string, Progress>();
+  readonly #progress = new Map<string, RebuildProgress>();
+  /** Pools of which something cannot be brought by anybody. */
+  readonly #stuck = new Set<string>();
+  /** By pool the state that was told last. */
+  readonly #told = new Map<string, RebuildState>();
   /** By pool and target, of how many damaged dkeys was told. */
   readonly #damaged = new Map<string, number>();
   /** By pool the map version of which all have said that it is done. */
@@ -43,15 +48,20 @@ export class RebuildWatch extends Watch {
   }
 
   /** For people. */
-  async describe(pool: string, map: MapRecord | undefined): Promise<PoolRebuild> {
-    const { isStuck, ...progress } = this.#progress.get(pool) ?? { ...NO_PROGRESS, isStuck: false };
+  async describe(pool: PoolRecord, map: MapRecord | undefined): Promise<PoolRebuild> {
+    const progress = this.#progress.get(pool.id)?.figures ?? NO_PROGRESS;
     if (map === undefined) return { state: "idle", ...NO_PROGRESS };
-    if (await this.#isWork(pool, map)) {
-      const { maps } = this.#parts;
-      const isOver = isStuck || (await maps.isTooMuchDown(pool, map)) || (await maps.isSingleAway(pool, map));
-      return { state: isOver ? "stuck" : "busy", ...progress };
-    }
-    return { state: map.targets.some(({ state }) => state === "DOWNOUT") ? "done" : "idle", ...progress };
+    if (await this.#isWork(pool.id, map)) return { state: await this.#stateOf(pool, map), ...progress };
+    const state = map.targets.some((target) => target.state === "DOWNOUT") ? "done" : "idle";
+    return { ...progress, state, dkeysPerSecond: 0, bytesPerSecond: 0 };
+  }
+
+  /** While there is work. */
+  async #stateOf({ id, properties }: PoolRecord, map: MapRecord): Promise<RebuildState> {
+    const { maps, selfHeal } = this.#parts;
+    if (this.#stuck.has(id) || (await maps.isTooMuchDown(id, map)) || (await maps.isSingleAway(id, map)))
+      return "stuck";
+    return rebuildPolicy(properties, selfHeal).isPaused ? "paused" : "busy";
   }
 
   /** A target that is DOWN in a pool without copies waits until it is back. */
@@ -67,22 +77,23 @@ export class RebuildWatch extends Watch {
       if (record.state !== "ready") continue;
       const map = (await records.get("map", mapKey(record.id)))?.record;
       if (map !== undefined && (await this.#isWork(record.id, map))) await this.#look(record, map);
+      else this.#told.delete(record.id);
     }
   }
 
   async #look(pool: PoolRecord, map: MapRecord): Promise<void> {
-    const { maps, event } = this.#parts;
+    const { maps, members, event } = this.#parts;
     const statuses = await this.#ask(pool, map);
     const present = statuses.filter((status) => status?.mapVersion === map.version);
     const done = present.filter((status) => status?.isDone === true);
-    this.#progress.set(pool.id, {
-      dkeys: present.reduce((sum, status) => sum + status!.dkeys, 0),
-      bytes: present.reduce((sum, status) => sum + status!.bytes, 0),
-      targetsDone: done.length,
-      targets: statuses.length,
-      isStuck: present.some((status) => status?.isStuck === true),
-    });
+    const progress = this.#progress.get(pool.id) ?? new RebuildProgress();
+    this.#progress.set(pool.id, progress);
+    const underMap = statuses.map((status) => (status?.mapVersion === map.version ? status : undefined));
+    progress.note(new Map(takingPart(map).map(({ index }, at) => [index, underMap[at]])), members.nowMs());
+    if (present.some((status) => status?.isStuck === true)) this.#stuck.add(pool.id);
+    else this.#stuck.delete(pool.id);
     this.#tellDamaged(pool, map, statuses);
+    this.#tell(pool, map, await this.#stateOf(pool, map));
     const wasDone = this.#done.get(pool.id) === map.version;
     this.#done.delete(pool.id);
     if (done.length < statuses.length || (await maps.isTooMuchDown(pool.id, map))) return;
@@ -92,7 +103,25 @@ export class RebuildWatch extends Watch {
     }
     const { map: next } = await maps.completeFilled(pool.id, map.version);
     if (next.version !== map.version + 1) return;
-    event("info", `pool "${pool.label}": all data is where it belongs (pool map version ${next.version})`);
+    const state = `all data is where it belongs (pool map version ${next.version})`;
+    event("pool_rebuild_done", `pool "${pool.label}": ${state}`, { pool: pool.label });
+  }
+
+  /** Says so when the state is another one than before. */
+  #tell({ id, label }: PoolRecord, { version }: MapRecord, state: RebuildState): void {
+    const before = this.#told.get(id);
+    if (state === before) return;
+    this.#told.set(id, state);
+    const { event } = this.#parts;
+    const what = `pool "${label}", map version ${version}`;
+    const place = { pool: label };
+    if (state === "stuck") {
+      event("pool_rebuild_stuck", `${what}: not all can be rebuilt: too few targets have it`, place);
+    } else if (state === "paused") {
+      event("pool_rebuild_paused", `${what}: rebuild is paused`, place);
+    } else if (before === undefined) {
+      event("info", `${what}: rebuild begins`);
+    } else event("pool_rebuild_resumed", `${what}: rebuild goes on`, place);
   }
 
   #tellDamaged(pool: PoolRecord, map: MapRecord, statuses: readonly (TargetFillStatus | undefined)[]): void {
@@ -102,7 +131,8 @@ export class RebuildWatch extends Watch {
       if (damaged > (this.#damaged.get(name) ?? 0)) {
         const state = `${damaged} dkey(s) that target ${index} (rank ${rank}) leads are damaged`;
         const advice = "Exclude that rank as well, if as many more may be lost: others that have them whole lead then";
-        this.#parts.event("error", `Cannot rebuild all of pool "${pool.label}": ${state}. ${advice}.`);
+        const message = `Cannot rebuild all of pool "${pool.label}": ${state}. ${advice}.`;
+        this.#parts.event("pool_data_damaged", message, { pool: pool.label, rank });
       }
       this.#damaged.set(name, damaged);
     });

@@ -18,8 +18,9 @@ import type {
   SnapshotListReply,
 } from "../format/operations.ts";
 import type { Catalogue } from "./catalogue.ts";
-import { beingDestroyed, type ControlParts, isoTime, newUuid } from "./control-parts.ts";
+import { beingDestroyed, type ControlParts, destroyedSince, isoTime, newUuid } from "./control-parts.ts";
 import { absent, type Change, putRecord, type Stored, unchanged } from "./meta-records.ts";
+import { type Mark, unmarked } from "./request-outcomes.ts";
 
 export class SnapshotService {
   readonly #parts: ControlParts;
@@ -31,7 +32,7 @@ export class SnapshotService {
   }
 
   /** Rejects with ALREADY_EXISTS (name), INVALID_ARGUMENT, TOO_LARGE (MAX_SNAPSHOTS), BUSY (being destroyed). */
-  create(args: SnapshotCreateArguments): Promise<SnapshotDescription> {
+  create(args: SnapshotCreateArguments, mark = unmarked): Promise<SnapshotDescription> {
     if (args.name !== "") checkName(args.name);
     return this.#locked(args, "take a snapshot of", async (container) => {
       await this.settle(container);
@@ -39,7 +40,7 @@ export class SnapshotService {
       const intent = await this.#begin(container, key ?? snapshotKey(container.id, args.name), args.name);
       try {
         const epoch = await this.#parts.targets.createSnapshot(container.number, container.pool);
-        return describe(await this.#complete(container, intent, epoch));
+        return describe(await this.#complete(container, intent, epoch, mark));
       } catch (error) {
         await this.#settleQuietly(container);
         throw error;
@@ -56,7 +57,7 @@ export class SnapshotService {
   }
 
   /** The epoch's versions may be dropped from then on. Rejects with NOT_FOUND. */
-  destroy(args: SnapshotDestroyArguments): Promise<void> {
+  destroy(args: SnapshotDestroyArguments, mark = unmarked): Promise<void> {
     return this.#locked(args, "destroy a snapshot of", async (container) => {
       const { records } = this.#parts;
       await records.change(`destroy snapshot "${args.name}"`, async () => {
@@ -65,26 +66,46 @@ export class SnapshotService {
           throw await this.#notFound(container, args.name);
         const marked: SnapshotRecord = { ...snapshot.record, state: "destroying" };
         const operations = [putRecord("snapshot", snapshot.key, marked)];
-        return { compares: [unchanged(snapshot)], operations, result: undefined };
+        const key = containerKey(container.pool, container.id);
+        return mark({ compares: [unchanged(snapshot)], operations, result: undefined }, key);
       });
       await this.settle(container);
     });
   }
 
+  /** Of one whose destruction was begun: finishes it, if its container still is there. `key`: the container's. */
+  async destroyAgain(key: string): Promise<void> {
+    const stored = await this.#parts.records.get("container", key);
+    if (stored === undefined) return;
+    await this.#parts.locks.run(`container/${stored.record.id}`, async () => {
+      const container = await this.#parts.records.get("container", key);
+      if (container?.record.state === "ready") await this.settle(container.record);
+    });
+  }
+
+  /** The one that was taken. Rejects with NOT_FOUND when it has been destroyed since. */
+  async queryAgain(key: string): Promise<SnapshotDescription> {
+    const stored = await this.#parts.records.get("snapshot", key);
+    if (stored?.record.state !== "ready") throw destroyedSince("snapshot", key);
+    return describe(stored.record);
+  }
+
   /** Ends what was begun and not finished. The caller holds the container's lock, or is `resume`. */
   async settle({ id, number, pool }: ContainerRecord): Promise<void> {
     const { records, targets } = this.#parts;
+    const found = await records.all("snapshot", snapshotPrefix(id));
+    if (found.every(({ record }) => record.state === "ready")) return;
+    for (const { key, record } of found) if (record.state === "creating") await this.#giveUp(key);
     const snapshots = await records.all("snapshot", snapshotPrefix(id));
     const open = snapshots.filter(({ record }) => record.state !== "ready");
-    if (open.length === 0) return;
-    if (open.some(({ record }) => record.state === "creating")) {
+    if (open.some(({ record }) => record.epoch === 0)) {
       const named = new Set(snapshots.map(({ record }) => record.epoch));
       for (const epoch of await targets.listSnapshots(number, pool)) {
         if (!named.has(epoch)) await targets.destroySnapshot(number, pool, epoch);
       }
     }
     for (const { record } of open) {
-      if (record.state === "destroying") await targets.destroySnapshot(number, pool, epochFrom(record.epoch));
+      if (record.epoch > 0) await targets.destroySnapshot(number, pool, epochFrom(record.epoch));
     }
     for (const { key } of open) {
       await records.change("destroy a snapshot", async () => {
@@ -99,6 +120,17 @@ export class SnapshotService {
         };
       });
     }
+  }
+
+  /** One that was begun; it stays when it was completed after all, by a commit whose outcome was not known. */
+  #giveUp(key: string): Promise<void> {
+    const { records } = this.#parts;
+    return records.change("give a snapshot up", async (): Promise<Change<void>> => {
+      const stored = await records.get("snapshot", key);
+      if (stored?.record.state !== "creating") return { compares: [], operations: [], result: undefined };
+      const marked: SnapshotRecord = { ...stored.record, state: "destroying" };
+      return { compares: [unchanged(stored)], operations: [putRecord("snapshot", key, marked)], result: undefined };
+    });
   }
 
   /** Runs `work` on a ready container, alone with it. */
@@ -144,6 +176,7 @@ export class SnapshotService {
     container: ContainerRecord,
     intent: { readonly key: string; readonly record: SnapshotRecord },
     epoch: Epoch,
+    mark: Mark,
   ): Promise<SnapshotRecord> {
     const { records } = this.#parts;
     const name = intent.record.name === "" ? String(epoch) : intent.record.name;
@@ -155,12 +188,9 @@ export class SnapshotService {
         const stored = await records.get("snapshot", intent.key);
         if (stored === undefined) throw beingDestroyed("take a snapshot of", "container", container.label);
         const put = putRecord("snapshot", key, record);
-        if (key === intent.key) return { compares: [unchanged(stored)], operations: [put], result: record };
-        return {
-          compares: [unchanged(stored), absent(key)],
-          operations: [{ remove: intent.key }, put],
-          result: record,
-        };
+        if (key === intent.key) return mark({ compares: [unchanged(stored)], operations: [put], result: record }, key);
+        const operations = [{ remove: intent.key }, put];
+        return mark({ compares: [unchanged(stored), absent(key)], operations, result: record }, key);
       },
     );
   }

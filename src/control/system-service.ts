@@ -120,7 +120,7 @@ export class SystemService {
     const spaces = await spaceByRank();
     const nowMs = members.nowMs();
     return members.list().map((record): EngineDescription => {
-      const { rank, engine, domain, host, port, targets } = record;
+      const { rank, engine, domain, targets } = record;
       const state = members.state(rank);
       const space = spaces.get(rank);
       const exclusionAtMs = state === "suspect" ? members.exclusionAtMs(rank) : undefined;
@@ -130,8 +130,9 @@ export class SystemService {
         id: engine,
         state,
         domain,
-        address: host === "" ? "" : host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`,
+        address: members.addressOf(rank),
         targets: targets.length,
+        ...members.releases.get(rank),
         ...(exclusionAtMs !== undefined && why === undefined && { exclusionInMs: Math.max(0, exclusionAtMs - nowMs) }),
         ...(why !== undefined && { reason: why }),
         scmTotalBytes: space?.scmTotalBytes ?? 0,
@@ -159,6 +160,7 @@ export class SystemService {
 function foreign({ name, create }: OpenSystemOptions, state: string): DaosError {
   const advice = create
     ? "Give this one a meta store of its own, or a prefix of its own in it"
-    : "Name the meta store that belongs to this storage folder, or restore it; the data in the folder is as it was";
+    : "Name the meta store that belongs to this storage folder, or bring its records back: `daos system restore`; " +
+      "the data in the folder is as it was";
   return new DaosError("CORRUPT", `Cannot open system "${name}": ${state}. ${advice}.`);
 }

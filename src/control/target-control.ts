@@ -6,7 +6,8 @@
  * An engine that is away holds nobody up: it is given what it missed when it joins again. Only a snapshot needs all that
  * serve: it rejects with UNAVAILABLE.
  */
-import type { ServedContainer } from "../format/engine-operations.ts";
+import type { RebuildPolicy, ServedContainer } from "../format/engine-operations.ts";
+import type { ScrubSettings } from "../format/scrub.ts";
 import type { Epoch } from "../base/epoch.ts";
 import type { StoreSpace } from "../store/cell.ts";
 import type { Notes } from "./notes.ts";
@@ -42,13 +43,15 @@ export interface TargetControl {
   /** The pool is gone. Resolves with the ranks that were away. */
   forgetPool(pool: string): Promise<readonly number[]>;
   /**
-   * The containers of the pool may together take this much, and write values up to the threshold to SCM. Replaces what was
-   * set.
+   * The containers of the pool may together take this much, write values up to the threshold to SCM, and are scrubbed so. Replaces
+   * what was set.
    */
   setQuota(
     pool: string,
     sizeBytes: number,
     containers: readonly number[],
     thresholdBytes: number | "auto",
+    rebuild: RebuildPolicy,
+    scrub: ScrubSettings,
   ): Promise<void>;
 }

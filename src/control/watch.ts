@@ -1,12 +1,14 @@
 /**
- * What the control plane looks at again and again, one look at a time; a look that fails is told, and the next one comes.
+ * What the control plane looks at again and again, one look at a time; a look that fails is told,
+ * once for looks in a row that fail alike, and the next one comes.
  */
-import { DaosError } from "../base/errors.ts";
+import { DaosError, type ErrorCode } from "../base/errors.ts";
+import type { TellEvent } from "../base/events.ts";
 import type { Timers } from "../contracts/world.ts";
 
 export interface WatchParts {
   readonly timers: Timers;
-  readonly event: (level: "error" | "warn" | "info", message: string) => void;
+  readonly event: TellEvent;
 }
 
 export abstract class Watch {
@@ -15,6 +17,8 @@ export abstract class Watch {
   readonly #tickMs: number;
   #cancel: (() => void) | undefined;
   #isStopped = false;
+  /** Of the look before. */
+  #failure: ErrorCode | undefined;
 
   constructor(parts: WatchParts, tickMs: number) {
     this.#parts = parts;
@@ -28,10 +32,14 @@ export abstract class Watch {
     if (this.#isStopped) return;
     this.#cancel = this.#parts.timers.after(this.#tickMs, () => {
       void this.tick().then(
-        () => this.start(),
+        () => {
+          this.#failure = undefined;
+          this.start();
+        },
         (error: unknown) => {
           if (!(error instanceof DaosError)) throw error;
-          this.#parts.event("error", error.message);
+          if (error.code !== this.#failure) this.#parts.event("error", error.message);
+          this.#failure = error.code;
           this.start();
         },
       );

@@ -1,6 +1,7 @@
 /** What filling, and checking, need of a target's objects, at both ends; and which members of a group are to be filled. */
 import type { Epoch } from "../base/epoch.ts";
-import type { ObjectId } from "../base/object-id.ts";
+import type { DkeyPlace } from "../base/key-place.ts";
+import { isRedundant, type ObjectId, objectClassOf } from "../base/object-id.ts";
 import type { CompletedElsewhere } from "../format/fill-message.ts";
 import type { PoolMap, TargetState } from "../format/pool-map.ts";
 import type { CellStore } from "../store/cell.ts";
@@ -34,12 +35,19 @@ export interface FillStore {
   requests(): Iterable<CompletedElsewhere>;
   /** See Requests. */
   forgottenTo(): Epoch;
+  /** Repairs what is damaged of a dkey here; how many places. */
+  repair(container: number, place: DkeyPlace): Promise<number>;
   /** Resolves when nothing that `sequence` names can be undone any more; see CellStore.whenStable. */
   stable(sequence: number): Promise<void>;
 }
 
-export function fillStore(store: CellStore, objects: VersionedObjects): FillStore {
+export function fillStore(
+  store: CellStore,
+  objects: VersionedObjects,
+  repair: FillStore["repair"] = () => Promise.resolve(0),
+): FillStore {
   return {
+    repair,
     copies: objects.copies,
     marks: objects.fillMarks,
     keys: objects.keyHistories,
@@ -78,6 +86,20 @@ const known = new WeakMap<RedundancyGroup, readonly number[]>();
  */
 export function isStuck(group: RedundancyGroup): boolean {
   return group.isStranded || (group.leader < 0 && unfilledOf(group).length > 0);
+}
+
+/** What moves and is not missing anywhere: it waits for all that is. */
+const MOVING_LEVEL = 255;
+
+/** So many more targets may be lost before something of the group is: who has the least is brought first. */
+export function levelOf(oid: ObjectId, { readable }: RedundancyGroup): number {
+  if (!isRedundant(oid)) return MOVING_LEVEL;
+  return Math.max(0, readable.length - objectClassOf(oid).redundancy.dataShards);
+}
+
+/** Whether what the target has of a dkey that it is to be brought can be compared with what its leader has. */
+export function isComparable(oid: ObjectId, group: RedundancyGroup, target: number): boolean {
+  return isRedundant(oid) && group.shards === undefined && unfilledOf(group).includes(target);
 }
 
 /** The members that have to be brought what the group has. */

@@ -6,13 +6,16 @@
  * held as for a fold.
  *
  * Everything here holds for one version of the pool map, and starts over with the next; towards a target it starts over when
- * the connection to it was lost, for it may have started anew, unless that target was told that it has all (`close`).
+ * the connection to it was lost, for it may have started anew, unless that target was told that it has all (`close`). What a
+ * target has then of copies is compared, and not brought again (fill-compare.ts).
  */
+import { attempt } from "./left-overs.ts";
 import type { DkeyPlace } from "../base/key-place.ts";
 import type { ObjectId } from "../base/object-id.ts";
+import type { TargetFillStatus } from "../format/engine-operations.ts";
 import { DkeyFill, type DkeyFillOptions } from "./dkey-fill.ts";
 import { FillRound, notYet } from "./fill-round.ts";
-import { unfilledOf } from "./fill-store.ts";
+import { levelOf, unfilledOf } from "./fill-store.ts";
 import { FillWalk, type FillWalkOptions } from "./fill-walk.ts";
 
 export type FillingOptions = DkeyFillOptions & FillWalkOptions;
@@ -24,7 +27,7 @@ export class Filling {
   /** Updates that are under way and may not be appended yet. */
   readonly running = new Set<Promise<unknown>>();
   /** Of the last round. */
-  counts: FillRound["counts"] = { dkeys: 0, bytes: 0 };
+  counts: FillRound["counts"] = { dkeys: 0, bytes: 0, same: 0 };
   readonly #dkeys: DkeyFill;
   readonly #walk: FillWalk;
 
@@ -47,6 +50,8 @@ export class Filling {
   stop(): void {
     this.#round?.end();
     this.#round = undefined;
+    // What waits for its turn finds out that it is over.
+    this.#options.pace.look();
   }
 
   /** An update that has begun is appended at the latest when this settles. */
@@ -56,21 +61,27 @@ export class Filling {
     running.then(ended, ended);
   }
 
-  /** Whether all dkeys of these containers that this target leads are where they have to be. */
-  isDone(containers: Iterable<number>): boolean {
+  /** How far it is in these containers. `isReady`: this target's own part in being filled is done. */
+  status(containers: readonly number[], isReady: boolean): Omit<TargetFillStatus, "mapVersion"> {
     const round = this.#round;
-    return round === undefined || [...containers].every((container) => round.done.has(container));
+    const { dkeys, bytes } = this.counts;
+    if (round === undefined) {
+      return { isDone: isReady, isStuck: false, damaged: 0, dkeys, bytes, toBring: 0, passed: 0, isCounted: true };
+    }
+    const { toBring, isSurveyed: isCounted } = round;
+    const isDone = isReady && containers.every((container) => round.done.has(container));
+    let passed = 0;
+    for (const position of round.positions.values()) passed += position.passed;
+    const damaged = round.damagedIn(containers);
+    return { isDone, isStuck: round.isStuck(containers), damaged, dkeys, bytes, toBring, passed, isCounted };
   }
 
-  /** Whether there is something in these containers that nobody can fill, for too little of it can be read. */
-  isStuck(containers: Iterable<number>): boolean {
+  /** A target has something of what this one leads in a container, and waits to hear what is to become of it. */
+  noteHeld(container: number, target: number): void {
     const round = this.#round;
-    return round?.isStuck(containers) ?? false;
-  }
-
-  /** Dkeys in these containers that cannot be brought to where they have to be, for what is stored of them is damaged. */
-  damaged(containers: Iterable<number>): number {
-    return this.#round?.damagedIn(containers) ?? 0;
+    if (round === undefined) return;
+    // It asks again.
+    void attempt(async () => void (await this.#dkeys.open(round, container, target)));
   }
 
   /**
@@ -79,14 +90,16 @@ export class Filling {
    */
   async filledOf(container: number, { oid, dkey }: DkeyPlace): Promise<readonly number[]> {
     const { groups, store } = this.#options;
-    const unfilled = unfilledOf(groups().groupOf(oid, dkey));
+    const group = groups().groupOf(oid, dkey);
+    const unfilled = unfilledOf(group);
     if (unfilled.length === 0) return unfilled;
     const round = this.#round;
     if (round === undefined) throw notYet("the pool map is about to change");
     const prefix = store.copies.prefixOf(container, oid, dkey);
     const opened = await Promise.all(unfilled.map((target) => this.#dkeys.open(round, container, target)));
     round.check();
-    return opened.filter((destination) => destination.has(prefix)).map(({ target }) => target);
+    const level = levelOf(oid, group);
+    return opened.filter((destination) => destination.has({ prefix, level })).map(({ target }) => target);
   }
 
   /** Whether the dkey may be updated now. */
@@ -94,12 +107,12 @@ export class Filling {
     const round = this.#round;
     if (round === undefined) return true;
     if (this.#options.groups().movesSingle(oid) && !this.#isReady(round, container, oid)) return false;
-    const unfilled = unfilledOf(this.#options.groups().groupOf(oid, dkey));
+    const { groups, store } = this.#options;
+    const group = groups().groupOf(oid, dkey);
+    const unfilled = unfilledOf(group);
     if (unfilled.length === 0) return true;
-    return (
-      this.#dkeys.links.missing(round, container, this.#options.store.copies.prefixOf(container, oid, dkey), unfilled)
-        .length === 0
-    );
+    const filled = { prefix: store.copies.prefixOf(container, oid, dkey), level: levelOf(oid, group) };
+    return this.#dkeys.links.missing(round, container, filled, unfilled).length === 0;
   }
 
   /** Undefined when the dkey may be updated now, or is not led here; else settles when that is to be asked again. */
@@ -108,7 +121,7 @@ export class Filling {
     if (round === undefined || this.isFilled(container, { oid, dkey })) return undefined;
     if (this.#options.groups().groupOf(oid, dkey).leader !== this.#options.self) return undefined;
     const prefix = this.#options.store.copies.prefixOf(container, oid, dkey);
-    const filling = (): Promise<void> => this.#dkeys.fill(round, container, { oid, dkey, prefix });
+    const filling = (): Promise<void> => this.#dkeys.fillNow(round, container, { oid, dkey, prefix });
     if (!this.#options.groups().movesSingle(oid)) return filling();
     return this.makeReady(container, oid).then(() => (this.isFilled(container, { oid, dkey }) ? undefined : filling()));
   }

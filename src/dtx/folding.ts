@@ -23,6 +23,7 @@ import { notFolded } from "./leader-errors.ts";
 import { levelled, mayBeAhead, stripesOfOthers } from "./levelling.ts";
 import { NO_PARTS, payloadOf, type ShardParts, shardParts } from "./shard-parts.ts";
 import { akeyRequest, type ShardedAkey } from "./sharded-akey.ts";
+import type { UpdateRange } from "./update-range.ts";
 
 /** Pause between looks at what is to be folded, and how long a stripe is left alone after a write, milliseconds. */
 const LOOK_MS = 250;
@@ -46,6 +47,8 @@ export interface FoldingOptions {
   readonly shardedAkey: (container: number, object: ObjectRequest) => ShardedAkey;
   /** See Filling.filledOf. */
   readonly filledOf: (container: number, dkey: DkeyPlace) => Promise<readonly number[]>;
+  /** Has something done that no update of now has made necessary, in its turn; see FillPace. */
+  readonly inTurn: (work: () => Promise<boolean>) => Promise<boolean>;
   /** Hears that this target has something erasure-coded in the container. */
   readonly found: (container: number) => void;
 }
@@ -63,14 +66,6 @@ interface UnfoldedAkey {
   readonly container: number;
   readonly place: AkeyPlace;
   readonly stripes: Map<number, Unfolded>;
-}
-
-/** What of a dkey an update changes. */
-export interface UpdateRange {
-  /** Undefined: all akeys. */
-  readonly akey: ByteString | undefined;
-  /** Bytes of the array; undefined: all. */
-  readonly bytes: { readonly start: number; readonly end: number } | undefined;
 }
 
 /** One look for what is to be folded in a container; another one counts when it is looked at anew. */
@@ -277,7 +272,8 @@ export class Folding {
         if (state.isFolding || state.notBefore > now) continue;
         state.isFolding = true;
         this.#folding += 1;
-        void this.#fold(akey, stripe).finally(() => {
+        const fold = (): Promise<boolean> => this.#fold(akey, stripe);
+        void (state.first === OLDEST ? this.#options.inTurn(fold) : fold()).finally(() => {
           this.#folding -= 1;
           state.isFolding = false;
           state.notBefore = this.#later();
@@ -288,6 +284,7 @@ export class Folding {
 
   /** False when it has to be tried again. */
   async #fold(unfolded: UnfoldedAkey, stripe: number): Promise<boolean> {
+    if (this.#isStopped) return false;
     const { container, place } = unfolded;
     const unit = unitOf({ container, object: place });
     const unlock = await this.#options.leader.locks.exclusive(unit);
@@ -339,7 +336,7 @@ export class Folding {
       const request = { ...header, parts: share };
       const args = Buffer.alloc(prepareRequestBytes(request));
       encodePrepareRequest(args, 0, request);
-      return [akey.call(target, Opcode.dtxFold, args, payloadOf(share) ?? new Uint8Array(0))];
+      return [akey.call(target, Opcode.dtxFold, args, payloadOf(share))];
     });
     const outcomes = await Promise.allSettled(others);
     for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;

@@ -25,7 +25,7 @@ const NO_ARGUMENTS = new Uint8Array(0);
 /** Runs an update on this target's objects. Retains the message, whose payload it stores, unless it is done with it at once. */
 export type RunUpdate = (
   request: PrepareRequest,
-  message: Pick<RpcRequest, "payload" | "payloadLength" | "payloadBuffer" | "retain">,
+  message: Pick<RpcRequest, "payload" | "payloadChecksum" | "payloadLength" | "payloadBuffer" | "retain">,
   order: WriteOrder,
 ) => WriteOutcome | Promise<WriteOutcome>;
 

@@ -34,3 +34,9 @@ export function placedGroups(map: PoolMap): Groups {
     mayBeLeft: (oid) => hasMoved || isRedundant(oid),
   };
 }
+
+/** Whether a target has to have updates. */
+export function isMember(map: PoolMap, index: number): boolean {
+  const state = map.targets.find((target) => target.index === index)?.state;
+  return state !== undefined && state !== "DOWN" && state !== "DOWNOUT";
+}

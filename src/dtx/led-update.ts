@@ -9,7 +9,7 @@ import { NO_REQUEST_ID, ObjectFlag, type ObjectRequest, type RequestId } from ".
 import { encodePrepareRequest, type PartBytes, prepareRequestBytes } from "../format/prepare-request.ts";
 import { encodeStagedPayload, type StagedPayload, type StagedShard } from "../format/staged-payload.ts";
 import type { ErasureShards } from "../redundancy/redundancy-group.ts";
-import type { ArgumentEncoder } from "../rpc/pending-call.ts";
+import type { ArgumentEncoder, RequestPayload } from "../rpc/pending-call.ts";
 import type { OrderedShard, WriteOrder } from "../vos/write-order.ts";
 import { unitOf } from "./dkey-unit.ts";
 import type { RedundancyGroup } from "./group.ts";
@@ -24,6 +24,8 @@ export interface UpdateRequest {
   readonly object: ObjectRequest;
   /** Must stay as it is until the update is appended, unless `moved` says where it is then; a large one until it is decided. */
   readonly payload: Uint8Array | undefined;
+  /** CRC-32 of the payload as its client made it; undefined where it is made here. */
+  readonly checksum?: number | undefined;
   /** Of erasure code, where each shard has something else to do, or nothing. */
   readonly parts?: ShardParts | undefined;
   /** What the members have staged: the payload is a record of that, and the parts are without bytes. */
@@ -36,7 +38,7 @@ export interface UpdateRequest {
 export interface MemberMessage {
   readonly encoder: ArgumentEncoder;
   readonly argumentsBytes: number;
-  readonly payload: Uint8Array | undefined;
+  readonly payload: RequestPayload | undefined;
 }
 
 export class LedUpdate implements WriteOrder {
@@ -49,6 +51,7 @@ export class LedUpdate implements WriteOrder {
   readonly opcode: number;
   readonly object: ObjectRequest;
   payload: Uint8Array | undefined;
+  readonly checksum: number | undefined;
   readonly mayAppend: (() => void) | undefined;
   readonly shard: OrderedShard | undefined;
   readonly #parts: ShardParts | undefined;
@@ -84,6 +87,7 @@ export class LedUpdate implements WriteOrder {
     this.opcode = request.opcode;
     this.object = { ...request.object, ...UNNAMED };
     this.payload = request.payload;
+    this.checksum = request.checksum;
     this.mayAppend = request.mayAppend;
     this.#parts = request.parts;
     this.#staged = request.staged;
@@ -139,10 +143,18 @@ export class LedUpdate implements WriteOrder {
 
   /** What the member is to do. Once it is appended. */
   messageTo(member: number): MemberMessage {
-    if (this.#parts === undefined) return (this.#common ??= this.#message(undefined, this.payload, this.#staged));
+    if (this.#parts === undefined)
+      return (this.#common ??= this.#message(undefined, this.#sentPayload(), this.#staged));
     const parts = this.partsOf(member);
     const staged = this.#stagedAt(member);
     return this.#message(parts, staged === undefined ? payloadOf(parts) : encodeStagedPayload(staged), staged);
+  }
+
+  /** The payload under the checksum that its client gave it: every member holds what it gets against that. */
+  #sentPayload(): RequestPayload | undefined {
+    const { payload, checksum } = this;
+    if (payload === undefined || checksum === undefined) return payload;
+    return { length: payload.length, views: [payload], checksum };
   }
 
   /** What a member is told of what it has to have staged, of erasure code. */
@@ -175,7 +187,7 @@ export class LedUpdate implements WriteOrder {
 
   #message(
     parts: readonly PartBytes[] | undefined,
-    payload: Uint8Array | undefined,
+    payload: RequestPayload | undefined,
     staged: StagedPayload | undefined,
   ): MemberMessage {
     const { client, sequence, firstIncomplete } = this.origin;

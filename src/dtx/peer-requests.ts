@@ -37,6 +37,8 @@ export interface PeerRequestsOptions {
   readonly listShard: ListOwnShard;
   /** Serves `transactionState`. */
   readonly serveStates: (request: RpcRequest, reply: RpcReply) => void;
+  /** Serves `dtxRepair`. */
+  readonly serveRepair: (request: RpcRequest, reply: RpcReply) => void;
   readonly leader: GroupLeader;
   readonly follower: GroupFollower;
   readonly folding: Folding;
@@ -109,6 +111,9 @@ export class PeerRequests {
       case Opcode.transactionState:
         this.#options.serveStates(request, reply);
         break;
+      case Opcode.dtxRepair:
+        this.#options.serveRepair(request, reply);
+        break;
       default:
         this.#serveResync(index, request, reply);
     }
@@ -130,7 +135,9 @@ export class PeerRequests {
     // What the leader decided before has to be decided here, too.
     this.#options.follower
       .settled(leader)
-      .then(() => foldStore.apply(container, object, receivedParts(parts, request.payload), fold))
+      .then(() =>
+        foldStore.apply(container, object, receivedParts(parts, request.payload, request.payloadChecksum), fold),
+      )
       .then(
         () => reply.send(NO_ARGUMENTS),
         (error: unknown) => {
@@ -145,7 +152,7 @@ export class PeerRequests {
     const object = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
     const kind = request.opcode === Opcode.dtxShardArrayRead ? "array" : "value";
     this.#options.readShard(object.handle, object, kind).then(
-      (answer) => reply.send(encodeShardReadReply(answer), answer.bytes),
+      (answer) => reply.send(encodeShardReadReply(answer), answer.bytes, undefined, answer.checksum),
       (error: unknown) => {
         if (!(error instanceof DaosError)) throw error;
         reply.fail(error);

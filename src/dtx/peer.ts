@@ -8,7 +8,7 @@
 import { DaosError, hasCode } from "../base/errors.ts";
 import type { Timers } from "../contracts/world.ts";
 import { Opcode } from "../format/operations.ts";
-import type { ArgumentEncoder, RpcAnswer, RpcCompletion } from "../rpc/pending-call.ts";
+import type { ArgumentEncoder, RequestPayload, RpcAnswer, RpcCompletion } from "../rpc/pending-call.ts";
 
 /** First and longest pause between attempts to connect, milliseconds. */
 const FIRST_RETRY_MS = 20;
@@ -17,12 +17,12 @@ const MAX_RETRY_MS = 500;
 /** What a peer needs of a connection; src/rpc's RpcConnection is one. */
 export interface PeerConnection {
   readonly isClosed: boolean;
-  call(opcode: number, args: Uint8Array, payload?: Uint8Array, options?: PeerCallOptions): Promise<RpcAnswer>;
+  call(opcode: number, args: Uint8Array, payload?: RequestPayload, options?: PeerCallOptions): Promise<RpcAnswer>;
   start(
     opcode: number,
     argsLength: number,
     encoder: ArgumentEncoder,
-    payload: Uint8Array | undefined,
+    payload: RequestPayload | undefined,
     options: PeerCallOptions | undefined,
     completion: RpcCompletion,
   ): void;
@@ -104,7 +104,7 @@ export class Peer {
     opcode: number,
     argsLength: number,
     encoder: ArgumentEncoder,
-    payload: Uint8Array | undefined,
+    payload: RequestPayload | undefined,
     options: PeerCallOptions,
     completion: RpcCompletion,
   ): void {
@@ -119,7 +119,7 @@ export class Peer {
   }
 
   /** As RpcConnection.call. */
-  call(opcode: number, args: Uint8Array, payload?: Uint8Array, options?: PeerCallOptions): Promise<RpcAnswer> {
+  call(opcode: number, args: Uint8Array, payload?: RequestPayload, options?: PeerCallOptions): Promise<RpcAnswer> {
     const connection = this.#connection;
     if (connection === undefined) return Promise.reject(this.#notConnected());
     return connection.call(opcode, args, payload, options);

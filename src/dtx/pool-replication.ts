@@ -16,16 +16,17 @@ import { decodeContainers } from "../format/folded-to.ts";
 import type { ObjectRequest } from "../format/object-request.ts";
 import { Opcode } from "../format/operations.ts";
 import { isMovingMap, type PoolMap } from "../format/pool-map.ts";
-import type { RpcAnswer } from "../rpc/pending-call.ts";
+import type { RequestPayload, RpcAnswer } from "../rpc/pending-call.ts";
 import type { RpcReply, RpcRequest } from "../rpc/request.ts";
 import { EpochGates } from "./epoch-gates.ts";
+import { DEFAULT_FILL_POLICY, foldSlice, type FillPace, type FillPolicy } from "./fill-pace.ts";
 import { FillReceiver } from "./fill-receiver.ts";
 import { type FillStore, isFillingMap } from "./fill-store.ts";
 import { Filling } from "./filling.ts";
 import type { FoldStore } from "./fold-store.ts";
 import { Folding } from "./folding.ts";
 import { notLeader } from "./leader-errors.ts";
-import { type Groups, placedGroups } from "./group.ts";
+import { type Groups, isMember, placedGroups } from "./group.ts";
 import type { LedUpdate } from "./led-update.ts";
 import { GroupFollower, type GroupFollowerOptions } from "./group-follower.ts";
 import { unitOf } from "./dkey-unit.ts";
@@ -58,6 +59,8 @@ export interface PoolReplicationOptions extends Pick<GroupFollowerOptions, "run"
   readonly readShard: ReadOwnShard;
   readonly foldStore: FoldStore;
   readonly fillStore: FillStore;
+  /** Of the target, in all its pools. */
+  readonly pace: FillPace;
   /** Of the pool, as far as they are known here. */
   readonly containers: () => Iterable<number>;
   /** Aggregation may go to this epoch; see CellStore.setGate. */
@@ -66,8 +69,9 @@ export interface PoolReplicationOptions extends Pick<GroupFollowerOptions, "run"
   readonly now: () => Epoch;
   /** Proves to other targets that we belong to the system. */
   readonly capability: () => Uint8Array;
-  /** Serves `transactionState`. */
+  /** Serve `transactionState` and `dtxRepair`. */
   readonly serveStates: (request: RpcRequest, reply: RpcReply) => void;
+  readonly serveRepair: (request: RpcRequest, reply: RpcReply) => void;
 }
 
 export class PoolReplication {
@@ -83,6 +87,8 @@ export class PoolReplication {
   readonly #coded = new Set<number>();
   readonly follower: GroupFollower;
   readonly #options: PoolReplicationOptions;
+  /** What filling may do; call `pace.look` when it changes. */
+  fillPolicy: FillPolicy;
   readonly #peers = new Map<number, Peer>();
   #cancelSweep = (): void => {};
   #map: PoolMap;
@@ -90,12 +96,13 @@ export class PoolReplication {
   /** Objects without redundancy may have moved since all went by one map. */
   #mayHaveMoved: boolean;
 
-  constructor(options: PoolReplicationOptions, map: PoolMap) {
+  constructor(options: PoolReplicationOptions, map: PoolMap, fillPolicy: FillPolicy = DEFAULT_FILL_POLICY) {
     this.#options = options;
+    this.fillPolicy = fillPolicy;
     this.#map = map;
     this.#groups = placedGroups(map);
     this.#mayHaveMoved = map.version > 1;
-    const { self, store, timers, now, setGate } = options;
+    const { self, store, timers, now, setGate, pace } = options;
     const peer = (index: number): Peer | undefined => this.#peer(index);
     const noteUpdate = (update: LedUpdate): void => this.#noteUpdate(update);
     this.follower = this.#createFollower(peer);
@@ -107,6 +114,7 @@ export class PoolReplication {
     this.#agreement.mapChanged(map, this.others);
     const missing = (): ReadonlySet<number> => this.#agreement.missing;
     this.leader = new GroupLeader({ self, store, timers, peer, missing, noteUpdate }, this.#groups);
+    const policy = (): FillPolicy => this.fillPolicy;
     this.folding = new Folding({
       self,
       store: options.foldStore,
@@ -116,6 +124,7 @@ export class PoolReplication {
       now,
       shardedAkey: (container, object) => this.shardedAkey(container, object),
       filledOf: (container, place) => this.filling.filledOf(container, place),
+      inTurn: (fold) => pace.runBeside(foldSlice(policy), fold),
       found: (container) => void this.#coded.add(container),
     });
     this.#gates = new EpochGates({
@@ -131,7 +140,7 @@ export class PoolReplication {
     const groups = (): Groups => this.#groups;
     const { leader, follower, folding } = this;
     const isCoded = (container: number): void => void this.#coded.add(container);
-    const common = { self, timers, store: filled, prepared: store, groups, containers };
+    const common = { self, timers, store: filled, prepared: store, groups, containers, pace, policy };
     this.filling = new Filling({
       ...common,
       leader,
@@ -140,7 +149,8 @@ export class PoolReplication {
       shardedAkey: (container, place) => this.shardedAkey(container, akeyRequest(place)),
     });
     const makeReady: Filling["makeReady"] = (...object) => this.filling.makeReady(...object);
-    this.receiver = new FillReceiver({ ...common, follower, makeReady, isCoded });
+    const noteHeld: Filling["noteHeld"] = (...held) => this.filling.noteHeld(...held);
+    this.receiver = new FillReceiver({ ...common, follower, peer, noteHeld, makeReady, isCoded });
     this.requests = new PeerRequests({
       ...options,
       leader,
@@ -180,10 +190,8 @@ export class PoolReplication {
   /** How far this target is with what it brings to others, and with what it has to remove, under the present map. */
   fillStatus(containers: readonly number[]): TargetFillStatus {
     const { filling, receiver } = this;
-    const isDone = filling.isDone(containers) && receiver.isClean(containers) && receiver.isGated(containers);
-    const isStuck = filling.isStuck(containers);
-    const damaged = filling.damaged(containers);
-    return { mapVersion: this.#map.version, isDone, isStuck, damaged, ...filling.counts };
+    const isReady = receiver.isClean(containers) && receiver.isGated(containers);
+    return { mapVersion: this.#map.version, ...filling.status(containers, isReady) };
   }
 
   /** Which dkeys of a container this target may be read of, where it may have others; undefined: all that lie here. */
@@ -245,7 +253,7 @@ export class PoolReplication {
   }
 
   /** Asks another target. Rejects with UNAVAILABLE when it cannot be reached. */
-  call(target: number, opcode: number, args: Uint8Array, payload: Uint8Array): Promise<RpcAnswer> {
+  call(target: number, opcode: number, args: Uint8Array, payload: RequestPayload | undefined): Promise<RpcAnswer> {
     return this.#callUnder(this.#map.version, target, opcode, args, payload);
   }
 
@@ -254,7 +262,7 @@ export class PoolReplication {
     target: number,
     opcode: number,
     args: Uint8Array,
-    payload: Uint8Array,
+    payload: RequestPayload | undefined,
   ): Promise<RpcAnswer> {
     const peer = this.#peer(target);
     if (peer === undefined) throw new DaosError("UNAVAILABLE", `Cannot ask target ${target}: it takes no part.`);
@@ -387,10 +395,4 @@ export class PoolReplication {
       this.#sweep();
     });
   }
-}
-
-/** Whether a target has to have updates. */
-function isMember(map: PoolMap, index: number): boolean {
-  const state = map.targets.find((target) => target.index === index)?.state;
-  return state !== undefined && state !== "DOWN" && state !== "DOWNOUT";
 }

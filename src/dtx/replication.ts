@@ -6,7 +6,7 @@ import type { DkeyPlace } from "../base/key-place.ts";
 import type { DtxId } from "../base/dtx-id.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import type { ObjectId } from "../base/object-id.ts";
+import { isRedundant, type ObjectId } from "../base/object-id.ts";
 import type { RedundancyScheme } from "../contracts/redundancy.ts";
 import { decodeCbor } from "../format/cbor.ts";
 import type { TargetFillStatus } from "../format/engine-operations.ts";
@@ -18,12 +18,13 @@ import type { RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
 import { Closing } from "./closing.ts";
 import { DkeyCheck } from "./dkey-check.ts";
 import type { Unlock } from "./dkey-locks.ts";
-import type { UpdateRange } from "./folding.ts";
+import type { FillPace, FillPolicy } from "./fill-pace.ts";
 import { unitOf } from "./dkey-unit.ts";
 import type { LedUpdate, UpdateRequest } from "./led-update.ts";
 import { PoolReplication, type PoolReplicationOptions } from "./pool-replication.ts";
 import { type PreparedStore, storeOfContainers } from "./prepared-store.ts";
 import type { ShardedAkey } from "./sharded-akey.ts";
+import type { UpdateRange } from "./update-range.ts";
 import type { DkeyFilter } from "../vos/enumeration.ts";
 
 const NO_ARGUMENTS = new Uint8Array(0);
@@ -64,6 +65,7 @@ export class PeerSession {
 export class Replication {
   readonly #options: ReplicationOptions;
   readonly #pools = new Map<string, PoolReplication>();
+  readonly #policies = new Map<string, FillPolicy>();
   readonly #closing: Closing;
   /** Of any pool: targets are filled under its map; it has another map than its first. */
   #isAnyFilling = false;
@@ -85,6 +87,20 @@ export class Replication {
     return count;
   }
 
+  /** See FillPace.counts. */
+  get fillCounts(): FillPace["counts"] {
+    return this.#options.pace.counts;
+  }
+
+  /** What filling may do in a pool, from now on. */
+  setFillPolicy(pool: string, policy: FillPolicy): void {
+    this.#policies.set(pool, policy);
+    const known = this.#pools.get(pool);
+    if (known === undefined) return;
+    known.fillPolicy = policy;
+    this.#options.pace.look();
+  }
+
   /** A pool has a new map, or new addresses in it, or more containers. */
   mapChanged({ pool, map, own, containers }: ReplicatedPool): void {
     const known = this.#pools.get(pool);
@@ -101,7 +117,7 @@ export class Replication {
         self: own,
         containers: () => containers.keys(),
       };
-      this.#pools.set(pool, new PoolReplication(options, map));
+      this.#pools.set(pool, new PoolReplication(options, map, this.#policies.get(pool)));
     }
     for (const container of containers.keys()) this.#pools.get(pool)!.folding.want(container);
     this.#look();
@@ -124,6 +140,7 @@ export class Replication {
   forget(pool: string): void {
     this.#pools.get(pool)?.stop();
     this.#pools.delete(pool);
+    this.#policies.delete(pool);
     this.#look();
   }
 
@@ -138,9 +155,9 @@ export class Replication {
     return this.poolOf(container)?.shownDkeys(container);
   }
 
-  /** See PoolReplication.leadsSingle. */
-  leadsSingle(container: number, oid: ObjectId, id: DtxId): boolean {
-    return this.#hasAnyChanged && this.poolOf(container)?.leadsSingle(oid, id) === true;
+  /** Whether members have to have an update of the object, or what was before it is to be asked for at others. */
+  isLed(container: number, oid: ObjectId, id: DtxId): boolean {
+    return isRedundant(oid) || (this.#hasAnyChanged && this.poolOf(container)?.leadsSingle(oid, id) === true);
   }
 
   /** See Groups.movesSingle. */
@@ -275,6 +292,11 @@ export class Replication {
     }
     request.connection.session = new PeerSession(found, target);
     found.requests.attach(target, request.connection);
+  }
+
+  /** Whether a connection may go on without such a request of its: not without decisions, which are taken in their order. */
+  mayMiss({ session }: RpcPeer, opcode: number): boolean {
+    return opcode !== Opcode.dtxDecide || !(session instanceof PeerSession);
   }
 
   connectionClosed(connection: RpcPeer): void {

@@ -22,7 +22,7 @@ import type { StoredDkey } from "../vos/dkey-copy.ts";
 import type { AkeyHistory, KeyHistory, KeyVersion, KeyView } from "../vos/key-history.ts";
 import { ShardImage } from "../vos/shard-image.ts";
 import { notYet } from "./fill-round.ts";
-import { payloadOf, shardParts } from "./shard-parts.ts";
+import { bytesOfPart } from "./shard-parts.ts";
 import { type ShardedAkey, without } from "./sharded-akey.ts";
 import { servedStripe, servedValue } from "./served-shard.ts";
 import { atSnapshot } from "./unkept-snapshot.ts";
@@ -30,7 +30,6 @@ import { stripeWindow } from "./stripe-window.ts";
 
 /** Bytes of the stripes that are made at a time, but one at least. */
 const BATCH_BYTES = 4 * MIB;
-const NO_BYTES = new Uint8Array(0);
 
 export interface ShardCellsParts {
   /** Snapshots that nobody can read at. */
@@ -127,7 +126,7 @@ async function valueOf(akey: ShardedAkey, shard: number, viewer: Epoch, epoch: E
   const [part] = await served(akey, shard, () => servedValue(akey, shard, viewer), rebuilt);
   if (part === undefined) return undefined;
   if (part.epoch !== epoch) throw notYet("its shards do not show the same value");
-  return payloadOf(shardParts([part]).get(shard)!) ?? NO_BYTES;
+  return bytesOfPart(part);
 }
 
 async function* arrayCells(

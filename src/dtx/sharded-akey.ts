@@ -24,7 +24,7 @@ import { Opcode } from "../format/operations.ts";
 import { decodeShardReadReply, type ShardReadReply } from "../format/shard-read.ts";
 import { runPlan } from "../redundancy/plan-run.ts";
 import type { ErasureShards } from "../redundancy/redundancy-group.ts";
-import type { RpcAnswer } from "../rpc/pending-call.ts";
+import type { RequestPayload, RpcAnswer } from "../rpc/pending-call.ts";
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -33,7 +33,9 @@ export type ReadOwnShard = (
   container: number,
   object: ObjectRequest,
   kind: "array" | "value",
-) => Promise<ShardReadReply & { readonly bytes: Uint8Array }>;
+) => Promise<
+  ShardReadReply & { readonly bytes: Uint8Array; /** The CRC-32 that they must have. */ readonly checksum: number }
+>;
 
 /** Extents of this target's own shard in local addresses [start, end), the first SHARD_PAGE_EXTENTS; fewer: all there are. */
 export type ListOwnShard = (
@@ -66,12 +68,33 @@ export interface ShardedAkeyParts {
   readonly scheme: RedundancyScheme;
   readonly shards: ErasureShards;
   readonly self: number;
+  /** Further flags of reads at an epoch. */
+  readonly flags?: number;
   readonly readOwn: ReadOwnShard;
   readonly listOwn: ListOwnShard;
   /** Asks another target of the pool, which refuses when it goes by another map than the one of `shards`. */
-  readonly call: (target: number, opcode: number, args: Uint8Array, payload: Uint8Array) => Promise<RpcAnswer>;
+  readonly call: (
+    target: number,
+    opcode: number,
+    args: Uint8Array,
+    payload: RequestPayload | undefined,
+  ) => Promise<RpcAnswer>;
   /** Throws STALE when the map of `shards` is not the present one: the dkey may have another leader. */
   readonly checkMap: () => void;
+}
+
+/** Asks another target for what it shows of an akey; `handle` is the container. Rejects as `call`. */
+export async function readTarget(
+  call: ShardedAkeyParts["call"],
+  target: number,
+  request: ObjectRequest,
+  kind: ShardRead["kind"],
+): Promise<ShardReadResult> {
+  const args = Buffer.alloc(objectRequestBytes(request));
+  encodeObjectRequest(args, 0, request);
+  const opcode = kind === "array" ? Opcode.dtxShardArrayRead : Opcode.dtxShardValueFetch;
+  const answer = await call(target, opcode, args, NO_BYTES);
+  return { ...decodeShardReadReply(asBuffer(answer.args)), bytes: answer.payload, checksum: answer.payloadChecksum };
 }
 
 export class ShardedAkey {
@@ -186,17 +209,13 @@ export class ShardedAkey {
     const target = this.targetOf(read.shard);
     const request = this.#requestOf(read);
     if (target === self) return readOwn(this.#container, request, read.kind);
-    const args = Buffer.alloc(objectRequestBytes(request));
-    encodeObjectRequest(args, 0, request);
-    const opcode = read.kind === "array" ? Opcode.dtxShardArrayRead : Opcode.dtxShardValueFetch;
-    const answer = await this.#parts.call(target, opcode, args, NO_BYTES);
-    return { ...decodeShardReadReply(asBuffer(answer.args)), bytes: answer.payload };
+    return readTarget(this.#parts.call, target, request, read.kind);
   }
 
   /** Nothing of the dkey is under way, so that no epoch of it needs a guard. */
   #requestOf({ address, length, epoch, orNextReadable }: ShardRead): ObjectRequest {
-    const flags =
-      (orNextReadable ? ObjectFlag.orNextReadable : 0) | (epoch === EPOCH_NONE ? 0 : ObjectFlag.epochIsSeen);
+    const atEpoch = epoch === EPOCH_NONE ? 0 : ObjectFlag.epochIsSeen | (this.#parts.flags ?? 0);
+    const flags = (orNextReadable ? ObjectFlag.orNextReadable : 0) | atEpoch;
     return {
       ...this.#object,
       handle: this.#container,

@@ -4,16 +4,15 @@
  * not answer is reported, never waited for.
  */
 import { DaosError } from "../base/errors.ts";
+import type { TellEvent } from "../base/events.ts";
 import { formatSize } from "../base/size.ts";
 import { parseUuid, type Uuid } from "../base/uuid.ts";
 import type { StorageDevice } from "../format/storage-superblock.ts";
-import type { DeviceDescription, DeviceQueryReply } from "../format/operations.ts";
+import type { DeviceDescription, DeviceQueryReply } from "../format/device-operations.ts";
 import { type DeviceConfiguration, devicePathOf } from "./device-configuration.ts";
 import type { DeviceReport } from "./device-report.ts";
 import type { DeviceTable } from "./device-table.ts";
 import type { Targets } from "./targets.ts";
-
-export type EngineEvent = (level: "error" | "warn" | "info", message: string) => void;
 
 export interface DeviceServiceParts {
   readonly table: DeviceTable;
@@ -21,7 +20,7 @@ export interface DeviceServiceParts {
   readonly targets: Targets;
   readonly rank: number;
   readonly newId: () => Uuid;
-  readonly event: EngineEvent;
+  readonly event: TellEvent;
   /** Lights the lamp of the device at a path. Rejects with UNSUPPORTED where there is none. */
   readonly identify: (path: string) => Promise<void>;
 }
@@ -85,7 +84,7 @@ export class DeviceService {
    * next start: refused with BUSY unless `force`, which gives up what is on the old one.
    */
   async replace(oldId: string, newId: string, force: boolean): Promise<DeviceDescription> {
-    const { table, event } = this.#parts;
+    const { table, event, rank } = this.#parts;
     const device = table.get(oldId);
     if (newId === oldId) return this.#restore(device);
     const successor = newId === "new" ? this.#parts.newId() : parseUuid(newId);
@@ -105,8 +104,9 @@ export class DeviceService {
     }
     table.setSuccessor(oldId, successor);
     event(
-      "warn",
+      "device_replaced",
       `device ${oldId} is replaced by ${successor} at the next start; ${formatSize(usedBytes)} are given up`,
+      { rank, device: oldId },
     );
     return this.#describe(table.get(oldId));
   }
@@ -127,10 +127,10 @@ export class DeviceService {
   }
 
   async #restore(device: StorageDevice): Promise<DeviceDescription> {
-    const { table, targets, event } = this.#parts;
+    const { table, targets, event, rank } = this.#parts;
     for (const target of device.targets) await targets.ask(target, "markDevice", "");
     table.markNormal(device.id);
-    event("info", `device ${device.id} is back in service`);
+    event("device_restored", `device ${device.id} is back in service`, { rank, device: device.id });
     return this.#describe(table.get(device.id));
   }
 
@@ -143,14 +143,15 @@ export class DeviceService {
   }
 
   async #mark(device: StorageDevice, reason: string): Promise<void> {
-    const { table, targets, event } = this.#parts;
+    const { table, targets, event, rank } = this.#parts;
     const served = device.targets.join(", ");
-    event("error", `device ${device.id} is faulty (${reason}): its targets ${served} take no more large values`);
+    const state = `is faulty (${reason}): its targets ${served} take no more large values`;
+    event("device_faulty", `device ${device.id} ${state}`, { rank, device: device.id });
     try {
       table.markFaulty(device.id, reason);
     } catch (error) {
-      const state = error instanceof Error ? error.message : String(error);
-      event("error", `that device ${device.id} is faulty could not be written down: ${state}`);
+      const cause = error instanceof Error ? error.message : String(error);
+      event("error", `that device ${device.id} is faulty could not be written down: ${cause}`);
     }
     await Promise.allSettled(device.targets.map((target) => targets.ask(target, "markDevice", reason)));
   }
@@ -190,4 +191,10 @@ export class DeviceService {
       writeP99Us: Math.max(0, ...reports.map((report) => report.writeLatency?.p99Us ?? 0)),
     };
   }
+}
+
+/** The lamp of a device where there is none. */
+export function noLamp(path: string): Promise<never> {
+  const state = "this program cannot reach its lamp";
+  return Promise.reject(new DaosError("UNSUPPORTED", `Cannot identify "${path}": ${state}. Use ledctl by hand.`));
 }

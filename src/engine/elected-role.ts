@@ -16,16 +16,18 @@ import { writeFirstMember } from "../control/first-member.ts";
 import { Leadership } from "../control/leadership.ts";
 import { FIRST_RANK } from "../control/members.ts";
 import { MetaRecords } from "../control/meta-records.ts";
+import { MirroredMetaStore } from "../control/mirrored-meta-store.ts";
 import type { ResumeReport } from "../control/resumption.ts";
 import type { MetaStore } from "../contracts/meta-store.ts";
 import { encodeCbor } from "../format/cbor.ts";
 import type { EngineAddress } from "../format/engine-operations.ts";
+import type { ReportedEvent } from "../format/event-operations.ts";
 import type { LeaderRecord, SystemRecord } from "../format/meta-record.ts";
-import { checkArguments } from "../format/operation-arguments.ts";
-import { Opcode } from "../format/operations.ts";
+import type { Opcode } from "../format/operations.ts";
 import type { DeviceTable } from "./device-table.ts";
-import { bringMaps, type EngineRole, memberOf, type RoleParts } from "./engine-role.ts";
+import { bringMaps, type EngineRole, MAX_OTHERS, memberOf, type RoleParts, tellResumed } from "./engine-role.ts";
 import { formatListenAddress } from "./listen-address.ts";
+import type { StopRequest } from "./management-service.ts";
 import { PeerLink } from "./peer-link.ts";
 import type { SystemMember } from "./system-member.ts";
 
@@ -52,6 +54,10 @@ export class ElectedRole implements EngineRole {
   /** Settles when the control plane of the present term is ready, or will not be. */
   #opening: Promise<void> = Promise.resolve();
   #leader: PeerLink | undefined;
+  /** Of the management listener. */
+  #own: EngineAddress | undefined;
+  /** Other engines, which know who leads. */
+  #others: readonly EngineAddress[] = [];
 
   constructor(parts: ElectedRoleParts) {
     this.#parts = parts;
@@ -61,11 +67,23 @@ export class ElectedRole implements EngineRole {
     return this.#control?.engines;
   }
 
-  /** Where another engine leads. */
+  /** Where another engine leads. One that is cut off from the records knows it from where it has joined. */
   get address(): EngineAddress | undefined {
+    const leader = this.#otherLeader;
+    if (leader !== undefined) return leader;
+    const joined = this.#member?.control;
+    return joined === undefined || this.#leadership?.isLeader === true || this.#isOwn(joined) ? undefined : joined;
+  }
+
+  /** Where another engine leads, as the records say. */
+  get #otherLeader(): EngineAddress | undefined {
     const leader = this.#leadership?.leader;
     if (leader === undefined || leader.engine === this.#parts.superblock.engine) return undefined;
     return { host: leader.host, port: leader.port };
+  }
+
+  #isOwn(address: EngineAddress): boolean {
+    return this.#own !== undefined && formatListenAddress(address) === formatListenAddress(this.#own);
   }
 
   /** What a crash cut off is for who leads to finish. */
@@ -79,11 +97,16 @@ export class ElectedRole implements EngineRole {
   }
 
   async begin(address: EngineAddress): Promise<void> {
-    const { detector, configuration, table, metaStore, superblock, world } = this.#parts;
+    const { detector, configuration, table, metaStore, superblock, world, facts } = this.#parts;
     const { clock, timers } = world;
+    this.#own = address;
     await detector.start({ host: configuration.listen.host, port: address.port });
     const member = memberOf(this.#parts, address, {
-      adoptRoster: (roster) => detector.adopt(roster),
+      adoptRoster: (roster) => {
+        const others = roster.members.map((other) => other.address).filter((other) => !this.#isOwn(other));
+        this.#others = others.slice(0, MAX_OTHERS);
+        detector.adopt(roster);
+      },
       addresses: (last) => this.#leaderAddresses(last),
       found: (control) => table.setControl(formatListenAddress(control)),
     });
@@ -98,6 +121,8 @@ export class ElectedRole implements EngineRole {
       changed: (term) => this.#changed(term),
       followed: (leader) => this.#followed(leader),
       isAlone: () => this.#plane?.control.size === 1,
+      askPledges: async () => (await this.#plane?.control.askPledges(this.#plane.term)) ?? false,
+      startedAtNs: facts.startedAtNs,
     });
     this.#leadership.start();
     await this.#leadership.firstLook;
@@ -112,16 +137,22 @@ export class ElectedRole implements EngineRole {
   }
 
   /** The leader tells each engine that is to stop, and stops after the others. */
-  async stop(args: unknown, bytes: Uint8Array): Promise<boolean> {
+  async stop(request: StopRequest): Promise<boolean> {
     const control = await this.#openedControl();
     if (control === undefined) {
-      await this.#leaderLink().forward(Opcode.serverStop, bytes, ENGINE_CALL_TIMEOUT_MS * 2);
+      const { opcode, bytes } = request;
+      await this.#leaderLink().forward(opcode as Opcode, bytes, ENGINE_CALL_TIMEOUT_MS * 2);
       return false;
     }
-    const { rank } = checkArguments(Opcode.serverStop, args);
-    if (rank !== undefined) control.checkRank(rank);
-    if (rank !== this.#parts.rank) await control.stopEngines(rank);
-    return rank === undefined || rank === this.#parts.rank;
+    const { engine, rank } = this.#parts;
+    const isOurs = request.ranks?.includes(rank) !== false;
+    if (isOurs) engine.checkOrder(request);
+    await control.stopEngines(request);
+    return isOurs;
+  }
+
+  pledge(term: number): boolean {
+    return this.#leadership?.pledge(term) ?? false;
   }
 
   /** One that does not lead will not any more; the leader leads on until its targets are closed. */
@@ -129,14 +160,23 @@ export class ElectedRole implements EngineRole {
     if (this.#leadership?.isLeader !== true) await this.#leadership?.stop();
   }
 
-  async leave(): Promise<void> {
+  async report(events: readonly ReportedEvent[]): Promise<void> {
+    const { rank, incarnation } = this.#parts;
+    const control = await this.#openedControl();
+    if (control !== undefined) return control.engines.events({ rank, incarnation, events });
+    if (this.#member === undefined) throw nobodyLeads();
+    return this.#member.report(events);
+  }
+
+  async leave(lastWord: () => Promise<void>): Promise<void> {
     const { detector, rank, incarnation, event } = this.#parts;
     detector.close();
     await this.#member?.stop();
     try {
       const control = this.#control;
+      if (control !== undefined) await control.engines.leave({ rank, incarnation });
+      await lastWord();
       if (control === undefined) await this.#member?.sayFarewell();
-      else await control.engines.leave({ rank, incarnation });
     } catch (error) {
       if (!(error instanceof DaosError)) throw error;
       event("info", `the farewell was not written down: ${error.message}`);
@@ -156,11 +196,11 @@ export class ElectedRole implements EngineRole {
     return this.#control;
   }
 
-  /** Where to join: at the leader, this engine itself included. */
+  /** Where to join: at the leader, this engine itself included. Others are asked when that is not to be had from the records. */
   #leaderAddresses(last: EngineAddress | undefined): readonly EngineAddress[] {
-    const leader = this.#leadership?.leader;
-    if (leader !== undefined) return [{ host: leader.host, port: leader.port }];
-    return last === undefined ? [] : [last];
+    if (this.#leadership?.isLeader === true) return this.#own === undefined ? [] : [this.#own];
+    const leader = this.#otherLeader;
+    return [...(leader === undefined ? [] : [leader]), ...(last === undefined ? [] : [last]), ...this.#others];
   }
 
   /**
@@ -170,9 +210,7 @@ export class ElectedRole implements EngineRole {
   #leaderLink(): PeerLink {
     const { key, peers } = this.#parts;
     const { address } = this;
-    if (address === undefined) {
-      throw new DaosError("UNAVAILABLE", "Cannot serve the request: no engine leads the system just now. Retry.");
-    }
+    if (address === undefined) throw nobodyLeads();
     const known = this.#leader;
     if (known !== undefined && formatListenAddress(known.address) === formatListenAddress(address)) return known;
     known?.close();
@@ -199,35 +237,39 @@ export class ElectedRole implements EngineRole {
   }
 
   async #open(term: number): Promise<void> {
-    const { event } = this.#parts;
-    const control = this.#controlPlane(term);
+    const { event, rank } = this.#parts;
+    let control: ControlPlane | undefined;
+    let hasFailed = false;
     while (this.#leadership?.term === term) {
       try {
-        const { finished, failures } = await control.resume();
-        for (const what of finished) event("info", `finished after a change of leader: ${what}`);
-        for (const { what, error } of failures) event("error", `${what}: ${error.message}`);
+        control ??= await this.#controlPlane(term);
+        tellResumed(await control.resume(), event);
         if (this.#leadership.term !== term) break;
         this.#plane = { term, control };
         control.watch();
-        event("info", `this engine leads the control plane (term ${term})`);
+        event("leader_changed", `rank ${rank} leads the control plane (term ${term})`, { rank });
         this.#member?.follow();
         return;
       } catch (error) {
         if (!(error instanceof DaosError)) throw error;
-        event("error", `the control plane cannot begin: ${error.message}`);
+        event(hasFailed ? "error" : "control_failed", `the control plane cannot begin: ${error.message}`, { rank });
+        hasFailed = true;
       }
       await new Promise<void>((resolve) => this.#parts.world.timers.after(RESUME_RETRY_MS, resolve));
     }
-    control.close();
+    control?.close();
   }
 
-  #controlPlane(term: number): ControlPlane {
+  async #controlPlane(term: number): Promise<ControlPlane> {
     const { world, configuration, key, peers, event, metaStore, system, rank, detector, facts } = this.#parts;
     const { clock, random, timers } = world;
+    const leadership = this.#leadership!;
+    const fenced = new FencedMetaStore(metaStore, leadership, term);
     return new ControlPlane({
-      metaStore: new FencedMetaStore(metaStore, this.#leadership!, term),
+      metaStore: await MirroredMetaStore.of(fenced, () => leadership.term === term),
       system,
       rank,
+      term,
       dial: (address) => new PeerLink(address, key, peers, term),
       membership: configuration.membership,
       verdicts: detector,
@@ -240,4 +282,8 @@ export class ElectedRole implements EngineRole {
       containerTypes: this.#parts.containerTypes,
     });
   }
+}
+
+function nobodyLeads(): DaosError {
+  return new DaosError("UNAVAILABLE", "Cannot serve the request: no engine leads the system just now. Retry.");
 }

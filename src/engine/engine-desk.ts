@@ -51,7 +51,7 @@ export class EngineDesk {
 
   /** Whether the opcode is one of these. */
   serves(opcode: number): boolean {
-    return opcode >= Opcode.engineHello && opcode <= Opcode.engineCall;
+    return opcode >= Opcode.engineHello && opcode <= Opcode.engineEvents;
   }
 
   /** The answer's payload. `request`'s bytes are read before the first await. */
@@ -124,6 +124,9 @@ export class EngineDesk {
       }
       case Opcode.engineLeave:
         await admission.leave(checkEngineValue(engineSchemas.reference, "engineLeave", body));
+        return {};
+      case Opcode.engineEvents:
+        await admission.events(checkEngineValue(engineSchemas.events, "engineEvents", body));
         return {};
       case Opcode.engineMap:
         return admission.map(checkEngineValue(engineSchemas.map, "engineMap", body));

@@ -10,33 +10,32 @@ import type { EngineFacts } from "../control/system-service.ts";
 import type { MetaStore } from "../contracts/meta-store.ts";
 import type { World } from "../contracts/world.ts";
 import { DaosError } from "../base/errors.ts";
+import type { TellEvent } from "../base/events.ts";
 import { encodeCbor } from "../format/cbor.ts";
 import type { EngineAddress, PoolAssignment } from "../format/engine-operations.ts";
+import type { ReportedEvent } from "../format/event-operations.ts";
 import type { SystemRecord } from "../format/meta-record.ts";
-import { checkArguments } from "../format/operation-arguments.ts";
-import { Opcode } from "../format/operations.ts";
 import type { StorageSuperblock } from "../format/storage-superblock.ts";
 import type { Configuration } from "./configuration.ts";
-import type { EngineEvent } from "./device-service.ts";
 import type { ControlDesk } from "./engine-desk.ts";
 import type { DeviceTable } from "./device-table.ts";
 import type { EngineService } from "./engine-service.ts";
 import type { FailureDetector } from "./failure-detector.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
 import { formatListenAddress } from "./listen-address.ts";
-import type { ControlAccess } from "./management-service.ts";
+import type { ControlAccess, StopRequest } from "./management-service.ts";
 import { PeerLink, type PeerParts } from "./peer-link.ts";
 import { SystemMember, type SystemMemberParts } from "./system-member.ts";
 import type { Targets } from "./targets.ts";
 
 /** Other engines that are asked for the control plane when it is at none of the known addresses. */
-const MAX_OTHERS = 8;
+export const MAX_OTHERS = 8;
 
 export interface RoleParts {
   readonly world: World;
   readonly configuration: Configuration;
   readonly peers: PeerParts;
-  readonly event: EngineEvent;
+  readonly event: TellEvent;
   readonly canceled: AbortSignal | undefined;
   readonly rank: number;
   /** The system's, which signs capabilities and messages. */
@@ -56,10 +55,14 @@ export interface EngineRole extends ControlAccess, ControlDesk {
   prepare(): Promise<ResumeReport>;
   /** Once it is open, there: resolves when the targets may serve. */
   begin(address: EngineAddress): Promise<void>;
+  /** Promises the leader of a term not to lead for a while, if it does (Leadership.pledge). */
+  pledge(term: number): boolean;
   /** Begins nothing more by itself. */
   close(): Promise<void>;
-  /** The targets serve no more: takes leave of the other engines. */
-  leave(): Promise<void>;
+  /** What has happened on this engine, and to the system where it runs the control plane. See DeliverEvents. */
+  report(events: readonly ReportedEvent[]): Promise<void>;
+  /** The targets serve no more: takes leave of the other engines. `lastWord`: `report` works until then, and not after. */
+  leave(lastWord: () => Promise<void>): Promise<void>;
 }
 
 /** Bytes of the tiers of all targets. */
@@ -82,9 +85,16 @@ export function bringMaps(
   });
 }
 
+/** What the control plane has done, and could not do, before its first request. */
+export function tellResumed({ finished, failures }: ResumeReport, event: TellEvent): void {
+  for (const what of finished) event("info", `finished what was cut off: ${what}`);
+  for (const { what, error } of failures) event("control_failed", `${what}: ${error.message}`);
+}
+
 export class ControlRole implements EngineRole {
   readonly #parts: RoleParts;
   readonly #control: ControlPlane;
+  #hasBegun = false;
 
   constructor(parts: RoleParts & { readonly metaStore: MetaStore; readonly system: SystemRecord }) {
     const { world, configuration, superblock, addresses, engine, key, peers, event, metaStore, system } = parts;
@@ -125,8 +135,10 @@ export class ControlRole implements EngineRole {
     return undefined;
   }
 
-  prepare(): Promise<ResumeReport> {
-    return this.#control.resume();
+  async prepare(): Promise<ResumeReport> {
+    const report = await this.#control.resume();
+    tellResumed(report, this.#parts.event);
+    return report;
   }
 
   async begin(address: EngineAddress): Promise<void> {
@@ -136,17 +148,30 @@ export class ControlRole implements EngineRole {
     await new LeaseKeeper(targets, world.clock).grantForever();
     bringMaps(this.#parts, (pool) => this.#control.engines.map({ rank: FIRST_RANK, pool }));
     this.#control.watch();
+    this.#hasBegun = true;
+    const { event, rank } = this.#parts;
+    event("leader_changed", `rank ${rank} runs the control plane`, { rank });
+  }
+
+  report(events: readonly ReportedEvent[]): Promise<void> {
+    const { rank, incarnation } = this.#parts;
+    return this.#control.engines.events({ rank, incarnation, events });
   }
 
   async answer(opcode: number, args: unknown): Promise<Uint8Array> {
     return encodeCbor(await this.#control.call(opcode, args));
   }
 
-  async stop(args: unknown): Promise<boolean> {
-    const { rank } = checkArguments(Opcode.serverStop, args);
-    if (rank !== undefined) this.#control.checkRank(rank);
-    if (rank !== FIRST_RANK) await this.#control.stopEngines(rank);
-    return rank === undefined || rank === FIRST_RANK;
+  async stop(request: StopRequest): Promise<boolean> {
+    const isOurs = request.ranks?.includes(FIRST_RANK) !== false;
+    if (isOurs) this.#parts.engine.checkOrder(request);
+    await this.#control.stopEngines(request);
+    return isOurs;
+  }
+
+  /** Nobody else leads this system. */
+  pledge(): boolean {
+    return false;
   }
 
   close(): Promise<void> {
@@ -154,9 +179,11 @@ export class ControlRole implements EngineRole {
     return Promise.resolve();
   }
 
-  leave(): Promise<void> {
-    this.#parts.detector.close();
-    return Promise.resolve();
+  async leave(lastWord: () => Promise<void>): Promise<void> {
+    const { detector, event, rank } = this.#parts;
+    detector.close();
+    if (this.#hasBegun) event("engine_left", `rank ${rank}, which runs the control plane, was stopped`, { rank });
+    await lastWord();
   }
 }
 
@@ -231,18 +258,28 @@ export class MemberRole implements EngineRole {
   }
 
   /** The control plane tells each engine that is to stop, this one included. */
-  async stop(_args: unknown, bytes: Uint8Array): Promise<boolean> {
-    await this.#joined.forward(Opcode.serverStop, bytes);
+  async stop({ opcode, bytes }: StopRequest): Promise<boolean> {
+    await this.#joined.forward(opcode, bytes);
     return false;
+  }
+
+  /** It never leads: it has no records. */
+  pledge(): boolean {
+    return true;
   }
 
   close(): Promise<void> {
     return Promise.resolve();
   }
 
-  async leave(): Promise<void> {
+  report(events: readonly ReportedEvent[]): Promise<void> {
+    return this.#joined.report(events);
+  }
+
+  async leave(lastWord: () => Promise<void>): Promise<void> {
     this.#parts.detector.close();
     await this.#member?.stop();
+    await lastWord();
     await this.#member?.sayFarewell();
   }
 

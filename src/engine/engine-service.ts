@@ -6,7 +6,7 @@ import { DaosError } from "../base/errors.ts";
 import type { EngineLink } from "../control/members.ts";
 import { checkEngineValue, engineCallSchemas } from "../format/engine-arguments.ts";
 import { questionSchemas } from "../format/check-arguments.ts";
-import type { EngineCallName, EngineCalls, EngineSelf } from "../format/engine-operations.ts";
+import type { EngineCallName, EngineCalls, EngineSelf, StopOrder } from "../format/engine-operations.ts";
 import type { StorageDevice } from "../format/storage-superblock.ts";
 import type { Targets } from "./targets.ts";
 
@@ -18,8 +18,12 @@ export interface EngineServiceParts {
   /** The engine, from its superblock. */
   readonly self: Pick<EngineSelf, "engine" | "system">;
   readonly devices: () => readonly StorageDevice[];
-  /** Begins an orderly stop; called after the answer was given. */
-  readonly stop: () => void;
+  /** See Leadership.pledge. */
+  readonly pledge: (term: number) => boolean;
+  /** Begins to stop; called after the answer was given. */
+  readonly stop: (order: StopOrder) => void;
+  /** Has the supervisor start engines; undefined for an engine on its own. */
+  readonly startEngines?: ((ranks: readonly number[]) => void) | undefined;
 }
 
 /** What each call does; the results as EngineCalls has them. */
@@ -31,8 +35,10 @@ type Handlers = {
 
 export class EngineService implements EngineLink {
   readonly #handlers: Handlers;
+  readonly #isSupervised: boolean;
 
-  constructor({ targets, incarnation, self, devices, stop }: EngineServiceParts) {
+  constructor({ targets, incarnation, self, devices, pledge, stop, startEngines }: EngineServiceParts) {
+    this.#isSupervised = startEngines !== undefined;
     const done = async (work: Promise<unknown>): Promise<object> => {
       await work;
       return DONE;
@@ -45,8 +51,7 @@ export class EngineService implements EngineLink {
         return { usages: containers.map((container) => usage.get(container) ?? { scmBytes: 0, nvmeBytes: 0 }) };
       },
       setPool: (assignment) => done(targets.setPool(assignment)),
-      setQuota: ({ pool, targetBytes, containers, thresholdBytes }) =>
-        done(targets.setQuota(pool, targetBytes, containers, thresholdBytes)),
+      setQuota: (share) => done(targets.setQuota(share)),
       openContainer: ({ container, pool }) => done(targets.openContainer(container, pool)),
       countHandles: async ({ container }) => ({ count: await targets.countHandles(container) }),
       createSnapshot: async ({ container, at }) => {
@@ -63,11 +68,27 @@ export class EngineService implements EngineLink {
       check: ({ target, name, value }) =>
         targets.check(target, name, checkEngineValue<unknown>(questionSchemas[name], `check ${name}`, value)),
       identity: async () => ({ ...self, targets: targets.count, devices: await badDevices(targets, devices()) }),
-      stop: async () => {
-        stop();
+      scrub: (order) => done(targets.scrub(order)),
+      scrubStatus: async ({ pool }) => ({ targets: await targets.scrubStatus(pool) }),
+      faultyTargets: async () => ({ targets: await targets.faulty() }),
+      pledge: async ({ term }) => ({ isPledged: pledge(term) }),
+      stop: async (order) => {
+        this.checkOrder(order);
+        stop(order);
         return DONE;
       },
+      startEngines: async ({ ranks }) => {
+        startEngines?.(ranks);
+        return { isSupervised: startEngines !== undefined };
+      },
     };
+  }
+
+  /** Throws UNSUPPORTED when nobody would start it again as wanted. */
+  checkOrder({ restart }: StopOrder): void {
+    if (restart !== true || this.#isSupervised) return;
+    const state = "it has no supervisor that would start it again";
+    throw new DaosError("UNSUPPORTED", `Cannot restart the engine: ${state}. Stop it and start it on its host.`);
   }
 
   call<Name extends EngineCallName>(

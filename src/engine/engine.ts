@@ -7,7 +7,7 @@
  * replays it.
  */
 import { HybridLogicalClock } from "../base/epoch.ts";
-import { DaosError, hasCode } from "../base/errors.ts";
+import type { Severity } from "../base/events.ts";
 import type { Uuid } from "../base/uuid.ts";
 import type { Hmac } from "../control/capability-authority.ts";
 import { newUuid } from "../control/control-parts.ts";
@@ -16,13 +16,15 @@ import type { ResumeReport } from "../control/resumption.ts";
 import { capabilityKeyOf, openSystem } from "../control/system-service.ts";
 import type { MetaStore } from "../contracts/meta-store.ts";
 import type { Thread, World } from "../contracts/world.ts";
-import type { EngineAddress } from "../format/engine-operations.ts";
-import type { EngineMetricsReply } from "../format/operations.ts";
+import type { EngineAddress, StopOrder } from "../format/engine-operations.ts";
 import { RpcServer } from "../rpc/server.ts";
 import type { Configuration } from "./configuration.ts";
-import { DeviceService, type EngineEvent } from "./device-service.ts";
+import { DeviceService, noLamp } from "./device-service.ts";
 import { EngineDesk } from "./engine-desk.ts";
 import { ElectedRole } from "./elected-role.ts";
+import { EventOutbox } from "./event-outbox.ts";
+import { HealthWatch } from "./health-watch.ts";
+import { engineMetrics, type ProcessUsage } from "./engine-metrics.ts";
 import { EngineIdentity } from "./engine-identity.ts";
 import { FailureDetector } from "./failure-detector.ts";
 import { ControlRole, type EngineRole, MemberRole, type RoleParts } from "./engine-role.ts";
@@ -30,6 +32,7 @@ import { EngineService } from "./engine-service.ts";
 import { isWildcard } from "./listen-address.ts";
 import { ManagementService } from "./management-service.ts";
 import { choosePlugins, type MemoryNamespace, type PluginChoice } from "./plugin-choice.ts";
+import { configured } from "./plugin-errors.ts";
 import type { PluginRegistry } from "./plugin-registry.ts";
 import {
   formattedSuperblock,
@@ -56,8 +59,12 @@ export interface EngineParts {
   readonly persistentMemory?: () => readonly MemoryNamespace[];
   /** Whether files of this folder can be read and written past the page cache; not so unless given. */
   readonly hasDirectIo?: (folder: string) => boolean;
-  /** Hears what happens to the devices while the engine runs. */
-  readonly event?: EngineEvent;
+  /** Shows what happens while the engine runs. */
+  readonly event?: (severity: Severity, message: string) => void;
+  /** How it ended before, when its supervisor has started it again. */
+  readonly restartedAfter?: string;
+  /** Has the supervisor start engines of these ranks that it has and that are stopped. */
+  readonly startEngines?: (ranks: readonly number[]) => void;
   /** Lights the lamp of a device; without it there is none. */
   readonly identifyDevice?: (path: string) => Promise<void>;
   /** See OpenStorageOptions.format; `force` also overwrites what the devices hold. */
@@ -70,7 +77,7 @@ export interface EngineParts {
   readonly sharers?: number;
   /** Ends a start that waits for the system it joins. */
   readonly canceled?: AbortSignal;
-  readonly usage: () => { cpuUserUs: number; cpuSystemUs: number; residentBytes: number };
+  readonly usage: () => ProcessUsage;
 }
 
 export interface Engine {
@@ -85,10 +92,10 @@ export interface Engine {
   readonly resumed: ResumeReport;
   /** What the admin should know about the media of the targets, one line each. */
   readonly notices: readonly string[];
-  /** Resolves when the engine has stopped; rejects when it ended because something failed. */
-  readonly ended: Promise<void>;
+  /** Resolves when the engine has stopped: whether it is to be started again. Rejects when it ended because something failed. */
+  readonly ended: Promise<{ readonly isRestarting: boolean }>;
   /** Finishes what runs, settles and closes. Resolves as `ended` does. */
-  stop(): Promise<void>;
+  stop(): Promise<unknown>;
 }
 
 /** Rejects with CONFIGURATION, BUSY (another engine has the folder), VERSION, CORRUPT, NO_SPACE, UNAVAILABLE (address, system to join), PERMISSION, ALREADY_EXISTS (joining). */
@@ -111,13 +118,17 @@ class EngineStartup {
   #metaStore: MetaStore | undefined;
   #server: RpcServer | undefined;
   #role: EngineRole | undefined;
+  #health: HealthWatch | undefined;
+  readonly #outbox: EventOutbox;
   #fail: (error: Error) => void = () => {};
-  #requestStop: () => void = () => {};
+  #requestStop: (order: StopOrder) => void = () => {};
 
   constructor(configuration: Configuration, parts: EngineParts) {
     this.#configuration = configuration;
     this.#parts = parts;
-    this.#startedAtNs = parts.world.clock.monotonicNs();
+    const { clock, timers } = parts.world;
+    this.#startedAtNs = clock.monotonicNs();
+    this.#outbox = new EventOutbox({ clock, timers, show: parts.event ?? (() => {}) });
   }
 
   async run(): Promise<Engine> {
@@ -192,12 +203,13 @@ class EngineStartup {
     };
   }
 
-  /** Undoes a start that failed half way; what cannot be undone is left to the next start, which replays. */
+  /** Undoes a start that failed half way, or ends at once: what is under way is left to the next start, which replays. */
   async abandon(): Promise<void> {
-    await this.#role?.close();
-    await this.#role?.leave();
-    await this.#server?.close();
     for (const thread of this.#starter?.threads ?? []) thread.terminate();
+    await this.#role?.close();
+    this.#health?.stop();
+    await this.#role?.leave(() => this.#outbox.close());
+    await this.#server?.close();
     await this.#metaStore?.close();
     this.#lock?.release();
   }
@@ -230,14 +242,14 @@ class EngineStartup {
     epochs: HybridLogicalClock,
     { targets, addresses, table }: StartedTargets,
   ): Promise<RoleParts> {
-    const { world, hmac, software, event = () => {}, canceled, pid } = this.#parts;
+    const { world, hmac, software, canceled, pid, startEngines } = this.#parts;
     const { network, timers, clock } = world;
     const incarnation = Math.floor(clock.wallMs());
     return {
       world,
       configuration: this.#configuration,
       peers: { network, timers, clock, epochs, hmac, software },
-      event,
+      event: this.#outbox.tell,
       canceled,
       rank,
       key,
@@ -259,7 +271,9 @@ class EngineStartup {
         incarnation,
         self: { engine: superblock.engine, system: superblock.id },
         devices: () => table.devices,
-        stop: () => this.#requestStop(),
+        startEngines,
+        pledge: (term) => this.#role?.pledge(term) ?? false,
+        stop: (order) => this.#requestStop(order),
       }),
       facts: { software, storage: this.#configuration.storage, pid, startedAtNs: this.#startedAtNs },
       containerTypes: await this.#containerTypes(),
@@ -280,11 +294,11 @@ class EngineStartup {
   }
 
   #deviceService({ table, targets }: StartedTargets, rank: number): DeviceService {
-    const { event = () => {}, identifyDevice = noLamp, world } = this.#parts;
+    const { identifyDevice = noLamp, world } = this.#parts;
     const service = new DeviceService({
       table,
       targets,
-      event,
+      event: this.#outbox.tell,
       configured: this.#configuration.nvme.devices,
       rank,
       newId: () => newUuid(world.random),
@@ -305,25 +319,25 @@ class EngineStartup {
     const { world, software, registry, managementPort, hmac } = this.#parts;
     const { listen, storage, allowInsecure } = this.#configuration;
     const { targets, table, notices } = started;
-    const stopRequested = new Promise<void>((resolve) => {
+    const stopRequested = new Promise<StopOrder>((resolve) => {
       this.#requestStop = resolve;
     });
-    const { clock } = world;
     const resumed = await role.prepare();
+    const devices = this.#deviceService(started, parts.rank);
     const handler = new ManagementService({
       control: role,
       desk: new EngineDesk({
         engine: parts.engine,
         key: parts.key,
         hmac,
-        clock,
+        clock: world.clock,
         control: role,
         allowsStrangers: allowInsecure,
       }),
-      devices: this.#deviceService(started, parts.rank),
+      devices,
       plugins: () => registry.list(),
-      metrics: () => this.#metrics(targets),
-      stop: () => this.#requestStop(),
+      metrics: () => engineMetrics(targets, this.#parts.usage(), this.#outbox.counts),
+      stop: (order) => this.#requestStop(order),
     });
     const server = new RpcServer({
       network: world.network,
@@ -337,16 +351,20 @@ class EngineStartup {
     });
     this.#server = server;
     await Promise.race([role.begin(this.#reached({ host: server.host, port: server.port })), failed]);
+    this.#tellFromNowOn(role, parts, devices);
     if (created) table.adopt(markReady(world.disk, storage, table.superblock));
     const ended = Promise.race([stopRequested, failed]).then(
-      () => this.#shutDown(targets, handler),
+      async ({ force = false, restart: isRestarting = false }) => {
+        await (force ? this.abandon() : this.#shutDown(targets, handler));
+        return { isRestarting };
+      },
       async (error: unknown) => {
         await this.abandon();
         throw error;
       },
     );
-    const stop = (): Promise<void> => {
-      this.#requestStop();
+    const stop = (): Promise<unknown> => {
+      this.#requestStop({});
       return ended;
     };
     const { host, port } = server;
@@ -354,41 +372,27 @@ class EngineStartup {
     return { host, port, storage, rank, system: superblock.system, created, resumed, notices, ended, stop };
   }
 
+  #tellFromNowOn(role: EngineRole, { targets, rank }: RoleParts, devices: DeviceService): void {
+    const { restartedAfter, world } = this.#parts;
+    const { tell } = this.#outbox;
+    if (restartedAfter !== undefined) {
+      tell("engine_restarted", `rank ${rank} was started again: it had ended ${restartedAfter}`, { rank });
+    }
+    this.#outbox.start((events) => role.report(events));
+    this.#health = new HealthWatch({ timers: world.timers, targets, devices, rank, event: tell });
+    this.#health.start();
+  }
+
   /** The listener goes last: who finds nobody there may start another engine on the folder. */
   async #shutDown(targets: Targets, management: ManagementService): Promise<void> {
     await management.drain();
+    this.#health?.stop();
     await this.#role?.close();
     await targets.stop();
-    await this.#role?.leave();
+    await this.#role?.leave(() => this.#outbox.close());
     for (const thread of this.#starter?.threads ?? []) thread.terminate();
     await this.#metaStore?.close();
     this.#lock?.release();
     await this.#server?.close(STOP_GRACE_MS);
-  }
-
-  async #metrics(targets: Targets): Promise<EngineMetricsReply> {
-    const counters = await targets.counters();
-    const spaces = await targets.spaceByTarget();
-    const requests = counters.reduce((sum, counter) => sum + counter.requests, 0);
-    return {
-      ...this.#parts.usage(),
-      requests,
-      targets: counters.map((counter, index) => ({ ...counter, ...spaces[index]! })),
-    };
-  }
-}
-
-function noLamp(path: string): Promise<never> {
-  const state = "this program cannot reach its lamp";
-  return Promise.reject(new DaosError("UNSUPPORTED", `Cannot identify "${path}": ${state}. Use ledctl by hand.`));
-}
-
-/** A plugin that is named in the configuration and not there is the configuration's fault. */
-async function configured<Result>(plugin: Promise<Result>): Promise<Result> {
-  try {
-    return await plugin;
-  } catch (error) {
-    if (!hasCode(error, "NOT_FOUND")) throw error;
-    throw new DaosError("CONFIGURATION", error.message, { cause: error });
   }
 }

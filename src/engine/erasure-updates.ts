@@ -2,6 +2,8 @@
  * Updates of erasure-coded objects, as the leader of a dkey makes them: the plan says what each shard has to do, and all of
  * them do it as one update. A punch of array bytes may have to read first, so it runs alone on its dkey.
  */
+import { crc32 } from "../base/checksum.ts";
+import { damagedBeforeStore } from "../base/damage.ts";
 import { EPOCH_MAX, EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import {
@@ -10,10 +12,10 @@ import {
   MAX_TRANSACTION_BYTES,
   MAX_TRANSACTION_PUNCH_BYTES,
 } from "../base/limits.ts";
-import { isErasureCoded } from "../base/object-id.ts";
+import { isErasureCoded, type ObjectId } from "../base/object-id.ts";
 import type { RedundancyScheme, ShardPart } from "../contracts/redundancy.ts";
 import type { Unlock } from "../dtx/dkey-locks.ts";
-import type { UpdateRange } from "../dtx/folding.ts";
+import type { UpdateRange } from "../dtx/update-range.ts";
 import type { LedUpdate } from "../dtx/led-update.ts";
 import type { Replication } from "../dtx/replication.ts";
 import { type ArrayShare, NO_PARTS, type ShardParts, shardParts, storedBytes } from "../dtx/shard-parts.ts";
@@ -42,8 +44,6 @@ export interface PlannedUpdate {
   readonly unlock: Unlock;
 }
 
-type StepRequest = Pick<ObjectRequest, "oid"> & { readonly order?: WriteOrder | undefined };
-
 export interface ErasureUpdatesParts {
   readonly objects: VersionedObjects;
   readonly replication: Replication;
@@ -57,14 +57,15 @@ export class ErasureUpdates {
   }
 
   /**
-   * Plans the update and takes it into order. `staged`: the payload is a record of this, not the bytes. Rejects as
-   * Replication.begin, and with TOO_LARGE, INVALID_ARGUMENT, CORRUPT, and NOT_STAGED when the plan needs other bytes.
+   * Plans the update and takes it into order. `checksum`: CRC-32 of the payload as it was sent. `staged`: the payload is a record of this, not the bytes. Rejects as
+   * Replication.begin, and with TOO_LARGE, INVALID_ARGUMENT, CORRUPT, DAMAGED, and NOT_STAGED when the plan needs other bytes.
    */
   async begin(
     opcode: number,
     container: number,
     object: ObjectRequest,
     payload: Uint8Array | undefined,
+    checksum: number | undefined,
     staged: StagedPayload | undefined,
   ): Promise<PlannedUpdate> {
     if (opcode === Opcode.transactionStep) return this.#beginStep(container, object, payload ?? NO_BYTES);
@@ -83,8 +84,20 @@ export class ErasureUpdates {
           ? await this.#plan(opcode, container, akey, object, payload)
           : stagedParts(akey.scheme, opcode, object, staged.lengthBytes);
       const sharded = parts === undefined ? undefined : shardParts(parts);
+      // Everything is made, parity too, and has checksums of its own: if the bytes are good now, so were they then.
+      if (staged === undefined && checksum !== undefined && crc32(payload!) !== checksum)
+        throw damagedBeforeStore("when they were shared out among the shards");
       if (staged !== undefined) checkStaged(staged, sharded!, akey.scheme);
-      const led = replication.begin({ container, opcode, object, payload, parts: sharded, staged, mayAppend });
+      const led = replication.begin({
+        container,
+        opcode,
+        object,
+        payload,
+        checksum,
+        parts: sharded,
+        staged,
+        mayAppend,
+      });
       return { led, unlock };
     } catch (error) {
       unlock();
@@ -138,7 +151,12 @@ export class ErasureUpdates {
   }
 
   /** What this target's shard has to know for a step of a transaction. `shares`: see TransactionParts. */
-  shardOf(container: number, { oid, order }: StepRequest, shares?: ArrayShare[]): TransactionParts | undefined {
+  shardOf(
+    container: number,
+    oid: ObjectId,
+    order: WriteOrder | undefined,
+    shares?: ArrayShare[],
+  ): TransactionParts | undefined {
     if (!isErasureCoded(oid) || order?.shard === undefined) return undefined;
     return new TransactionParts(this.#parts.replication.schemeOf(container, oid), order.shard, shares);
   }
@@ -202,7 +220,8 @@ export class ErasureUpdates {
   ): WriteOutcome | Promise<WriteOutcome> {
     const { objects } = this.#parts;
     const value = parts.find(({ kind }) => kind === "value");
-    if (value !== undefined) return objects.updateValue(container, object, value.bytes);
+    if (value !== undefined)
+      return objects.updateValue(container, { ...object, checksum: value.checksum }, value.bytes);
     return objects.writeShard(container, object, parts);
   }
 }

@@ -7,6 +7,8 @@
 import { DaosError } from "../base/errors.ts";
 import { checkArguments } from "../format/operation-arguments.ts";
 import { decodeCbor, encodeCbor } from "../format/cbor.ts";
+import type { StopOrder } from "../format/engine-operations.ts";
+import type { SystemStopArguments } from "../format/system-operations.ts";
 import { type EngineMetricsReply, Opcode, type PluginListReply } from "../format/operations.ts";
 import type { DeviceService } from "./device-service.ts";
 import type { RpcHandler, RpcPeer, RpcReply, RpcRequest } from "../rpc/request.ts";
@@ -16,8 +18,14 @@ import type { EngineDesk } from "./engine-desk.ts";
 export interface ControlAccess {
   /** `args` are decoded, `bytes` as they came. The reply's arguments. */
   answer(opcode: number, args: unknown, bytes: Uint8Array): Promise<Uint8Array>;
-  /** Whether this engine stops now, once the others that are to stop have been told. */
-  stop(args: unknown, bytes: Uint8Array): Promise<boolean>;
+  /** Tells the others that are to stop. Whether this engine is, too. */
+  stop(request: StopRequest): Promise<boolean>;
+}
+
+/** `serverStop` and `systemStop`, to pass on as it came. */
+export interface StopRequest extends SystemStopArguments {
+  readonly opcode: number;
+  readonly bytes: Uint8Array;
 }
 
 const NOTHING = new Uint8Array(0);
@@ -28,8 +36,8 @@ export interface ManagementServiceParts {
   readonly plugins: () => PluginListReply["plugins"];
   readonly devices: DeviceService;
   readonly metrics: () => Promise<EngineMetricsReply>;
-  /** Begins an orderly stop; called after the answer was given. */
-  readonly stop: () => void;
+  /** Begins to stop; called after the answer was given. */
+  readonly stop: (order: StopOrder) => void;
 }
 
 export class ManagementService implements RpcHandler {
@@ -85,13 +93,14 @@ export class ManagementService implements RpcHandler {
     const { opcode } = request;
     const bytes = new Uint8Array(request.args);
     const args: unknown = bytes.length === 0 ? {} : decodeCbor(bytes);
-    if (opcode !== Opcode.serverStop) {
+    if (opcode !== Opcode.serverStop && opcode !== Opcode.systemStop) {
       reply.send(await this.#answer(opcode, args, bytes));
       return;
     }
-    const isOurs = await this.#parts.control.stop(args, bytes);
+    const stop = { ...stopArguments(opcode, args), opcode, bytes };
+    const isOurs = await this.#parts.control.stop(stop);
     reply.send(encodeCbor({}));
-    if (isOurs) this.#parts.stop();
+    if (isOurs) this.#parts.stop(stop);
   }
 
   async #answer(opcode: number, args: unknown, bytes: Uint8Array): Promise<Uint8Array> {
@@ -122,4 +131,11 @@ export class ManagementService implements RpcHandler {
         return undefined;
     }
   }
+}
+
+/** Older clients know one rank, or all. */
+function stopArguments(opcode: number, args: unknown): SystemStopArguments {
+  if (opcode === Opcode.systemStop) return checkArguments(Opcode.systemStop, args);
+  const { rank } = checkArguments(Opcode.serverStop, args);
+  return rank === undefined ? {} : { ranks: [rank] };
 }

@@ -23,9 +23,21 @@ import type { RpcAnswer } from "../rpc/pending-call.ts";
 import { sealMessage } from "./engine-messages.ts";
 
 const CONNECT_TIMEOUT_MS = 1_000;
+/** How often a message is sent that is damaged on its way. */
+const MAX_SENDINGS = 3;
 /** A question that an engine answers from memory, milliseconds. */
 const QUESTION_TIMEOUT_MS = 5_000;
-const QUESTIONS: ReadonlySet<string> = new Set(["ping", "space", "usage", "countHandles", "fillStatus"]);
+const QUESTIONS: ReadonlySet<string> = new Set([
+  "ping",
+  "space",
+  "usage",
+  "countHandles",
+  "fillStatus",
+  "scrubStatus",
+  "faultyTargets",
+]);
+/** The leader has lost it when a pledge takes longer. */
+const PLEDGE_TIMEOUT_MS = 1_500;
 
 export interface PeerParts {
   readonly network: Network;
@@ -58,7 +70,8 @@ export class PeerLink implements EngineLink {
     name: Name,
     value: Parameters<EngineCalls[Name]>[0],
   ): Promise<ReturnType<EngineCalls[Name]>> {
-    const timeoutMs = QUESTIONS.has(name) ? QUESTION_TIMEOUT_MS : ENGINE_CALL_TIMEOUT_MS;
+    const longestMs = QUESTIONS.has(name) ? QUESTION_TIMEOUT_MS : ENGINE_CALL_TIMEOUT_MS;
+    const timeoutMs = name === "pledge" ? PLEDGE_TIMEOUT_MS : longestMs;
     const body = this.#term === undefined ? { name, value } : { name, value, term: this.#term };
     return (await this.send<EngineCallArguments>(Opcode.engineCall, body, timeoutMs)) as ReturnType<EngineCalls[Name]>;
   }
@@ -69,15 +82,27 @@ export class PeerLink implements EngineLink {
     body: Omit<Body, "sentAtMs">,
     timeoutMs: number,
   ): Promise<unknown> {
-    const connection = await this.#open();
     const { hmac, clock } = this.#parts;
     const { args, payload } = sealMessage(opcode, { ...body, sentAtMs: clock.wallMs() }, hmac, this.#key);
-    return decodeCbor((await connection.call(opcode, args, payload, { timeoutMs })).payload);
+    return decodeCbor((await this.#ask(opcode, args, payload, timeoutMs)).payload);
   }
 
   /** A client's request as it came. */
-  async forward(opcode: Opcode, args: Uint8Array, timeoutMs: number): Promise<RpcAnswer> {
-    return (await this.#open()).call(opcode, args, undefined, { timeoutMs });
+  forward(opcode: Opcode, args: Uint8Array, timeoutMs: number): Promise<RpcAnswer> {
+    return this.#ask(opcode, args, undefined, timeoutMs);
+  }
+
+  /** Sends again what was damaged on its way: it was not done. */
+  async #ask(opcode: Opcode, args: Uint8Array, payload: Uint8Array | undefined, timeoutMs: number): Promise<RpcAnswer> {
+    for (let sendings = 1; ; sendings += 1) {
+      const connection = await this.#open();
+      try {
+        return await connection.call(opcode, args, payload, { timeoutMs });
+      } catch (error) {
+        if (!hasCode(error, "DAMAGED")) throw error;
+        if (sendings === MAX_SENDINGS) throw new DaosError("UNAVAILABLE", error.message, { cause: error });
+      }
+    }
   }
 
   close(): void {

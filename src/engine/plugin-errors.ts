@@ -3,7 +3,7 @@
  * wraps what such a plugin provides so that all it throws or rejects with is a DaosError of ours; an error without a code
  * of the table becomes IO and names the plugin. Built-in plugins are not wrapped.
  */
-import { DaosError, ERROR_CODES, type ErrorCode } from "../base/errors.ts";
+import { DaosError, ERROR_CODES, type ErrorCode, hasCode } from "../base/errors.ts";
 
 /** Methods whose result is itself wrapped: what a provider opens. */
 const OPENING_METHODS: ReadonlySet<PropertyKey> = new Set(["open", "scheme"]);
@@ -53,4 +53,14 @@ function translated(plugin: string, target: object, method: Method, opens: boole
       throw pluginError(plugin, error);
     }
   };
+}
+
+/** A plugin that is named in the configuration and not there is the configuration's fault. */
+export async function configured<Result>(plugin: Promise<Result>): Promise<Result> {
+  try {
+    return await plugin;
+  } catch (error) {
+    if (!hasCode(error, "NOT_FOUND")) throw error;
+    throw new DaosError("CONFIGURATION", error.message, { cause: error });
+  }
 }

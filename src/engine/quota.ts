@@ -6,7 +6,8 @@
 import { DaosError } from "../base/errors.ts";
 import { MIB } from "../base/limits.ts";
 import { formatSize } from "../base/size.ts";
-import type { CellUsage } from "../store/cell.ts";
+import type { Clock } from "../contracts/world.ts";
+import type { CellStore, CellUsage } from "../store/cell.ts";
 import type { TargetQuota } from "./target-calls.ts";
 
 export const QUOTA_RENEW_BYTES = 4 * MIB;
@@ -35,7 +36,7 @@ export class QuotaTable {
   }
 
   /** Sets or changes a pool's quota; without containers the pool is forgotten. Attachments keep the same PoolQuota. */
-  set({ pool, sizeBytes, containers }: Omit<TargetQuota, "thresholdBytes">): void {
+  set({ pool, sizeBytes, containers }: Pick<TargetQuota, "pool" | "sizeBytes" | "containers">): void {
     const entry = this.#byPool.get(pool) ?? {
       pool,
       sizeBytes,
@@ -89,4 +90,12 @@ export class QuotaTable {
     }
     quota.writtenBytes = sizeBytes;
   }
+}
+
+/** Of what a store says that its containers take. */
+export function quotasOf(store: Pick<CellStore, "usage">, clock: Pick<Clock, "monotonicNs">): QuotaTable {
+  return new QuotaTable(
+    (container) => store.usage(container),
+    () => clock.monotonicNs() / 1e6,
+  );
 }

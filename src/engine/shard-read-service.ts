@@ -2,6 +2,8 @@
  * Reads of one shard of an erasure-coded akey, for clients that put the object together, and for the leader of its group:
  * what the shard shows, once nothing can undo it.
  */
+import { crc32 } from "../base/checksum.ts";
+import { damagedAfterStore } from "../base/damage.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
 import type { Replication } from "../dtx/replication.ts";
 import type { ObjectRequest } from "../format/object-request.ts";
@@ -15,6 +17,8 @@ import type { VersionedObjects } from "../vos/versioned-objects.ts";
 export interface ShardAnswer extends ShardReadReply {
   readonly error: DaosError | undefined;
   readonly bytes: Uint8Array;
+  /** The CRC-32 that they must have. */
+  readonly checksum: number;
 }
 
 export interface ShardReadParts {
@@ -59,6 +63,7 @@ export class ShardReadService {
     const answer = await this.read(container, object, kind);
     const bytes = new Uint8Array(answer.bytes);
     this.#release(answer.bytes);
+    if (crc32(bytes) !== answer.checksum) throw damagedAfterStore("when its leader read the shard");
     return { ...answer, bytes };
   }
 

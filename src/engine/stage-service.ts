@@ -2,7 +2,6 @@
  * Staging, as a target serves it: takes in the bytes of an update of a redundant object ahead of the update, checks that the
  * target is to have them and has room, and puts them where they stay. Conditions are looked at by the leader, with the update.
  */
-import { crc32 } from "../base/checksum.ts";
 import { DaosError } from "../base/errors.ts";
 import { isRedundant } from "../base/object-id.ts";
 import type { DtxId } from "../base/dtx-id.ts";
@@ -53,7 +52,7 @@ export class StageService {
     this.#parts.quotas.charge(quota, payloadLength);
     request.retain();
     const { payload, connection } = request;
-    const shard = { lengthBytes: payloadLength, checksum: crc32(payload) };
+    const shard = { lengthBytes: payloadLength, checksum: request.payloadChecksum };
     const update: StagedFor = { container, opcode, object, parts, shard };
     await this.#staging.keep(connection, update, () => this.#store(update, payload));
     this.stagedBytes += payloadLength;
@@ -76,11 +75,12 @@ export class StageService {
     return parts;
   }
 
-  #store({ container, opcode, object, parts }: StagedFor, payload: Uint8Array): Promise<StagedWrite> {
+  #store({ container, opcode, object, parts, shard }: StagedFor, payload: Uint8Array): Promise<StagedWrite> {
     const { objects } = this.#parts;
-    if (opcode === Opcode.valueUpdate) return objects.stageValue(container, object, payload);
-    if (parts === undefined) return objects.stageArray(container, object, payload);
-    return objects.stageShard(container, object, receivedParts(parts, payload));
+    const { checksum } = shard;
+    if (opcode === Opcode.valueUpdate) return objects.stageValue(container, { ...object, checksum }, payload);
+    if (parts === undefined) return objects.stageArray(container, { ...object, checksum }, payload);
+    return objects.stageShard(container, object, receivedParts(parts, payload, checksum));
   }
 
   /** See Staging.take. */

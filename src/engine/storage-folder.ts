@@ -102,6 +102,16 @@ export function markReady(disk: Disk, storage: string, superblock: StorageSuperb
   return ready;
 }
 
+/** Gives up all that a formatted folder holds: it is as one whose format was cut off, and belongs to no system. */
+export function eraseStorage(
+  disk: Disk,
+  storage: string,
+  { membership: _membership, ...superblock }: StorageSuperblock,
+): void {
+  saveSuperblock(disk, storage, { ...superblock, state: "formatting" });
+  for (const name of disk.list(storage).filter((known) => OWN_FOLDER.test(known))) disk.remove(`${storage}/${name}`);
+}
+
 /** The id of an engine whose format was cut off; it goes on under it. Throws CORRUPT, VERSION. */
 export function unfinishedEngine(disk: Disk, storage: string): StorageSuperblock | undefined {
   const found = readSuperblock(disk, storage);

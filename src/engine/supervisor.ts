@@ -12,6 +12,8 @@ import { formatListenAddress, type ListenAddress, parseListenAddress } from "./l
 const FIRST_RESTART_DELAY_MS = 500;
 /** An engine that ran for this long is started at once again when it dies, milliseconds. */
 const STEADY_MS = 60_000;
+/** With this an engine ends that is to be started again because somebody wants that. */
+export const RESTART_STATUS = 75;
 /** Longest wait for an engine to stop before it is killed, milliseconds. */
 const STOP_LIMIT_MS = 60_000;
 
@@ -32,18 +34,23 @@ export interface EngineReady {
   readonly storage: string;
   readonly created: boolean;
   readonly pid: number;
+  readonly rank: number;
+}
+
+export interface SpawnOptions {
+  /** The engine to join, absent for the first one. */
+  readonly control: ListenAddress | undefined;
+  readonly port: number;
+  /** How it ended before, when it is started again because of that. */
+  readonly restartedAfter?: string;
 }
 
 export interface SupervisorParts {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly plans: readonly EnginePlan[];
-  /** Starts an engine; `ready` is called once when it is. `control`: the engine to join, absent for the first one. */
-  readonly spawn: (
-    plan: EnginePlan,
-    options: { readonly control: ListenAddress | undefined; readonly port: number },
-    ready: (ready: EngineReady) => void,
-  ) => EngineChild;
+  /** Starts an engine; `ready` is called once when it is. */
+  readonly spawn: (plan: EnginePlan, options: SpawnOptions, ready: (ready: EngineReady) => void) => EngineChild;
   readonly event: (message: string) => void;
 }
 
@@ -53,6 +60,8 @@ interface Slot {
   /** Port of its management listener once it was ready: it keeps that. */
   port: number;
   ready: EngineReady | undefined;
+  /** By an admin: it stays away until it is told to start. */
+  isStopped: boolean;
   failures: number;
   startedMs: number;
   cancelRestart: (() => void) | undefined;
@@ -75,6 +84,7 @@ export class Supervisor {
       child: undefined,
       port: plan.listen.port,
       ready: undefined,
+      isStopped: false,
       failures: 0,
       startedMs: 0,
       cancelRestart: undefined,
@@ -97,6 +107,20 @@ export class Supervisor {
       throw error;
     }
     return this.#slots.map(({ ready }) => ready!);
+  }
+
+  /** Starts the engines of these ranks that an admin had stopped. */
+  startAgain(ranks: readonly number[]): void {
+    if (this.#isStopping) return;
+    for (const slot of this.#slots) {
+      const { index } = slot.plan;
+      if (!slot.isStopped || slot.ready === undefined || !ranks.includes(slot.ready.rank)) continue;
+      slot.isStopped = false;
+      slot.failures = 0;
+      this.#open += 1;
+      this.#parts.event(`engine ${index}: starting it again, as told`);
+      this.#spawn(slot, () => this.#parts.event(`engine ${index}: ready on ${slot.ready!.address}`));
+    }
   }
 
   /** Stops the engines, the first one last. */
@@ -128,10 +152,11 @@ export class Supervisor {
     });
   }
 
-  #spawn(slot: Slot, ready?: () => void): EngineChild {
+  #spawn(slot: Slot, ready?: () => void, restartedAfter?: string): EngineChild {
     const control = slot.plan.index === 0 ? undefined : this.#control;
     slot.startedMs = this.#nowMs();
-    const child = this.#parts.spawn(slot.plan, { control, port: slot.port }, (told) => {
+    const options = { control, port: slot.port, ...(restartedAfter !== undefined && { restartedAfter }) };
+    const child = this.#parts.spawn(slot.plan, options, (told) => {
       slot.ready = told;
       slot.port = parseListenAddress(told.address)?.port ?? slot.port;
       ready?.();
@@ -154,8 +179,14 @@ export class Supervisor {
     if (this.#isStopping || slot.ready === undefined) return;
     if (status === 0) {
       event(`engine ${index}: stopped`);
+      slot.isStopped = true;
       this.#open -= 1;
       if (this.#open === 0) this.#allEnded();
+      return;
+    }
+    if (status === RESTART_STATUS) {
+      event(`engine ${index}: restarting, as told`);
+      this.#spawn(slot, () => event(`engine ${index}: ready on ${slot.ready!.address}`));
       return;
     }
     if (this.#nowMs() - slot.startedMs >= STEADY_MS) slot.failures = 0;
@@ -165,7 +196,7 @@ export class Supervisor {
     const how = signal === undefined ? `with status ${status ?? "unknown"}` : `by ${signal}`;
     event(`engine ${index}: ended ${how}; starting it again${delayMs === 0 ? "" : ` in ${delayMs / 1000} s`}`);
     slot.cancelRestart = timers.after(delayMs, () => {
-      if (!this.#isStopping) this.#spawn(slot, () => event(`engine ${index}: ready on ${slot.ready!.address}`));
+      if (!this.#isStopping) this.#spawn(slot, () => event(`engine ${index}: ready on ${slot.ready!.address}`), how);
     });
   }
 

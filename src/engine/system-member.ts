@@ -4,23 +4,24 @@
  * something, and says farewell.
  */
 import { DaosError, hasCode } from "../base/errors.ts";
+import type { TellEvent } from "../base/events.ts";
 import { ENGINE_CALL_TIMEOUT_MS, HEARTBEAT_MS } from "../base/limits.ts";
 import { checkEngineValue, engineSchemas } from "../format/engine-arguments.ts";
-import {
-  ENGINE_PROTOCOL_VERSION,
-  type EngineAddress,
-  type EngineHeartbeatArguments,
-  type EngineHelloArguments,
-  type EngineHelloReply,
-  type EngineJoinArguments,
-  type EngineMapArguments,
-  type EngineReference,
-  type EngineRoster,
-  type PoolAssignment,
+import { ENGINE_FEATURES, ENGINE_PROTOCOL_VERSION, ENGINE_VERSIONS } from "../format/engine-version.ts";
+import type {
+  EngineAddress,
+  EngineHeartbeatArguments,
+  EngineHelloArguments,
+  EngineHelloReply,
+  EngineJoinArguments,
+  EngineMapArguments,
+  EngineReference,
+  EngineRoster,
+  PoolAssignment,
 } from "../format/engine-operations.ts";
+import type { EngineEventsArguments, ReportedEvent } from "../format/event-operations.ts";
 import { Opcode } from "../format/operations.ts";
 import type { RpcAnswer } from "../rpc/pending-call.ts";
-import type { EngineEvent } from "./device-service.ts";
 import type { LeaseKeeper } from "./lease-keeper.ts";
 import { formatListenAddress } from "./listen-address.ts";
 import { PeerLink, type PeerParts } from "./peer-link.ts";
@@ -28,13 +29,14 @@ import { PeerLink, type PeerParts } from "./peer-link.ts";
 const HELLO_TIMEOUT_MS = 5_000;
 const HEARTBEAT_TIMEOUT_MS = 1_500;
 const FAREWELL_TIMEOUT_MS = 1_000;
+const EVENTS_TIMEOUT_MS = 2_000;
 /** How long an engine that was never part of the system tries to reach it. */
 const FIRST_JOIN_MS = 3_000;
 const RETRY_MS = 300;
 /** Redirections that are followed. */
 const MAX_REDIRECTS = 4;
 
-export type HelloFacts = Omit<EngineHelloArguments, "sentAtMs" | "version">;
+export type HelloFacts = Omit<EngineHelloArguments, "sentAtMs" | "version" | "oldest">;
 
 /** Who answered a hello, and where the control plane is. */
 export interface Greeting {
@@ -42,7 +44,10 @@ export interface Greeting {
   readonly control: EngineAddress;
 }
 
-/** Asks at `address`, follows to the control plane. Rejects with UNAVAILABLE, or what the control plane refuses with. */
+/**
+ * Asks at `address`, follows to the control plane. A control plane that is older may know only that it speaks one version:
+ * it is asked once more in each that we do. Rejects with UNAVAILABLE, or what the control plane refuses with.
+ */
 export async function sayHello(
   address: EngineAddress,
   facts: HelloFacts,
@@ -50,16 +55,20 @@ export async function sayHello(
   parts: PeerParts,
 ): Promise<Greeting> {
   let at = address;
+  let version = ENGINE_PROTOCOL_VERSION;
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects += 1) {
     const link = new PeerLink(at, key, parts);
     try {
-      const body = { ...facts, version: ENGINE_PROTOCOL_VERSION };
+      const body = { ...facts, version, oldest: ENGINE_VERSIONS.oldest };
       const answer = await link.send<EngineHelloArguments>(Opcode.engineHello, body, HELLO_TIMEOUT_MS);
       const redirect = engineSchemas.redirect.safeParse(answer);
       if (!redirect.success) {
         return { reply: checkEngineValue(engineSchemas.helloReply, "engineHello", answer), control: at };
       }
       at = redirect.data.control;
+    } catch (error) {
+      if (!hasCode(error, "VERSION") || version === ENGINE_VERSIONS.oldest) throw error;
+      version -= 1;
     } finally {
       link.close();
     }
@@ -101,7 +110,7 @@ export interface SystemMemberParts {
   readonly addresses: (last: EngineAddress | undefined) => readonly EngineAddress[];
   /** The control plane was found there. */
   readonly found: (control: EngineAddress) => void;
-  readonly event: EngineEvent;
+  readonly event: TellEvent;
   readonly canceled: AbortSignal | undefined;
 }
 
@@ -111,6 +120,8 @@ export class SystemMember {
   #joining: Promise<void> | undefined;
   #isStopped = false;
   #rosterVersion = 0;
+  /** As the control plane has agreed to. */
+  #version: number = ENGINE_VERSIONS.oldest;
   #cancelBeat: (() => void) | undefined;
 
   constructor(parts: SystemMemberParts) {
@@ -169,6 +180,18 @@ export class SystemMember {
   /** A client's request, for the control plane to answer. */
   async forward(opcode: number, args: Uint8Array): Promise<RpcAnswer> {
     return this.#link.forward(opcode as Opcode, args, ENGINE_CALL_TIMEOUT_MS * 2);
+  }
+
+  /** Resolves when the control plane keeps them. Rejects with VERSION when that is older than events. */
+  async report(events: readonly ReportedEvent[]): Promise<void> {
+    if (this.#version < ENGINE_FEATURES.events.since) {
+      throw new DaosError(
+        "VERSION",
+        "Cannot report events: the control plane is older. Upgrade the engine that leads.",
+      );
+    }
+    const body = { ...this.#reference, events };
+    await this.#link.send<EngineEventsArguments>(Opcode.engineEvents, body, EVENTS_TIMEOUT_MS);
   }
 
   async map(pool: string): Promise<PoolAssignment> {
@@ -262,7 +285,8 @@ export class SystemMember {
     let failure: unknown = new DaosError("UNAVAILABLE", "Cannot join: no engine is known to run the control plane.");
     for (const address of addresses(this.control)) {
       try {
-        const { control } = await sayHello(address, facts, key, peers);
+        const { control, reply } = await sayHello(address, facts, key, peers);
+        this.#version = reply.version ?? ENGINE_VERSIONS.oldest;
         const last = this.control;
         if (last === undefined || formatListenAddress(control) !== formatListenAddress(last)) {
           this.#control?.close();
@@ -271,7 +295,8 @@ export class SystemMember {
         found(control);
         this.#rosterVersion = 0;
         const { engine, domain } = facts;
-        const body = { ...join, engine, domain, rank, incarnation };
+        const release = { version: this.#version, software: peers.software };
+        const body = { ...join, engine, domain, rank, incarnation, ...release };
         await this.#link.send<EngineJoinArguments>(Opcode.engineJoin, body, ENGINE_CALL_TIMEOUT_MS);
         return;
       } catch (error) {

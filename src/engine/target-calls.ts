@@ -2,7 +2,8 @@
  * What the control side of an engine asks of a target's thread, and what a target is started with. Everything here is
  * structured-cloned between threads.
  */
-import type { ServedContainer, TargetFillStatus } from "../format/engine-operations.ts";
+import type { RebuildPolicy, ServedContainer, TargetFillStatus } from "../format/engine-operations.ts";
+import type { PoolScrubArguments, ScrubSettings, TargetScrubStatus } from "../format/scrub.ts";
 import type { Epoch } from "../base/epoch.ts";
 import type { TargetQuestionName } from "../format/check-questions.ts";
 import type { TargetDeviceSettings } from "./device-opening.ts";
@@ -56,10 +57,14 @@ export interface TargetQuota {
   readonly containers: readonly number[];
   /** Values of these containers up to this size live in SCM. */
   readonly thresholdBytes: number;
+  /** Undefined: as it is. */
+  readonly rebuild: RebuildPolicy | undefined;
+  /** When it is scrubbed. */
+  readonly scrub: ScrubSettings;
 }
 
-export interface TargetCounters {
-  readonly connections: number;
+/** Of the data path. */
+export interface ServiceCounters {
   readonly requests: number;
   readonly failures: number;
   readonly fetches: number;
@@ -67,8 +72,28 @@ export interface TargetCounters {
   readonly punches: number;
   /** Bytes of updates that clients brought ahead of them. */
   readonly stagedBytes: number;
+  /** Updates whose bytes changed between their receipt and the medium, and were not done; they are sent again. */
+  readonly damagedWrites: number;
+  /** Reads that met bytes in memory which are not what was stored. */
+  readonly damagedReads: number;
+}
+
+export interface TargetCounters extends ServiceCounters {
+  readonly connections: number;
   /** Array data that moved from SCM to NVMe when it was settled. */
   readonly destagedBytes: number;
+  /** Places on its media that were found damaged since it was started, whoever found them: repaired, and of which nobody has what they were. */
+  readonly damagedPlaces: number;
+  readonly repairedPlaces: number;
+  readonly lostPlaces: number;
+  /** Frames from clients and other targets that arrived damaged. */
+  readonly damagedFrames: number;
+  /** 1 while SCM is over its watermark, else 0. */
+  readonly scmCrowded: number;
+  /** What was brought to others that are filled, and what others brought here. */
+  readonly filledDkeys: number;
+  readonly filledBytes: number;
+  readonly receivedBytes: number;
 }
 
 export interface TargetSnapshot {
@@ -100,6 +125,10 @@ export interface TargetCalls {
   destroyContainer(container: number): Promise<void>;
   /** Null when the target has no part in the pool. */
   fillStatus(value: { pool: string; containers: readonly number[] }): TargetFillStatus | null;
+  /** Begins or ends a pass of a scrub. */
+  scrub(value: PoolScrubArguments): Promise<void>;
+  /** Null when the target has nothing of the pool. */
+  scrubStatus(pool: string): TargetScrubStatus | null;
   /** Without containers: forget the pool. */
   setQuota(quota: TargetQuota): Promise<void>;
   /** What a check asks: the answer is that of the question (check-questions.ts). */

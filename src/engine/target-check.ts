@@ -6,7 +6,7 @@ import { type Epoch, EPOCH_ORIGIN_MS } from "../base/epoch.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
 import type { Clock } from "../contracts/world.ts";
 import { allDurable } from "../dtx/fill-store.ts";
-import { type PreparedStore } from "../dtx/prepared-store.ts";
+import { type PreparedStore, preparedStore } from "../dtx/prepared-store.ts";
 import type { Replication } from "../dtx/replication.ts";
 import type {
   DkeyPage,
@@ -28,7 +28,6 @@ const MAX_LEFTOVERS = 256;
 
 export interface TargetCheckParts {
   readonly store: CellStore;
-  readonly prepared: PreparedStore;
   readonly objects: VersionedObjects;
   readonly maps: PoolMapTable;
   readonly quotas: QuotaTable;
@@ -44,9 +43,11 @@ type Answers = {
 
 export class TargetCheck implements Answers {
   readonly #parts: TargetCheckParts;
+  readonly #prepared: PreparedStore;
 
   constructor(parts: TargetCheckParts) {
     this.#parts = parts;
+    this.#prepared = preparedStore(parts.store);
   }
 
   holdings({ after }: { after: number }): ReturnType<TargetQuestions["holdings"]> {
@@ -116,7 +117,8 @@ export class TargetCheck implements Answers {
   }
 
   leftovers(): TargetLeftovers {
-    const { prepared, clock } = this.#parts;
+    const { clock } = this.#parts;
+    const prepared = this.#prepared;
     const open = prepared.openUpdates();
     const remembered = prepared.decided();
     return {
@@ -130,7 +132,7 @@ export class TargetCheck implements Answers {
   }
 
   async areUndecided({ ids }: Parameters<TargetQuestions["areUndecided"]>[0]): Promise<{ areUndecided: boolean[] }> {
-    const { prepared } = this.#parts;
+    const prepared = this.#prepared;
     await allDurable(prepared);
     return { areUndecided: ids.map((id) => prepared.stateOf(id) === "prepared") };
   }
@@ -169,7 +171,8 @@ export class TargetCheck implements Answers {
   }
 
   settle({ orphans }: Parameters<TargetQuestions["settle"]>[0]): object {
-    const { prepared, replication } = this.#parts;
+    const { replication } = this.#parts;
+    const prepared = this.#prepared;
     // The newer ones are undone first.
     for (const id of orphans.toReversed()) if (prepared.stateOf(id) === "prepared") prepared.decide(id, "abort");
     replication.ask();
@@ -177,7 +180,7 @@ export class TargetCheck implements Answers {
   }
 
   async forgetDecisions({ ids }: Parameters<TargetQuestions["forgetDecisions"]>[0]): Promise<object> {
-    const { prepared } = this.#parts;
+    const prepared = this.#prepared;
     await allDurable(prepared);
     for (const id of ids) prepared.forget(id);
     return {};

@@ -6,15 +6,20 @@
  * the connection did not attach is never touched.
  */
 import type { Epoch } from "../base/epoch.ts";
+import { damagedAfterStore } from "../base/damage.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
+import type { DkeyPlace } from "../base/key-place.ts";
 import { isErasureCoded, isRedundant } from "../base/object-id.ts";
 import { TransactionConflict } from "../base/transaction-conflict.ts";
+import { isDamage } from "../dtx/fill-round.ts";
 import type { RunUpdate } from "../dtx/group-follower.ts";
+import type { Repairs } from "../dtx/repairs.ts";
 import { PeerSession, type Replication } from "../dtx/replication.ts";
 import {
   decodeObjectRequest,
   encodeObjectReply,
   OBJECT_REPLY_BYTES,
+  ObjectFlag,
   type ObjectReply,
   ReplyFlag,
 } from "../format/object-request.ts";
@@ -32,12 +37,14 @@ import type { VersionedObjects } from "../vos/versioned-objects.ts";
 import type { AttachmentTable } from "./attachment-table.ts";
 import type { Attachment } from "./attachments.ts";
 import { encodeEnumerated, type EnumerationService } from "./enumeration-service.ts";
+import type { ForegroundRequests } from "./foreground.ts";
 import type { Lease } from "./lease.ts";
 import { checkMapVersion, NewerMap } from "./pool-map-table.ts";
 import type { QuotaTable } from "./quota.ts";
-import type { ShardReadService } from "./shard-read-service.ts";
-import type { TargetCounters } from "./target-calls.ts";
+import type { ShardAnswer, ShardReadService } from "./shard-read-service.ts";
+import type { ServiceCounters } from "./target-calls.ts";
 import { StageService } from "./stage-service.ts";
+import { coded, notCoded, undone } from "./read-refusals.ts";
 import { TransactionService } from "./transaction-service.ts";
 import { UpdateService } from "./update-service.ts";
 
@@ -55,41 +62,28 @@ export interface TargetServiceParts {
   readonly learnMap: (newer: NewerMap) => Promise<void>;
   readonly replication: Replication;
   readonly shardReads: ShardReadService;
+  /** Absent where nothing is repaired. */
+  readonly repairs?: Repairs;
   readonly timers: Timers;
   readonly clock: Clock;
   readonly random: Random;
   /** The clock by which this target gives epochs. */
   readonly now: () => Epoch;
+  readonly foreground: ForegroundRequests;
 }
 
 export class TargetService implements RpcHandler {
-  readonly #counters = { requests: 0, failures: 0, fetches: 0 };
-  readonly #store: CellStore;
-  readonly #objects: VersionedObjects;
-  readonly #attachments: AttachmentTable;
-  readonly #enumeration: EnumerationService;
-  readonly #payloadBuffers: PayloadBuffers;
-  readonly #lease: Lease | undefined;
-  readonly #learnMap: (newer: NewerMap) => Promise<void>;
+  readonly #parts: TargetServiceParts;
+  readonly #counters = { requests: 0, failures: 0, fetches: 0, damagedReads: 0, damagedWrites: 0 };
   readonly #stages: StageService;
   readonly #updates: UpdateService;
-  readonly #replication: Replication;
-  readonly #shardReads: ShardReadService;
   readonly #transactions: TransactionService;
   /** Reply records are copied by `send`, so one serves all. */
   readonly #record = Buffer.alloc(OBJECT_REPLY_BYTES);
   readonly #reply: ObjectReply = { epoch: 0 as Epoch, lengthBytes: 0, recordBytes: 0, flags: 0 };
 
   constructor(parts: TargetServiceParts) {
-    this.#store = parts.store;
-    this.#objects = parts.objects;
-    this.#attachments = parts.attachments;
-    this.#enumeration = parts.enumeration;
-    this.#payloadBuffers = parts.payloadBuffers;
-    this.#lease = parts.lease;
-    this.#learnMap = parts.learnMap;
-    this.#replication = parts.replication;
-    this.#shardReads = parts.shardReads;
+    this.#parts = parts;
     const writable = (request: RpcRequest, handle: number): Attachment => this.#writable(request, handle);
     const failed = (error: unknown, reply: RpcReply): void => this.#failed(error, reply);
     this.#stages = new StageService({ ...parts, writable });
@@ -98,7 +92,7 @@ export class TargetService implements RpcHandler {
     this.#transactions = new TransactionService({ ...parts, updates: this.#updates, attached });
   }
 
-  get counters(): Omit<TargetCounters, "connections" | "destagedBytes"> {
+  get counters(): ServiceCounters {
     return { ...this.#counters, ...this.#updates.counters, stagedBytes: this.#stages.stagedBytes };
   }
 
@@ -121,52 +115,69 @@ export class TargetService implements RpcHandler {
   /** Runs one request; every path ends in exactly one `reply.send` or `reply.fail`. */
   handle(request: RpcRequest, reply: RpcReply): void {
     this.#counters.requests += 1;
+    this.#parts.foreground.note(request.opcode, reply);
     this.#serve(request, reply, false);
   }
 
-  #serve(request: RpcRequest, reply: RpcReply, hasLearnt: boolean): void {
+  /** `isAgain`: with a newer map, or after bytes in memory were found to be damaged. */
+  #serve(request: RpcRequest, reply: RpcReply, isAgain: boolean): void {
     try {
-      this.#lease?.check();
+      this.#parts.lease?.check();
       const pending = this.#dispatch(request, reply);
       if (pending === undefined) this.#releasePayload(request);
       else {
         pending.then(
           () => this.#releasePayload(request),
-          (error: unknown) => this.#ended(error, request, reply, hasLearnt),
+          (error: unknown) => this.#ended(error, request, reply, isAgain),
         );
       }
     } catch (error) {
-      this.#ended(error, request, reply, hasLearnt);
+      if (this.#wasDamaged(error, request) && !isAgain) this.#serve(request, reply, true);
+      else this.#ended(error, request, reply, isAgain);
     }
   }
 
   /** A request that was placed by a newer map is run again with that map, once. */
-  #ended(error: unknown, request: RpcRequest, reply: RpcReply, hasLearnt: boolean): void {
-    if (!(error instanceof NewerMap) || hasLearnt) {
+  #ended(error: unknown, request: RpcRequest, reply: RpcReply, isAgain: boolean): void {
+    if (!(error instanceof NewerMap) || isAgain) {
       this.#releasePayload(request);
       this.#failed(error, reply);
+      if (!this.mayMiss(request.connection, request.opcode)) request.connection.terminate();
       return;
     }
     request.retain();
-    this.#learnMap(error).then(
+    this.#parts.learnMap(error).then(
       () => this.#serve(request, reply, true),
       (failure: unknown) => this.#ended(failure, request, reply, true),
     );
   }
 
+  /** A read has met bytes in memory that are not what was stored: those that are kept of the index are dropped. */
+  #wasDamaged(error: unknown, { opcode }: RpcRequest): boolean {
+    if (!hasCode(error, "CORRUPT") || (opcode !== Opcode.valueFetch && opcode !== Opcode.arrayRead)) return false;
+    this.#counters.damagedReads += 1;
+    this.#parts.store.dropCache();
+    return true;
+  }
+
   #releasePayload(request: RpcRequest): void {
-    if (request.payloadBuffer !== undefined) this.#payloadBuffers.release(request.payloadBuffer);
+    if (request.payloadBuffer !== undefined) this.#parts.payloadBuffers.release(request.payloadBuffer);
+  }
+
+  mayMiss(connection: RpcPeer, opcode: number): boolean {
+    return this.#parts.replication.mayMiss(connection, opcode);
   }
 
   connectionClosed(connection: RpcPeer): void {
-    if (connection.session instanceof PeerSession) this.#replication.connectionClosed(connection);
-    else this.#attachments.connectionClosed(connection);
+    if (connection.session instanceof PeerSession) this.#parts.replication.connectionClosed(connection);
+    else this.#parts.attachments.connectionClosed(connection);
     this.#stages.connectionClosed(connection);
   }
 
   #failed(error: unknown, reply: RpcReply): void {
     if (!(error instanceof DaosError)) throw error;
     this.#counters.failures += 1;
+    if (hasCode(error, "DAMAGED")) this.#counters.damagedWrites += 1;
     const isUndone = hasCode(error, "CONFLICT") && !(error instanceof TransactionConflict);
     reply.fail(isUndone ? undone(error) : error);
   }
@@ -175,7 +186,7 @@ export class TargetService implements RpcHandler {
     const wait = this.#transactions.gate(request);
     if (wait !== undefined) {
       return wait.then(() => {
-        this.#lease?.check();
+        this.#parts.lease?.check();
         return this.#dispatch(request, reply);
       });
     }
@@ -206,19 +217,28 @@ export class TargetService implements RpcHandler {
       case Opcode.dtxFill:
       case Opcode.dtxShardExtents:
       case Opcode.dtxSummary:
+      case Opcode.dtxRepair:
       case Opcode.dtxAttach:
       case Opcode.transactionState:
-        return new Promise((resolve) => this.#replication.handle(request, reply, resolve));
+        return new Promise((resolve) => this.#parts.replication.handle(request, reply, resolve));
       case Opcode.shardArrayRead:
         return this.#shardRead(request, reply, "array");
       case Opcode.shardValueFetch:
         return this.#shardRead(request, reply, "value");
       case Opcode.attach:
       case Opcode.detach:
-        reply.send(this.#attachments.handle(request));
+        reply.send(this.#parts.attachments.handle(request));
         return undefined;
       default:
         return this.#enumerate(request, reply);
+    }
+  }
+
+  #read<Result>(container: number, object: DkeyPlace, read: () => Result): Result {
+    try {
+      return read();
+    } catch (error) {
+      return this.#unreadable(error, container, object);
     }
   }
 
@@ -227,10 +247,13 @@ export class TargetService implements RpcHandler {
     const object = decodeObjectRequest(request.bytes, request.argumentsStart, request.argumentsLength);
     const { container } = this.#attached(request, object.handle);
     if (isErasureCoded(object.oid)) throw coded();
-    if (isRedundant(object.oid)) this.#replication.checkReadable(container, object);
-    const result = this.#objects.fetchValue(container, object);
+    if (isRedundant(object.oid)) this.#parts.replication.checkReadable(container, object);
+    const result = this.#read(container, object, () => this.#parts.objects.fetchValue(container, object));
     if (!(result instanceof Promise)) return this.#answerView(result, result.value, 0, reply);
-    return result.then((fetched) => this.#answerOwned(fetched, fetched.value, 0, reply));
+    return result.then(
+      (fetched) => this.#answerOwned(fetched, fetched.value, 0, reply),
+      (error: unknown) => this.#unreadable(error, container, object),
+    );
   }
 
   #arrayRead(request: RpcRequest, reply: RpcReply): Promise<void> | undefined {
@@ -239,10 +262,13 @@ export class TargetService implements RpcHandler {
     reply.hold(object.recordCount * object.recordBytes);
     const { container } = this.#attached(request, object.handle);
     if (isErasureCoded(object.oid)) throw coded();
-    if (isRedundant(object.oid)) this.#replication.checkReadable(container, object);
-    const result = this.#objects.readArray(container, object);
+    if (isRedundant(object.oid)) this.#parts.replication.checkReadable(container, object);
+    const result = this.#read(container, object, () => this.#parts.objects.readArray(container, object));
     if (!(result instanceof Promise)) return this.#answerView(result, result.bytes, result.recordBytes, reply);
-    return result.then((read) => this.#answerOwned(read, read.bytes, read.recordBytes, reply));
+    return result.then(
+      (read) => this.#answerOwned(read, read.bytes, read.recordBytes, reply),
+      (error: unknown) => this.#unreadable(error, container, object),
+    );
   }
 
   async #shardRead(request: RpcRequest, reply: RpcReply, kind: "array" | "value"): Promise<void> {
@@ -251,40 +277,50 @@ export class TargetService implements RpcHandler {
     reply.hold(kind === "array" ? object.recordCount : 0);
     const { container } = this.#attached(request, object.handle);
     if (!isErasureCoded(object.oid)) throw notCoded();
-    this.#replication.checkReadable(container, object);
-    const answer = await this.#shardReads.read(container, object, kind);
-    const { bytes, error } = answer;
+    object.flags &= ~ObjectFlag.asStored;
+    this.#parts.replication.checkReadable(container, object);
+    const { repairs, shardReads } = this.#parts;
+    const read = (): Promise<ShardAnswer> => shardReads.read(container, object, kind);
+    const answer = await (repairs?.watch(container, object, read) ?? read());
+    const { bytes, checksum, error } = answer;
     if (error !== undefined) this.#failed(error, reply);
     else if (bytes.length === 0) reply.send(encodeShardReadReply(answer));
-    else reply.send(encodeShardReadReply(answer), bytes, () => this.#payloadBuffers.release(bytes));
+    else reply.send(encodeShardReadReply(answer), bytes, () => this.#parts.payloadBuffers.release(bytes), checksum);
   }
 
-  /** `bytes` may be the store's own: answers at once when all that was read is durable, else later with a copy. */
+  /** What is damaged here is looked at; the client asks another copy meanwhile. */
+  #unreadable(error: unknown, container: number, object: DkeyPlace): never {
+    if (isDamage(error)) this.#parts.repairs?.suspect(container, object);
+    throw error;
+  }
+
+  /** `bytes` may be the store's own: answers at once when what was read is durable, else later with a copy. Throws CORRUPT. */
   #answerView(
     outcome: FetchOutcome | ArrayReadOutcome,
     bytes: Uint8Array,
     recordBytes: number,
     reply: RpcReply,
   ): undefined {
+    const { checksum } = outcome;
     if (this.#isSettled(outcome)) {
       this.#fill(outcome.epoch, bytes.length, recordBytes, outcome.found);
-      if (bytes.length < OUTPUT_REFERENCE_BYTES) this.#answerInPlace(bytes, reply);
-      else reply.send(this.#encoded(), bytes);
+      if (bytes.length < OUTPUT_REFERENCE_BYTES) this.#answerInPlace(bytes, checksum, reply);
+      else reply.send(this.#encoded(), bytes, undefined, checksum);
       return;
     }
     const copy = new Uint8Array(bytes);
     this.#whenStable(outcome, reply, () => {
       this.#fill(outcome.epoch, copy.length, recordBytes, outcome.found);
-      reply.send(this.#encoded(), copy);
+      reply.send(this.#encoded(), copy, undefined, checksum);
     });
   }
 
   /** Writes what was filled in, and the bytes behind it, where they leave from. */
-  #answerInPlace(bytes: Uint8Array, reply: RpcReply): void {
+  #answerInPlace(bytes: Uint8Array, checksum: number, reply: RpcReply): void {
     const at = reply.start(OBJECT_REPLY_BYTES, bytes.length);
     encodeObjectReply(reply.block, at, this.#reply);
     if (bytes.length > 0) reply.block.set(bytes, at + OBJECT_REPLY_BYTES);
-    reply.finish();
+    if (!reply.finish(bytes.length === 0 ? undefined : checksum)) throw damagedAfterStore("when it was sent");
   }
 
   /** `bytes` came from the payload buffers: they are sent as they are, and given back then. */
@@ -295,12 +331,11 @@ export class TargetService implements RpcHandler {
     reply: RpcReply,
   ): undefined {
     const release = (): void => {
-      if (bytes.length > 0) this.#payloadBuffers.release(bytes);
+      if (bytes.length > 0) this.#parts.payloadBuffers.release(bytes);
     };
     const answer = (): void => {
       this.#fill(outcome.epoch, bytes.length, recordBytes, outcome.found);
-      if (bytes.length === 0) reply.send(this.#encoded());
-      else reply.send(this.#encoded(), bytes, release, outcome.checksum);
+      reply.send(this.#encoded(), bytes, release, outcome.checksum);
     };
     this.#whenStable(outcome, reply, answer, release);
   }
@@ -308,7 +343,7 @@ export class TargetService implements RpcHandler {
   async #enumerate(request: RpcRequest, reply: RpcReply): Promise<void> {
     request.retain();
     const containerOf = (handle: number): number => this.#attached(request, handle).container;
-    const enumerated = await this.#enumeration.run(request, containerOf);
+    const enumerated = await this.#parts.enumeration.run(request, containerOf);
     this.#whenStable(enumerated, reply, () => reply.send(encodeEnumerated(enumerated)));
   }
 
@@ -321,24 +356,24 @@ export class TargetService implements RpcHandler {
       refused();
       this.#failed(error, reply);
     };
-    const { reads } = this.#objects;
+    const { reads } = this.#parts.objects;
     let isStable = false;
-    this.#store.whenStable(outcome.sequence, (failure) => {
+    this.#parts.store.whenStable(outcome.sequence, (failure) => {
       isStable = true;
       if (failure !== undefined || reads.isDurable) settled(failure);
       else reads.durable().then(() => settled(undefined), settled);
     });
-    if (!isStable && isUndecided(outcome.sequence)) this.#replication.ask();
+    if (!isStable && isUndecided(outcome.sequence)) this.#parts.replication.ask();
   }
 
   /** Whether nothing can undo what the answer tells of, nor anything that is written later go before it. */
   #isSettled({ sequence, error }: Outcome): boolean {
-    return sequence <= this.#store.durableSequence && error === undefined && this.#objects.reads.isDurable;
+    return sequence <= this.#parts.store.durableSequence && error === undefined && this.#parts.objects.reads.isDurable;
   }
 
   /** The container of a handle, which the request was placed in by the present map. */
   #attached(request: RpcRequest, handle: number): Attachment {
-    const attachment = this.#attachments.get(request, handle);
+    const attachment = this.#parts.attachments.get(request, handle);
     checkMapVersion(request.mapVersion, attachment.pool);
     return attachment;
   }
@@ -362,19 +397,4 @@ export class TargetService implements RpcHandler {
     encodeObjectReply(this.#record, 0, this.#reply);
     return this.#record;
   }
-}
-
-function coded(): DaosError {
-  const state = "it is erasure-coded, and one shard has only a part of it";
-  return new DaosError("INVALID_ARGUMENT", `Cannot read the object: ${state}. Read its shards.`);
-}
-
-function notCoded(): DaosError {
-  return new DaosError("INVALID_ARGUMENT", "Cannot read a shard: the object is not erasure-coded. Read it as it is.");
-}
-
-/** What an answer rested on was undone: nothing of the request happened. */
-function undone(cause: DaosError): DaosError {
-  const state = "an update that it rests on was undone when a target was lost";
-  return new DaosError("UNAVAILABLE", `Cannot serve the request: ${state}. Send it again.`, { cause });
 }

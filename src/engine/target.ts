@@ -5,47 +5,45 @@
 import { HybridLogicalClock, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { CapabilityAuthority, type Hmac } from "../control/capability-authority.ts";
-import type { BlockDevice, MemoryContent } from "../contracts/block-device.ts";
-import type { ScmRegion } from "../contracts/scm.ts";
 import type { World } from "../contracts/world.ts";
+import { FillPace } from "../dtx/fill-pace.ts";
 import { fillStore } from "../dtx/fill-store.ts";
 import { preparedStore } from "../dtx/prepared-store.ts";
+import type { Repairs } from "../dtx/repairs.ts";
 import { Replication, type ReplicationOptions } from "../dtx/replication.ts";
-import { Right } from "../format/capability.ts";
 import type { ServedContainer } from "../format/engine-operations.ts";
 import { RedundancySchemes } from "../redundancy/redundancy-schemes.ts";
 import { RpcConnection } from "../rpc/connection.ts";
 import { RpcServer, type RpcServerOptions } from "../rpc/server.ts";
 import type { CellStore } from "../store/cell.ts";
-import { checkIndexContent } from "../store/index-content-check.ts";
-import { openLmdbIndex } from "../store/lmdb-index.ts";
-import { openStore } from "../store/open-store.ts";
 import type { Settler } from "../store/settler.ts";
-import { windowLead } from "../vos/array-window.ts";
 import { VersionedObjects } from "../vos/versioned-objects.ts";
+import { attachmentGrant } from "./attachment-grant.ts";
 import { AttachmentTable } from "./attachment-table.ts";
-import type { Attachment } from "./attachments.ts";
 import type { DeviceGuard } from "./device-guard.ts";
-import { openTargetDevice } from "./device-opening.ts";
+import { memoryOf } from "./device-memory.ts";
 import { measureSpeed } from "./storage-speed.ts";
 import { EnumerationService } from "./enumeration-service.ts";
 import { TargetFoldStore } from "./fold-store.ts";
 import { IndexMemory, type MappedMemory } from "./index-memory.ts";
+import { ForegroundRequests } from "./foreground.ts";
 import { Lease } from "./lease.ts";
-import { NewerMap, PoolMapTable, type TargetMap } from "./pool-map-table.ts";
+import { PoolMapTable, type TargetMap } from "./pool-map-table.ts";
 import type { PluginRegistry } from "./plugin-registry.ts";
-import { QuotaTable } from "./quota.ts";
+import { type QuotaTable, quotasOf } from "./quota.ts";
 import { redundancyProviders } from "./redundancy-providers.ts";
 import { ShardReadService } from "./shard-read-service.ts";
 import type { DeviceReport } from "./device-report.ts";
-import { settleRegion, type SettleSettings } from "./settle-settings.ts";
+import type { SettleSettings } from "./settle-settings.ts";
 import type { TargetCalls, TargetCounters, TargetReady, TargetSettings, TargetSnapshot } from "./target-calls.ts";
+import type { Scrubber } from "./scrubber.ts";
 import { TargetCheck } from "./target-check.ts";
+import { INDEX_FILE, openTargetMedia, openTargetStore } from "./target-media.ts";
+import { mediaCounters, targetRepairs, targetScrubber, watchedShards } from "./target-repairs.ts";
 import { TargetService } from "./target-service.ts";
 
 /** How long running requests may take to finish when the target stops. */
 const STOP_GRACE_MS = 5_000;
-export const INDEX_FILE = "index.lmdb";
 
 export interface TargetParts {
   readonly world: World;
@@ -70,6 +68,8 @@ interface OpenTarget {
   readonly server: RpcServer;
   readonly indexMemory: IndexMemory | undefined;
   readonly check: TargetCheck;
+  readonly repairs: Repairs;
+  readonly scrubber: Scrubber;
 }
 
 /** The calls of `TargetCalls`, on this thread's target. `start` comes first. */
@@ -77,6 +77,8 @@ export class Target implements TargetCalls {
   readonly #parts: TargetParts;
   #open: OpenTarget | undefined;
   readonly #fault: Promise<string>;
+  /** Of what other targets answer. */
+  readonly #damage = { damagedFrames: 0 };
   #faulted!: (reason: string) => void;
 
   constructor(parts: TargetParts) {
@@ -96,32 +98,30 @@ export class Target implements TargetCalls {
     const { folder, create } = settings;
     const registry = await this.#parts.loadPlugins(settings.plugins);
     const schemes = new RedundancySchemes(await redundancyProviders(registry));
-    const { region, device, notices } = await this.#openMedia(registry, settings);
+    const { region, device, notices } = await openTargetMedia(world, registry, settings, this.#faulted);
     const speed = create ? await measureSpeed(world.clock, region, device) : undefined;
-    const store = await this.#openStore(settings, region, device);
+    const store = await openTargetStore(this.#parts, settings, region, device);
     const clock = new HybridLogicalClock(() => world.clock.wallMs());
     clock.restore(store.highestEpoch);
-    const allocate = (sizeBytes: number, content?: MemoryContent) => device.allocate(sizeBytes, content);
-    const release = (buffer: Uint8Array) => device.release(buffer);
-    // A payload is handed on when all of it has come.
-    const payloadBuffers = { allocate: (sizeBytes: number) => device.allocate(sizeBytes, "anything"), release };
+    const { allocate, release, payloadBuffers } = memoryOf(device);
     const objects = new VersionedObjects({ store, clock, timers: world.timers, allocate, release });
-    const quotas = new QuotaTable(
-      (container) => store.usage(container),
-      () => world.clock.monotonicNs() / 1e6,
-    );
+    const quotas = quotasOf(store, world.clock);
     const maps = new PoolMapTable(world.timers);
     const lease = new Lease(world.clock);
+    const repairs = targetRepairs({ timers: world.timers, store, objects, replication: () => replication });
     const shardReads = new ShardReadService({ store, objects, payloadBuffers, replication: () => replication });
-    const attachments = new AttachmentTable(this.#grant(settings, quotas, maps), () => world.clock.wallMs());
+    const grant = attachmentGrant(this.#authority(settings), quotas, maps);
+    const attachments = new AttachmentTable(grant, () => world.clock.wallMs());
+    const foreground = new ForegroundRequests();
     const enumeration = new EnumerationService(objects, (container) => replication.shownDkeys(container));
     const replication: Replication = this.#replication(
       settings,
-      { store, objects, clock, maps, schemes, shardReads },
+      { store, objects, clock, maps, schemes, shardReads, foreground },
       {
         run: (...prepared) => service.runPrepared(...prepared),
         serveStates: (...asked) => service.serveStates(...asked),
       },
+      repairs,
     );
     const service = new TargetService({
       store,
@@ -132,18 +132,18 @@ export class Target implements TargetCalls {
       payloadBuffers,
       replication,
       shardReads,
+      repairs,
       lease,
       learnMap: (newer) => maps.learn(newer),
       timers: world.timers,
       clock: world.clock,
       random: world.random,
       now: () => clock.next(),
+      foreground,
     });
     maps.onChange((changed) => replication.mapChanged(changed));
     const server = this.#listen(settings, { clock, handler: service, payloadBuffers });
     const indexMemory = this.#boundIndexMemory(folder);
-    const prepared = preparedStore(store);
-    const check = new TargetCheck({ store, prepared, objects, maps, quotas, replication, clock: world.clock });
     this.#open = {
       device,
       store,
@@ -156,7 +156,9 @@ export class Target implements TargetCalls {
       service,
       server,
       indexMemory,
-      check,
+      check: new TargetCheck({ store, objects, maps, quotas, replication, clock: world.clock }),
+      repairs,
+      scrubber: targetScrubber({ ...world, store, objects, repairs, requests: () => service.counters.requests }),
     };
     return { host: server.host, port: server.port, notices, ...(speed !== undefined && { speed }) };
   }
@@ -169,34 +171,6 @@ export class Target implements TargetCalls {
     return new RpcServer({ network, timers, host, port, software, role: "target", ...parts });
   }
 
-  async #openMedia(
-    registry: PluginRegistry,
-    settings: TargetSettings,
-  ): Promise<{ region: ScmRegion; device: DeviceGuard; notices: readonly string[] }> {
-    const { world } = this.#parts;
-    const scm = await registry.provider("scm", settings.scm.plugin, settings.scm.config);
-    const nvme = await registry.provider("block-device", settings.nvme.plugin, settings.nvme.config);
-    const { folder, create } = settings;
-    const region = await scm.open(world, { folder, create, sizeBytes: settings.scm.sizeBytes });
-    const deviceOptions = { folder, create: create || settings.device.isNew, sizeBytes: settings.nvme.sizeBytes };
-    const opened = await openTargetDevice(world, nvme, deviceOptions, settings.device, this.#faulted);
-    return { region, device: opened.device, notices: [...(region.notices ?? []), ...opened.notices] };
-  }
-
-  async #openStore(settings: TargetSettings, region: ScmRegion, device: BlockDevice): Promise<CellStore> {
-    const { world } = this.#parts;
-    const indexPath = `${settings.folder}/${INDEX_FILE}`;
-    if (world.disk.exists(indexPath)) checkIndexFile(world, indexPath);
-    const index = openLmdbIndex({ path: indexPath, sizeBytes: settings.indexBytes, disk: world.disk });
-    const settler = this.#parts.startSettler({
-      indexPath,
-      indexBytes: settings.indexBytes,
-      region: settleRegion(region),
-    });
-    const { create } = settings;
-    return openStore({ world, region, device, index, settler, create, destageRule: windowLead });
-  }
-
   #replication(
     settings: TargetSettings,
     parts: {
@@ -206,26 +180,29 @@ export class Target implements TargetCalls {
       readonly maps: PoolMapTable;
       readonly schemes: RedundancySchemes;
       readonly shardReads: ShardReadService;
+      readonly foreground: ForegroundRequests;
     },
     served: Pick<ReplicationOptions, "run" | "serveStates">,
+    repairs: Repairs,
   ): Replication {
-    const { network, timers, random } = this.#parts.world;
-    const { store, objects, clock, maps, schemes, shardReads } = parts;
+    const { network, timers, random, clock: wall } = this.#parts.world;
+    const { store, objects, clock, maps, schemes, shardReads, foreground } = parts;
     const authority = this.#authority(settings);
     return new Replication({
       store: preparedStore(store),
       timers,
       // What other targets answer goes nowhere near the device: it is received in ordinary memory.
-      dial: ({ host, port }) => RpcConnection.connect(network, host, port, { timers, clock }),
+      dial: ({ host, port }) => RpcConnection.connect(network, host, port, { timers, clock, damage: this.#damage }),
       capability: () => authority.issueTarget(random),
       checkCapability: (capability) => authority.verifyTarget(capability),
       ...served,
       observe: (epoch) => clock.observe(epoch),
       poolOf: (container) => maps.mapOf(container),
       schemeOf: (container, word) => schemes.of(word, maps.cellBytesOf(container)),
-      readShard: (...request) => shardReads.readForLeader(...request),
+      ...watchedShards(repairs, shardReads),
       foldStore: new TargetFoldStore(store, objects),
-      fillStore: fillStore(store, objects),
+      fillStore: fillStore(store, objects, async (...dkey) => (await repairs.dkey(...dkey)).repaired),
+      pace: new FillPace({ timers, nowMs: () => wall.monotonicNs() / 1e6, foreground }),
       setGate: (container, epoch) => objects.setGate(container, epoch),
       now: () => clock.next(),
     });
@@ -241,31 +218,10 @@ export class Target implements TargetCalls {
     return mapped === undefined ? undefined : new IndexMemory(this.#parts.world.timers, mapped);
   }
 
-  #grant(settings: TargetSettings, quotas: QuotaTable, maps: PoolMapTable): (capability: Uint8Array) => Attachment {
-    const authority = this.#authority(settings);
-    return (bytes) => {
-      const capability = authority.verify(bytes, ({ containerNumber, mapVersion }) => {
-        const place = maps.mapOf(containerNumber);
-        if (place === undefined) throw notServed();
-        if (mapVersion > place.map.version) throw new NewerMap(place, mapVersion);
-        return place.map.version;
-      });
-      const quota = quotas.of(capability.containerNumber);
-      const pool = maps.mapOf(capability.containerNumber);
-      if (quota === undefined || pool === undefined) throw notServed();
-      return {
-        container: capability.containerNumber,
-        pool,
-        writable: (capability.rights & Right.write) !== 0,
-        quota,
-        expiresAtMs: capability.expiresAtMs,
-      };
-    };
-  }
-
   async stop(): Promise<void> {
-    const { server, service, objects, store, replication, indexMemory } = this.#target;
+    const { server, service, objects, store, replication, indexMemory, scrubber } = this.#target;
     indexMemory?.stop();
+    await scrubber.stop();
     await server.close(STOP_GRACE_MS);
     service.stop();
     replication.stop();
@@ -338,19 +294,23 @@ export class Target implements TargetCalls {
   }
 
   async setQuota(quota: Parameters<TargetCalls["setQuota"]>[0]): Promise<void> {
-    const { quotas, objects } = this.#target;
+    const { quotas, objects, replication, scrubber } = this.#target;
     quotas.set(quota);
-    if (quota.containers.length === 0 && quota.sizeBytes === 0) await this.#forgetPool(quota.pool);
+    if (quota.rebuild !== undefined) replication.setFillPolicy(quota.pool, quota.rebuild);
+    const isGone = quota.containers.length === 0 && quota.sizeBytes === 0;
+    if (isGone) await this.#forgetPool(quota.pool);
+    else scrubber.configure(quota.pool, quota.containers, quota.scrub);
     for (const container of quota.containers) objects.setThreshold(container, quota.thresholdBytes);
   }
 
   async #forgetPool(pool: string): Promise<void> {
-    const { maps, objects, replication } = this.#target;
+    const { maps, objects, replication, scrubber } = this.#target;
     maps.forget(pool);
     replication.forget(pool);
     try {
       await objects.fillMarks.forgetPool(pool);
       await objects.notes.forgetPool(pool);
+      await scrubber.forget(pool);
     } catch (error) {
       // On a medium that takes no writes the cell stays. It means nothing to others.
       if (!(error instanceof DaosError)) throw error;
@@ -359,6 +319,14 @@ export class Target implements TargetCalls {
 
   fillStatus({ pool, containers }: Parameters<TargetCalls["fillStatus"]>[0]): ReturnType<TargetCalls["fillStatus"]> {
     return this.#target.replication.fillStatus(pool, containers) ?? null;
+  }
+
+  scrub(order: Parameters<TargetCalls["scrub"]>[0]): Promise<void> {
+    return this.#target.scrubber.command(order);
+  }
+
+  scrubStatus(pool: string): ReturnType<TargetCalls["scrubStatus"]> {
+    return this.#target.scrubber.status(pool) ?? null;
   }
 
   device(): DeviceReport {
@@ -380,20 +348,15 @@ export class Target implements TargetCalls {
   }
 
   counters(): TargetCounters {
-    const { server, service, store } = this.#target;
-    return { connections: server.connections, ...service.counters, destagedBytes: store.destagedBytes };
-  }
-}
-
-function notServed(): DaosError {
-  return new DaosError("STALE", "Cannot attach: the container is not served here. Open the container again.");
-}
-
-function checkIndexFile(world: World, path: string): void {
-  const file = world.disk.openFile(path, { readOnly: true });
-  try {
-    checkIndexContent(path, file);
-  } finally {
-    file.close();
+    const { server, service, store, replication, repairs } = this.#target;
+    const damagedFrames = server.counters.damagedFrames + this.#damage.damagedFrames;
+    const { connections } = server;
+    return {
+      connections,
+      ...service.counters,
+      ...mediaCounters(store, repairs),
+      damagedFrames,
+      ...replication.fillCounts,
+    };
   }
 }

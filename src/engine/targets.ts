@@ -5,11 +5,13 @@
  */
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
+import { scrubSettings } from "../base/scrub-properties.ts";
 import type { TierUsage } from "../control/target-control.ts";
 import { agreeOnEpoch } from "../control/snapshot-epoch.ts";
 import type { Clock, Timers } from "../contracts/world.ts";
-import type { PoolAssignment, ServedContainer, TargetFillStatus } from "../format/engine-operations.ts";
 import type { TargetQuestionName } from "../format/check-questions.ts";
+import type { PoolAssignment, PoolShare, ServedContainer, TargetFillStatus } from "../format/engine-operations.ts";
+import type { PoolScrubArguments, TargetScrubStatus } from "../format/scrub.ts";
 import type { StoreSpace } from "../store/cell.ts";
 import type { TargetCalls, TargetCounters } from "./target-calls.ts";
 import { automaticThreshold, type TierSpeed } from "./storage-speed.ts";
@@ -37,6 +39,16 @@ const NO_COUNTERS: TargetCounters = {
   punches: 0,
   stagedBytes: 0,
   destagedBytes: 0,
+  damagedPlaces: 0,
+  repairedPlaces: 0,
+  lostPlaces: 0,
+  damagedFrames: 0,
+  damagedWrites: 0,
+  damagedReads: 0,
+  scmCrowded: 0,
+  filledDkeys: 0,
+  filledBytes: 0,
+  receivedBytes: 0,
 };
 
 export class Targets {
@@ -208,16 +220,34 @@ export class Targets {
     await this.#all((caller) => caller.call("destroyContainer", container));
   }
 
-  /** `targetBytes`: the share of each target. */
-  async setQuota(
-    pool: string,
-    targetBytes: number,
-    containers: readonly number[],
-    threshold: number | "auto",
-  ): Promise<void> {
+  async setQuota(share: PoolShare): Promise<void> {
+    const { pool, targetBytes, containers, thresholdBytes: threshold, rebuild } = share;
     const thresholdBytes = threshold === "auto" ? this.#automaticBytes : threshold;
-    const quota = { pool, sizeBytes: targetBytes, containers, thresholdBytes };
+    const scrub = share.scrub ?? scrubSettings({});
+    const quota = { pool, sizeBytes: targetBytes, containers, thresholdBytes, rebuild, scrub };
     await this.#all((caller) => caller.call("setQuota", quota));
+  }
+
+  /** Begins or ends a pass of a scrub on all targets that have something of the pool. */
+  async scrub(order: PoolScrubArguments): Promise<void> {
+    await this.#all((caller) =>
+      caller.call("scrub", order).catch((error: unknown) => {
+        if (!hasCode(error, "NOT_FOUND")) throw error;
+      }),
+    );
+  }
+
+  /** Of each target; null: it has nothing of the pool. */
+  scrubStatus(pool: string): Promise<(TargetScrubStatus | null)[]> {
+    return this.#all((caller) => caller.call("scrubStatus", pool));
+  }
+
+  /** Targets whose device is faulty; one that does not answer is not among them. */
+  async faulty(): Promise<number[]> {
+    const reports = await Promise.allSettled(this.#callers.map((_, index) => this.ask(index, "device", undefined)));
+    return reports.flatMap((report, index) =>
+      report.status === "fulfilled" && report.value.state === "faulty" ? [index] : [],
+    );
   }
 
   /** Of each target; null: it has no part in the pool. */

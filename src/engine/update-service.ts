@@ -6,8 +6,10 @@ import type { DtxId } from "../base/dtx-id.ts";
 import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { isErasureCoded, isRedundant } from "../base/object-id.ts";
+import { isDamage } from "../dtx/fill-round.ts";
 import type { LedUpdate } from "../dtx/led-update.ts";
 import type { RunUpdate } from "../dtx/group-follower.ts";
+import type { Repairs } from "../dtx/repairs.ts";
 import type { Replication } from "../dtx/replication.ts";
 import { type ArrayShare, receivedParts } from "../dtx/shard-parts.ts";
 import {
@@ -30,10 +32,12 @@ import type { WriteOutcome } from "../vos/single-value.ts";
 import type { VersionedObjects } from "../vos/versioned-objects.ts";
 import type { WriteOrder } from "../vos/write-order.ts";
 import type { Attachment } from "./attachments.ts";
-import { ErasureUpdates, type PlannedUpdate } from "./erasure-updates.ts";
+import { ErasureUpdates } from "./erasure-updates.ts";
 import { ObjectSweeps, type ObjectSweepsParts } from "./object-sweeps.ts";
+import { OwnSteps } from "./own-steps.ts";
 import type { QuotaTable } from "./quota.ts";
 import type { StageService } from "./stage-service.ts";
+import { afterRepair, repairing } from "./update-damage.ts";
 import { runOperation } from "./update-operation.ts";
 import {
   checkStep,
@@ -57,6 +61,7 @@ export interface UpdateServiceParts {
   readonly now: () => Epoch;
   /** Absent where no object has more than one copy. */
   readonly replication?: Replication | undefined;
+  readonly repairs?: Repairs | undefined;
   /** The container that the request may write to. Throws STALE or PERMISSION. */
   readonly writable: (request: RpcRequest, handle: number) => Attachment;
   readonly failed: (error: unknown, reply: RpcReply) => void;
@@ -86,15 +91,17 @@ export class UpdateService {
   readonly #running = new DtxMap<RpcReply[]>();
   readonly #stages: StageService | undefined;
   readonly #sweeps: ObjectSweeps | undefined;
+  readonly #steps: OwnSteps;
   readonly counters = { updates: 0, punches: 0 };
 
   constructor(parts: UpdateServiceParts, stages: StageService | undefined) {
     this.#parts = parts;
     this.#stages = stages;
     const { objects, replication } = parts;
+    if (replication !== undefined) this.#erasure = new ErasureUpdates({ objects, replication });
+    this.#steps = new OwnSteps(parts, this.#erasure);
     if (replication === undefined) return;
-    this.#erasure = new ErasureUpdates({ objects, replication });
-    const runStep: ObjectSweepsParts["runStep"] = (...step) => this.#runStep(...step);
+    const runStep: ObjectSweepsParts["runStep"] = (...step) => this.#steps.run(...step);
     this.#sweeps = new ObjectSweeps({ ...parts, replication, runStep });
   }
 
@@ -115,12 +122,10 @@ export class UpdateService {
     if (step?.kind === "prepare") this.#parts.quotas.charge(quota, recordBytes(request, object));
     const before = this.#before(container, object, step);
     const update: Update = { request, object, container, led: undefined, reply, staged };
-    if (before === undefined) return this.#begin(update, isWrite);
+    if (before === undefined) return repairing(this.#parts.repairs, update, () => this.#begin(update, isWrite));
     request.retain();
-    return this.#track(
-      update,
-      before.then(() => this.#begin(update, isWrite)),
-    );
+    const begun = before.then(() => this.#begin(update, isWrite));
+    return repairing(this.#parts.repairs, update, () => this.#track(update, begun));
   }
 
   /** What has to be done before the update takes its place; undefined: nothing. */
@@ -188,7 +193,7 @@ export class UpdateService {
       if (opcode === Opcode.objectPunch) throw dkeyByDkey();
       object.isMoving = true;
     }
-    if (replication === undefined || !this.#isLed(container, object)) {
+    if (replication?.isLed(container, object.oid, object) !== true) {
       if (object.sequence !== 0) object.order = { origin: object, isPrepared: false, epoch: undefined };
       return undefined;
     }
@@ -196,15 +201,10 @@ export class UpdateService {
     const isSentLater = staged !== undefined || !this.#isStoredInTurn(opcode, container, request.payloadLength);
     if (isSentLater) request.retain();
     const payload = request.payloadLength === 0 ? undefined : request.payload;
-    const led = replication.begin({ container, opcode, object, payload, staged });
+    const checksum = payload === undefined ? undefined : request.payloadChecksum;
+    const led = replication.begin({ container, opcode, object, payload, checksum, staged });
     object.order = led;
     return led;
-  }
-
-  /** Whether members have to have the update, or what was before it is to be asked for at others. */
-  #isLed(container: number, object: ObjectRequest): boolean {
-    const { oid } = object;
-    return isRedundant(oid) || this.#parts.replication?.leadsSingle(container, oid, object) === true;
   }
 
   /** Answers a request that was sent before. */
@@ -256,7 +256,8 @@ export class UpdateService {
     if (object.sequence === 0) throw unnamed();
     const { opcode } = request;
     const payload = request.payloadLength === 0 ? undefined : request.payload;
-    const { led, unlock } = await this.#erasure!.begin(opcode, container, object, payload, staged);
+    const checksum = payload === undefined ? undefined : request.payloadChecksum;
+    const { led, unlock } = await this.#erasure!.begin(opcode, container, object, payload, checksum, staged);
     try {
       object.order = led;
       await this.#untilSent(led, this.#run({ ...unordered, led }));
@@ -297,15 +298,15 @@ export class UpdateService {
     }
     this.#stages?.drop(order.origin);
     if (parts !== undefined || !this.#isStoredInTurn(opcode, container, message.payloadLength)) message.retain();
-    const { payload } = message;
+    const { payload, payloadChecksum } = message;
     if (parts !== undefined) {
       if (this.#erasure === undefined)
         throw new DaosError("UNSUPPORTED", "Cannot prepare parts: nothing is shared here.");
-      return this.#erasure.apply(container, { ...object, order }, receivedParts(parts, payload));
+      return this.#erasure.apply(container, { ...object, order }, receivedParts(parts, payload, payloadChecksum));
     }
     // Nobody follows in updates of objects without redundancy unless they move.
     const isMoving = !isRedundant(object.oid);
-    return this.#apply(opcode, container, { ...object, order, isMoving }, payload);
+    return this.#apply(opcode, container, { ...object, order, isMoving }, payload, payloadChecksum);
   }
 
   #apply(
@@ -313,10 +314,11 @@ export class UpdateService {
     container: number,
     object: OrderedRequest,
     payload: Uint8Array,
+    checksum?: number,
     shares?: ArrayShare[],
   ): WriteOutcome | Promise<WriteOutcome> {
-    const shard = this.#erasure?.shardOf(container, object, shares);
-    return runOperation(this.#parts.objects, opcode, container, { ...object, shard }, payload);
+    const shard = this.#erasure?.shardOf(container, object.oid, object.order, shares);
+    return runOperation(this.#parts.objects, opcode, container, { ...object, shard, checksum }, payload);
   }
 
   /** Makes the update of what the client has staged here. Throws NOT_STAGED. */
@@ -338,19 +340,25 @@ export class UpdateService {
     const shard = led?.ownStaged;
     if (shard !== undefined) return this.#takeStaged(request.opcode, container, object, object, parts, shard);
     if (parts !== undefined) return this.#erasure!.apply(container, object, parts);
-    return this.#apply(request.opcode, container, object, led?.payload ?? request.payload, led?.arrayShares);
+    const checksum = led === undefined ? request.payloadChecksum : led.checksum;
+    const payload = led?.payload ?? request.payload;
+    return this.#apply(request.opcode, container, object, payload, checksum, led?.arrayShares);
   }
 
-  #ran({ led, reply }: Update, outcome: WriteOutcome): undefined {
-    const { store, replication } = this.#parts;
+  #ran({ led, reply, container, object }: Update, outcome: WriteOutcome): undefined {
+    const { store, replication, repairs } = this.#parts;
+    const answer = async (found: unknown): Promise<void> => {
+      const error = isDamage(found) ? await afterRepair(repairs, found, container, object) : found;
+      this.#answer(error as Error | undefined, outcome.epoch, reply);
+    };
     if (led?.isAppended === true) {
-      led.whenDecided((error) => this.#answer(error, outcome.epoch, reply));
+      led.whenDecided((error) => void answer(error));
       return;
     }
     let isAnswered = false;
     store.whenStable(outcome.sequence, (error) => {
       isAnswered = true;
-      this.#answer(error ?? outcome.error, outcome.epoch, reply);
+      void answer(error ?? outcome.error);
     });
     if (!isAnswered && isUndecided(outcome.sequence)) replication?.ask();
   }
@@ -362,55 +370,13 @@ export class UpdateService {
     const swept = this.#before(container, object, decodeTransactionStep(payload));
     const running = async (): Promise<void> => {
       if (swept !== undefined) await swept;
-      await this.#runStep(container, object, payload);
+      await this.#steps.run(container, object, payload);
     };
     await this.#track({ object }, running());
   }
 
-  async #runStep(container: number, object: ObjectRequest, payload: Uint8Array): Promise<void> {
-    const { replication, store } = this.#parts;
-    const { led, unlock } = this.#isPlanned(object)
-      ? await this.#planStep(container, object, payload)
-      : this.#beginStep(container, object, payload);
-    const isMoving = !isRedundant(object.oid) && replication?.movesSingle(container, object.oid) === true;
-    try {
-      const order: WriteOrder = led ?? { origin: object, isPrepared: false, epoch: undefined };
-      const { transactionStep } = Opcode;
-      const step = { ...object, order, isMoving };
-      const taking = this.#apply(transactionStep, container, step, payload, led?.arrayShares);
-      if (taking instanceof Promise) replication?.track(container, taking);
-      const outcome = await taking;
-      if (outcome.error !== undefined) throw outcome.error;
-      await new Promise<void>((resolve, reject) => {
-        const settled = (error: Error | undefined): void => (error === undefined ? resolve() : reject(error));
-        if (led?.isAppended === true) led.whenDecided(settled);
-        else store.whenStable(outcome.sequence, settled);
-      });
-    } finally {
-      if (led?.isAppended === true) led.whenDecided(unlock);
-      else unlock();
-    }
-  }
-
   #isPlanned({ oid }: ObjectRequest): boolean {
     return this.#erasure !== undefined && isErasureCoded(oid);
-  }
-
-  #planStep(container: number, object: ObjectRequest, payload: Uint8Array): Promise<PlannedUpdate> {
-    const beginning = this.#erasure!.begin(Opcode.transactionStep, container, object, payload, undefined);
-    this.#parts.replication?.track(container, beginning);
-    return beginning;
-  }
-
-  #beginStep(
-    container: number,
-    object: ObjectRequest,
-    payload: Uint8Array,
-  ): Omit<PlannedUpdate, "led"> & { readonly led: LedUpdate | undefined } {
-    const { replication } = this.#parts;
-    const isLed = this.#isLed(container, object);
-    const led = isLed ? replication?.begin({ container, opcode: Opcode.transactionStep, object, payload }) : undefined;
-    return { led, unlock: () => {} };
   }
 
   #answer(error: Error | undefined, epoch: Epoch, reply: RpcReply): void {

@@ -19,6 +19,9 @@ interface CheckClass {
   readonly advice: string;
 }
 
+const DAMAGE_ADVICE =
+  "`daos pool scrub start` repairs what the others have of it. If it stays, exclude the target from the pool, wait for the " +
+  "rebuild, and reintegrate it.";
 const SHARD_ADVICE =
   "It cannot be repaired in place yet: exclude the target from the pool, wait for the rebuild, and reintegrate it; " +
   "it is filled from the others then.";
@@ -76,7 +79,7 @@ export const CHECK_CLASSES = {
   DTX_UNDECIDED: { default: "FINISH", others: [], advice: "Bring the engines of the pool back: they decide it." },
   DTX_REMEMBERED: { default: "FINISH", others: [], advice: "" },
 
-  CSUM_FAILURE: { default: "IGNORE", others: [], advice: SHARD_ADVICE },
+  CSUM_FAILURE: { default: "IGNORE", others: [], advice: DAMAGE_ADVICE },
   OBJ_LOST_REP: { default: "IGNORE", others: [], advice: SHARD_ADVICE },
   OBJ_DATA_INCONSIST: { default: "IGNORE", others: [], advice: SHARD_ADVICE },
   OBJ_LOST_EC_SHARD: { default: "IGNORE", others: [], advice: SHARD_ADVICE },

@@ -4,10 +4,20 @@
 import { z } from "zod";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import { MAX_ENGINES, MAX_ENGINE_TARGETS, MAX_POOL_CONTAINERS, MAX_POOL_TARGETS, MAX_RANK } from "../base/limits.ts";
+import { SEVERITIES } from "../base/events.ts";
+import {
+  MAX_ENGINES,
+  MAX_ENGINE_TARGETS,
+  MAX_EVENT_MESSAGE,
+  MAX_PENDING_EVENTS,
+  MAX_POOL_CONTAINERS,
+  MAX_POOL_TARGETS,
+  MAX_RANK,
+} from "../base/limits.ts";
 import type * as engine from "./engine-operations.ts";
 import { questionSchemas } from "./check-arguments.ts";
 import type { TargetQuestionName } from "./check-questions.ts";
+import type { EngineEventsArguments } from "./event-operations.ts";
 import { TARGET_STATES } from "./pool-map.ts";
 
 const MAX_HOST = 255;
@@ -56,6 +66,7 @@ export const engineSchemas = {
   hello: z.object({
     ...sent,
     version: count,
+    oldest: count.exactOptional(),
     engine: uuid,
     system: z.object({ id: uuid, name: text }).exactOptional(),
     domain,
@@ -63,6 +74,7 @@ export const engineSchemas = {
   }) satisfies z.ZodType<engine.EngineHelloArguments>,
   helloReply: z.object({
     rank,
+    version: count.exactOptional(),
     system: z.object({
       id: uuid,
       name: text,
@@ -81,6 +93,8 @@ export const engineSchemas = {
     targets: z.array(address).min(1).max(MAX_ENGINE_TARGETS),
     scmBytes: count,
     nvmeBytes: count,
+    version: count.exactOptional(),
+    software: text.exactOptional(),
   }) satisfies z.ZodType<engine.EngineJoinArguments>,
   reference: z.object({ ...sent, rank, incarnation: count }) satisfies z.ZodType<engine.EngineReference>,
   heartbeat: z.object({
@@ -98,6 +112,26 @@ export const engineSchemas = {
       })
       .exactOptional(),
   }) satisfies z.ZodType<engine.EngineHeartbeatReply>,
+  events: z.object({
+    ...sent,
+    rank,
+    incarnation: count,
+    events: z
+      .array(
+        z.object({
+          sequence: z.int().min(1),
+          id: text,
+          severity: z.enum(SEVERITIES),
+          timeMs: z.number().nonnegative(),
+          message: z.string().max(MAX_EVENT_MESSAGE),
+          rank: rank.exactOptional(),
+          target: z.int().min(0).max(MAX_ENGINE_TARGETS).exactOptional(),
+          device: text.exactOptional(),
+          pool: text.exactOptional(),
+        }),
+      )
+      .max(MAX_PENDING_EVENTS),
+  }) satisfies z.ZodType<EngineEventsArguments>,
   map: z.object({ ...sent, rank, pool: uuid }) satisfies z.ZodType<engine.EngineMapArguments>,
   call: z.object({ ...sent, name: text, value: z.unknown(), term: count.exactOptional() }),
   assignment: z.object({
@@ -119,6 +153,10 @@ export const engineCallSchemas = {
     targetBytes: count,
     containers,
     thresholdBytes: z.union([count, z.literal("auto")]),
+    scrub: z
+      .object({ mode: z.enum(["off", "lazy", "timed"]), periodSeconds: count, bytesPerSecond: z.int().min(1) })
+      .exactOptional(),
+    rebuild: z.object({ share: z.int().min(1).max(100), isPaused: z.boolean() }).exactOptional(),
   }),
   openContainer: z.object({ container: served, pool: uuid }),
   countHandles: z.object({ container }),
@@ -129,7 +167,16 @@ export const engineCallSchemas = {
   fillStatus: z.object({ pool: uuid, containers }),
   check: z.object({ target: count, name: z.enum(questionNames), value: z.unknown() }),
   identity: nothing,
-  stop: nothing,
+  scrub: z.object({
+    pool: uuid,
+    action: z.enum(["start", "stop", "status"]),
+    bytesPerSecond: z.int().min(1).exactOptional(),
+  }),
+  scrubStatus: z.object({ pool: uuid }),
+  faultyTargets: nothing,
+  pledge: z.object({ term: count }),
+  stop: z.object({ force: z.boolean().exactOptional(), restart: z.boolean().exactOptional() }),
+  startEngines: z.object({ ranks: z.array(rank).max(MAX_ENGINES) }),
 } satisfies { [Name in engine.EngineCallName]: z.ZodType<Parameters<engine.EngineCalls[Name]>[0]> };
 
 /** `value` as the schema has it; `what` names the operation. Throws INVALID_ARGUMENT. */

@@ -8,9 +8,7 @@
 import type { Epoch } from "../base/epoch.ts";
 import type { TargetQuestion } from "./check-questions.ts";
 import type { PoolMap } from "./pool-map.ts";
-
-/** Version of these operations, beside the protocol's: engines of one system must have the same. */
-export const ENGINE_PROTOCOL_VERSION = 2;
+import type { PoolScrubArguments, ScrubSettings, TargetScrubStatus } from "./scrub.ts";
 
 /** Every body. */
 export interface EngineMessage {
@@ -25,7 +23,9 @@ export interface EngineAddress {
 
 /** engineHello: who is there. Any engine of the system may be asked. */
 export interface EngineHelloArguments extends EngineMessage {
+  /** The newest that it speaks (engine-version.ts), and the oldest; engines of version 2 speak no other. */
   readonly version: number;
+  readonly oldest?: number;
   /** Id of the engine, from its superblock. */
   readonly engine: string;
   /** The system it belongs to; absent when it was never part of one. */
@@ -39,6 +39,8 @@ export interface EngineRedirect {
 }
 export interface EngineHelloReply {
   readonly rank: number;
+  /** The newest that both speak; a control plane of version 2 does not say. */
+  readonly version?: number;
   readonly system: {
     readonly id: string;
     readonly name: string;
@@ -58,6 +60,9 @@ export interface EngineJoinArguments extends EngineMessage {
   readonly targets: readonly EngineAddress[];
   readonly scmBytes: number;
   readonly nvmeBytes: number;
+  /** As agreed by engineHello, and its release; engines of version 2 do not say. */
+  readonly version?: number;
+  readonly software?: string;
 }
 
 /** engineLeave, and part of engineHeartbeat. STALE: join again. */
@@ -115,6 +120,17 @@ export interface PoolShare {
   readonly targetBytes: number;
   readonly containers: readonly number[];
   readonly thresholdBytes: number | "auto";
+  /** A control plane of before does not say: then it is as by default. */
+  readonly scrub?: ScrubSettings;
+  /** What rebuilding may do; engines of before are not told. */
+  readonly rebuild?: RebuildPolicy;
+}
+
+/** What rebuilding may do in a pool. */
+export interface RebuildPolicy {
+  /** Per cent of a target's time while requests of clients are there. */
+  readonly share: number;
+  readonly isPaused: boolean;
 }
 
 /** How far a target is with what it has to bring to others of a pool. */
@@ -129,6 +145,19 @@ export interface TargetFillStatus {
   /** Brought under this map. */
   readonly dkeys: number;
   readonly bytes: number;
+  /**
+   * Dkeys to be brought under this map, all containers taken together, and those of them that it has come by; `isCounted`:
+   * that is all. Engines of before do not say.
+   */
+  readonly toBring?: number;
+  readonly passed?: number;
+  readonly isCounted?: boolean;
+}
+
+/** How an engine is to end. */
+export interface StopOrder {
+  readonly force?: boolean;
+  readonly restart?: boolean;
 }
 
 export interface EngineSelf {
@@ -173,8 +202,21 @@ export interface EngineCalls {
   check(value: TargetQuestion): object;
   /** What the engine is, and its devices that are not well. */
   identity(value: object): EngineSelf;
-  /** The engine ends in good order after it has answered. */
-  stop(value: object): object;
+  /** Begins or ends a pass of a scrub on all targets that have something of the pool. */
+  scrub(value: PoolScrubArguments): object;
+  /** For each target of the engine how far it is; null: it has nothing of the pool. */
+  scrubStatus(value: { pool: string }): { targets: readonly (TargetScrubStatus | null)[] };
+  /** Targets of the engine, by their numbers there, whose device is faulty. */
+  faultyTargets(value: object): { targets: readonly number[] };
+  /** Whether the engine promises not to lead for a while, so that the leader of this term can (src/control/leadership.ts). */
+  pledge(value: { term: number }): { isPledged: boolean };
+  /**
+   * The engine ends after it has answered, in good order unless forced, and is started again by its supervisor if that is
+   * wanted: UNSUPPORTED when it has none. One of version 2 knows neither.
+   */
+  stop(value: StopOrder): object;
+  /** Those of these ranks that the engine's supervisor has are started, if they are stopped. */
+  startEngines(value: { ranks: readonly number[] }): { isSupervised: boolean };
 }
 export type EngineCallName = keyof EngineCalls;
 

@@ -10,11 +10,14 @@
 import { asBuffer } from "../base/bytes.ts";
 import { crc32Range } from "../base/checksum.ts";
 import { DaosError } from "../base/errors.ts";
+import type { VersionRange } from "../base/version-range.ts";
 import { MAX_FRAME_ARGUMENTS_BYTES, MAX_FRAME_BODY_BYTES } from "../base/limits.ts";
 
 export const FRAME_HEADER_BYTES = 40;
 export const FRAME_MAGIC = 0x464f4144;
 export const PROTOCOL_VERSION = 1;
+/** Those that this program can be asked to speak; frames of all of them have the header of version 1. */
+export const PROTOCOL_VERSIONS: VersionRange = { oldest: PROTOCOL_VERSION, newest: PROTOCOL_VERSION };
 
 export const FrameFlag = {
   response: 1,
@@ -63,23 +66,25 @@ export function encodeFrameHeader(into: Buffer, offset: number, header: Readonly
 }
 
 /**
- * Reads the header at `offset` of `bytes` into `header`. Throws PROTOCOL (magic, checksum, flags), VERSION, TOO_LARGE.
- * After PROTOCOL or VERSION the stream cannot be trusted any further; after TOO_LARGE `header` is filled and the body can
- * be skipped. The version is looked at before the checksum, whose place another version may have moved. The body is not
+ * Reads the header at `offset` of `bytes` into `header`. Throws DAMAGED (checksum), PROTOCOL (magic, flags), VERSION, TOO_LARGE.
+ * After DAMAGED, PROTOCOL or VERSION the stream cannot be trusted any further; after TOO_LARGE `header` is filled and the
+ * body can be skipped. The version is looked at before the checksum, whose place another version may have moved. The body is not
  * looked at.
  */
 export function decodeFrameHeader(bytes: Uint8Array, offset: number, header: FrameHeader): void {
   const view = asBuffer(bytes);
-  if (view.readUInt32LE(offset) !== FRAME_MAGIC) throw new DaosError("PROTOCOL", "Cannot read frame: bad magic.");
+  const isOurs = view.readUInt32LE(offset) === FRAME_MAGIC;
   const word = view.readUInt32LE(offset + 4);
-  if ((word & 0xff) !== PROTOCOL_VERSION) {
+  if (!isOurs || (word & 0xff) !== PROTOCOL_VERSION) {
+    if (isDamagedStart(view, offset)) throw damagedHeader();
+    if (!isOurs) throw new DaosError("PROTOCOL", "Cannot read frame: bad magic.");
     throw new DaosError(
       "VERSION",
       `Cannot read frame: protocol version ${word & 0xff}, this side speaks ${PROTOCOL_VERSION}.`,
     );
   }
   if (view.readUInt32LE(offset + 36) !== crc32Range(view, offset, offset + 36)) {
-    throw new DaosError("PROTOCOL", "Cannot read frame: header checksum does not match.");
+    throw damagedHeader();
   }
   header.flags = (word >>> 8) & 0xff;
   header.opcode = word >>> 16;
@@ -98,4 +103,16 @@ export function decodeFrameHeader(bytes: Uint8Array, offset: number, header: Fra
   ) {
     throw new DaosError("TOO_LARGE", `Cannot read frame: body over ${MAX_FRAME_BODY_BYTES} bytes. Split the request.`);
   }
+}
+
+/** Whether the header would be good if it began as ours do: it is one, damaged there. */
+function isDamagedStart(view: Buffer, offset: number): boolean {
+  const mended = Buffer.from(view.subarray(offset, offset + FRAME_HEADER_BYTES));
+  mended.writeUInt32LE(FRAME_MAGIC, 0);
+  mended[4] = PROTOCOL_VERSION;
+  return mended.readUInt32LE(36) === crc32Range(mended, 0, 36);
+}
+
+function damagedHeader(): DaosError {
+  return new DaosError("DAMAGED", "Cannot read frame: the checksum of its header does not match. Connect again.");
 }

@@ -20,6 +20,7 @@ import { byteString, type ByteString } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { BLOCK_BYTES, MAX_CELL_KEY_BYTES, MAX_SNAPSHOTS } from "../base/limits.ts";
 import { crc32Range } from "../base/checksum.ts";
+import { damagedBeforeStore } from "../base/damage.ts";
 import {
   decodeTransaction,
   encodeTransaction,
@@ -52,6 +53,8 @@ export interface RecordWrite {
   readonly kind: 1 | 2 | 3;
   readonly meta: Uint8Array;
   readonly inline?: Uint8Array;
+  /** CRC-32 that the inline bytes must have in the record. */
+  readonly checksum?: number | undefined;
   readonly extent?: RecordExtent;
 }
 
@@ -75,6 +78,8 @@ export interface LoggedWrite {
   readonly metaLength: number;
   /** Bytes inline, directly after meta; -1 for none. */
   readonly inlineLength: number;
+  /** Their CRC-32; 0 without, and where the record is not verified. */
+  readonly checksum: number;
   readonly extent: RecordExtent | undefined;
 }
 
@@ -122,7 +127,7 @@ export function logRecordBytes(
 }
 
 function encodeWrite(into: Buffer, start: number, write: RecordWrite): number {
-  const { key, meta, inline, extent } = write;
+  const { key, meta, inline, checksum, extent } = write;
   const flags = inline !== undefined ? FLAG_INLINE : extent !== undefined ? FLAG_EXTENT : 0;
   into.writeUInt32LE((write.kind | (flags << 8) | (key.length << 16)) >>> 0, start);
   into.writeUInt32LE(meta.length, start + 4);
@@ -134,7 +139,9 @@ function encodeWrite(into: Buffer, start: number, write: RecordWrite): number {
   position += meta.length;
   if (inline !== undefined) {
     if (inline.length > 0) into.set(inline, position);
-    return position + inline.length;
+    const end = position + inline.length;
+    if (checksum !== undefined && checksum !== crc32Range(into, position, end)) throw damagedBeforeStore("in the log");
+    return end;
   }
   if (extent === undefined) return position;
   writeUint64(into, extent.offset, position);
@@ -145,7 +152,7 @@ function encodeWrite(into: Buffer, start: number, write: RecordWrite): number {
   return position;
 }
 
-/** Writes the record at `offset`; its length is `lengthBytes`, as logRecordBytes gave it. The caller checked all limits. */
+/** Writes the record at `offset`; its length is `lengthBytes`, as logRecordBytes gave it. The caller checked all limits. Throws DAMAGED. */
 export function encodeLogRecord(
   into: Buffer,
   offset: number,
@@ -218,7 +225,7 @@ class RecordReader {
     return byteString(this.#from, start, start + bytes);
   }
 
-  /** `knownKey`: what its key is, if that is known. */
+  /** `knownKey`: what its key is, if that is known; then the inline bytes are not summed up. */
   write(knownKey?: ByteString): LoggedWrite {
     const from = this.#from;
     const start = this.take(LOG_WRITE_BYTES);
@@ -237,7 +244,8 @@ class RecordReader {
       throw malformed("a key has changed");
     }
     const metaOffset = this.take(metaLength);
-    if (flags === FLAG_INLINE) this.take(dataLength);
+    const dataStart = flags === FLAG_INLINE ? this.take(dataLength) : this.position;
+    const isSummed = flags === FLAG_INLINE && knownKey === undefined;
     const extent = flags === FLAG_EXTENT ? this.#extent(dataLength) : undefined;
     return {
       key,
@@ -246,6 +254,7 @@ class RecordReader {
       metaOffset,
       metaLength,
       inlineLength: flags === FLAG_INLINE ? dataLength : -1,
+      checksum: isSummed ? crc32Range(from, dataStart, dataStart + dataLength) : 0,
       extent,
     };
   }

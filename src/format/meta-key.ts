@@ -6,11 +6,15 @@
  *     counter/container                         last container number given out, never reused
  *     counter/pool                              grows with every change of the pools' sizes
  *     counter/rank                              last rank given out, never reused
+ *     counter/forgotten-requests                epoch that no request got its number after that is forgotten
+ *     self-heal                                 policy record: what the system does by itself
  *     leader                                    leader record, under the lease of who leads
  *     member/<rank>                             member record: an engine of the system
  *     map/<pool id>                             map record: the pool's map
+ *     event/<number, 16 digits>                 event record, a ring: the oldest go
  *     removal/<rank>/<container number>         removal record: a destroyed container that the engine still holds
  *     removal/<rank>/<pool id>                  removal record: a destroyed pool that the engine still knows
+ *     requests/<client number>                  requests record: what a client has changed and may ask for again
  *     pool/<pool id>                            pool record
  *     pool-label/<label>                        label record
  *     container/<pool id>/<container id>        container record
@@ -20,10 +24,13 @@
 import type { Uuid } from "../base/uuid.ts";
 
 export const SYSTEM_KEY = "system";
+export const SELF_HEAL_KEY = "self-heal";
 export const LEADER_KEY = "leader";
 export const CONTAINER_COUNTER_KEY = "counter/container";
 export const POOL_COUNTER_KEY = "counter/pool";
 export const RANK_COUNTER_KEY = "counter/rank";
+export const FORGOTTEN_REQUESTS_KEY = "counter/forgotten-requests";
+export const REQUESTS_PREFIX = "requests/";
 export const MEMBER_PREFIX = "member/";
 export const MAP_PREFIX = "map/";
 export const POOL_PREFIX = "pool/";
@@ -32,8 +39,19 @@ export const POOL_LABEL_PREFIX = "pool-label/";
 export const CONTAINER_PREFIX = "container/";
 export const CONTAINER_LABEL_PREFIX = "container-label/";
 
+export const EVENT_PREFIX = "event/";
+
+/** In the order of the numbers. */
+export function eventKey(number: number): string {
+  return `${EVENT_PREFIX}${String(number).padStart(16, "0")}`;
+}
+
 export function memberKey(rank: number): string {
   return `${MEMBER_PREFIX}${rank}`;
+}
+
+export function requestsKey(client: number): string {
+  return `${REQUESTS_PREFIX}${client}`;
 }
 
 export function mapKey(pool: string): string {

@@ -9,7 +9,8 @@
 import { z } from "zod";
 import { crc32 } from "../base/checksum.ts";
 import { DaosError } from "../base/errors.ts";
-import { MAX_RANK } from "../base/limits.ts";
+import { SEVERITIES } from "../base/events.ts";
+import { MAX_ENGINE_TARGETS, MAX_RANK } from "../base/limits.ts";
 import { TARGET_STATES } from "./pool-map.ts";
 
 export const META_RECORD_VERSION = 1;
@@ -101,13 +102,39 @@ const SCHEMAS = {
         added: z.int().min(1).optional(),
         drained: z.int().min(1).optional(),
         beside: z.array(outage).optional(),
+        /** It is out of service because nobody heard of its engine, and comes back by itself. */
+        silent: z.literal(true).optional(),
       }),
     ),
   }),
   /** The engine that leads the control plane, and where it serves management. */
   leader: z.strictObject({ engine: uuid, host: z.string().min(1), port }),
+  /** Flags of what the system does by itself (base/self-heal.ts); all of them where there is no record. */
+  policy: z.strictObject({ flags: z.array(z.string()) }),
+  /** What happened. `by`: the engine that told of it, and how many events it had told of since its start. */
+  event: z.strictObject({
+    number: z.int().min(1),
+    id: z.string().min(1),
+    severity: z.enum(SEVERITIES),
+    timeMs,
+    message: z.string(),
+    rank: rank.exactOptional(),
+    target: z.int().min(0).max(MAX_ENGINE_TARGETS).exactOptional(),
+    device: z.string().exactOptional(),
+    pool: z.string().exactOptional(),
+    by: z.strictObject({ rank, incarnation: z.int().nonnegative(), sequence: z.int().min(1) }),
+  }),
   /** The engine was away when this pool, or a container of it, was destroyed. */
   removal: z.strictObject({ pool: uuid }),
+  /**
+   * Requests of one client that have changed records, and are not acknowledged: all below `firstIncomplete` are. `latest`: the
+   * epoch at which the newest one got its number. `subject` says what it was done to.
+   */
+  requests: z.strictObject({
+    firstIncomplete: z.int().nonnegative(),
+    latest: z.int().nonnegative(),
+    done: z.array(z.strictObject({ sequence: z.int().min(1), subject: z.string() })),
+  }),
   /** What a label stands for. */
   label: z.strictObject({ id: uuid }),
   /** A number that only grows. */
@@ -121,7 +148,9 @@ export type PoolRecord = MetaRecord<"pool">;
 export type ContainerRecord = MetaRecord<"container">;
 export type MemberRecord = MetaRecord<"member">;
 export type LeaderRecord = MetaRecord<"leader">;
+export type EventRecord = MetaRecord<"event">;
 export type MapRecord = MetaRecord<"map">;
+export type RequestsRecord = MetaRecord<"requests">;
 export type SnapshotRecord = MetaRecord<"snapshot">;
 
 /** The bytes of a record. */

@@ -38,8 +38,14 @@ export const ObjectFlag = {
   epochIsSeen: 128,
   /** Of updates: the payload names what the members of the group have staged (staged-payload.ts). */
   staged: 256,
+  /**
+   * Of shard reads among targets: show what is left of the epoch, whatever was aggregated since. Who asks can tell whether it
+   * is what it was: it has checksums.
+   */
+  asStored: 512,
 } as const;
-const KNOWN_FLAGS = 31 | ObjectFlag.orNextReadable | ObjectFlag.epochIsSeen | ObjectFlag.staged;
+const SHARD_READ_FLAGS = ObjectFlag.orNextReadable | ObjectFlag.epochIsSeen | ObjectFlag.asStored;
+const KNOWN_FLAGS = 31 | SHARD_READ_FLAGS | ObjectFlag.staged;
 /** The record names its request. */
 const FLAG_IDENTIFIED = 32;
 const REQUEST_ID_BYTES = 32;

@@ -12,21 +12,35 @@ import {
   MAX_AKEY_BYTES,
   MAX_DKEY_BYTES,
   MAX_ENGINES,
+  MAX_SCRUB_BYTES_PER_SECOND,
+  MIN_SCRUB_BYTES_PER_SECOND,
   MAX_ENUMERATION_KEYS,
   MAX_POOL_TARGETS,
   MAX_RANK,
   MAX_SNAPSHOTS,
 } from "../base/limits.ts";
 import { OBJECT_ID_BYTES } from "../base/object-id.ts";
-import type { DtxAttachArguments, DtxResyncArguments, DtxSummaryArguments } from "./dtx-messages.ts";
+import { SEVERITIES } from "../base/events.ts";
 import type { CheckArguments } from "./check-operations.ts";
+import type { SystemEventsArguments } from "./event-operations.ts";
+import type {
+  SelfHealSetArguments,
+  SystemBackupArguments,
+  SystemRanksArguments,
+  SystemStartArguments,
+  SystemStopArguments,
+} from "./system-operations.ts";
+import type { DtxAttachArguments, DtxResyncArguments, DtxSummaryArguments } from "./dtx-messages.ts";
 import type { ChangeListArguments, EpochQueryArguments } from "./history-operations.ts";
+import type { DeviceReference, DeviceSetFaultyArguments, DeviceReplaceArguments } from "./device-operations.ts";
+import type { PoolScrubArguments } from "./scrub.ts";
 import type * as operations from "./operations.ts";
 import { Opcode } from "./operations.ts";
 
 /** Most characters of a label, reference or name that are looked at: more is refused before it is quoted anywhere. */
 const MAX_NAME_LENGTH = 255;
 const MAX_PROPERTIES = 64;
+const MAX_FLAGS = 64;
 /** Anchors are opaque; they may hold a dkey, an akey and what belongs to them. */
 const MAX_ANCHOR_BYTES = 4 * MAX_DKEY_BYTES;
 /** Of a check: it may hold a dkey in hex, and ids. */
@@ -65,6 +79,12 @@ const targets = {
   targets: z.array(z.int().nonnegative()).max(MAX_POOL_TARGETS).exactOptional(),
   force: z.boolean().exactOptional(),
 };
+const ranks = z.array(rank).min(1).max(MAX_ENGINES);
+const systemRanks = {
+  ranks,
+  force: z.boolean().exactOptional(),
+  after: name.exactOptional(),
+};
 const keyList = {
   handle,
   oid,
@@ -80,9 +100,9 @@ const keyList = {
 export interface OperationArguments {
   [Opcode.serverStop]: operations.ServerStopArguments;
   [Opcode.systemCheck]: CheckArguments;
-  [Opcode.deviceSetFaulty]: operations.DeviceSetFaultyArguments;
-  [Opcode.deviceReplace]: operations.DeviceReplaceArguments;
-  [Opcode.deviceIdentify]: operations.DeviceReference;
+  [Opcode.deviceSetFaulty]: DeviceSetFaultyArguments;
+  [Opcode.deviceReplace]: DeviceReplaceArguments;
+  [Opcode.deviceIdentify]: DeviceReference;
   [Opcode.poolCreate]: operations.PoolCreateArguments;
   [Opcode.poolList]: operations.PoolListArguments;
   [Opcode.poolQuery]: operations.PoolReference;
@@ -94,6 +114,7 @@ export interface OperationArguments {
   [Opcode.poolReintegrate]: PoolTargetsArguments;
   [Opcode.poolExtend]: PoolExtendArguments;
   [Opcode.poolDrain]: PoolTargetsArguments;
+  [Opcode.poolScrub]: PoolScrubArguments;
   [Opcode.containerCreate]: operations.ContainerCreateArguments;
   [Opcode.containerList]: operations.ContainerListArguments;
   [Opcode.containerQuery]: operations.ContainerReference;
@@ -104,6 +125,14 @@ export interface OperationArguments {
   [Opcode.snapshotCreate]: operations.SnapshotCreateArguments;
   [Opcode.snapshotList]: operations.ContainerReference;
   [Opcode.snapshotDestroy]: operations.SnapshotDestroyArguments;
+  [Opcode.systemEvents]: SystemEventsArguments;
+  [Opcode.systemExclude]: SystemRanksArguments;
+  [Opcode.systemDrain]: SystemRanksArguments;
+  [Opcode.systemReintegrate]: SystemRanksArguments;
+  [Opcode.selfHealSet]: SelfHealSetArguments;
+  [Opcode.systemStop]: SystemStopArguments;
+  [Opcode.systemStart]: SystemStartArguments;
+  [Opcode.systemBackup]: SystemBackupArguments;
   [Opcode.attach]: operations.AttachArguments;
   [Opcode.detach]: operations.DetachArguments;
   [Opcode.dkeyList]: operations.KeyListArguments;
@@ -140,6 +169,11 @@ const SCHEMAS: { readonly [Op in keyof OperationArguments]: z.ZodType<OperationA
   [Opcode.poolReintegrate]: z.object(targets),
   [Opcode.poolExtend]: z.object({ pool: name, ranks: z.array(rank).min(1).max(MAX_ENGINES) }),
   [Opcode.poolDrain]: z.object(targets),
+  [Opcode.poolScrub]: z.object({
+    pool: name,
+    action: z.enum(["start", "stop", "status"]),
+    bytesPerSecond: z.int().min(MIN_SCRUB_BYTES_PER_SECOND).max(MAX_SCRUB_BYTES_PER_SECOND).exactOptional(),
+  }),
   [Opcode.containerCreate]: z.object({
     pool: name,
     label: name,
@@ -155,6 +189,23 @@ const SCHEMAS: { readonly [Op in keyof OperationArguments]: z.ZodType<OperationA
   [Opcode.snapshotCreate]: z.object({ ...container, name }),
   [Opcode.snapshotList]: z.object(container),
   [Opcode.snapshotDestroy]: z.object({ ...container, name }),
+  [Opcode.systemEvents]: z.object({
+    after: number.exactOptional(),
+    sinceMs: number.exactOptional(),
+    severity: z.enum(SEVERITIES).exactOptional(),
+    limit: limit.exactOptional(),
+  }),
+  [Opcode.systemExclude]: z.object(systemRanks),
+  [Opcode.systemDrain]: z.object(systemRanks),
+  [Opcode.systemReintegrate]: z.object(systemRanks),
+  [Opcode.systemStop]: z.object({
+    ranks: ranks.exactOptional(),
+    force: z.boolean().exactOptional(),
+    restart: z.boolean().exactOptional(),
+  }),
+  [Opcode.systemBackup]: z.object({ id: number.exactOptional(), offset: number.exactOptional() }),
+  [Opcode.systemStart]: z.object({ ranks: ranks.exactOptional() }),
+  [Opcode.selfHealSet]: z.object({ flags: z.array(name).max(MAX_FLAGS) }),
   [Opcode.attach]: z.object({ capability: bytes(MAX_CAPABILITY_BYTES) }),
   [Opcode.detach]: z.object({ handle }),
   [Opcode.dkeyList]: z.object(keyList),

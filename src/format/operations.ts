@@ -4,7 +4,7 @@
  */
 import type { Epoch } from "../base/epoch.ts";
 import type { PoolMap } from "./pool-map.ts";
-import type { PoolRebuild, TierSpace } from "./pool-state.ts";
+import type { ClassCapacity, DataHealth, PoolRebuild, TierSpace } from "./pool-state.ts";
 
 export const Opcode = {
   /** Both listeners. First request of a connection: versions and what the peer is. */
@@ -21,8 +21,6 @@ export const Opcode = {
   deviceSetFaulty: 21,
   deviceReplace: 22,
   deviceIdentify: 23,
-  /** One step of a check (check-operations.ts). */
-  systemCheck: 30,
   /** Among engines (engine-operations.ts). */
   engineHello: 24,
   engineJoin: 25,
@@ -30,6 +28,7 @@ export const Opcode = {
   engineLeave: 27,
   engineMap: 28,
   engineCall: 29,
+  engineEvents: 30,
   poolCreate: 32,
   poolList: 33,
   poolQuery: 34,
@@ -41,6 +40,7 @@ export const Opcode = {
   poolReintegrate: 40,
   poolExtend: 41,
   poolDrain: 42,
+  poolScrub: 43,
   containerCreate: 48,
   containerList: 49,
   containerQuery: 50,
@@ -51,6 +51,21 @@ export const Opcode = {
   snapshotCreate: 56,
   snapshotList: 57,
   snapshotDestroy: 58,
+
+  /** The system as a whole: event-operations.ts, system-operations.ts. */
+  systemEvents: 64,
+  systemLeader: 65,
+  systemExclude: 66,
+  systemDrain: 67,
+  systemReintegrate: 68,
+  selfHealGet: 69,
+  selfHealSet: 70,
+  selfHealEval: 71,
+  systemStop: 72,
+  systemStart: 73,
+  systemBackup: 74,
+  /** One step of a check (check-operations.ts). */
+  systemCheck: 75,
 
   /** Target listeners. `attach` turns a capability into this connection's container handle. */
   attach: 96,
@@ -94,6 +109,7 @@ export const Opcode = {
   dtxFill: 170,
   dtxShardExtents: 171,
   dtxSummary: 172,
+  dtxRepair: 173,
 } as const;
 export type Opcode = (typeof Opcode)[keyof typeof Opcode];
 
@@ -134,6 +150,9 @@ export interface EngineDescription {
   /** Management listener, as the other engines reach it. */
   readonly address: string;
   readonly targets: number;
+  /** Its release, and the version that it speaks among engines; not told of one that was not here since the leader began. */
+  readonly software?: string;
+  readonly version?: number;
   /** Of a suspect that will be excluded: the time until then. */
   readonly exclusionInMs?: number;
   /** Why a suspect is not excluded. */
@@ -166,50 +185,9 @@ export interface EngineMetricsReply {
   readonly cpuSystemUs: number;
   readonly residentBytes: number;
   readonly requests: number;
+  /** How many events of each id it told of. An older engine does not tell. */
+  readonly events?: Readonly<Record<string, number>>;
   readonly targets: readonly Readonly<Record<string, number>>[];
-}
-
-/** One device of an engine. Counters are since the engine started, sums over the device's targets. */
-export interface DeviceDescription {
-  readonly id: string;
-  readonly rank: number;
-  readonly plugin: string;
-  /** As configured; empty for a file of the storage folder. */
-  readonly path: string;
-  readonly targets: readonly number[];
-  readonly labelled: boolean;
-  /** `unresponsive`: a target does not answer, as when its device blocks it. */
-  readonly state: "normal" | "faulty" | "unplugged" | "unresponsive";
-  /** Why it is not normal; empty when it is. */
-  readonly reason: string;
-  /** The device that takes its place at the next start. */
-  readonly successor?: string;
-  readonly totalBytes: number;
-  readonly usedBytes: number;
-  readonly inFlight: number;
-  readonly readErrors: number;
-  readonly writeErrors: number;
-  readonly flushErrors: number;
-  readonly discardErrors: number;
-  readonly checksumErrors: number;
-  readonly slowOperations: number;
-  /** The slowest target's; 0 where the plugin does not measure. */
-  readonly readP99Us: number;
-  readonly writeP99Us: number;
-}
-export interface DeviceQueryReply {
-  readonly devices: readonly DeviceDescription[];
-}
-/** `device`, `successor`: ids. */
-export interface DeviceReference {
-  readonly device: string;
-}
-export interface DeviceSetFaultyArguments extends DeviceReference {
-  readonly force: boolean;
-}
-export interface DeviceReplaceArguments extends DeviceReference {
-  readonly successor: string;
-  readonly force: boolean;
 }
 
 export type Properties = Readonly<Record<string, string | number | boolean>>;
@@ -235,6 +213,8 @@ export interface PoolDescription {
   readonly targets: number;
   /** An older engine does not tell. */
   readonly rebuild?: PoolRebuild;
+  readonly health?: DataHealth;
+  readonly capacity?: readonly ClassCapacity[];
   readonly createdAt: string;
   readonly properties: Properties;
 }
@@ -286,6 +266,8 @@ export interface ContainerDescription {
   readonly state: "ready" | "destroying";
   readonly usedBytes: number;
   readonly snapshots: number;
+  /** An older engine does not tell. */
+  readonly health?: DataHealth;
   readonly createdAt: string;
   readonly properties: Properties;
 }

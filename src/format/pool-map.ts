@@ -14,6 +14,11 @@
 export const TARGET_STATES = ["NEW", "UP", "UPIN", "DRAIN", "DOWN", "DOWNOUT"] as const;
 export type TargetState = (typeof TARGET_STATES)[number];
 
+/** Whether a target of this state has nothing that may be read or written. */
+export function isGone(state: TargetState): boolean {
+  return state === "DOWN" || state === "DOWNOUT";
+}
+
 /** Where a target listens. */
 export interface TargetAddress {
   readonly index: number;
@@ -83,7 +88,7 @@ export function outrunsSingles(map: { readonly targets: readonly Pick<MapTarget,
 
 /** Whether a target is gone that may have the only copy of something. */
 export function isSingleAway(targets: readonly Pick<MapTarget, "state" | "drained">[]): boolean {
-  return targets.some(({ state, drained }) => (state === "DOWN" || state === "DOWNOUT") && drained === undefined);
+  return targets.some(({ state, drained }) => isGone(state) && drained === undefined);
 }
 
 /** Domain of an engine that names none. */

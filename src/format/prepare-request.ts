@@ -35,6 +35,8 @@ export interface PreparedPart {
 /** A part with its bytes, `length` of them; empty for a punch. */
 export interface PartBytes extends PreparedPart {
   readonly bytes: Uint8Array;
+  /** CRC-32 of the bytes, from where they were verified last or made. */
+  readonly checksum?: number | undefined;
 }
 
 export interface PrepareRequest {

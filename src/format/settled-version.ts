@@ -11,6 +11,8 @@
  */
 import { asBuffer, type ByteString } from "../base/bytes.ts";
 import { crc32, crc32Range } from "../base/checksum.ts";
+import { joinChecksums } from "../base/checksum-join.ts";
+import { damagedAfterStore } from "../base/damage.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { BLOCK_BYTES } from "../base/limits.ts";
@@ -31,6 +33,8 @@ export interface SettledContent {
   readonly kind: 1 | 2 | 3;
   readonly meta: Uint8Array;
   readonly inline: Uint8Array | undefined;
+  /** CRC-32 of the inline bytes; 0 without. */
+  readonly checksum: number;
   readonly extent: RecordExtent | undefined;
 }
 
@@ -59,10 +63,12 @@ export class SettledVersion implements SettledContent {
   /** Table `history` has older versions of the cell. */
   readonly hasOlder: boolean;
   readonly extent: RecordExtent | undefined;
+  readonly checksum: number;
   readonly #row: Buffer;
 
-  constructor(row: Buffer, extent: RecordExtent | undefined) {
+  constructor(row: Buffer, checksum: number, extent: RecordExtent | undefined) {
     this.#row = row;
+    this.checksum = checksum;
     this.kind = row[4] as 1 | 2 | 3;
     this.hasOlder = (row[5]! & FLAG_OLDER) !== 0;
     this.epoch = readUint64(row, 8) as Epoch;
@@ -104,30 +110,31 @@ function rowBytes(metaLength: number, inlineLength: number, extent: RecordExtent
   return HEADER_BYTES + metaLength + dataBytes;
 }
 
-/** The row of a version, in memory of its own. */
+/** The row of a version, in memory of its own. Throws CORRUPT when the inline bytes fail their checksum. */
 export function encodeSettledVersion(key: ByteString, content: SettledContent, hasOlder: boolean): Buffer {
-  const { epoch, kind, meta, inline, extent } = content;
+  const { epoch, kind, meta, inline, checksum, extent } = content;
   const inlineLength = inline === undefined ? -1 : inline.length;
   const row = startRow(epoch, kind, meta.length, inlineLength, extent, hasOlder);
   row.set(meta, HEADER_BYTES);
-  if (inline !== undefined) row.set(inline, HEADER_BYTES + meta.length);
-  return sealRow(key, row);
+  if (inline === undefined) return sealRow(key, row);
+  row.set(inline, HEADER_BYTES + meta.length);
+  return sealInlineRow(key, row, HEADER_BYTES + meta.length, checksum);
 }
 
 /** Memory for rows up to its size that are used at once, and views of its first bytes, by their count. */
 const rowScratch = Buffer.alloc(8192);
 const rowViews: Buffer[] = [];
 
-/** The same for a write as it lies in `bytes` of the log; valid until the next call. */
+/** The same for a write as it lies in `bytes` of the log; valid until the next call. Throws as encodeSettledVersion. */
 export function encodeSettledWrite(key: ByteString, bytes: Buffer, write: LoggedWrite): Buffer {
-  const { epoch, kind, metaOffset, metaLength, inlineLength, extent } = write;
+  const { epoch, kind, metaOffset, metaLength, inlineLength, checksum, extent } = write;
   const length = rowBytes(metaLength, inlineLength, extent);
   // A new buffer, and finding its address for the index, cost more than all the rest.
   const row =
     length > rowScratch.length ? Buffer.allocUnsafe(length) : (rowViews[length] ??= rowScratch.subarray(0, length));
   fillRow(row, epoch, kind, metaLength, inlineLength, extent, false);
   bytes.copy(row, HEADER_BYTES, metaOffset, metaOffset + metaLength + Math.max(inlineLength, 0));
-  return sealRow(key, row);
+  return inlineLength < 0 ? sealRow(key, row) : sealInlineRow(key, row, HEADER_BYTES + metaLength, checksum);
 }
 
 /** A row with all but meta, inline bytes and checksum. */
@@ -166,6 +173,14 @@ function fillRow(
   for (const checksum of extent.checksums) position = row.writeUInt32LE(checksum, position);
 }
 
+/** The row's checksum is made of that of the inline bytes, which begin at `dataStart`, as the row has them now. */
+function sealInlineRow(key: ByteString, row: Buffer, dataStart: number, checksum: number): Buffer {
+  if (crc32Range(row, dataStart, row.length) !== checksum) throw damagedAfterStore("when it was settled");
+  const before = crc32Range(row, 4, dataStart, keySeed(key));
+  row.writeUInt32LE(joinChecksums(before, checksum, row.length - dataStart), 0);
+  return row;
+}
+
 function sealRow(key: ByteString, row: Buffer): Buffer {
   row.writeUInt32LE(crc32Range(row, 4, row.length, keySeed(key)), 0);
   return row;
@@ -185,12 +200,23 @@ function decodeExtent(row: Buffer, position: number): RecordExtent {
   return { offset, length, checksums };
 }
 
+/** Verifies the row; the CRC-32 of its inline bytes, 0 without. Throws CORRUPT. */
+function inlineChecksumOf(key: ByteString, row: Buffer): number {
+  const dataStart = HEADER_BYTES + row[6]!;
+  const isInline = (row[5]! & FLAG_INLINE) !== 0 && dataStart <= row.length;
+  const end = isInline ? dataStart : row.length;
+  const before = crc32Range(row, 4, end, keySeed(key));
+  const checksum = isInline ? crc32Range(row, dataStart, row.length) : 0;
+  const whole = isInline ? joinChecksums(before, checksum, row.length - dataStart) : before;
+  if (row.readUInt32LE(0) !== whole) throw damaged("its checksum does not match");
+  return checksum;
+}
+
 /** The version in a row read under `key`. The row becomes the version's memory. Throws CORRUPT. */
 export function decodeSettledVersion(key: ByteString, bytes: Uint8Array): SettledVersion {
   const row = asBuffer(bytes);
   if (row.length < HEADER_BYTES) throw damaged("it is too short");
-  if (row.readUInt32LE(0) !== crc32Range(row, 4, row.length, keySeed(key)))
-    throw damaged("its checksum does not match");
+  const checksum = inlineChecksumOf(key, row);
   const kind = row[4]!;
   const flags = row[5]!;
   if (kind < 1 || kind > 3 || flags > 6 || (flags & 3) === 3 || row[7] !== 0)
@@ -198,7 +224,11 @@ export function decodeSettledVersion(key: ByteString, bytes: Uint8Array): Settle
   const dataStart = HEADER_BYTES + row[6]!;
   if (dataStart > row.length) throw damaged("its meta is cut off");
   if ((flags & 3) === 0 && dataStart !== row.length) throw damaged("bytes are left over");
-  const version = new SettledVersion(row, (flags & FLAG_EXTENT) === 0 ? undefined : decodeExtent(row, dataStart));
+  const version = new SettledVersion(
+    row,
+    checksum,
+    (flags & FLAG_EXTENT) === 0 ? undefined : decodeExtent(row, dataStart),
+  );
   if (!Number.isSafeInteger(version.epoch)) throw damaged("its epoch is impossible");
   return version;
 }

@@ -16,7 +16,7 @@ import { crc32 } from "../base/checksum.ts";
 import { DaosError } from "../base/errors.ts";
 import { GROUPS_MAX, type ObjectClass } from "../base/object-class.ts";
 import { type ObjectId, objectClassOf } from "../base/object-id.ts";
-import type { PoolMap, TargetState } from "../format/pool-map.ts";
+import { isGone, type PoolMap } from "../format/pool-map.ts";
 import { FaultDomainTree } from "./fault-domain.ts";
 import { EMPTY_CELL, GroupTable } from "./group-table.ts";
 import { jumpHashOf32, mix32 } from "./jump-hash.ts";
@@ -271,10 +271,6 @@ function groupStep(group: number, attempt: number): Buffer {
   step.writeUInt32LE(group, 0);
   step.writeUInt32LE(attempt, 4);
   return step;
-}
-
-function isGone(state: TargetState): boolean {
-  return state === "DOWN" || state === "DOWNOUT";
 }
 
 function sameTargets(left: Layout, right: Layout): boolean {

@@ -3,6 +3,7 @@
  */
 import type { HybridLogicalClock } from "../base/epoch.ts";
 import type { Timers } from "../contracts/world.ts";
+import type { DamageCount } from "./frame-reader.ts";
 import type { PayloadBuffers } from "./payload-buffers.ts";
 
 export const DEFAULT_CALL_TIMEOUT_MS = 60_000;
@@ -20,6 +21,10 @@ export interface RpcConnectOptions {
   readonly peer?: string;
   /** Where payloads of OWNED_PAYLOAD_BYTES and more are received. */
   readonly payloadBuffers?: PayloadBuffers;
+  /** Where frames that arrive damaged are counted. */
+  readonly damage?: DamageCount;
+  /** Called when nothing has come for SILENCE_MS though calls are open, again and again while that lasts. */
+  readonly silent?: () => void;
 }
 
 export interface RpcCallOptions {

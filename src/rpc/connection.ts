@@ -23,7 +23,7 @@ import {
 } from "./connection-options.ts";
 import type { FrameBody } from "./frame-body.ts";
 import { FrameReader, type FrameSink } from "./frame-reader.ts";
-import { fitsFrame, FrameWriter } from "./frame-writer.ts";
+import { FrameWriter } from "./frame-writer.ts";
 import { decodeHelloReply, encodeHello } from "./hello.ts";
 import { InputBlock } from "./input-block.ts";
 import { GATHERED_SEND_BYTES, OutputBlocks, OutputQueue } from "./output-queue.ts";
@@ -74,8 +74,8 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     this.#memory = new AnswerMemory(options.payloadBuffers ?? heapPayloadBuffers, this.#calls);
     this.#output = new OutputQueue(socket, blocks);
     this.#writer = new FrameWriter(this.#output);
-    this.#reader = new FrameReader(this);
-    this.#deadlines = new CallDeadlines(options.timers, this);
+    this.#reader = new FrameReader(this, options.damage);
+    this.#deadlines = new CallDeadlines(options.timers, this, options.silent);
   }
 
   /**
@@ -138,7 +138,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
    * copied before this returns.
    * Rejects with the server's error, or UNAVAILABLE, TIMEOUT, CANCELED (it may have happened), TOO_LARGE, PROTOCOL.
    */
-  call(opcode: number, args: Uint8Array, payload?: Uint8Array, options?: RpcCallOptions): Promise<RpcAnswer> {
+  call(opcode: number, args: Uint8Array, payload?: RequestPayload, options?: RpcCallOptions): Promise<RpcAnswer> {
     return new Promise((resolve, reject) => {
       const encoder: ArgumentEncoder = { encode: (buffer, offset) => buffer.set(args, offset) };
       this.start(opcode, args.length, encoder, payload, options, new PromiseCompletion(resolve, reject));
@@ -158,7 +158,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     options: RpcCallOptions | undefined,
     completion: RpcCompletion,
   ): void {
-    const refusal = this.#refusal(argsLength, payload, options?.signal);
+    const refusal = failures.refusalOf(this.#closeError, argsLength, payload?.length ?? 0, options?.signal);
     if (refusal !== undefined) return void RESOLVED.then(() => completion.failed(refusal, false));
     const call = new PendingCall(opcode, completion, this.#deadlines.after(options?.timeoutMs ?? this.#callTimeoutMs));
     const signal = options?.signal;
@@ -172,6 +172,12 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     if (options?.gather === true && this.#output.queuedBytes < GATHERED_SEND_BYTES) return;
     if (this.#output.sendsEarly) this.#sendEarly();
     this.#flushSoon();
+  }
+
+  /** Gives up the call that this one waits for, with CANCELED; its answer is nobody's. Nothing happens when it has ended. */
+  abandon(completion: RpcCompletion): void {
+    const call = this.#open().find((open) => open.completion === completion);
+    if (call !== undefined) this.#giveUp(call, failures.abandoned());
   }
 
   /** Sends what has gathered. */
@@ -188,8 +194,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
 
   expire(tick: number): number {
     let earliest = Infinity;
-    for (const call of [...this.#calls.list(), ...this.#waiting.map((waiting) => waiting.call)]) {
-      if (call.isDone) continue;
+    for (const call of this.#open()) {
       if (call.deadlineTick > tick) {
         earliest = Math.min(earliest, call.deadlineTick);
         continue;
@@ -200,16 +205,21 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     return earliest;
   }
 
+  #open(): PendingCall[] {
+    return [...this.#calls.list(), ...this.#waiting.map(({ call }) => call)].filter(({ isDone }) => !isDone);
+  }
+
   // SocketHandlers
 
   received(bytes: Uint8Array): void {
     if (this.#closeError !== undefined) return;
+    this.#deadlines.heard();
     try {
       this.#reader.read(input.hold(bytes), 0, bytes.length);
       this.#receivePayload();
     } catch (error) {
       if (!(error instanceof DaosError)) throw error;
-      this.#end(error);
+      this.#end(failures.streamLost(this.#address, error));
     }
   }
 
@@ -245,7 +255,8 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
     const call = this.#answeredCall(header);
     if (call === undefined) {
       if (payloadBuffer !== undefined) this.#memory.release(payloadBuffer);
-      if ((header.flags & FrameFlag.error) !== 0 && header.requestId === 0) this.#end(decodeErrorReply(body.args()));
+      if ((header.flags & FrameFlag.error) !== 0 && header.requestId === 0)
+        this.#end(failures.streamLost(this.#address, decodeErrorReply(body.args())));
       return this.#closeError === undefined;
     }
     if ((header.flags & FrameFlag.error) === 0) {
@@ -259,7 +270,7 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
   }
 
   refused(header: FrameHeader, error: DaosError): boolean {
-    this.#answeredCall(header)?.completion.failed(error, true);
+    this.#answeredCall(header)?.completion.failed(failures.answerRefused(this.#address, error), true);
     return this.#closeError === undefined;
   }
 
@@ -273,19 +284,6 @@ export class RpcConnection implements SocketHandlers, FrameSink, DeadlineOwner {
 
   releasePayload(buffer: Uint8Array): void {
     this.#memory.release(buffer);
-  }
-
-  #refusal(
-    argsLength: number,
-    payload: RequestPayload | undefined,
-    signal: AbortSignal | undefined,
-  ): DaosError | undefined {
-    if (this.#closeError !== undefined) {
-      return new DaosError("UNAVAILABLE", this.#closeError.message, { cause: this.#closeError });
-    }
-    if (signal?.aborted === true) return failures.canceledBefore();
-    const payloadBytes = payload?.length ?? 0;
-    return fitsFrame(argsLength, payloadBytes) ? undefined : failures.requestTooLarge(argsLength + payloadBytes);
   }
 
   /** False when nothing was written, for the arguments cannot be encoded. */

@@ -5,6 +5,9 @@
  * A reader hands over the same body object each time, valid in the call only.
  */
 import { asBuffer } from "../base/bytes.ts";
+import { crc32, crc32Range } from "../base/checksum.ts";
+import { checksumBehind } from "../base/checksum-join.ts";
+import { DaosError } from "../base/errors.ts";
 
 const NOTHING = Buffer.alloc(0);
 
@@ -16,6 +19,8 @@ export class FrameBody {
   argumentsEnd = 0;
   payloadLength = 0;
   payloadBuffer: Uint8Array | undefined = undefined;
+  /** CRC-32 of arguments and payload, as the frame says; what was received has it. */
+  checksum = 0;
 
   get argumentsLength(): number {
     return this.argumentsEnd - this.argumentsStart;
@@ -33,11 +38,29 @@ export class FrameBody {
     return this.bytes.subarray(this.argumentsEnd, this.argumentsEnd + this.payloadLength);
   }
 
-  /** The payload in memory that is the caller's: a large one as it is, else a copy. */
-  ownPayload(): Uint8Array {
+  /** CRC-32 of the payload as its sender made it; the bytes that were received have it. */
+  get payloadChecksum(): number {
+    const before = crc32Range(this.bytes, this.argumentsStart, this.argumentsEnd);
+    return checksumBehind(this.checksum, before, this.payloadLength);
+  }
+
+  /**
+   * The payload in memory that is the caller's: a large one as it is, else a copy, in `place` if that is just as long. Throws
+   * UNAVAILABLE when the copy is not what was received.
+   */
+  ownPayload(place?: Uint8Array): Uint8Array {
     if (this.payloadBuffer !== undefined) return this.payload();
-    const copy = new Uint8Array(this.payloadLength);
-    if (this.payloadLength > 0) this.bytes.copy(copy, 0, this.argumentsEnd, this.argumentsEnd + this.payloadLength);
+    const { bytes, argumentsEnd, payloadLength } = this;
+    const copy = place?.length === payloadLength ? place : new Uint8Array(payloadLength);
+    if (payloadLength === 0) return copy;
+    bytes.copy(copy, 0, argumentsEnd, argumentsEnd + payloadLength);
+    if (crc32(copy, crc32Range(bytes, this.argumentsStart, argumentsEnd)) !== this.checksum) throw damagedCopy();
     return copy;
   }
+}
+
+function damagedCopy(): DaosError {
+  const state = "it changed in this program's memory after it was received";
+  const cause = new DaosError("DAMAGED", `Cannot use the payload: ${state}.`);
+  return new DaosError("UNAVAILABLE", `Cannot use the answer: ${state}. Ask again; check the memory.`, { cause });
 }

@@ -20,7 +20,7 @@ export interface FrameSink {
    * payload is the sink's from now on. False: read no further than this frame for now.
    */
   frame(header: FrameHeader, body: FrameBody): boolean;
-  /** The header is good, the body is damaged (PROTOCOL), over the limits (TOO_LARGE) or unwanted (OVERLOADED). */
+  /** The header is good, the body is damaged (DAMAGED), over the limits (TOO_LARGE) or unwanted (OVERLOADED). */
   refused(header: FrameHeader, error: DaosError): boolean;
   /** Whether this frame's body, which has to be collected, may take its memory now. Ended by frame or refused. */
   admit(header: FrameHeader): boolean;
@@ -30,12 +30,18 @@ export interface FrameSink {
   releasePayload(buffer: Uint8Array): void;
 }
 
+/** Counts frames that failed their checksum: bytes were damaged between the peer and here. */
+export interface DamageCount {
+  damagedFrames: number;
+}
+
 const NOTHING = Buffer.alloc(0);
 
 export class FrameReader {
   /** Whole frames seen so far, refused ones included. */
   framesRead = 0;
   readonly #sink: FrameSink;
+  readonly #damage: DamageCount;
   readonly #header = emptyFrameHeader();
   readonly #frameBody = new FrameBody();
   /** A header that came in part; kept once made, it is small. */
@@ -52,8 +58,9 @@ export class FrameReader {
   #skip = 0;
   #goOn = true;
 
-  constructor(sink: FrameSink) {
+  constructor(sink: FrameSink, damage: DamageCount = { damagedFrames: 0 }) {
     this.#sink = sink;
+    this.#damage = damage;
   }
 
   /** A frame has begun and is not complete. */
@@ -84,8 +91,8 @@ export class FrameReader {
   }
 
   /**
-   * Takes in `bytes` from `start` to `end`; returns where it stopped: `end`, unless the sink said so. Throws PROTOCOL or
-   * VERSION when the stream cannot be followed any more.
+   * Takes in `bytes` from `start` to `end`; returns where it stopped: `end`, unless the sink said so. Throws DAMAGED,
+   * PROTOCOL or VERSION when the stream cannot be followed any more.
    */
   read(bytes: Buffer, start: number, end: number): number {
     let at = start;
@@ -131,6 +138,7 @@ export class FrameReader {
     try {
       decodeFrameHeader(headerBytes, headerAt, header);
     } catch (error) {
+      if (hasCode(error, "DAMAGED")) this.#damage.damagedFrames += 1;
       if (hasCode(error, "TOO_LARGE")) return this.#refuse(error, at);
       throw error;
     }
@@ -212,6 +220,7 @@ export class FrameReader {
       body.argumentsEnd = at + header.argumentsLength;
       body.payloadLength = header.payloadLength;
       body.payloadBuffer = buffer;
+      body.checksum = checksum;
       this.#goOn = this.#sink.frame(header, body);
       // Between frames a reader holds nothing.
       body.bytes = NOTHING;
@@ -219,8 +228,9 @@ export class FrameReader {
       return;
     }
     if (buffer !== undefined) this.#sink.releasePayload(buffer);
+    this.#damage.damagedFrames += 1;
     const error = new DaosError(
-      "PROTOCOL",
+      "DAMAGED",
       "Cannot read frame: the checksum of its body does not match. Send it again.",
     );
     this.#goOn = this.#sink.refused(this.#header, error);

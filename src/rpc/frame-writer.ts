@@ -8,7 +8,7 @@ import { joinChecksums } from "../base/checksum-join.ts";
 import { MAX_FRAME_ARGUMENTS_BYTES, MAX_FRAME_BODY_BYTES } from "../base/limits.ts";
 import { emptyFrameHeader, encodeFrameHeader, FRAME_HEADER_BYTES } from "../format/frame.ts";
 import { OUTPUT_REFERENCE_BYTES, type OutputQueue } from "./output-queue.ts";
-import type { ArgumentEncoder, GatheredPayload, RequestPayload } from "./pending-call.ts";
+import type { ArgumentEncoder, RequestPayload, SummedPayload } from "./pending-call.ts";
 
 const NO_FRAME = -1;
 
@@ -46,14 +46,28 @@ export class FrameWriter {
     return this.#frameAt + FRAME_HEADER_BYTES;
   }
 
-  /** Ends the frame. */
-  finish(): void {
+  /**
+   * Ends the frame. `checksum`: CRC-32 that the payload must have; false when it has another one, and there is no frame then.
+   */
+  finish(checksum?: number): boolean {
     const bodyAt = this.#frameAt + FRAME_HEADER_BYTES;
     const { block, header } = this;
-    header.bodyChecksum = this.#inlineBytes === 0 ? 0 : crc32Range(block, bodyAt, bodyAt + this.#inlineBytes);
+    const bodyChecksum = this.#inlineBytes === 0 ? 0 : crc32Range(block, bodyAt, bodyAt + this.#inlineBytes);
+    if (checksum !== undefined && bodyChecksum !== this.#joined(checksum, header.payloadLength)) {
+      this.abandon();
+      return false;
+    }
+    header.bodyChecksum = bodyChecksum;
     encodeFrameHeader(block, this.#frameAt, header);
     this.#frameAt = NO_FRAME;
     this.#output.queuedFrames += 1;
+    return true;
+  }
+
+  /** CRC-32 of the arguments as they were written in place, and behind them a payload of this one. */
+  #joined(checksum: number, payloadBytes: number): number {
+    const bodyAt = this.#frameAt + FRAME_HEADER_BYTES;
+    return joinChecksums(crc32Range(this.block, bodyAt, bodyAt + this.header.argumentsLength), checksum, payloadBytes);
   }
 
   /**
@@ -94,14 +108,27 @@ export class FrameWriter {
    */
   writeEncoded(argumentsBytes: number, encoder: ArgumentEncoder, payload: RequestPayload | undefined): void {
     if (payload === undefined || payload instanceof Uint8Array) this.#writeWhole(argumentsBytes, encoder, payload);
-    else this.#writeGathered(argumentsBytes, encoder, payload);
+    else this.#writeSummed(argumentsBytes, encoder, payload);
   }
 
-  #writeGathered(argumentsBytes: number, encoder: ArgumentEncoder, payload: GatheredPayload): void {
+  #writeSummed(argumentsBytes: number, encoder: ArgumentEncoder, payload: SummedPayload): void {
     const { length, views, checksum } = payload;
-    this.#encode(this.start(argumentsBytes, 0), encoder);
-    this.#endHeader(length, joinChecksums(this.#inlineChecksum(), checksum, length));
-    for (const view of views) this.#output.append(view, undefined);
+    const byReference = length >= OUTPUT_REFERENCE_BYTES;
+    const at = this.start(argumentsBytes, byReference ? 0 : length);
+    this.#encode(at, encoder);
+    // The peer holds what arrives against the checksum that the bytes had where they come from.
+    const bodyChecksum = this.#joined(checksum, length);
+    if (byReference) {
+      this.#endHeader(length, bodyChecksum);
+      for (const view of views) this.#output.append(view, undefined);
+      return;
+    }
+    let position = at + argumentsBytes;
+    for (const view of views) {
+      this.block.set(view, position);
+      position += view.length;
+    }
+    this.#endHeader(0, bodyChecksum);
   }
 
   #encode(at: number, encoder: ArgumentEncoder): void {
@@ -123,17 +150,22 @@ export class FrameWriter {
     else this.finish();
   }
 
-  /** One whole frame. A large payload is sent from where it is, as in `finishWith`; else `released` is called at once. */
-  write(args: Uint8Array, payload: Uint8Array, released: (() => void) | undefined, checksum?: number): void {
+  /**
+   * One whole frame. A large payload is sent from where it is, as in `finishWith`; else `released` is called at once.
+   * `checksum`: the payload's CRC-32, when the caller has it; false when the payload, copied, has another one, and there is no
+   * frame then.
+   */
+  write(args: Uint8Array, payload: Uint8Array, released: (() => void) | undefined, checksum?: number): boolean {
     const byReference = payload.length >= OUTPUT_REFERENCE_BYTES;
     const at = this.start(args.length, byReference ? 0 : payload.length);
     if (args.length > 0) this.block.set(args, at);
     if (byReference) {
       this.finishWith(payload, released, checksum);
-      return;
+      return true;
     }
     if (payload.length > 0) this.block.set(payload, at + args.length);
-    this.finish();
+    const isGood = this.finish(checksum);
     released?.();
+    return isGood;
   }
 }

@@ -4,36 +4,45 @@
  */
 import { DaosError } from "../base/errors.ts";
 import { decodeCbor, encodeCbor } from "../format/cbor.ts";
-import { PROTOCOL_VERSION } from "../format/frame.ts";
+import { agreedVersion, formatVersions, type VersionRange } from "../base/version-range.ts";
+import { PROTOCOL_VERSIONS } from "../format/frame.ts";
 import type { HelloArguments, HelloReply } from "../format/operations.ts";
 
 /** Arguments of a client's hello; `peer` names its software for the server's messages. */
-export function encodeHello(peer: string): Uint8Array {
-  const hello: HelloArguments = { protocol: { min: PROTOCOL_VERSION, max: PROTOCOL_VERSION }, peer };
+export function encodeHello(peer: string, ours: VersionRange = PROTOCOL_VERSIONS): Uint8Array {
+  const hello: HelloArguments = { protocol: { min: ours.oldest, max: ours.newest }, peer };
   return encodeCbor(hello);
 }
 
 /** The server's answer. Throws PROTOCOL or INVALID_ARGUMENT for malformed arguments, VERSION for no common version. */
-export function answerHello(args: Uint8Array, role: HelloReply["role"], software: string): Uint8Array {
+export function answerHello(
+  args: Uint8Array,
+  role: HelloReply["role"],
+  software: string,
+  ours: VersionRange = PROTOCOL_VERSIONS,
+): Uint8Array {
   const { min, max } = protocolRange(decodeCbor(args));
-  if (min > PROTOCOL_VERSION || max < PROTOCOL_VERSION) {
+  const protocol = agreedVersion(ours, { oldest: min, newest: max });
+  if (protocol === undefined) {
     throw new DaosError(
       "VERSION",
-      `Cannot greet client: it speaks protocol versions ${min} to ${max}, this server ${PROTOCOL_VERSION}. ` +
+      `Cannot greet client: it speaks protocol versions ${min} to ${max}, this server ${formatVersions(ours)}. ` +
         "Use a client of the server's release.",
     );
   }
-  const reply: HelloReply = { protocol: PROTOCOL_VERSION, software, role };
+  const reply: HelloReply = { protocol, software, role };
   return encodeCbor(reply);
 }
 
 /** Checks the server's answer. Throws PROTOCOL or VERSION. */
-export function decodeHelloReply(args: Uint8Array): HelloReply {
+export function decodeHelloReply(args: Uint8Array, ours: VersionRange = PROTOCOL_VERSIONS): HelloReply {
   const reply = decodeCbor(args);
   if (isMap(reply) && typeof reply.software === "string" && (reply.role === "management" || reply.role === "target")) {
-    if (reply.protocol === PROTOCOL_VERSION)
-      return { protocol: PROTOCOL_VERSION, software: reply.software, role: reply.role };
-    const state = `it chose protocol version ${String(reply.protocol)}, this client speaks ${PROTOCOL_VERSION}`;
+    const { protocol, software, role } = reply;
+    if (typeof protocol === "number" && protocol >= ours.oldest && protocol <= ours.newest) {
+      return { protocol, software, role };
+    }
+    const state = `it chose protocol version ${String(protocol)}, this client speaks ${formatVersions(ours)}`;
     throw new DaosError("VERSION", `Cannot talk to server: ${state}. Use a client of the server's release.`);
   }
   throw new DaosError(

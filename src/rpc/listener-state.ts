@@ -14,6 +14,7 @@ import {
   MAX_LISTENER_HELD_BYTES,
 } from "../base/limits.ts";
 import type { HelloReply } from "../format/operations.ts";
+import type { DamageCount } from "./frame-reader.ts";
 import { InputBlock } from "./input-block.ts";
 import { OutputBlocks } from "./output-queue.ts";
 import type { PayloadBuffers } from "./payload-buffers.ts";
@@ -41,7 +42,7 @@ export const DEFAULT_RPC_LIMITS: RpcLimits = {
 };
 
 /** Counters since the listener began. */
-export interface RpcCounters {
+export interface RpcCounters extends DamageCount {
   requests: number;
   failures: number;
   /** Connections cut because of what the peer did. */
@@ -75,7 +76,14 @@ export class ListenerState {
   readonly limits: RpcLimits;
   readonly input = new InputBlock();
   readonly blocks = new OutputBlocks();
-  readonly counters: RpcCounters = { requests: 0, failures: 0, cuts: 0, receivedBytes: 0, sentBytes: 0 };
+  readonly counters: RpcCounters = {
+    requests: 0,
+    failures: 0,
+    cuts: 0,
+    damagedFrames: 0,
+    receivedBytes: 0,
+    sentBytes: 0,
+  };
   /** Bytes held for all connections: frames being collected, requests in flight, replies queued. */
   heldBytes = 0;
   #dirty: Flushable[] = [];

@@ -1,6 +1,7 @@
 /**
  * A call that has not ended, as the client's end of a connection keeps it. It ends once: answered, failed, given up.
  */
+import { crc32 } from "../base/checksum.ts";
 import { DaosError } from "../base/errors.ts";
 import { OWNED_PAYLOAD_BYTES } from "../base/limits.ts";
 import type { FrameBody } from "./frame-body.ts";
@@ -19,17 +20,26 @@ export interface RpcCompletion {
 export interface RpcAnswer {
   readonly args: Uint8Array;
   readonly payload: Uint8Array;
+  /** CRC-32 of the payload as its sender made it. */
+  readonly payloadChecksum?: number;
 }
 
-/** Bytes that leave one after the other as one payload, each from where it is, as those of a large payload do. */
-export interface GatheredPayload {
+/**
+ * Bytes that leave one after the other as one payload, with the CRC-32 that all of them had where they come from: the peer holds
+ * them against it. A large payload leaves from where it is; no part of it may change until the call ends.
+ */
+export interface SummedPayload {
   readonly length: number;
   readonly views: readonly Uint8Array[];
-  /** CRC-32 of all of them. */
   readonly checksum: number;
 }
 
-export type RequestPayload = Uint8Array | GatheredPayload;
+export type RequestPayload = Uint8Array | SummedPayload;
+
+/** Bytes as a payload, with a checksum that is made now. */
+export function summed(bytes: Uint8Array): SummedPayload {
+  return { length: bytes.length, views: [bytes], checksum: crc32(bytes) };
+}
 
 /** What writes a request's arguments. */
 export interface ArgumentEncoder {
@@ -95,7 +105,14 @@ export class PromiseCompletion implements RpcCompletion {
   }
 
   answered(body: FrameBody): void {
-    this.#resolve({ args: Buffer.from(body.args()), payload: body.ownPayload() });
+    let payload: Uint8Array;
+    try {
+      payload = body.ownPayload();
+    } catch (error) {
+      this.#reject(error as DaosError);
+      return;
+    }
+    this.#resolve({ args: Buffer.from(body.args()), payload, payloadChecksum: body.payloadChecksum });
   }
 
   failed(error: DaosError): void {
@@ -113,6 +130,7 @@ export function notEncoded(cause: unknown): DaosError {
 
 /** The payload of a call that waits for room: a small one may lie in memory that is used again, and is copied. */
 export function keptPayload(payload: RequestPayload | undefined): RequestPayload | undefined {
-  if (payload === undefined || "views" in payload || payload.length >= OWNED_PAYLOAD_BYTES) return payload;
+  if (payload === undefined || payload.length >= OWNED_PAYLOAD_BYTES) return payload;
+  if ("views" in payload) return { ...payload, views: [Buffer.concat(payload.views)] };
   return new Uint8Array(payload);
 }

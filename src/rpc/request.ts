@@ -5,6 +5,9 @@
  */
 import { assert } from "../base/assert.ts";
 import { asBuffer } from "../base/bytes.ts";
+import { crc32Range } from "../base/checksum.ts";
+import { checksumBehind } from "../base/checksum-join.ts";
+import { damagedAfterStore } from "../base/damage.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
 import { MAX_FRAME_BODY_BYTES } from "../base/limits.ts";
@@ -19,6 +22,8 @@ const NOTHING = Buffer.alloc(0);
 export interface RpcHandler {
   /** Must not throw but DaosError, which becomes the reply. Answers through `reply`, now or later. */
   handle(request: RpcRequest, reply: RpcReply): void;
+  /** Whether the connection may go on when a request of this kind is refused unread. */
+  mayMiss?(peer: RpcPeer, opcode: number): boolean;
   /** The connection is gone: drop what was kept for it. */
   connectionClosed?(peer: RpcPeer): void;
 }
@@ -51,6 +56,7 @@ export class RpcRequest {
    * the server's payload buffers when done.
    */
   readonly payloadBuffer: Uint8Array | undefined;
+  readonly #bodyChecksum: number;
   #payload: Buffer | undefined = undefined;
   #isRetained = false;
 
@@ -72,6 +78,7 @@ export class RpcRequest {
     this.bytes = body.bytes;
     this.argumentsStart = body.argumentsStart;
     this.payloadBuffer = body.payloadBuffer;
+    this.#bodyChecksum = body.checksum;
   }
 
   /** A view of the arguments. */
@@ -83,6 +90,13 @@ export class RpcRequest {
   get payload(): Buffer {
     this.#payload ??= this.#viewPayload();
     return this.#payload;
+  }
+
+  /** CRC-32 of the payload as its sender made it; the bytes that were received have it. */
+  get payloadChecksum(): number {
+    const { bytes, argumentsStart, argumentsLength, payloadLength } = this;
+    const before = crc32Range(bytes, argumentsStart, argumentsStart + argumentsLength);
+    return checksumBehind(this.#bodyChecksum, before, payloadLength);
   }
 
   #viewPayload(): Buffer {
@@ -136,6 +150,11 @@ export class RpcReply {
     this.#heldBytes = heldBytes;
   }
 
+  /** It was given. */
+  get isDone(): boolean {
+    return this.#isDone;
+  }
+
   /** True when nobody waits for this reply any more. */
   get isVain(): boolean {
     return this.#channel.isClosed;
@@ -155,7 +174,8 @@ export class RpcReply {
   /**
    * Sends arguments and payload. Both are copied, except a payload of OUTPUT_REFERENCE_BYTES or more: that must not
    * change until `released` is called, which happens exactly once in every case. A reply that does not fit a frame
-   * becomes the error TOO_LARGE. `checksum`: the payload's CRC-32, when the caller has it.
+   * becomes the error TOO_LARGE. `checksum`: the CRC-32 that the payload must have, when the caller knows it: the receiver
+   * holds it against that, and a payload that was copied and has another one becomes the error CORRUPT.
    */
   send(args: Uint8Array, payload: Uint8Array = NOTHING, released?: () => void, checksum?: number): void {
     if (!fitsFrame(args.length, payload.length)) {
@@ -169,8 +189,8 @@ export class RpcReply {
       return;
     }
     this.#begin(FrameFlag.response);
-    this.#channel.writer.write(args, payload, released, checksum);
-    this.#channel.replied(this.#heldBytes);
+    if (this.#channel.writer.write(args, payload, released, checksum)) this.#channel.replied(this.#heldBytes);
+    else this.#failDamaged();
   }
 
   /**
@@ -187,9 +207,17 @@ export class RpcReply {
     return this.#channel.writer.block;
   }
 
-  finish(): void {
-    this.#channel.writer.finish();
-    this.#channel.replied(this.#heldBytes);
+  /**
+   * Sends what was encoded. `checksum`: the CRC-32 that the payload must have; false when what was encoded has another one:
+   * nothing is sent then, and the request is still to be replied to.
+   */
+  finish(checksum?: number): boolean {
+    if (this.#channel.writer.finish(checksum)) {
+      this.#channel.replied(this.#heldBytes);
+      return true;
+    }
+    this.#isDone = false;
+    return false;
   }
 
   /** As `finish`, with a large payload behind what was encoded, by reference as in `send`. */
@@ -203,6 +231,11 @@ export class RpcReply {
     this.#begin(FrameFlag.response | FrameFlag.error);
     this.#channel.writer.write(encodeErrorReply(error), NOTHING, undefined);
     this.#channel.replied(this.#heldBytes);
+  }
+
+  #failDamaged(): void {
+    this.#isDone = false;
+    this.fail(damagedAfterStore("when it was sent"));
   }
 
   #begin(flags: number): void {

@@ -63,7 +63,7 @@ export class ServerConnection implements SocketHandlers, FrameSink, ReplyChannel
     this.remoteAddress = socket.remoteAddress;
     this.#output = new OutputQueue(socket, state.blocks);
     this.writer = new FrameWriter(this.#output);
-    this.#reader = new FrameReader(this);
+    this.#reader = new FrameReader(this, state.counters);
     this.#flow = new FlowControl(state);
   }
 
@@ -211,7 +211,8 @@ export class ServerConnection implements SocketHandlers, FrameSink, ReplyChannel
 
   refused(header: FrameHeader, error: DaosError): boolean {
     this.#flow.endCollecting();
-    if (header.flags !== 0 || header.requestId === 0) {
+    const isMissed = this.#state.handler.mayMiss?.(this, header.opcode) === false;
+    if (header.flags !== 0 || header.requestId === 0 || isMissed) {
       this.cut(error);
       return false;
     }

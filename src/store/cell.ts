@@ -38,6 +38,8 @@ export interface CellWrite {
   readonly meta: Uint8Array;
   /** The bytes: in the record (SCM) or on the NVMe tier; both absent for none. */
   readonly inline?: Uint8Array;
+  /** CRC-32 of the inline bytes, from where they were verified last: what is stored is held against it. */
+  readonly checksum?: number | undefined;
   readonly extent?: ExtentRef;
 }
 
@@ -49,9 +51,18 @@ export interface Version {
   readonly metaType: number;
   readonly meta: Uint8Array;
   readonly inline: Uint8Array | undefined;
+  /** CRC-32 of the inline bytes as they were stored, 0 without: not verified now. Whoever uses them does, or passes it on. */
+  readonly checksum: number;
   readonly extent: ExtentRef | undefined;
   /** What it rests on while it could still be undone, else 0: see CellStore.whenStable. */
   readonly sequence: number;
+}
+
+/** Bytes in memory. */
+export interface VerifiedView {
+  readonly bytes: Uint8Array;
+  /** Their CRC-32, as follows from what is stored. */
+  readonly checksum: number;
 }
 
 export const MAX_VERSION_META_BYTES = 255;
@@ -231,7 +242,7 @@ export interface CellStore {
    * Applies all writes as one atomic record and returns its sequence, for `whenDurable` and `whenStable`; durability
    * follows. Call only in the same turn as a successful `admit`. Epochs of one key never go back; an equal epoch replaces,
    * but never a complete version by a part: what it hid may be gone. An extent, or a slice of one, belongs to one version
-   * only. Throws, and has changed nothing: TOO_LARGE, NO_SPACE (log full), READ_ONLY, UNAVAILABLE (closing), and for a
+   * only. Throws, and has changed nothing: DAMAGED (inline bytes that fail their checksum), TOO_LARGE, NO_SPACE (log full), READ_ONLY, UNAVAILABLE (closing), and for a
    * prepared record OVERLOADED (too many are open) and INVALID_ARGUMENT (no id, or one that is not forgotten).
    */
   append(writes: readonly CellWrite[], reclaims?: readonly ReclaimRange[], options?: AppendOptions): number;
@@ -275,23 +286,27 @@ export interface CellStore {
 
   /**
    * Stores bytes on the NVMe tier, durable when resolved. `buffer` is the store's until then. Nothing refers to them until
-   * an `append` names the result; else give it back with `abandonExtent`. Rejects with NO_SPACE or IO.
+   * an `append` names the result; else give it back with `abandonExtent`. `checksum`: CRC-32 of the bytes, from where they
+   * were verified last. Rejects with NO_SPACE, IO, or DAMAGED when the bytes fail it.
    */
-  writeExtent(buffer: Uint8Array): Promise<ExtentRef>;
+  writeExtent(buffer: Uint8Array, checksum?: number): Promise<ExtentRef>;
   /** Splits an extent at block boundaries: the part [offset, offset + length) as an extent of its own, no I/O. */
   sliceExtent(extent: ExtentRef, offset: number, length: number): ExtentRef;
   abandonExtent(extent: ExtentRef): void;
   /**
    * Reads bytes [offset, offset + length) of an extent into `into`, every chunk verified: CORRUPT on mismatch. Called in
    * the same turn as the read that found the extent; from then on the extent stays readable until the promise settles.
-   * Undefined when the bytes were in memory: `into` has them.
+   * Gives the CRC-32 of the bytes, as follows from those of the chunks: `into` can be held against it. Without a promise
+   * when the bytes were in memory.
    */
-  readExtent(extent: ExtentRef, offset: number, length: number, into: Uint8Array): undefined | Promise<void>;
+  readExtent(extent: ExtentRef, offset: number, length: number, into: Uint8Array): number | Promise<number>;
   /**
    * Bytes [offset, offset + length) of an extent, verified, if they are in memory and in one piece: a view, valid until the
    * caller next awaits. Called as `readExtent` is. Undefined: read them.
    */
-  viewExtent(extent: ExtentRef, offset: number, length: number): Uint8Array | undefined;
+  viewExtent(extent: ExtentRef, offset: number, length: number): VerifiedView | undefined;
+  /** What is kept of rows in memory is not believed any more: inline bytes were found to be damaged. */
+  dropCache(): void;
 
   /** The epochs whose view of the container must be kept, ascending. Takes effect for all later aggregation. */
   setSnapshots(container: number, epochs: readonly Epoch[]): void;

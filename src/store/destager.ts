@@ -10,6 +10,7 @@
  * It works in slices and holds one buffer, with one durable write in flight.
  */
 import type { ByteString } from "../base/bytes.ts";
+import { checksumOfChunks, checksumOfZeros, joinChecksums } from "../base/checksum-join.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
 import { BLOCK_BYTES, KIB, MIB } from "../base/limits.ts";
 import type { BlockDevice } from "../contracts/block-device.ts";
@@ -184,6 +185,9 @@ export class Destager {
       buffer.set(version.inline!, position + lead);
       buffer.fill(0, position + length, end);
       const checksums = chunkChecksums(buffer.subarray(position, position + length));
+      // What is not what was stored stays in the log, where it is found out when it is settled.
+      const expected = joinChecksums(checksumOfZeros(lead), version.checksum, version.inlineLength);
+      if (checksumOfChunks(checksums, 0, length) !== expected) continue;
       packed.push({ version, position, end, length, checksums });
       position = end;
     }

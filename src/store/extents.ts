@@ -8,17 +8,22 @@
  */
 import { assert } from "../base/assert.ts";
 import { crc32 } from "../base/checksum.ts";
-import { DaosError } from "../base/errors.ts";
+import { checksumOfChunks, checksumOfPart, joinChecksums } from "../base/checksum-join.ts";
+import { damagedBeforeStore } from "../base/damage.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
 import { BLOCK_BYTES, KIB, MIB } from "../base/limits.ts";
 import type { BlockDevice } from "../contracts/block-device.ts";
 import { BlockCache } from "./block-cache.ts";
-import type { ExtentRef } from "./cell.ts";
+import type { ExtentRef, VerifiedView } from "./cell.ts";
 import type { ExtentAllocator } from "./extent-allocator.ts";
 
 /** Freed runs of this size and more are discarded on the device. */
 const DISCARD_BYTES = 1 * MIB;
 /** Reads up to this size are cached; larger ones would wash the cache out. */
 const MAX_CACHED_READ_BYTES = 64 * KIB;
+
+/** Blocks that reads found damaged, and that nobody has looked at yet; of more than these a scrub finds out. */
+const MAX_SUSPECTS = 4096;
 
 /** Reads that began between two frees, and the blocks freed after them. */
 interface ReadGeneration {
@@ -36,6 +41,7 @@ export class Extents {
   #idleWaiters: (() => void)[] = [];
 
   #full = (): void => {};
+  readonly #suspects = new Set<number>();
 
   constructor(device: BlockDevice, allocator: ExtentAllocator, cache = new BlockCache()) {
     this.#device = device;
@@ -52,14 +58,17 @@ export class Extents {
   }
 
   /** See CellStore.writeExtent. */
-  async write(buffer: Uint8Array): Promise<ExtentRef> {
+  async write(buffer: Uint8Array, checksum?: number): Promise<ExtentRef> {
     assert(buffer.length > 0, "an extent is not empty");
     const paddedBytes = Math.ceil(buffer.length / BLOCK_BYTES) * BLOCK_BYTES;
     const direct = paddedView(buffer, paddedBytes);
     const source = direct ?? this.#device.allocate(paddedBytes);
     try {
       if (direct === undefined) source.set(buffer);
-      const checksums = chunkChecksums(buffer);
+      // Of the bytes as they are handed to the device.
+      const checksums = chunkChecksums(direct === undefined ? source.subarray(0, buffer.length) : buffer);
+      const isWhole = checksum === undefined || checksumOfChunks(checksums, 0, buffer.length) === checksum;
+      if (!isWhole) throw damagedBeforeStore("on its way to the device");
       const offset = await this.#writeFresh(source);
       return { offset, length: buffer.length, checksums };
     } finally {
@@ -97,6 +106,7 @@ export class Extents {
     const count = blocks.length / BLOCK_BYTES;
     const first = this.#allocate(count);
     this.#cache.forget(first, count);
+    for (let block = first; this.#suspects.size > 0 && block < first + count; block += 1) this.#suspects.delete(block);
     this.#running += 1;
     try {
       await this.#device.write(first * BLOCK_BYTES, blocks, { durable: true });
@@ -110,43 +120,49 @@ export class Extents {
   }
 
   /** See CellStore.readExtent. */
-  read(extent: ExtentRef, offset: number, length: number, into: Uint8Array): undefined | Promise<void> {
+  read(extent: ExtentRef, offset: number, length: number, into: Uint8Array): number | Promise<number> {
     assert(offset >= 0 && offset + length <= extent.length && into.length >= length, "the read is inside the extent");
-    if (length === 0 || this.#readCached(extent, offset, length, into)) return undefined;
-    return this.#readDevice(extent, offset, length, into);
+    if (length === 0) return 0;
+    return this.#readCached(extent, offset, length, into) ?? this.#readDevice(extent, offset, length, into);
   }
 
   /** See CellStore.viewExtent. */
-  view(extent: ExtentRef, offset: number, length: number): Uint8Array | undefined {
+  view(extent: ExtentRef, offset: number, length: number): VerifiedView | undefined {
     assert(length > 0 && offset >= 0 && offset + length <= extent.length, "the view is inside the extent");
     const chunk = Math.floor(offset / BLOCK_BYTES);
     const start = offset - chunk * BLOCK_BYTES;
     if (start + length > BLOCK_BYTES) return undefined;
     const block = this.#cache.get(extent.offset / BLOCK_BYTES + chunk);
-    return block !== undefined && verified(extent, chunk, block) ? block.subarray(start, start + length) : undefined;
+    if (block === undefined) return undefined;
+    const checksum = checksumOfRange(extent, chunk, block, start, start + length);
+    return checksum === undefined ? undefined : { bytes: block.subarray(start, start + length), checksum };
   }
 
-  /** True when all blocks of the range are cached, and are what was written. */
-  #readCached(extent: ExtentRef, offset: number, length: number, into: Uint8Array): boolean {
+  /** The checksum, when all blocks of the range are cached, and are what was written. */
+  #readCached(extent: ExtentRef, offset: number, length: number, into: Uint8Array): number | undefined {
     const end = offset + length;
     const firstChunk = Math.floor(offset / BLOCK_BYTES);
     for (let chunk = firstChunk; chunk * BLOCK_BYTES < end; chunk += 1) {
-      if (!this.#cache.has(extent.offset / BLOCK_BYTES + chunk)) return false;
+      if (!this.#cache.has(extent.offset / BLOCK_BYTES + chunk)) return undefined;
     }
+    let joined = 0;
     for (let chunk = firstChunk; chunk * BLOCK_BYTES < end; chunk += 1) {
       const chunkStart = chunk * BLOCK_BYTES;
       const block = this.#cache.get(extent.offset / BLOCK_BYTES + chunk)!;
-      if (!verified(extent, chunk, block)) return false;
       const from = Math.max(offset - chunkStart, 0);
       const to = Math.min(end - chunkStart, BLOCK_BYTES);
+      const checksum = checksumOfRange(extent, chunk, block, from, to);
+      if (checksum === undefined) return undefined;
       into.set(block.subarray(from, to), chunkStart + from - offset);
+      joined = joinChecksums(joined, checksum, to - from);
     }
-    return true;
+    return joined;
   }
 
   /** One function with one wait, for the cost of a small read is that of its promises. */
-  async #readDevice(extent: ExtentRef, offset: number, length: number, into: Uint8Array): Promise<void> {
+  async #readDevice(extent: ExtentRef, offset: number, length: number, into: Uint8Array): Promise<number> {
     const first = Math.floor(offset / BLOCK_BYTES);
+    const start = offset - first * BLOCK_BYTES;
     const bytes = Math.ceil((offset + length) / BLOCK_BYTES) * BLOCK_BYTES - first * BLOCK_BYTES;
     const whole = bytes === length && into.byteOffset % BLOCK_BYTES === 0;
     const target = !whole
@@ -155,29 +171,69 @@ export class Extents {
         ? into
         : into.subarray(0, length);
     const place = extent.offset + first * BLOCK_BYTES;
-    const generation = this.#generations.at(-1)!;
-    generation.running += 1;
-    this.#running += 1;
+    const letGo = this.hold();
     try {
       await this.#device.read(place, target);
-      if (!verified(extent, first, target)) await this.#readAgain(extent, first, target);
+      let checksum = checksumOfRange(extent, first, target, start, start + length);
+      checksum ??= await this.#readAgain(extent, first, target, start, start + length);
       if (length <= MAX_CACHED_READ_BYTES) this.#cache.put(place / BLOCK_BYTES, target);
-      if (!whole) into.set(target.subarray(offset - first * BLOCK_BYTES, offset - first * BLOCK_BYTES + length));
+      if (!whole) into.set(target.subarray(start, start + length));
+      return checksum;
+    } catch (error) {
+      if (hasCode(error, "IO")) this.#suspect(extent, first, bytes / BLOCK_BYTES);
+      throw error;
     } finally {
       if (!whole) this.#device.release(target);
-      generation.running -= 1;
-      this.#releaseFreed();
-      this.#ended();
+      letGo();
     }
   }
 
+  /** Until the result is called nothing that is freed from now on is given out again. */
+  hold(): () => void {
+    const generation = this.#generations.at(-1)!;
+    generation.running += 1;
+    this.#running += 1;
+    return () => {
+      generation.running -= 1;
+      this.#releaseFreed();
+      this.#ended();
+    };
+  }
+
   /** What was read failed its checksum: once more, then CORRUPT. */
-  async #readAgain(extent: ExtentRef, first: number, target: Uint8Array): Promise<void> {
+  async #readAgain(extent: ExtentRef, first: number, target: Uint8Array, start: number, end: number): Promise<number> {
     const place = extent.offset + first * BLOCK_BYTES;
     await this.#device.read(place, target);
-    if (verified(extent, first, target)) return;
-    this.#device.reportDamage?.(place);
+    const checksum = checksumOfRange(extent, first, target, start, end);
+    if (checksum !== undefined) return checksum;
+    for (let at = 0; at < target.length; at += BLOCK_BYTES) {
+      const chunk = first + at / BLOCK_BYTES;
+      const block = target.subarray(at, at + BLOCK_BYTES);
+      if (checksumOfRange(extent, chunk, block, 0, BLOCK_BYTES) !== undefined) continue;
+      this.#device.reportDamage?.(place + at);
+      this.#suspect(extent, chunk, 1);
+    }
     throw damaged(extent);
+  }
+
+  #suspect({ offset }: ExtentRef, first: number, count: number): void {
+    for (let chunk = first; chunk < first + count && this.#suspects.size < MAX_SUSPECTS; chunk += 1) {
+      this.#suspects.add(offset / BLOCK_BYTES + chunk);
+    }
+  }
+
+  /** Chunks of the extent that reads found damaged. */
+  suspects({ offset, checksums }: ExtentRef): number[] {
+    if (this.#suspects.size === 0) return [];
+    const first = offset / BLOCK_BYTES;
+    const found: number[] = [];
+    for (let chunk = 0; chunk < checksums.length; chunk += 1) if (this.#suspects.has(first + chunk)) found.push(chunk);
+    return found;
+  }
+
+  /** A chunk is as it was written. */
+  forgive({ offset }: ExtentRef, chunk: number): void {
+    this.#suspects.delete(offset / BLOCK_BYTES + chunk);
   }
 
   /** See CellStore.sliceExtent. */
@@ -258,14 +314,35 @@ function paddedView(buffer: Uint8Array, paddedBytes: number): Uint8Array | undef
   return new Uint8Array(buffer.buffer, buffer.byteOffset, paddedBytes);
 }
 
-/** Whether the blocks of `extent` from `first` on, as read into `blocks`, are what was written. */
-function verified(extent: ExtentRef, first: number, blocks: Uint8Array): boolean {
-  for (let start = 0, chunk = first; start < blocks.length; start += BLOCK_BYTES, chunk += 1) {
+/**
+ * CRC-32 of bytes [start, end) of `blocks`, the blocks of `extent` from `first` on as they were read; undefined when one of
+ * the blocks is not what was written. It follows from the stored checksums: of a chunk that is asked for in part, its parts
+ * are summed up, and must make that of the chunk together.
+ */
+function checksumOfRange(
+  extent: ExtentRef,
+  first: number,
+  blocks: Uint8Array,
+  start: number,
+  end: number,
+): number | undefined {
+  let joined = 0;
+  for (let at = 0, chunk = first; at < blocks.length; at += BLOCK_BYTES, chunk += 1) {
     const bytes = Math.min(BLOCK_BYTES, extent.length - chunk * BLOCK_BYTES);
-    const block = bytes === blocks.length ? blocks : blocks.subarray(start, start + bytes);
-    if (crc32(block) !== extent.checksums[chunk]) return false;
+    const block = bytes === blocks.length ? blocks : blocks.subarray(at, at + bytes);
+    const stored = extent.checksums[chunk]!;
+    const from = Math.max(start - at, 0);
+    const to = Math.min(end - at, bytes);
+    if (from === 0 && to === bytes) {
+      if (crc32(block) !== stored) return undefined;
+      joined = at === 0 ? stored : joinChecksums(joined, stored, bytes);
+      continue;
+    }
+    const part = checksumOfPart(block, stored, from, Math.max(from, to));
+    if (part === undefined) return undefined;
+    joined = joinChecksums(joined, part, Math.max(to - from, 0));
   }
-  return true;
+  return joined;
 }
 
 function damaged(extent: ExtentRef): DaosError {

@@ -4,7 +4,8 @@
  * The log ends where the next record is missing or damaged. A torn tail that was never acknowledged is normal. But every
  * record says what was durable when it was written, and a segment header says that all before it was: where that proves
  * that records beyond the end had been durable, they are lost and recovery raises CORRUPT instead of going on without
- * them. The tail that is not proven durable is persisted again, for what is read from now on must not vanish.
+ * them. One that has a single flipped bit there is turned back first (log-check.ts). The tail that is not proven durable is persisted again,
+ * for what is read from now on must not vanish.
  */
 import { asBuffer, type ByteString } from "../base/bytes.ts";
 import { DaosError } from "../base/errors.ts";
@@ -14,6 +15,7 @@ import { hasRecordFlags } from "../format/log-record-transaction.ts";
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, segmentSeed } from "../format/segment-header.ts";
 import { readUint64 } from "../format/uint64.ts";
 import type { SegmentSpan } from "./log.ts";
+import { mendRecord } from "./log-check.ts";
 import { alignUp, type LogLayout, slotOffset } from "./log-layout.ts";
 import { SegmentReader } from "./segment-reader.ts";
 
@@ -44,10 +46,13 @@ const SEARCHED_GENERATIONS = 65_536;
 /** Replays the log. Throws CORRUPT (naming the lost sequences), VERSION, and what `persist` throws. */
 export async function recoverLog(options: RecoveryOptions): Promise<RecoveredLog> {
   const recovery = new Recovery(options);
-  while (recovery.readSegment()) {
-    /* segment by segment */
-  }
+  do {
+    while (recovery.readSegment()) {
+      /* segment by segment */
+    }
+  } while (recovery.isAnythingLost() && recovery.mend());
   recovery.checkNothingLost();
+  recovery.end();
   await recovery.persistTail();
   return recovery.result();
 }
@@ -60,6 +65,11 @@ class Recovery {
   #lastSequence: number;
   /** Everything up to here was durable before. */
   #provenSequence: number;
+  /** Of the last segment, which may go on once it is mended. */
+  #reader: SegmentReader | undefined;
+  #readerSeed = 0;
+  /** Segments that were mended. */
+  readonly #mended = new Set<number>();
 
   constructor(options: RecoveryOptions) {
     this.#options = options;
@@ -71,7 +81,7 @@ class Recovery {
 
   /** Replays the next segment; false when there is none. */
   readSegment(): boolean {
-    const { layout, replay, segmentEnded } = this.#options;
+    const { layout } = this.#options;
     if (this.#spans.length === layout.segmentCount) return false;
     const header = this.#headerOf(this.#ordinal);
     if (header === undefined || header.ordinal !== this.#ordinal) return false;
@@ -79,23 +89,54 @@ class Recovery {
     // Records are missing before it: what follows cannot be used, but tells how many.
     if (header.firstSequence > this.#lastSequence + 1) return false;
     if (header.firstSequence <= this.#lastSequence) throw disagreeing(this.#ordinal);
+    this.end();
     const offset = slotOffset(layout, this.#ordinal);
-    const reader = this.#reader(offset, header.firstSequence, header.generation);
+    const { ordinal, firstSequence, generation } = header;
+    this.#open(offset, firstSequence, generation);
+    this.#spans.push({
+      ordinal,
+      offset,
+      endOffset: offset,
+      firstSequence,
+      lastSequence: firstSequence - 1,
+      generation,
+    });
+    this.#readRecords();
+    this.#ordinal += 1;
+    return true;
+  }
+
+  /** Replays what the last segment has from where it was read to. */
+  #readRecords(): void {
+    const reader = this.#reader!;
     for (let record = reader.next(); record !== undefined; record = reader.next()) {
       this.#prove(record.durableSequence);
-      replay(record);
+      this.#options.replay(record);
     }
     this.#lastSequence = reader.nextSequence - 1;
-    this.#spans.push({
-      ordinal: this.#ordinal,
-      offset,
-      endOffset: reader.position,
-      firstSequence: header.firstSequence,
-      lastSequence: this.#lastSequence,
-      generation: header.generation,
-    });
-    segmentEnded(this.#ordinal);
-    this.#ordinal += 1;
+    const span = this.#spans.at(-1)!;
+    span.endOffset = reader.position;
+    span.lastSequence = this.#lastSequence;
+  }
+
+  /** Behind the last record of the last segment. */
+  end(): void {
+    const last = this.#spans.at(-1);
+    if (last !== undefined) this.#options.segmentEnded(last.ordinal);
+  }
+
+  /** Turns back a flipped bit in the record that is missing next, and replays what follows in its segment; false when it is none. */
+  mend(): boolean {
+    const reader = this.#reader;
+    const span = this.#spans.at(-1);
+    if (reader === undefined || span === undefined) return false;
+    const { granularityBytes, segmentBytes } = this.#options.layout;
+    const end = span.offset + segmentBytes;
+    const starts = [reader.position, alignUp(reader.position, granularityBytes)];
+    if (!starts.some((start) => mendRecord(this.#bytes, start, end, this.#readerSeed, reader.nextSequence)))
+      return false;
+    this.#mended.add(span.ordinal);
+    this.#readRecords();
     return true;
   }
 
@@ -104,25 +145,25 @@ class Recovery {
     return header?.storeId === this.#options.storeId ? header : undefined;
   }
 
-  #reader(offset: number, firstSequence: number, generation: number): SegmentReader {
+  #open(offset: number, firstSequence: number, generation: number): void {
     const { layout, storeId } = this.#options;
+    const { segmentBytes, granularityBytes } = layout;
     const seed = segmentSeed(storeId, this.#ordinal, generation);
-    return new SegmentReader(
-      this.#bytes,
-      offset,
-      offset + layout.segmentBytes,
-      layout.granularityBytes,
-      seed,
-      firstSequence,
-    );
+    this.#readerSeed = seed;
+    this.#reader = new SegmentReader(this.#bytes, offset, offset + segmentBytes, granularityBytes, seed, firstSequence);
   }
 
   #prove(sequence: number): void {
     if (sequence > this.#provenSequence) this.#provenSequence = sequence;
   }
 
-  /** Looks for evidence of durable records beyond the end: after it in the last segment, and in every slot not replayed. */
+  /** Throws CORRUPT when durable records are not there. */
   checkNothingLost(): void {
+    if (this.#provenSequence > this.#lastSequence) throw lost(this.#lastSequence + 1, this.#provenSequence);
+  }
+
+  /** Looks for evidence of durable records beyond the end: after it in the last segment, and in every slot not replayed. */
+  isAnythingLost(): boolean {
     const { layout } = this.#options;
     const last = this.#spans.at(-1);
     if (last !== undefined) {
@@ -141,7 +182,7 @@ class Recovery {
       if (header !== undefined && header.ordinal >= ordinal) this.#prove(header.firstSequence - 1);
       this.#searchSlot(ordinal, slotOffset(layout, ordinal), oldest, newest);
     }
-    if (this.#provenSequence > this.#lastSequence) throw lost(this.#lastSequence + 1, this.#provenSequence);
+    return this.#provenSequence > this.#lastSequence;
   }
 
   /**
@@ -176,9 +217,12 @@ class Recovery {
   /** Makes durable what was read from the last segment and may not be. Same bytes in the same place: tearing is harmless. */
   async persistTail(): Promise<void> {
     const last = this.#spans.at(-1);
-    if (last === undefined || this.#provenSequence >= this.#lastSequence) return;
+    const isProven = this.#provenSequence >= this.#lastSequence;
     const { granularityBytes } = this.#options.layout;
-    await this.#options.region.persist(last.offset, alignUp(last.endOffset, granularityBytes) - last.offset);
+    for (const { ordinal, offset, endOffset } of this.#spans) {
+      if (!this.#mended.has(ordinal) && (isProven || ordinal !== last?.ordinal)) continue;
+      await this.#options.region.persist(offset, alignUp(endOffset, granularityBytes) - offset);
+    }
   }
 
   result(): RecoveredLog {

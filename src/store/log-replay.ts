@@ -79,10 +79,20 @@ export class Replay {
   }
 
   #put(write: LoggedWrite, sequence: number): void {
-    const { key, epoch, kind, metaOffset, metaLength, inlineLength, extent } = write;
+    const { key, epoch, kind, metaOffset, metaLength, inlineLength, checksum, extent } = write;
     if (extent !== undefined) this.#take(extent.offset, extent.length);
     const source = this.#source;
-    const version = new LoggedVersion(source, sequence, epoch, kind, metaOffset, metaLength, inlineLength, extent);
+    const version = new LoggedVersion(
+      source,
+      sequence,
+      epoch,
+      kind,
+      metaOffset,
+      metaLength,
+      inlineLength,
+      checksum,
+      extent,
+    );
     this.#options.generations.put(key, version, writeBytes(write));
   }
 

@@ -274,6 +274,13 @@ export class Log implements VersionSource {
     else this.#waiters.add(sequence, callback);
   }
 
+  /** Resolves when every record up to `sequence` is durable. */
+  durable(sequence: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.whenDurable(sequence, (error) => (error === undefined ? resolve() : reject(error)));
+    });
+  }
+
   /** True when a persist is running: the region may not be closed. */
   get busy(): boolean {
     return this.#flying.length > 0;

@@ -21,6 +21,7 @@ export class LoggedContent implements SettledContent {
   readonly extent: RecordExtent | undefined;
   readonly bytes: Buffer;
   readonly write: LoggedWrite;
+  readonly checksum: number;
 
   constructor(bytes: Buffer, write: LoggedWrite) {
     this.epoch = write.epoch;
@@ -28,6 +29,7 @@ export class LoggedContent implements SettledContent {
     this.extent = write.extent;
     this.bytes = bytes;
     this.write = write;
+    this.checksum = write.checksum;
   }
 
   get meta(): Uint8Array {
@@ -53,6 +55,7 @@ export class LoggedCells {
   readonly #startOf: number[] = [];
   readonly #epochOf: number[] = [];
   readonly #olderOf: number[] = [];
+  readonly #checksumOf: number[] = [];
   /** Of the writes that have one. */
   readonly #extents = new Map<number, RecordExtent>();
 
@@ -99,6 +102,7 @@ export class LoggedCells {
     this.#startOf[place] = write.metaOffset - write.key.length - LOG_WRITE_BYTES;
     this.#epochOf[place] = write.epoch;
     this.#olderOf[place] = older;
+    this.#checksumOf[place] = write.checksum;
     if (write.extent !== undefined) this.#extents.set(place, write.extent);
   }
 
@@ -123,7 +127,8 @@ export class LoggedCells {
   /** The write at this place, which is of this cell. Throws CORRUPT when its bytes are no longer what they were. */
   content(place: number, key: ByteString): LoggedContent {
     const bytes = this.#segments[this.#segmentOf[place]!]!;
-    const write = decodeLoggedWrite(bytes, this.#startOf[place]!, bytes.length, key);
+    const checksum = this.#checksumOf[place]!;
+    const write = { ...decodeLoggedWrite(bytes, this.#startOf[place]!, bytes.length, key), checksum };
     const extent = this.#extents.get(place);
     // The log still has the bytes of what was destaged.
     const isDestaged = extent !== undefined && write.extent === undefined;

@@ -3,7 +3,8 @@
  * are made when asked for and hold until the segment is recycled, which never happens within a turn.
  */
 import type { Epoch } from "../base/epoch.ts";
-import type { ExtentRef, Version, VersionKind } from "./cell.ts";
+import { crc32Range } from "../base/checksum.ts";
+import type { CellWrite, ExtentRef, Version, VersionKind } from "./cell.ts";
 
 /** What versions need of the log they lie in. */
 export interface VersionSource {
@@ -17,6 +18,7 @@ export class LoggedVersion implements Version {
   readonly epoch: Epoch;
   readonly kind: VersionKind;
   readonly extent: ExtentRef | undefined;
+  readonly checksum: number;
   /** Next older version of the cell in the same memtable. */
   older: LoggedVersion | undefined = undefined;
   readonly #source: VersionSource;
@@ -33,6 +35,7 @@ export class LoggedVersion implements Version {
     metaOffset: number,
     metaLength: number,
     inlineLength: number,
+    checksum: number,
     extent: ExtentRef | undefined,
   ) {
     this.#source = source;
@@ -40,6 +43,7 @@ export class LoggedVersion implements Version {
     this.epoch = epoch;
     this.kind = kind;
     this.extent = extent;
+    this.checksum = checksum;
     this.#metaOffset = metaOffset;
     this.#metaLength = metaLength;
     this.#inlineLength = inlineLength;
@@ -82,4 +86,23 @@ export class LoggedVersion implements Version {
     const start = this.#metaOffset + this.#metaLength;
     return this.#source.bytes.subarray(start, start + this.#inlineLength);
   }
+}
+
+/** The CRC-32 of a write's inline bytes, 0 without; `at`: where they lie in the log's memory. */
+export function inlineChecksum({ inline, checksum }: CellWrite, log: Buffer, at: number): number {
+  if (inline === undefined) return 0;
+  return checksum ?? crc32Range(log, at, at + inline.length);
+}
+
+/** The version of a write whose record is in the log, its meta at `metaOffset`. */
+export function loggedVersion(
+  source: VersionSource,
+  sequence: number,
+  write: CellWrite,
+  metaOffset: number,
+): LoggedVersion {
+  const { epoch, kind, meta, inline, extent } = write;
+  const checksum = inlineChecksum(write, source.bytes, metaOffset + meta.length);
+  const inlineLength = inline === undefined ? -1 : inline.length;
+  return new LoggedVersion(source, sequence, epoch, kind, metaOffset, meta.length, inlineLength, checksum, extent);
 }

@@ -1,5 +1,5 @@
 /**
- * What maintenance there is to do, in its order: parked reclaims to wake, reclaims to work off, purges, aggregation passes. Passes
+ * What maintenance there is to do, in its order: checks of rows, parked reclaims to wake, reclaims to work off, purges, aggregation passes. Passes
  * are asked for, or come by themselves when a container's epoch gate has passed what was kept for it.
  */
 import type { ByteString } from "../base/bytes.ts";
@@ -9,6 +9,7 @@ import type { KeyRange } from "./cell.ts";
 import type { GateTable } from "./gate-table.ts";
 import { type MaintenanceResult, type MaintenanceTask, reclaimTask } from "./maintenance.ts";
 import { hasParked, type ParkedReclaims } from "./reclaim-table.ts";
+import type { RowCheckResult, RowRange } from "./row-check.ts";
 import type { IndexReader } from "./settled-index.ts";
 
 /** So long after a pass for a container's gate is due, or ended, the next one begins. */
@@ -20,6 +21,15 @@ interface Aggregation {
   resolve(): void;
   reject(error: Error): void;
 }
+
+interface Check {
+  readonly range: RowRange;
+  resolve(result: CheckedSlice): void;
+  reject(error: Error): void;
+}
+
+/** `next`: where the check goes on; undefined: it is done. */
+export type CheckedSlice = RowCheckResult & { readonly next: ByteString | undefined };
 
 interface Purge {
   ranges: readonly KeyRange[];
@@ -47,6 +57,7 @@ export class MaintenanceQueue {
   readonly #wakes = new Map<number | undefined, ParkedReclaims>();
   readonly #aggregations: Aggregation[] = [];
   readonly #purges: Purge[] = [];
+  readonly #checks: Check[] = [];
   #passTimer: (() => void) | undefined;
   #isStopped = false;
 
@@ -88,6 +99,11 @@ export class MaintenanceQueue {
     });
   }
 
+  /** Resolves when a slice of the rows was checked. */
+  check(range: RowRange): Promise<CheckedSlice> {
+    return new Promise((resolve, reject) => this.#checks.push({ range, resolve, reject }));
+  }
+
   get #isPurgeDue(): boolean {
     const purge = this.#purges[0];
     return purge !== undefined && this.#options.settledTo() >= purge.sequence;
@@ -123,10 +139,13 @@ export class MaintenanceQueue {
 
   get isDue(): boolean {
     if (this.#wakes.size > 0 || this.#reclaimsPending || this.#aggregations.length > 0) return true;
-    return this.#isPurgeDue;
+    return this.#isPurgeDue || this.#checks.length > 0;
   }
 
   next(): MaintenanceTask | undefined {
+    // Somebody may wait for what it mends, and it is a moment's work.
+    const check = this.#checks[0];
+    if (check !== undefined) return { kind: "check", ...check.range };
     for (const parked of this.#wakes.values()) return { kind: "wake", parked };
     const reclaim = this.#reclaimsPending ? reclaimTask(this.#options.index) : undefined;
     if (reclaim !== undefined) return reclaim;
@@ -138,8 +157,9 @@ export class MaintenanceQueue {
   }
 
   /** A slice of the task that `next` gave is done. */
-  sliceDone(task: MaintenanceTask, { cursor }: MaintenanceResult): void {
-    if (task.kind === "wake" && cursor === undefined) {
+  sliceDone(task: MaintenanceTask, { cursor, checked }: MaintenanceResult): void {
+    if (task.kind === "check") this.#checks.shift()?.resolve({ ...checked!, next: cursor });
+    else if (task.kind === "wake" && cursor === undefined) {
       const { container } = task.parked;
       // It may have become another one meanwhile.
       if (this.#wakes.get(container) === task.parked) this.#wakes.delete(container);
@@ -154,9 +174,10 @@ export class MaintenanceQueue {
     }
   }
 
-  /** Rejects aggregations and purges. */
+  /** Rejects aggregations, purges and checks. */
   rejectAll(error: Error): void {
-    for (const waiting of [...this.#aggregations.splice(0), ...this.#purges.splice(0)]) waiting.reject(error);
+    const waiting = [...this.#aggregations.splice(0), ...this.#purges.splice(0), ...this.#checks.splice(0)];
+    for (const work of waiting) work.reject(error);
   }
 
   stop(error: Error): void {

@@ -1,10 +1,11 @@
 /**
  * What is done to settled cells in the background, one bounded slice a transaction: working off reclaim ranges, aggregation
- * passes over a container, and purges. Like settling it runs inline or in a thread.
+ * passes over a container, purges, and checks of rows. Like settling it runs inline or in a thread.
  *
  * A reclaim that had to leave something for a snapshot or the gate, or that covers what is still to come from the log, is parked when
  * its pass ends, and starts over when that may have changed; until it is gone, tombstones of its epoch stay.
  */
+import { assert } from "../base/assert.ts";
 import type { ByteString } from "../base/bytes.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { uint32Key } from "../format/settled-row.ts";
@@ -20,6 +21,7 @@ import {
   type ParkedReclaims,
   wakeReclaims,
 } from "./reclaim-table.ts";
+import { checkRows, type RowCheckResult, type RowRange, sliceOf } from "./row-check.ts";
 import type { IndexReader, IndexSpace, IndexTransaction, SettledIndex } from "./settled-index.ts";
 
 /** Cells that one slice rewrites at most. */
@@ -37,7 +39,9 @@ export type MaintenanceTask =
   /** Cells of the container from `cursor` on. */
   | { readonly kind: "aggregate"; readonly container: number; readonly cursor: ByteString }
   /** Removes what is in the ranges, at least one, ascending. */
-  | { readonly kind: "purge"; readonly ranges: readonly KeyRange[] };
+  | { readonly kind: "purge"; readonly ranges: readonly KeyRange[] }
+  /** Checks rows. */
+  | ({ readonly kind: "check" } & RowRange);
 
 export interface MaintenanceRequest {
   readonly task: MaintenanceTask;
@@ -55,16 +59,31 @@ export interface MaintenanceResult extends CellChanges {
   /** Where an aggregation goes on; undefined when the task is done. For the others: not undefined means "again". */
   readonly cursor: ByteString | undefined;
   readonly space: IndexSpace;
+  /** Of a check. */
+  readonly checked?: RowCheckResult;
 }
 
 /** Does one slice of the task. Throws NO_SPACE, CORRUPT, IO; nothing has changed then. */
 export function maintainSlice(request: MaintenanceRequest, index: SettledIndex, isGated: GateRule): MaintenanceResult {
+  if (request.task.kind === "check") return checkSlice(request.task, index);
   const result = index.transact((transaction) => {
     const rewriter = new CellRewriter(transaction, request.views, isGated);
     const cursor = runTask(request, transaction, rewriter);
     return { ...rewriter.finish(), cursor };
   });
   return { ...result, space: index.space() };
+}
+
+/** Most slices have nothing to mend, and write nothing. */
+function checkSlice(range: RowRange, index: SettledIndex): MaintenanceResult {
+  const { failing, next, ...seen } = sliceOf(index, range);
+  const unchanged = { freed: new Float64Array(0), usage: [], keptForGates: [] };
+  if (failing.length === 0) {
+    const checked = { ...seen, mended: [], damaged: [] };
+    return { ...unchanged, cursor: next, space: index.space(), checked };
+  }
+  const { next: cursor, ...checked } = index.transact((transaction) => checkRows(transaction, range));
+  return { ...unchanged, cursor, space: index.space(), checked };
 }
 
 /** The task of working on the first reclaim that is not parked; undefined when there is none. */
@@ -93,6 +112,7 @@ function runTask(
     return more ? uint32Key(task.parked.container ?? 0) : undefined;
   }
   if (task.kind === "purge") return purgeSlice(transaction, rewriter, task.ranges);
+  assert(task.kind === "aggregate", "a check makes its transaction by itself");
   return aggregateSlice(transaction, rewriter, task.container, task.cursor);
 }
 

@@ -35,7 +35,7 @@ import {
   STORE_ID_BYTES,
   type Superblock,
 } from "../format/superblock.ts";
-import type { CellStore, CellUsage, DestageRule } from "./cell.ts";
+import type { CellUsage, DestageRule } from "./cell.ts";
 import { usageOfRow } from "./cell-rewriter.ts";
 import { ExtentAllocator } from "./extent-allocator.ts";
 import { Extents } from "./extents.ts";
@@ -50,6 +50,7 @@ import { settledState, type TransactionPages } from "./settle-batch.ts";
 import type { SettledIndex } from "./settled-index.ts";
 import type { Settler } from "./settler.ts";
 import { SnapshotRegistry } from "./snapshot-lists.ts";
+import type { CheckedStore } from "./store-checks.ts";
 import { visitSpace } from "./space-table.ts";
 import type { SettledDecision } from "./target-store-parts.ts";
 import { TargetStore } from "./target-store.ts";
@@ -81,7 +82,7 @@ export interface OpenStoreOptions {
  * Throws CORRUPT (damage, lost records, parts of different stores), VERSION (another format), ALREADY_EXISTS (create over
  * an existing index), INVALID_ARGUMENT (a region too small), IO.
  */
-export async function openStore(options: OpenStoreOptions): Promise<CellStore> {
+export async function openStore(options: OpenStoreOptions): Promise<CheckedStore> {
   const superblock = options.create ? await createStore(options) : await reopenSuperblock(options);
   return recover(options, superblock);
 }
@@ -163,7 +164,7 @@ function layoutOf(superblock: Superblock, region: ScmRegion): LogLayout {
   return { granularityBytes: region.granularityBytes, unitBytes, segmentBytes, segmentCount };
 }
 
-async function recover(options: OpenStoreOptions, superblock: Superblock): Promise<CellStore> {
+async function recover(options: OpenStoreOptions, superblock: Superblock): Promise<CheckedStore> {
   const { region, index } = options;
   const { storeId } = superblock;
   const layout = layoutOf(superblock, region);

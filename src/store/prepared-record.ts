@@ -9,7 +9,7 @@ import { LOG_RECORD_HEADER_BYTES, LOG_WRITE_BYTES } from "../format/log-record.t
 import { LOG_ORIGIN_BYTES } from "../format/log-record-transaction.ts";
 import type { CellWrite, DtxState, ReclaimRange, VersionKind } from "./cell.ts";
 import type { ExtentRef } from "./cell.ts";
-import { LoggedVersion, type VersionSource } from "./logged-version.ts";
+import { inlineChecksum, LoggedVersion, type VersionSource } from "./logged-version.ts";
 import type { Memtable } from "./memtable.ts";
 import { recordEpoch } from "./record-check.ts";
 import { undecidedSequence } from "./stability.ts";
@@ -32,6 +32,8 @@ interface WriteShape {
   readonly metaLength: number;
   /** -1 for none. */
   readonly inlineLength: number;
+  /** Of the inline bytes. */
+  readonly checksum: number;
   readonly extent: ExtentRef | undefined;
 }
 
@@ -87,19 +89,22 @@ export class PreparedRecord implements VersionSource {
 
   /** The version of one of its writes whose `meta` begins at `metaOffset`. */
   version(write: WriteShape, metaOffset: number): LoggedVersion {
-    const { epoch, kind, metaLength, inlineLength, extent } = write;
+    const { epoch, kind, metaLength, inlineLength, checksum, extent } = write;
     const stability = undecidedSequence(this.sequence);
-    return new LoggedVersion(this, stability, epoch, kind, metaOffset, metaLength, inlineLength, extent);
+    return new LoggedVersion(this, stability, epoch, kind, metaOffset, metaLength, inlineLength, checksum, extent);
   }
 
   /** The versions of the copy that begins at `offset` of the log's memory. */
   versionsAt(offset: number, writes: readonly CellWrite[]): PlacedWrite[] {
     let position = offset + LOG_RECORD_HEADER_BYTES + LOG_ORIGIN_BYTES;
-    return writes.map(({ key, epoch, kind, meta, inline, extent }) => {
+    return writes.map((write) => {
+      const { key, epoch, kind, meta, inline, extent } = write;
       const inlineLength = inline === undefined ? -1 : inline.length;
-      const shape: WriteShape = { key, epoch, kind, metaLength: meta.length, inlineLength, extent };
+      const metaOffset = position + LOG_WRITE_BYTES + key.length;
+      const checksum = inlineChecksum(write, this.bytes, metaOffset + meta.length);
+      const shape: WriteShape = { key, epoch, kind, metaLength: meta.length, inlineLength, checksum, extent };
       const bytes = writeBytes(shape);
-      const version = this.version(shape, position + LOG_WRITE_BYTES + key.length);
+      const version = this.version(shape, metaOffset);
       position += bytes;
       return { key, version, bytes, replaced: undefined };
     });
@@ -118,13 +123,13 @@ export class PreparedRecord implements VersionSource {
   /** Its writes as they can be appended again. */
   cellWrites(): CellWrite[] {
     return this.writes.map(({ key, version }) => {
-      const { epoch, kind, meta, inline, extent } = version;
+      const { epoch, kind, meta, inline, checksum, extent } = version;
       return {
         key,
         epoch,
         kind,
         meta,
-        ...(inline !== undefined && { inline }),
+        ...(inline !== undefined && { inline, checksum }),
         ...(extent !== undefined && { extent }),
       };
     });

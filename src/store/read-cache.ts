@@ -111,6 +111,13 @@ export class ReadCache {
     this.#youngBytes -= bytes;
   }
 
+  /** Forgets everything. */
+  clear(): void {
+    this.#shelves.clear();
+    this.#last = undefined;
+    this.#youngBytes = 0;
+  }
+
   /** Forgets the containers, and takes nothing of them until another range, or none, is given. */
   bypass(range: ContainerRange | undefined): void {
     this.#bypassed = range;

@@ -15,11 +15,13 @@ import type { Generations } from "./generations.ts";
 import type { KeptViews } from "./kept-views.ts";
 import type { Log } from "./log.ts";
 import { changedContainers, type MaintenanceResult } from "./maintenance.ts";
-import { MaintenanceQueue } from "./maintenance-queue.ts";
+import { type CheckedSlice, MaintenanceQueue } from "./maintenance-queue.ts";
 import type { ContainerRange } from "./reclaim-table.ts";
 import type { PreparedRecords } from "./prepared-records.ts";
 import type { RequestTable } from "./request-table.ts";
+import type { RowRange } from "./row-check.ts";
 import { SettleHold } from "./settle-hold.ts";
+import { withMending } from "./settle-mending.ts";
 import type { SettleResult, TransactionPages } from "./settle-batch.ts";
 import type { IndexReader } from "./settled-index.ts";
 import type { Settler } from "./settler.ts";
@@ -49,6 +51,8 @@ export interface SchedulerHooks {
   maintenanceEnded(): void;
   /** The index is full, or no longer. */
   fullChanged(error: DaosError | undefined): void;
+  /** Something stored is damaged: mends what can be. True when the work may succeed now. */
+  mend(): Promise<boolean>;
   /** Background work failed for good. */
   failed(error: Error): void;
 }
@@ -199,6 +203,13 @@ export class SettleScheduler {
     return purged;
   }
 
+  check(range: RowRange): Promise<CheckedSlice> {
+    if (this.#stopped !== undefined || this.#draining) return Promise.reject(this.#stopped ?? closing());
+    const checked = this.#maintenance.check(range);
+    this.#schedule();
+    return checked;
+  }
+
   /** Why the index takes nothing now. */
   get full(): DaosError | undefined {
     return this.#full;
@@ -216,18 +227,18 @@ export class SettleScheduler {
   #next(): void {
     if (this.#busy || this.#stopped !== undefined) return;
     this.#maintenance.lookAtGates();
-    if (this.#settleDue()) this.#run(this.#settle());
-    else if (this.#maintenanceDue) this.#run(this.#maintain());
+    if (this.#settleDue()) this.#run(() => this.#settle());
+    else if (this.#maintenanceDue) this.#run(() => this.#maintain());
     else this.#releaseDrained();
   }
 
-  #run(work: Promise<void>): void {
+  #run(work: () => Promise<void>): void {
     this.#busy = true;
     const done = (): void => {
       this.#busy = false;
       this.#schedule();
     };
-    work.then(done, (error: unknown) => {
+    withMending(work, () => this.#options.hooks.mend()).then(done, (error: unknown) => {
       this.#options.hooks.failed(error as Error);
       done();
     });
@@ -256,7 +267,7 @@ export class SettleScheduler {
     if (!this.#hold.clears(lastSequence, this.#isUrgent, () => log.lastSequence)) return;
     hooks.settling(lastOrdinal);
     const destaging = await destager.destage(lastOrdinal, this.#settledSequence);
-    await durable(log, log.lastSequence);
+    await log.durable(log.lastSequence);
     const { requests } = this.#options;
     const [forgottenClients, forgottenTo] = [requests.forgotten(), requests.forgottenTo];
     const decisions = this.#options.prepared.decisions.rows(lastSequence);
@@ -358,8 +369,7 @@ export class SettleScheduler {
   async drain(): Promise<void> {
     if (this.#stopped !== undefined) return;
     this.#draining = true;
-    const closing = new DaosError("UNAVAILABLE", "Cannot go through the index: the store closes. Open it again.");
-    this.#maintenance.rejectAll(closing);
+    this.#maintenance.rejectAll(closing());
     this.settleNow();
     await new Promise<void>((resolve) => this.#drainWaiters.push(resolve));
   }
@@ -380,14 +390,11 @@ export class SettleScheduler {
     this.#releaseDrained();
   }
 
-  /** True while the settler works. */
   get busy(): boolean {
     return this.#busy;
   }
 }
 
-function durable(log: Log, sequence: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    log.whenDurable(sequence, (error) => (error === undefined ? resolve() : reject(error)));
-  });
+function closing(): DaosError {
+  return new DaosError("UNAVAILABLE", "Cannot go through the index: the store closes. Open it again.");
 }

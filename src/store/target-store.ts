@@ -8,7 +8,7 @@ import type { ByteString } from "../base/bytes.ts";
 import type { DtxId } from "../base/dtx-id.ts";
 import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import { LOG_RECORD_HEADER_BYTES, LOG_WRITE_BYTES, logWriteBytes, type RecordSnapshots } from "../format/log-record.ts";
+import { LOG_RECORD_HEADER_BYTES, type RecordSnapshots } from "../format/log-record.ts";
 import { LOG_ORIGIN_BYTES } from "../format/log-record-transaction.ts";
 import { uint32OfKey } from "../format/settled-row.ts";
 import { Admission } from "./admission.ts";
@@ -16,7 +16,6 @@ import { raiseAggregated } from "./aggregated-epochs.ts";
 import type {
   AdmitOptions,
   AppendOptions,
-  CellStore,
   CellUsage,
   CellWrite,
   ExtentRef,
@@ -24,6 +23,7 @@ import type {
   ReclaimRange,
   StoreSpace,
   Transactions,
+  VerifiedView,
   Version,
 } from "./cell.ts";
 import { scanCells } from "./cell-scan.ts";
@@ -32,7 +32,7 @@ import type { Extents } from "./extents.ts";
 import type { Generations } from "./generations.ts";
 import { indexRoom, isIndexCrowded } from "./index-room.ts";
 import { Log } from "./log.ts";
-import { LoggedVersion } from "./logged-version.ts";
+import { type LoggedWritesParts, placeWrites } from "./logged-writes.ts";
 import { PreparedRecords } from "./prepared-records.ts";
 import type { RequestTable } from "./request-table.ts";
 import { checkWrites, recordEpoch } from "./record-check.ts";
@@ -45,6 +45,7 @@ import { settledVersionAt, visitSettled } from "./settled-cells.ts";
 import type { IndexSpace, SettledIndex } from "./settled-index.ts";
 import { checkSnapshots } from "./snapshot-lists.ts";
 import { isUndecided } from "./stability.ts";
+import { type CheckedStore, StoreChecks } from "./store-checks.ts";
 
 /** Share of the log in use from which on values go to the NVMe tier where they can. */
 const LOG_WATERMARK = 0.875;
@@ -53,7 +54,7 @@ const NO_RECLAIMS: readonly ReclaimRange[] = [];
 const NO_WRITES: readonly CellWrite[] = [];
 const NO_SNAPSHOTS: readonly RecordSnapshots[] = [];
 
-export class TargetStore implements CellStore {
+export class TargetStore implements CheckedStore {
   readonly #parts: TargetStoreParts;
   readonly #log: Log;
   readonly #generations: Generations;
@@ -63,7 +64,9 @@ export class TargetStore implements CellStore {
   readonly #scheduler: SettleScheduler;
   readonly #prepared: PreparedRecords;
   readonly requests: RequestTable;
+  readonly checks: StoreChecks;
   readonly #cache = new ReadCache();
+  readonly #memory: LoggedWritesParts;
   #indexSpace: IndexSpace;
   #closing: Promise<void> | undefined;
 
@@ -87,6 +90,7 @@ export class TargetStore implements CellStore {
         failed: (error) => this.#stop(error),
       },
     });
+    this.#memory = { log: this.#log, generations: this.#generations, cache: this.#cache };
     this.#prepared = new PreparedRecords({
       timers: parts.timers,
       log: this.#log,
@@ -115,9 +119,11 @@ export class TargetStore implements CellStore {
         maintained: (result) => this.#indexChanged(result),
         maintenanceEnded: () => this.#maintenanceEnded(),
         fullChanged: () => this.#admission.wake(),
+        mend: () => this.checks.mendAll(),
         failed: (error) => this.#failed(error),
       },
     });
+    this.checks = new StoreChecks({ ...parts, log: this.#log, scheduler: this.#scheduler, store: this });
     this.#scheduler.start();
   }
 
@@ -167,28 +173,9 @@ export class TargetStore implements CellStore {
     return sequence;
   }
 
-  /** Puts the writes, which begin at `start` of the log's memory, into the memtable. */
+  /** The writes begin at `start` of the log's memory. */
   #place(sequence: number, writes: readonly CellWrite[], reclaims: readonly ReclaimRange[], start: number): void {
-    let position = start;
-    for (let index = 0; index < writes.length; index += 1) {
-      const write = writes[index]!;
-      const bytes = logWriteBytes(write);
-      const metaOffset = position + LOG_WRITE_BYTES + write.key.length;
-      const inlineLength = write.inline === undefined ? -1 : write.inline.length;
-      const version = new LoggedVersion(
-        this.#log,
-        sequence,
-        write.epoch,
-        write.kind,
-        metaOffset,
-        write.meta.length,
-        inlineLength,
-        write.extent,
-      );
-      this.#generations.put(write.key, version, bytes);
-      this.#cache.evict(write.key);
-      position += bytes;
-    }
+    placeWrites(this.#memory, sequence, writes, start);
     if (reclaims.length > 0) this.#generations.addPunches(reclaims);
   }
 
@@ -233,10 +220,10 @@ export class TargetStore implements CellStore {
     if (to === "" || from < to) scanCells(this.#generations.all, this.#index, range, visit);
   }
 
-  async writeExtent(buffer: Uint8Array): Promise<ExtentRef> {
+  async writeExtent(buffer: Uint8Array, checksum?: number): Promise<ExtentRef> {
     if (this.#closing !== undefined) throw closed();
     if (this.#log.failure !== undefined) throw this.#log.failure;
-    return this.#extents.write(buffer);
+    return this.#extents.write(buffer, checksum);
   }
 
   sliceExtent(extent: ExtentRef, offset: number, length: number): ExtentRef {
@@ -247,12 +234,16 @@ export class TargetStore implements CellStore {
     this.#extents.abandon(extent);
   }
 
-  readExtent(extent: ExtentRef, offset: number, length: number, into: Uint8Array): undefined | Promise<void> {
+  readExtent(extent: ExtentRef, offset: number, length: number, into: Uint8Array): number | Promise<number> {
     return this.#extents.read(extent, offset, length, into);
   }
 
-  viewExtent(extent: ExtentRef, offset: number, length: number): Uint8Array | undefined {
+  viewExtent(extent: ExtentRef, offset: number, length: number): VerifiedView | undefined {
     return this.#extents.view(extent, offset, length);
+  }
+
+  dropCache(): void {
+    this.#cache.clear();
   }
 
   setSnapshots(container: number, epochs: readonly Epoch[]): void {

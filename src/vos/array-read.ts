@@ -5,11 +5,10 @@
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import { DaosError } from "../base/errors.ts";
-import { checksumOfChunks, joinChecksums } from "../base/checksum-join.ts";
-import { BLOCK_BYTES, KIB, MAX_ARRAY_BYTES, MAX_ARRAY_IO_BYTES, MAX_RECORD_BYTES } from "../base/limits.ts";
+import { MAX_ARRAY_BYTES, MAX_ARRAY_IO_BYTES, MAX_RECORD_BYTES } from "../base/limits.ts";
 import { recordSizeMismatch } from "../base/object-refusals.ts";
-import { type Version, VersionKind } from "../store/cell.ts";
-import { gather } from "./array-gather.ts";
+import { type VerifiedView, type Version, VersionKind } from "../store/cell.ts";
+import { gather, partOfPiece } from "./array-gather.ts";
 import { type Fill, overlay, type Overlay } from "./array-overlay.ts";
 import { addPieces, classBit, type Piece, WINDOW_CLASSES, windowBytes } from "./array-window.ts";
 import { akeyPrefix, dkeyPrefix, ownCellKey, windowKey, windowOf } from "./cell-key.ts";
@@ -21,8 +20,6 @@ import { checkKeys, isLive, Seen, type TargetObjects } from "./target-objects.ts
 
 /** Windows of one class that are looked up one by one; more are found by a scan, whose seek costs about three lookups. */
 const POINT_LOOKUPS = 6;
-/** The checksum of less is not asked for: it goes into a reply by copy, and is summed up with it. */
-const JOINED_CHECKSUM_BYTES = 64 * KIB;
 
 /** A range of records. */
 export interface RecordRange {
@@ -50,8 +47,8 @@ export interface ArrayReadOutcome extends Outcome {
   readonly bytes: Uint8Array;
   /** 0 when there is no array. */
   readonly recordBytes: number;
-  /** CRC-32 of `bytes`, when what they were verified by tells it. */
-  readonly checksum?: number | undefined;
+  /** CRC-32 that `bytes` must have, made of what their parts were verified by when they were stored. */
+  readonly checksum: number;
   /** Records of the range without data, ascending. */
   readonly holes: readonly RecordExtent[];
 }
@@ -207,21 +204,6 @@ function windowsWithParts(
   return parts;
 }
 
-/** CRC-32 of the data of all fills one after the other; undefined when some of it is not whole chunks of an extent. */
-function checksumOfFills(fills: readonly Fill[]): number | undefined {
-  let joined = 0;
-  for (const { piece, start, end } of fills) {
-    const { extent } = piece;
-    const at = piece.storedAt + start - piece.start;
-    const length = end - start;
-    if (extent === undefined || at % BLOCK_BYTES !== 0) return undefined;
-    if (length % BLOCK_BYTES !== 0 && at + length !== extent.length) return undefined;
-    const own = checksumOfChunks(extent.checksums, at / BLOCK_BYTES, length);
-    joined = fills.length === 1 ? own : joinChecksums(joined, own, length);
-  }
-  return joined;
-}
-
 /** Byte runs as records: a record belongs to the runs it has bytes in. */
 function recordExtents(runs: readonly ByteRun[], recordBytes: number): RecordExtent[] {
   const extents: { index: number; count: number }[] = [];
@@ -265,6 +247,7 @@ function nothing(seen: Seen, error?: DaosError): ArrayReadOutcome {
     found: false,
     epoch: EPOCH_NONE,
     bytes: NO_BYTES,
+    checksum: 0,
     recordBytes: 0,
     holes: [],
     sequence: seen.sequence,
@@ -332,7 +315,7 @@ export class ArrayReads {
       found: true,
       epoch: epoch as Epoch,
       bytes: NO_BYTES as Uint8Array,
-      checksum: undefined as number | undefined,
+      checksum: 0,
       recordBytes: header.recordBytes,
       holes,
       sequence: seen.sequence,
@@ -342,20 +325,25 @@ export class ArrayReads {
     if (fills.length === 1 && holes.length === 0) {
       const view = this.#view(first, size);
       if (view !== undefined) {
-        outcome.bytes = view;
+        outcome.bytes = view.bytes;
+        outcome.checksum = view.checksum;
         return outcome;
       }
     }
     const bulk = fills.some((fill) => fill.piece.extent !== undefined);
     const isWhole = holes.length === 0;
     outcome.bytes = bulk ? this.#target.allocate(size, isWhole ? "anything" : "zeros") : new Uint8Array(size);
-    // What each part was verified by when it was read is the checksum of the whole, too.
-    if (isWhole && size >= JOINED_CHECKSUM_BYTES) outcome.checksum = checksumOfFills(fills);
     const reading = gather(this.#target, fills, range.start, outcome.bytes);
-    // What was allocated is the caller's, who knows it by the promise.
-    if (reading === undefined) return bulk ? Promise.resolve(outcome) : outcome;
+    if (typeof reading === "number") {
+      outcome.checksum = reading;
+      // What was allocated is the caller's, who knows it by the promise.
+      return bulk ? Promise.resolve(outcome) : outcome;
+    }
     return reading.then(
-      () => outcome,
+      (checksum) => {
+        outcome.checksum = checksum;
+        return outcome;
+      },
       (error: unknown) => {
         this.#target.release(outcome.bytes);
         throw error;
@@ -364,9 +352,10 @@ export class ArrayReads {
   }
 
   /** The bytes of a fill where they are, if they are in memory. */
-  #view({ piece, start }: Fill, size: number): Uint8Array | undefined {
+  #view({ piece, start }: Fill, size: number): VerifiedView | undefined {
     const at = piece.storedAt + start - piece.start;
     if (piece.extent !== undefined) return this.#target.store.viewExtent(piece.extent, at, size);
-    return piece.inline?.subarray(at, at + size);
+    const bytes = piece.inline?.subarray(at, at + size);
+    return bytes && { bytes, checksum: partOfPiece(piece, at, at + size) };
   }
 }

@@ -32,9 +32,13 @@ export interface ArrayRecord {
   readonly reclaims: ReclaimRange[];
 }
 
-/** Where the bytes of a piece are: with `inline` in the record, else in the extent, whose first byte is array byte `origin`. */
+/**
+ * Where the bytes of a piece are: with `inline` in the record, with their checksum, else in the extent, whose first byte is array
+ * byte `origin`.
+ */
 export type PieceBytes =
-  { readonly inline: Uint8Array } | { readonly inline: undefined; readonly extent: ExtentRef; readonly origin: number };
+  | { readonly inline: Uint8Array; readonly checksum: number }
+  | { readonly inline: undefined; readonly extent: ExtentRef; readonly origin: number };
 
 /** Adds the cells that say that object and akey hold an array of these windows, where they do not say so yet. */
 export function addHeader(
@@ -79,7 +83,7 @@ export function addPiece(
   record.writes.push(
     bytes.inline === undefined
       ? { key, epoch, kind, meta, ...storedBytes(target, piece, bytes) }
-      : { key, epoch, kind, meta, inline: bytes.inline },
+      : { key, epoch, kind, meta, inline: bytes.inline, checksum: bytes.checksum },
   );
   if (isWhole) addCovered(target, record, akey, header, piece.windowClass, piece);
 }
@@ -89,8 +93,8 @@ export function storedBytes(
   target: TargetObjects,
   { start, end }: ByteRun,
   bytes: PieceBytes,
-): Pick<CellWrite, "inline"> | Pick<CellWrite, "extent"> {
-  if (bytes.inline !== undefined) return { inline: bytes.inline };
+): Pick<CellWrite, "inline" | "checksum"> | Pick<CellWrite, "extent"> {
+  if (bytes.inline !== undefined) return { inline: bytes.inline, checksum: bytes.checksum };
   const from = start - (start % BLOCK_BYTES) - bytes.origin;
   return { extent: target.store.sliceExtent(bytes.extent, from, end - bytes.origin - from) };
 }

@@ -59,6 +59,8 @@ export interface Piece {
   readonly storedAt: number;
   /** Both undefined: a hole. */
   readonly inline: Uint8Array | undefined;
+  /** CRC-32 of all that `inline` is, 0 without. */
+  readonly checksum: number;
   readonly extent: ExtentRef | undefined;
 }
 
@@ -124,6 +126,7 @@ function addPiece(
     end,
     storedAt,
     inline: data ? version.inline : undefined,
+    checksum: data ? version.checksum : 0,
     extent: data ? version.extent : undefined,
   });
 }

@@ -2,7 +2,10 @@
  * Writing and punching arrays. A write cuts its records into windows: small pieces travel in the log record, the rest goes
  * to one contiguous extent that the windows share in slices. All windows of a write appear in one atomic record.
  */
+import type { ByteString } from "../base/bytes.ts";
+import { joinRuns, splitChecksum } from "../base/damage.ts";
 import type { Epoch } from "../base/epoch.ts";
+import { hasCode } from "../base/errors.ts";
 import { BLOCK_BYTES, MAX_ARRAY_BYTES } from "../base/limits.ts";
 import { recordSizeMismatch } from "../base/object-refusals.ts";
 import { type CellWrite, type ExtentRef, VersionKind } from "../store/cell.ts";
@@ -24,6 +27,7 @@ import {
   noteArrays,
   type PieceBytes,
 } from "./array-record.ts";
+import { writeLed } from "./led-extent.ts";
 import { classBit, cutIntoWindows, type WindowPiece } from "./array-window.ts";
 import { windowClassOf, windowOf } from "./cell-key.ts";
 import { type ArrayHeader, type ByteRun } from "./cell-meta.ts";
@@ -41,6 +45,8 @@ export const MAX_PUNCHED_WINDOWS = 256;
 export type Crowded = (container: number, request: AkeyRequest, windows: readonly CrowdedWindow[]) => void;
 
 interface PlannedPiece extends WindowPiece {
+  /** CRC-32 of its bytes, as follows from that of the whole write. */
+  readonly checksum: number;
   /** Its bytes when they go into the record. */
   readonly inline: Uint8Array | undefined;
 }
@@ -51,6 +57,8 @@ interface WritePlan {
   readonly pieces: readonly PlannedPiece[];
   /** Array bytes that go to the extent; empty when all pieces are small. */
   readonly bulk: ByteRun;
+  /** Of the bulk bytes; 0 without. */
+  readonly bulkChecksum: number;
   readonly recordBytes: number;
   /** Bytes of the log record. */
   readonly logBytes: number;
@@ -64,12 +72,15 @@ function keptPlan(plan: WritePlan): WritePlan {
   };
 }
 
+/** Throws INVALID_ARGUMENT, TOO_LARGE, and DAMAGED when the bytes are not what their checksum says. */
 function planWrite(request: AkeyRequest & RecordRange, bytes: Uint8Array, inlineBytes: number): WritePlan {
   const range = writtenRange(request, bytes);
-  const pieces = cutIntoWindows(range.start, range.end).map((piece) => {
+  const windows = cutIntoWindows(range.start, range.end);
+  const checksums = splitChecksum(bytes, request.checksum, windows);
+  const pieces = windows.map((piece, index) => {
     const isInline = piece.end - piece.start <= inlineBytes;
     const inline = isInline ? bytes.subarray(piece.start - range.start, piece.end - range.start) : undefined;
-    return { ...piece, inline };
+    return { ...piece, checksum: checksums[index]!, inline };
   });
   const bulk = { start: range.end, end: range.start };
   // A key takes up to twice its length; object and akey cell may be part of the record.
@@ -86,7 +97,17 @@ function planWrite(request: AkeyRequest & RecordRange, bytes: Uint8Array, inline
     bulk.start = Math.min(bulk.start, start);
     bulk.end = Math.max(bulk.end, end);
   }
-  return { start: range.start, pieces, bulk, recordBytes: request.recordBytes, logBytes };
+  const bulkChecksum = bulkChecksumOf(pieces, bulk);
+  return { start: range.start, pieces, bulk, bulkChecksum, recordBytes: request.recordBytes, logBytes };
+}
+
+/** Of the pieces from the first to the last one of the bulk. */
+function bulkChecksumOf(pieces: readonly PlannedPiece[], bulk: ByteRun): number {
+  const within = pieces.filter(({ start, end }) => start >= bulk.start && end <= bulk.end);
+  return joinRuns(
+    within,
+    within.map(({ checksum }) => checksum),
+  );
 }
 
 export class ArrayWrites {
@@ -176,18 +197,9 @@ export class ArrayWrites {
   }
 
   /** Writes the bulk bytes such that windows begin at block boundaries: no copy when the write does. */
-  async #writeExtent({ bulk, start }: WritePlan, bytes: Uint8Array): Promise<ExtentRef> {
-    const lead = bulk.start % BLOCK_BYTES;
+  #writeExtent({ bulk, bulkChecksum, start }: WritePlan, bytes: Uint8Array): Promise<ExtentRef> {
     const data = bytes.subarray(bulk.start - start, bulk.end - start);
-    const { store, allocate, release } = this.#target;
-    if (lead === 0) return store.writeExtent(data);
-    const staged = allocate(lead + data.length);
-    staged.set(data, lead);
-    try {
-      return await store.writeExtent(staged);
-    } finally {
-      release(staged);
-    }
+    return writeLed(this.#target, bulk.start % BLOCK_BYTES, data, bulkChecksum);
   }
 
   /** The outcome when the write must not happen. */
@@ -267,8 +279,8 @@ export class ArrayWrites {
   }
 }
 
-function bytesOfPiece(plan: WritePlan, { inline }: PlannedPiece, extent: ExtentRef | undefined): PieceBytes {
-  if (inline !== undefined) return { inline };
+function bytesOfPiece(plan: WritePlan, { inline, checksum }: PlannedPiece, extent: ExtentRef | undefined): PieceBytes {
+  if (inline !== undefined) return { inline, checksum };
   const origin = plan.bulk.start - (plan.bulk.start % BLOCK_BYTES);
   return { inline: undefined, extent: extent!, origin };
 }
@@ -286,7 +298,7 @@ function noHoles(
   return record;
 }
 
-/** Asks for the merge of the windows that have many parts now. */
+/** Asks for the merge of the windows that have many parts now. The write has happened: damage that is met here is no reason to fail it. */
 export function noteCrowded(
   target: TargetObjects,
   crowded: Crowded,
@@ -299,12 +311,22 @@ export function noteCrowded(
   const { windowParts } = target.limits;
   for (const { key, kind } of writes) {
     if (kind !== VersionKind.part) continue;
-    let parts = 0;
-    target.store.versions(key, LATEST, (version) => {
-      parts += 1;
-      return version.kind === VersionKind.part && version.epoch >= header.since && parts <= windowParts;
-    });
-    if (parts <= windowParts) continue;
+    if (!hasParts(target, key, header.since, windowParts)) continue;
     crowded(container, request, [{ akey, windowClass: windowClassOf(key), window: windowOf(key) }]);
   }
+}
+
+/** Whether the window has more than so many parts. */
+function hasParts(target: TargetObjects, key: ByteString, since: number, count: number): boolean {
+  let parts = 0;
+  try {
+    target.store.versions(key, LATEST, (version) => {
+      parts += 1;
+      return version.kind === VersionKind.part && version.epoch >= since && parts <= count;
+    });
+  } catch (error) {
+    if (!hasCode(error, "CORRUPT")) throw error;
+    return false;
+  }
+  return parts > count;
 }

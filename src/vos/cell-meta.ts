@@ -7,7 +7,8 @@
  *     8 segments  u8 count, then (u24 offset, u24 length) each: a whole window with nothing outside the segments
  *     9 bitmap    as segments; the bytes start with one bit a byte of the (4 KiB) window
  *    10 snapshot              11 part of a transaction     12 decision     13 writes of a part
- *    14 fill mark  u32 map version        15 read bound  u64 epoch       16 note (holding-notes.ts)
+ *    14 fill mark  u32 map version        15 read bound  u64 epoch         16 scrub mark
+ *    17 note (holding-notes.ts)
  *
  * Bytes of a part or of segments begin, inline, with the first byte stored; in an extent at the block that holds it
  * (first offset mod BLOCK_BYTES). Tombstones have no meta. Meta comes from a disk: damage raises CORRUPT.
@@ -32,7 +33,8 @@ export const MetaType = {
   transactionWrites: 13,
   fillMark: 14,
   readBound: 15,
-  note: 16,
+  scrub: 16,
+  note: 17,
 } as const;
 
 export const NO_META = new Uint8Array(0);
@@ -43,6 +45,7 @@ export const BITMAP_META = Uint8Array.of(MetaType.bitmap);
 export const TRANSACTION_PART_META = Uint8Array.of(MetaType.transactionPart);
 export const TRANSACTION_DECISION_META = Uint8Array.of(MetaType.transactionDecision);
 export const TRANSACTION_WRITES_META = Uint8Array.of(MetaType.transactionWrites);
+export const SCRUB_META = Uint8Array.of(MetaType.scrub);
 export const SNAPSHOT_META = Uint8Array.of(MetaType.snapshot);
 export const NOTE_META = Uint8Array.of(MetaType.note);
 

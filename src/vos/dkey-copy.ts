@@ -1,18 +1,19 @@
 /**
- * Dkeys as they are stored, to be copied from one target to another: what any reader of the latest
- * state or of a snapshot sees of them, cell by cell, with original epochs. What nobody sees is left behind, so a copy is
- * complete for these readers only: reads at other epochs before it was made are refused (fill-marks.ts). What transactions
- * keep of the dkey goes with it. Punches of an object without redundancy, which are not in the dkey, become punches of the dkey.
+ * Dkeys as they are stored, to be copied from one target to another: what any reader of the latest state or of a snapshot
+ * sees of them, cell by cell, with original epochs (shown-cells.ts). What nobody sees is left behind, so a copy is complete
+ * for these readers only: reads at other epochs before it was made are refused (fill-marks.ts). What transactions keep of
+ * the dkey goes with it. Punches of an object without redundancy, which are not in the dkey, become punches of the dkey.
  *
  * A dkey is written where nothing of it is: epochs of a cell ascend as ever.
  */
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_MAX, type Epoch } from "../base/epoch.ts";
 import type { DkeyPlace } from "../base/key-place.ts";
-import { BLOCK_BYTES, KIB, MIB } from "../base/limits.ts";
+import { Digest } from "../base/digest.ts";
+import { KIB, MIB } from "../base/limits.ts";
 import type { ObjectId } from "../base/object-id.ts";
-import { type CopiedVersion, copiedVersionBytes } from "../format/fill-message.ts";
-import { type CellWrite, type KeyRange, type ReclaimRange, type Version, VersionKind } from "../store/cell.ts";
+import type { CopiedVersion } from "../format/fill-message.ts";
+import { type CellWrite, type KeyRange, type ReclaimRange, VersionKind } from "../store/cell.ts";
 import { isUndecided } from "../store/stability.ts";
 import { windowLead } from "./array-window.ts";
 import {
@@ -28,20 +29,23 @@ import {
   prefixEnd,
   snapshotStart,
 } from "./cell-key.ts";
-import { decodeArrayMeta, DKEY_PUNCH_META, MetaType } from "./cell-meta.ts";
+import { MetaType } from "./cell-meta.ts";
 import { LATEST } from "./condition.ts";
+import { writeLed } from "./led-extent.ts";
 import { RECORD_OVERHEAD_BYTES } from "./single-value.ts";
-import { Seen, type TargetObjects } from "./target-objects.ts";
+import { type MadeVersion, ShownCells, type VersionMaker } from "./shown-cells.ts";
+import type { TargetObjects } from "./target-objects.ts";
 import {
   dkeyTransactions,
   isTransactionKey,
   keyFromDkey,
-  keyInDkey,
   regionKey,
   transactionRange,
   withoutRegion,
 } from "./transaction-cells.ts";
 import { firstKey } from "./first-key.ts";
+import { VersionCopies } from "./version-copies.ts";
+import { SUMMING, type SummedVersion } from "./version-sums.ts";
 import { hasCodedObject } from "./object-scan.ts";
 
 /** Bytes of a page, but one version at least. */
@@ -50,6 +54,8 @@ const PAGE_BYTES = 1 * MIB;
 const PAGE_CELLS = 512;
 /** Bytes of versions that one record holds, but one version at least. */
 const RECORD_BYTES = 32 * KIB;
+/** Punches of one dkey that leave reclaims. Others keep what they hide until they are punched again. */
+const MAX_RECLAIMS = 256;
 
 export interface StoredDkey extends DkeyPlace {
   /** Of its cells. */
@@ -73,17 +79,8 @@ export interface CopyPage {
   readonly isUndecided: boolean;
 }
 
-/** A reader of the dkey: at a snapshot, or of the latest state. */
-interface Viewer {
-  readonly epoch: Epoch;
-  /** What is at or before it is punched with the dkey, or its object. */
-  readonly floor: number;
-  /** Epoch of the newest punch of the object; 0 for none. */
-  readonly objectPunch: number;
-}
-
-interface FoundVersion extends Omit<CopiedVersion, "bytes"> {
-  bytes: Uint8Array | undefined;
+interface ShownPage<Made> extends Pick<CopyPage, "next" | "sequence"> {
+  readonly found: readonly Made[];
 }
 
 export class DkeyCopies {
@@ -168,10 +165,43 @@ export class DkeyCopies {
 
   /** The part of a dkey from a cell on. Rejects with NOT_FOUND (container), CORRUPT, IO. */
   async read(container: number, prefix: string, from: ByteString = ownCellKey(prefix)): Promise<CopyPage> {
-    const reading = new CopyReading(this.#target, prefix, this.#viewers(container, prefix));
-    reading.seen.add(this.#target.pending(this.#target.object(container, objectOfPrefix(prefix)).sequence));
+    const copying = new VersionCopies(this.#target, prefix);
+    const page = this.#page(container, prefix, from, copying, () => copying.sizeBytes >= PAGE_BYTES);
+    await copying.read();
+    const { found: versions, next, sequence } = page;
+    return { versions, next, sequence, isUndecided: isUndecided(sequence) };
+  }
+
+  /**
+   * A digest of what `read` gives, without reading any bytes: two targets that have the same one, of the same snapshots, show
+   * the same. Undefined while something of it is undecided. Throws NOT_FOUND (container).
+   */
+  digest(container: number, prefix: string): Uint8Array | undefined {
+    const digest = new Digest();
+    for (let from: ByteString | undefined = ownCellKey(prefix); from !== undefined;) {
+      const page: ShownPage<SummedVersion> = this.#page(container, prefix, from, SUMMING, () => false);
+      if (isUndecided(page.sequence)) return undefined;
+      for (const { key, epoch, kind, meta, checksum, sizeBytes } of page.found) {
+        digest.addText(key.slice(prefix.length) as ByteString);
+        for (const word of [epoch, kind, checksum, sizeBytes]) digest.add(word);
+        digest.addBytes(meta);
+      }
+      from = page.next;
+    }
+    return digest.finish();
+  }
+
+  #page<Made extends MadeVersion>(
+    container: number,
+    prefix: string,
+    from: ByteString,
+    maker: VersionMaker<Made>,
+    isFull: () => boolean,
+  ): ShownPage<Made> {
+    const shown = new ShownCells(this.#target, container, prefix, maker);
+    shown.seen.add(this.#target.pending(this.#target.object(container, objectOfPrefix(prefix)).sequence));
     const held = dkeyTransactions(prefix);
-    if (from === ownCellKey(prefix)) reading.addOwn();
+    if (from === ownCellKey(prefix)) shown.addOwn();
     const keys: ByteString[] = [];
     const add = (key: ByteString): boolean => key === ownCellKey(prefix) || keys.push(key) <= PAGE_CELLS;
     if (!isTransactionKey(from)) this.#target.store.scan(from, prefixEnd(prefix), EPOCH_MAX, add);
@@ -179,28 +209,14 @@ export class DkeyCopies {
     if (keys.length <= PAGE_CELLS) this.#target.store.scan(heldFrom, held.to, EPOCH_MAX, add);
     let next: ByteString | undefined;
     for (const [place, key] of keys.entries()) {
-      if (place === PAGE_CELLS || reading.sizeBytes >= PAGE_BYTES) {
+      if (place === PAGE_CELLS || isFull()) {
         next = key;
         break;
       }
-      if (isTransactionKey(key)) reading.addLatest(key);
-      else reading.add(key);
+      if (isTransactionKey(key)) shown.addLatest(key);
+      else shown.add(key);
     }
-    const versions = await reading.finish();
-    const { sequence } = reading.seen;
-    return { versions, next, sequence, isUndecided: isUndecided(sequence) };
-  }
-
-  #viewers(container: number, prefix: string): Viewer[] {
-    const { containers, states, store } = this.#target;
-    const epochs = [...containers.keptSnapshots(containers.get(container)), LATEST];
-    const object = this.#target.object(container, objectOfPrefix(prefix));
-    return epochs.map((epoch) => {
-      const own = store.get(ownCellKey(prefix), epoch);
-      const dkeyPunch = own === undefined || own.kind === VersionKind.tombstone ? 0 : own.epoch;
-      const objectPunch = states.punchEpochAt(object, epoch);
-      return { epoch, floor: Math.max(dkeyPunch, objectPunch), objectPunch };
-    });
+    return { found: shown.found, next, sequence: shown.seen.sequence };
   }
 
   /**
@@ -242,20 +258,12 @@ export class DkeyCopies {
     return sequence;
   }
 
-  async #stored({ key, epoch, kind, meta, bytes }: CopiedVersion, inlineBytes: number): Promise<CellWrite> {
+  async #stored({ key, epoch, kind, meta, bytes, checksum }: CopiedVersion, inlineBytes: number): Promise<CellWrite> {
     const write = { key, epoch, kind, meta };
     if (bytes === undefined) return write;
     const lead = leadOf(meta);
-    if (bytes.length <= inlineBytes || lead === undefined) return { ...write, inline: bytes };
-    const { store, allocate, release } = this.#target;
-    const staged = allocate(lead + bytes.length);
-    try {
-      staged.fill(0, 0, lead);
-      staged.set(bytes, lead);
-      return { ...write, extent: await store.writeExtent(staged) };
-    } finally {
-      release(staged);
-    }
+    if (bytes.length <= inlineBytes || lead === undefined) return { ...write, inline: bytes, checksum };
+    return { ...write, extent: await writeLed(this.#target, lead, bytes, checksum) };
   }
 
   /** After all of a dkey is written: what punches hide of it goes once no snapshot shows it. Returns the record's sequence. */
@@ -300,122 +308,4 @@ function recordedBytes({ key, meta, bytes }: CopiedVersion, inlineBytes: number)
   const length = bytes?.length ?? 0;
   const isInline = length <= inlineBytes || leadOf(meta) === undefined;
   return RECORD_OVERHEAD_BYTES + key.length + meta.length + (isInline ? length : length / 512);
-}
-
-/** Punches of one dkey that leave reclaims. Others keep what they hide until they are punched again. */
-const MAX_RECLAIMS = 256;
-
-/** Collects what the viewers see, cell by cell; the bytes come later. */
-class CopyReading {
-  readonly seen = new Seen();
-  sizeBytes = 0;
-  readonly #target: TargetObjects;
-  readonly #prefix: string;
-  readonly #viewers: readonly Viewer[];
-  readonly #found: FoundVersion[] = [];
-  readonly #reads: Promise<void>[] = [];
-  #akey = "";
-  /** By viewer: of the akey's windows those before this epoch belong to an array that is gone. */
-  #since: readonly number[] = [];
-
-  constructor(target: TargetObjects, prefix: string, viewers: readonly Viewer[]) {
-    this.#target = target;
-    this.#prefix = prefix;
-    this.#viewers = viewers;
-  }
-
-  /** Adds what is seen of the dkey's own cell. What one viewer sees and a punch of the object hides from a later one, it hides. */
-  addOwn(): void {
-    const key = ownCellKey(this.#prefix);
-    const versions = new Map<Epoch, FoundVersion>();
-    this.#collect(key, versions, () => 0);
-    for (const { floor, objectPunch } of this.#viewers) {
-      const epoch = objectPunch as Epoch;
-      if (objectPunch < floor || versions.has(epoch)) continue;
-      const isOlder = this.#viewers.some((viewer) => viewer.epoch < epoch);
-      if (isOlder)
-        versions.set(epoch, { key, epoch, kind: VersionKind.value, meta: DKEY_PUNCH_META, bytes: undefined });
-    }
-    this.#addFound(versions);
-  }
-
-  /** Adds what is seen of a cell beneath the dkey. */
-  add(key: ByteString): void {
-    const akey = akeyPrefixOf(key, this.#prefix);
-    const isWindow = key.length > akey.length + 1;
-    if (isWindow && akey !== this.#akey) this.#enter(akey);
-    const versions = new Map<Epoch, FoundVersion>();
-    this.#collect(key, versions, (floor, index) => Math.max(floor, isWindow ? this.#since[index]! - 1 : 0));
-    this.#addFound(versions);
-  }
-
-  #collect(
-    key: ByteString,
-    versions: Map<Epoch, FoundVersion>,
-    hiddenFrom: (floor: number, index: number) => number,
-  ): void {
-    this.#viewers.forEach(({ epoch, floor }, index) => {
-      const hidden = hiddenFrom(floor, index);
-      this.#target.store.versions(key, epoch, (version) => {
-        this.seen.add(version.sequence);
-        if (version.epoch <= hidden) return false;
-        if (!versions.has(version.epoch)) versions.set(version.epoch, this.#copy(key, version));
-        return true;
-      });
-    });
-  }
-
-  #addFound(versions: ReadonlyMap<Epoch, FoundVersion>): void {
-    const ascending = [...versions.values()].toSorted((left, right) => left.epoch - right.epoch);
-    // A tombstone with nothing beneath hides nothing.
-    const first = ascending.findIndex(({ kind }) => kind !== VersionKind.tombstone);
-    if (first >= 0) this.#found.push(...ascending.slice(first));
-  }
-
-  /** Adds the newest version of a cell that no snapshot has anything to do with. */
-  addLatest(key: ByteString): void {
-    const version = this.#target.store.get(key, LATEST);
-    if (version === undefined) return;
-    this.seen.add(version.sequence);
-    if (version.kind !== VersionKind.tombstone) {
-      this.#found.push({ ...this.#copy(key, version), key: keyInDkey(key, this.#prefix) });
-    }
-  }
-
-  #enter(akey: string): void {
-    this.#akey = akey;
-    this.#since = this.#viewers.map(({ epoch, floor }) => {
-      const version = this.#target.store.get(ownCellKey(akey), epoch);
-      if (version !== undefined) this.seen.add(version.sequence);
-      const isArray = version?.kind === VersionKind.value && version.metaType === MetaType.array;
-      return isArray && version.epoch > floor ? decodeArrayMeta(version).since : Number.POSITIVE_INFINITY;
-    });
-  }
-
-  #copy(key: ByteString, version: Version): FoundVersion {
-    const { epoch, kind, inline, extent } = version;
-    const copy: FoundVersion = {
-      key,
-      epoch,
-      kind,
-      meta: new Uint8Array(version.meta),
-      bytes: inline === undefined ? undefined : new Uint8Array(inline),
-    };
-    if (extent !== undefined) {
-      const lead = windowLead(version) ?? 0;
-      const bytes = new Uint8Array(extent.length);
-      copy.bytes = bytes.subarray(lead % BLOCK_BYTES);
-      const reading = this.#target.store.readExtent(extent, 0, extent.length, bytes);
-      if (reading !== undefined) this.#reads.push(reading);
-    }
-    this.sizeBytes += copiedVersionBytes(this.#prefix, copy);
-    return copy;
-  }
-
-  /** All that was added, with its bytes. */
-  async finish(): Promise<readonly CopiedVersion[]> {
-    const outcomes = await Promise.allSettled(this.#reads);
-    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
-    return this.#found;
-  }
 }

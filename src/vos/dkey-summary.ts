@@ -3,7 +3,9 @@
  * same, however each has stored, merged or aggregated it.
  */
 import type { ByteString } from "../base/bytes.ts";
+import { joinChecksums } from "../base/checksum-join.ts";
 import { crc32 } from "../base/checksum.ts";
+import { damagedAfterStore } from "../base/damage.ts";
 import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
 import { hasCode } from "../base/errors.ts";
 import type { DkeyPlace } from "../base/key-place.ts";
@@ -68,13 +70,21 @@ class Summing {
     if (isUndecided(sequence)) this.isUndecided = true;
   }
 
-  add(bytes: Uint8Array): void {
-    this.checksum = crc32(bytes, this.checksum);
+  addText(text: string): void {
+    this.checksum = crc32(Buffer.from(text, "latin1"), this.checksum);
   }
 
-  addText(text: string): void {
-    this.add(Buffer.from(text, "latin1"));
+  /** Of bytes of data, which must have it. Throws CORRUPT. */
+  addBytes(bytes: Uint8Array, checksum: number): void {
+    this.bytes += bytes.length;
+    this.checksum = joinBytes(this.checksum, bytes, checksum);
   }
+}
+
+/** CRC-32 of what is before and these bytes, which must have `checksum`: what is in memory was not verified yet. Throws CORRUPT. */
+function joinBytes(before: number, bytes: Uint8Array, checksum: number): number {
+  if (crc32(bytes) !== checksum) throw damagedAfterStore("when it was summed up");
+  return joinChecksums(before, checksum, bytes.length);
 }
 
 export class DkeySummaries {
@@ -143,10 +153,12 @@ export class DkeySummaries {
     if (!outcome.found) return;
     sum.count += 1;
     sum.newest = Math.max(sum.newest, outcome.epoch);
-    sum.bytes += outcome.value.length;
     sum.addText(`${place.akey}\x00v${place.epoch}@${outcome.epoch}:${outcome.value.length}\x00`);
-    sum.add(outcome.value);
-    if (isOwn && outcome.value.length > 0) this.#target.release(outcome.value);
+    try {
+      sum.addBytes(outcome.value, outcome.checksum);
+    } finally {
+      if (isOwn && outcome.value.length > 0) this.#target.release(outcome.value);
+    }
   }
 
   /** Bytes are read once for readers who see the same extents. */
@@ -194,8 +206,11 @@ export class DkeySummaries {
       const outcome = isOwn ? await read : read;
       sum.see(outcome);
       sum.bytes += outcome.bytes.length;
-      content = crc32(outcome.bytes, content);
-      if (isOwn && outcome.bytes.length > 0) this.#target.release(outcome.bytes);
+      try {
+        content = joinBytes(content, outcome.bytes, outcome.checksum);
+      } finally {
+        if (isOwn && outcome.bytes.length > 0) this.#target.release(outcome.bytes);
+      }
     }
     return content;
   }

@@ -3,6 +3,8 @@
  * the device.
  */
 import { assert } from "../base/assert.ts";
+import { checksumOfZeros, joinChecksums } from "../base/checksum-join.ts";
+import { joinRuns, partOfSent, splitChecksum } from "../base/damage.ts";
 import { MAX_RECORD_BYTES, MIB } from "../base/limits.ts";
 import type { PartBytes } from "../format/prepare-request.ts";
 import { cutIntoWindows, type WindowPiece } from "./array-window.ts";
@@ -17,6 +19,8 @@ const MAX_LOGGED_BYTES = MAX_RECORD_BYTES / 4;
 /** A piece of data for one window, and where its bytes are. */
 export interface PlannedPiece extends WindowPiece {
   readonly bytes: Uint8Array;
+  /** CRC-32 of the bytes, as follows from that of the parts. */
+  readonly checksum: number;
   /** Runs of data within the window, which has nothing else then. Undefined: a run of data, older ones show beside it. */
   readonly segments: readonly ByteRun[] | undefined;
   /** Which of the plan's bulks has the bytes, and where that begins; undefined: they go into the record. */
@@ -26,6 +30,7 @@ export interface PlannedPiece extends WindowPiece {
 /** Bytes that go to one extent. */
 export interface Bulk extends ByteRun {
   readonly bytes: Uint8Array;
+  readonly checksum: number;
 }
 
 export interface ShardPlan {
@@ -49,7 +54,7 @@ export function planFitting(
   return logged <= MAX_LOGGED_BYTES ? plan : planParts(parts, 0, keyBytes);
 }
 
-/** `keyBytes`: of dkey and akey together. */
+/** `keyBytes`: of dkey and akey together. Throws DAMAGED when bytes are not what the checksum of their part says. */
 function planParts(parts: readonly PartBytes[], inlineBytes: number, keyBytes: number): ShardPlan {
   const bulks: Bulk[] = [];
   const pieces: PlannedPiece[] = [];
@@ -58,10 +63,10 @@ function planParts(parts: readonly PartBytes[], inlineBytes: number, keyBytes: n
     const piece = sharedPiece(block, runs);
     pieces.push(asStored(piece, inlineBytes, bulks));
   }
-  for (const { kind, address, length, bytes } of parts) {
-    if (kind !== "write") continue;
-    for (const run of outside(shared, address, address + length)) {
-      pieces.push(...piecesOf(run, bytes.subarray(run.start - address, run.end - address), inlineBytes, bulks));
+  for (const part of parts) {
+    if (part.kind !== "write") continue;
+    for (const run of outside(shared, part.address, part.address + part.length)) {
+      pieces.push(...piecesOf(runOf(part, run.start, run.end), inlineBytes, bulks));
     }
   }
   const punched = parts.filter(({ kind }) => kind === "punch");
@@ -103,25 +108,32 @@ function meets({ address, length }: PartBytes, start: number, end: number): bool
 function sharedPiece(block: number, writes: readonly PartBytes[]): Omit<PlannedPiece, "bulk"> {
   const base = block * MIB;
   const runs = writes
-    .map((part) => {
-      const start = Math.max(part.address, base);
-      const end = Math.min(part.address + part.length, base + MIB);
-      return { start, end, bytes: part.bytes.subarray(start - part.address, end - part.address) };
-    })
+    .map((part) => runOf(part, Math.max(part.address, base), Math.min(part.address + part.length, base + MIB)))
     .toSorted((left, right) => left.start - right.start);
   const start = runs[0]!.start;
   const end = runs.at(-1)!.end;
   const isAlone = runs.length === 1;
   const bytes = isAlone ? runs[0]!.bytes : new Uint8Array(end - start);
   const segments: { start: number; end: number }[] = [];
+  let checksum = 0;
+  let at = start;
   for (const run of runs) {
+    checksum = joinChecksums(checksum, checksumOfZeros(run.start - at), run.start - at);
+    checksum = joinChecksums(checksum, run.checksum, run.end - run.start);
+    at = run.end;
     if (!isAlone) bytes.set(run.bytes, run.start - start);
     const last = segments.at(-1);
     if (last?.end === run.start - base) last.end = run.end - base;
     else segments.push({ start: run.start - base, end: run.end - base });
   }
   assert(segments.length <= MAX_META_SEGMENTS, "a plan has few parts in one block");
-  return { windowClass: BLOCK_CLASS, window: block, start, end, bytes, segments };
+  return { windowClass: BLOCK_CLASS, window: block, start, end, bytes, checksum, segments };
+}
+
+/** The bytes [start, end) of the array, which lie in the part. */
+function runOf({ address, bytes, checksum }: PartBytes, start: number, end: number): Bulk {
+  const [from, to] = [start - address, end - address];
+  return { start, end, bytes: bytes.subarray(from, to), checksum: partOfSent(bytes, checksum, from, to) };
 }
 
 /** What of [start, end) lies outside the shared blocks. */
@@ -139,15 +151,22 @@ function outside(shared: ReadonlyMap<number, unknown>, start: number, end: numbe
 }
 
 /** A run of data cut into windows; what is large goes to one extent. */
-function piecesOf(run: ByteRun, bytes: Uint8Array, inlineBytes: number, bulks: Bulk[]): PlannedPiece[] {
-  const cut = cutIntoWindows(run.start, run.end);
+function piecesOf({ bytes, ...run }: Bulk, inlineBytes: number, bulks: Bulk[]): PlannedPiece[] {
+  const windows = cutIntoWindows(run.start, run.end);
+  const checksums = splitChecksum(bytes, run.checksum, windows);
+  const cut = windows.map((piece, index) => ({ ...piece, checksum: checksums[index]! }));
   const large = cut.filter(({ start, end }) => end - start > inlineBytes);
   const first = large[0];
   const bulk = first === undefined ? undefined : { index: bulks.length, start: first.start };
   if (first !== undefined) {
     const { start } = first;
     const { end } = large.at(-1)!;
-    bulks.push({ start, end, bytes: bytes.subarray(start - run.start, end - run.start) });
+    const within = cut.filter((piece) => piece.start >= start && piece.end <= end);
+    const checksum = joinRuns(
+      within,
+      within.map((piece) => piece.checksum),
+    );
+    bulks.push({ start, end, bytes: bytes.subarray(start - run.start, end - run.start), checksum });
   }
   return cut.map((piece) => {
     const isLarge = piece.end - piece.start > inlineBytes;
@@ -161,8 +180,8 @@ function piecesOf(run: ByteRun, bytes: Uint8Array, inlineBytes: number, bulks: B
 }
 
 function asStored(piece: Omit<PlannedPiece, "bulk">, inlineBytes: number, bulks: Bulk[]): PlannedPiece {
-  const { start, end, bytes } = piece;
+  const { start, end, bytes, checksum } = piece;
   if (end - start <= inlineBytes) return { ...piece, bulk: undefined };
-  bulks.push({ start, end, bytes });
+  bulks.push({ start, end, bytes, checksum });
   return { ...piece, bulk: { index: bulks.length - 1, start } };
 }

@@ -32,6 +32,8 @@ export interface ShardReadOutcome extends Outcome {
   readonly error: DaosError | undefined;
   /** All bytes of the range, holes as zeros; empty without data. From `allocate` when the outcome came as a promise. */
   readonly bytes: Uint8Array;
+  /** CRC-32 that the bytes must have, made of what they were verified by when they were stored. */
+  readonly checksum: number;
 }
 
 export interface ShardRange {
@@ -74,14 +76,24 @@ export class ShardReads {
     const isWhole = fills.reduce((bytes, { start, end }) => bytes + end - start, 0) === length;
     const bytes = target.allocate(length, isWhole ? "anything" : "zeros");
     const outcome = outcomeOf(epoch, seen, header.recordBytes, extents, bytes);
-    const reading = gather(target, fills, range.start, bytes);
-    return Promise.resolve(reading).then(
-      () => outcome,
+    return settled(() => gather(target, fills, range.start, bytes)).then(
+      (checksum) => ({ ...outcome, checksum }),
       (error: unknown) => {
         target.release(bytes);
         throw error;
       },
     );
+  }
+
+  /** Whether a reader at this epoch sees some of the bytes as they were written at `written`. Throws NOT_FOUND (container), CORRUPT. */
+  showsWritten(container: number, request: AkeyReadRequest, { address, length }: ShardRange, written: Epoch): boolean {
+    const epoch = request.epoch === EPOCH_NONE ? LATEST : request.epoch;
+    const seen = new Seen();
+    const { header, akey } = accessArray(this.#target, container, request, epoch, seen);
+    if (header === undefined) return false;
+    const range = { start: address, end: address + length };
+    const { fills } = overlay(collectPieces(this.#target, akey, header, epoch, range, seen), range.start, range.end);
+    return fills.some(({ piece }) => piece.epoch === written);
   }
 
   /** The single value, whole. Errors as readArray. */
@@ -94,7 +106,8 @@ export class ShardReads {
     seen.add(fetched.sequence);
     if (!fetched.found) return { ...outcomeOf(epoch, seen, 0, [], NO_BYTES), error: fetched.error };
     const extent = { address: 0, length: fetched.value.length, epoch: fetched.epoch };
-    return outcomeOf(epoch, seen, 0, [extent], isOwn ? fetched.value : this.#copy(fetched.value));
+    const { value, checksum } = fetched;
+    return { ...outcomeOf(epoch, seen, 0, [extent], isOwn ? value : this.#copy(value)), checksum };
   }
 
   #copy(view: Uint8Array): Uint8Array {
@@ -109,6 +122,7 @@ export class ShardReads {
     const opened = containers.get(container);
     if (epoch === EPOCH_NONE) return LATEST;
     containers.checkReadEpoch(epoch);
+    if ((flags & ObjectFlag.asStored) !== 0) return epoch;
     // A later write must not go before what was read, unless none can be on its way.
     if ((flags & ObjectFlag.epochIsSeen) === 0) containers.guardReadEpoch(epoch);
     const shown = readableEpoch(epoch, store.gate(container), containers.keptSnapshots(opened));
@@ -120,6 +134,11 @@ export class ShardReads {
   }
 }
 
+/** What it gives or throws, as a promise. */
+async function settled<T>(action: () => T | Promise<T>): Promise<T> {
+  return action();
+}
+
 function outcomeOf(
   epoch: Epoch,
   seen: Seen,
@@ -129,7 +148,7 @@ function outcomeOf(
 ): ShardReadOutcome {
   const newest = seen.epoch as Epoch;
   const shownAt = epoch === LATEST ? newest : epoch;
-  return { shownAt, newest, recordBytes, extents, bytes, sequence: seen.sequence, error: undefined };
+  return { shownAt, newest, recordBytes, extents, bytes, checksum: 0, sequence: seen.sequence, error: undefined };
 }
 
 /** Neighbours of one epoch as one; when there are too many all neighbours, under the newer epoch. */

@@ -30,6 +30,7 @@ import { windowKey } from "./cell-key.ts";
 import { type ArrayHeader, encodeSegmentsMeta, WHOLE_META } from "./cell-meta.ts";
 import { anythingVisible, checkConditions, checkFlags, LATEST, UPDATE_FLAGS } from "./condition.ts";
 import { type AkeyRequest, mixed, NO_BYTES, refusedWrite, type WriteOutcome } from "./single-value.ts";
+import { writeLed } from "./led-extent.ts";
 import { type Bulk, planFitting, type PlannedPiece, type ShardPlan } from "./shard-plan.ts";
 import { StagedWrite } from "./staged-write.ts";
 import { checkKeys, Seen, type TargetObjects } from "./target-objects.ts";
@@ -137,17 +138,8 @@ export class ShardWrites {
   }
 
   /** Windows begin at block boundaries of the extent: no copy when the bytes do. */
-  async #writeBulk({ start, bytes }: Bulk): Promise<ExtentRef> {
-    const { store, allocate, release } = this.#target;
-    const lead = start % BLOCK_BYTES;
-    if (lead === 0) return store.writeExtent(bytes);
-    const staged = allocate(lead + bytes.length);
-    staged.set(bytes, lead);
-    try {
-      return await store.writeExtent(staged);
-    } finally {
-      release(staged);
-    }
+  #writeBulk({ start, bytes, checksum }: Bulk): Promise<ExtentRef> {
+    return writeLed(this.#target, start % BLOCK_BYTES, bytes, checksum);
   }
 
   #append(container: number, update: ShardUpdate, plan: ShardPlan, extents: readonly ExtentRef[]): WriteOutcome {
@@ -205,7 +197,7 @@ export class ShardWrites {
     const { segments, windowClass, window, bulk } = piece;
     const bytes: PieceBytes =
       bulk === undefined
-        ? { inline: piece.bytes }
+        ? { inline: piece.bytes, checksum: piece.checksum }
         : { inline: undefined, extent: extents[bulk.index]!, origin: bulk.start - (bulk.start % BLOCK_BYTES) };
     if (segments === undefined) {
       addPiece(target, record, akey, header, piece, bytes);

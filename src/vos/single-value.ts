@@ -4,7 +4,6 @@
  */
 import type { ByteString } from "../base/bytes.ts";
 import { EPOCH_NONE, type Epoch } from "../base/epoch.ts";
-import { checksumOfChunks } from "../base/checksum-join.ts";
 import { DaosError } from "../base/errors.ts";
 import { MAX_SINGLE_VALUE_BYTES } from "../base/limits.ts";
 import type { ObjectId } from "../base/object-id.ts";
@@ -39,8 +38,8 @@ export interface FetchOutcome extends Outcome {
    * Else the caller's own, from `allocate`.
    */
   readonly value: Uint8Array;
-  /** CRC-32 of `value`, when what it was verified by tells it. */
-  readonly checksum?: number | undefined;
+  /** CRC-32 that `value` must have: what it was verified by when it was stored. */
+  readonly checksum: number;
 }
 
 /** The keys of an operation on an akey. `flags`: ObjectFlag. A fixed-layout request of the wire fits as it is. */
@@ -49,6 +48,8 @@ export interface AkeyRequest {
   readonly dkey: ByteString;
   readonly akey: ByteString;
   readonly flags?: number;
+  /** Of writes: CRC-32 of the bytes, from where they were verified last; what is stored is held against it. */
+  readonly checksum?: number | undefined;
   /** Of writes: absent where nobody else orders them. */
   readonly order?: WriteOrder | undefined;
 }
@@ -67,7 +68,7 @@ export function refusedWrite(error: DaosError, sequence: number): WriteOutcome {
 }
 
 function absent(sequence: number, error?: DaosError): FetchOutcome {
-  return { found: false, epoch: EPOCH_NONE, value: NO_BYTES, sequence, error };
+  return { found: false, epoch: EPOCH_NONE, value: NO_BYTES, checksum: 0, sequence, error };
 }
 
 export class SingleValues {
@@ -122,21 +123,24 @@ export class SingleValues {
       return absent(sequence, mixed("fetch a value", "an array. Read it as an array"));
     }
     const { extent, epoch } = version;
-    const value = extent === undefined ? version.inline : this.#target.store.viewExtent(extent, 0, extent.length);
-    if (value === undefined && extent !== undefined) return this.#read(extent, epoch, sequence);
-    return { found: true, epoch, value: value ?? NO_BYTES, sequence, error: undefined };
+    if (extent === undefined) {
+      const { inline: value = NO_BYTES, checksum } = version;
+      return { found: true, epoch, value, checksum, sequence, error: undefined };
+    }
+    const view = this.#target.store.viewExtent(extent, 0, extent.length);
+    if (view === undefined) return this.#read(extent, epoch, sequence);
+    return { found: true, epoch, value: view.bytes, checksum: view.checksum, sequence, error: undefined };
   }
 
   async #read(extent: ExtentRef, epoch: Epoch, sequence: number): Promise<FetchOutcome> {
     const value = this.#target.allocate(extent.length, "anything");
     try {
-      await this.#target.store.readExtent(extent, 0, extent.length, value);
+      const checksum = await this.#target.store.readExtent(extent, 0, extent.length, value);
+      return { found: true, epoch, value, checksum, sequence, error: undefined };
     } catch (error) {
       this.#target.release(value);
       throw error;
     }
-    const checksum = checksumOfChunks(extent.checksums, 0, extent.length);
-    return { found: true, epoch, value, checksum, sequence, error: undefined };
   }
 
   /**
@@ -170,7 +174,7 @@ export class SingleValues {
     }
     let extent: ExtentRef;
     try {
-      extent = await target.store.writeExtent(value);
+      extent = await target.store.writeExtent(value, request.checksum);
     } catch (error) {
       // It was to spare the SCM, which may still have room for it.
       if (value.length <= target.threshold(container)) return await this.#updateSmall(container, request, value);
@@ -187,7 +191,7 @@ export class SingleValues {
     const target = this.#target;
     const logBytes = recordBytes(request) + value.length / 1024;
     await target.admit(logBytes, false);
-    const extent = await target.store.writeExtent(value);
+    const extent = await target.store.writeExtent(value, request.checksum);
     const append = (update: AkeyRequest): WriteOutcome => {
       checkFlags(update.flags ?? 0, UPDATE_FLAGS);
       return this.#append(container, update, undefined, extent);
@@ -236,7 +240,7 @@ export class SingleValues {
     const write: CellWrite =
       inline === undefined
         ? { key, epoch, kind: VersionKind.value, meta: SINGLE_META, extent: extent! }
-        : { key, epoch, kind: VersionKind.value, meta: SINGLE_META, inline };
+        : { key, epoch, kind: VersionKind.value, meta: SINGLE_META, inline, checksum: request.checksum };
     // An array of which everything was punched may lie beneath; it gives way to the value.
     if (plain || !holdsArray(target, key)) {
       return { epoch, sequence: target.append([write], undefined, epoch, order), error: undefined };

@@ -17,26 +17,23 @@
  * The epoch of the transaction is not below that of any of its locks. A transaction of which the primary has neither a
  * lock nor a decision did not happen and never will, for a commit needs the lock.
  */
+import { crc32 } from "../base/checksum.ts";
 import type { DkeyPlace } from "../base/key-place.ts";
 import { type Epoch, EPOCH_NONE } from "../base/epoch.ts";
 import type { DtxId } from "../base/dtx-id.ts";
 import { isErasureCoded, isRedundant, type ObjectId } from "../base/object-id.ts";
 import {
-  decodePartWrites,
-  decodeTransactionDecision,
   encodePartWrites,
   encodeTransactionDecision,
   encodeTransactionPart,
   type PartWrite,
-  PREPARED_STATE,
   type TransactionDecision,
-  type TransactionPart,
   type TransactionStep,
   UNKNOWN_STATE,
 } from "../format/transaction-part.ts";
 import { type CellWrite, type ExtentRef, VersionKind } from "../store/cell.ts";
 import { isUndecided } from "../store/stability.ts";
-import { dkeyPrefix, OBJECT_PREFIX_BYTES, ownCellKey } from "./cell-key.ts";
+import { dkeyPrefix, ownCellKey } from "./cell-key.ts";
 import {
   encodeObjectMeta,
   NO_META,
@@ -46,11 +43,13 @@ import {
   TRANSACTION_WRITES_META,
 } from "./cell-meta.ts";
 import { anythingVisible, LATEST } from "./condition.ts";
-import { RECORD_OVERHEAD_BYTES, refusedWrite, type WriteOutcome } from "./single-value.ts";
+import { NO_BYTES, RECORD_OVERHEAD_BYTES, refusedWrite, type WriteOutcome } from "./single-value.ts";
 import { Seen, type TargetObjects } from "./target-objects.ts";
 import { changedSince, writeRefusal } from "./transaction-checks.ts";
 import { sweptBefore } from "./swept-dkey.ts";
 import { decisionKey, partKey, writesKey } from "./transaction-cells.ts";
+import { isHeldByOther } from "./transaction-holds.ts";
+import { isKept, isSame, type TransactionOutcome, transactionState } from "./transaction-state.ts";
 import {
   begunToMove,
   clockBehind,
@@ -67,7 +66,7 @@ import {
 } from "./transaction-refusals.ts";
 import type { TransactionShard } from "./transaction-shard.ts";
 import { type Gathered, endBytes, gatheredBytes } from "./transaction-size.ts";
-import { type TransactionOperations, TransactionWrites } from "./transaction-writes.ts";
+import { type KeptWrite, keptWrites, type TransactionOperations, TransactionWrites } from "./transaction-writes.ts";
 import type { WriteOrder } from "./write-order.ts";
 
 /** A step of a transaction on a dkey. */
@@ -79,12 +78,8 @@ export interface TransactionRequest extends DkeyPlace {
   readonly shard?: TransactionShard | undefined;
   /** Of an object without redundancy: it moves to other targets. */
   readonly isMoving?: boolean | undefined;
-}
-
-/** What became of a transaction, as far as a dkey knows; the state as transaction-part.ts has it. */
-export interface TransactionOutcome {
-  readonly state: number;
-  readonly sequence: number;
+  /** Called when the bytes of the step's writes are taken over: throws DAMAGED if those that were sent have changed. */
+  readonly checkSent?: (() => void) | undefined;
 }
 
 export class Transactions {
@@ -129,18 +124,20 @@ export class Transactions {
   ): Promise<WriteOutcome> {
     const target = this.#target;
     const { order } = request;
-    if (isErasureCoded(request.oid) !== (request.shard !== undefined)) throw unknownShard();
+    checkShard(request);
     if (step.part.punchesUnder !== undefined && step.writes.length + step.reads.length > 0) throw notAlone();
     const early = this.#refusal(container, request, step, new Seen());
     if (early !== undefined) return early;
     const bytes = encodePartWrites(step.writes);
+    const checksum = crc32(bytes);
+    request.checkSent?.();
     const isInline = bytes.length <= target.inlineBytes(container);
     // It is to be certain now that the record that resolves it can be written.
     const recordBytes = endBytes(step, request, target.threshold(container));
     let extent: ExtentRef | undefined;
     if (!isInline) {
       await target.admit(recordBytes, false);
-      extent = await target.store.writeExtent(bytes);
+      extent = await target.store.writeExtent(bytes, checksum);
     }
     let isAppended = false;
     try {
@@ -150,7 +147,12 @@ export class Transactions {
       const refusal = this.#refusal(container, request, step, new Seen());
       if (refusal !== undefined) return refusal;
       const locked = { ...step, part: { ...step.part, endBytes: promised } };
-      const outcome = this.#lock(container, request, locked, isInline ? { inline: bytes } : { extent: extent! });
+      const outcome = this.#lock(
+        container,
+        request,
+        locked,
+        isInline ? { inline: bytes, checksum } : { extent: extent! },
+      );
       isAppended = true;
       return outcome;
     } finally {
@@ -178,27 +180,18 @@ export class Transactions {
     if (lock !== undefined && isSame(lock.part.id, part.id)) {
       return { epoch: lock.epoch, sequence: seen.sequence, error: undefined };
     }
-    if (lock !== undefined || this.#isHeldByOther(prefix, part)) return refusedWrite(lockedByOther(), 0);
+    if (lock !== undefined || isHeldByOther(target, prefix, part)) return refusedWrite(lockedByOther(), 0);
     const { oid, dkey, epoch, shard } = request;
     const view = { container, oid, dkey, epoch, shard };
     const error = changedSince(target, view, reads, seen) ?? writeRefusal(target, view, writes, seen);
     return error === undefined ? undefined : refusedWrite(error, seen.sequence);
   }
 
-  /** Whether another transaction holds the object of a dkey, or, of an object that is to be punched, a dkey. */
-  #isHeldByOther(prefix: string, { id, punchesUnder }: TransactionPart): boolean {
-    const { locks } = this.#target;
-    const object = prefix.slice(0, OBJECT_PREFIX_BYTES);
-    const others = punchesUnder === undefined ? locks.ofObject(object) : locks.within(object);
-    for (const { part } of others) if (!isSame(part.id, id)) return true;
-    return false;
-  }
-
   #lock(
     container: number,
     request: TransactionRequest,
     { part, writes }: TransactionStep & { kind: "prepare" },
-    data: Pick<CellWrite, "inline" | "extent">,
+    data: Pick<CellWrite, "inline" | "checksum" | "extent">,
   ): WriteOutcome {
     const target = this.#target;
     const { order } = request;
@@ -261,6 +254,7 @@ export class Transactions {
         }
         if (!isSwept) await this.#writes.gatherObject(container, request, gathered);
       } else if (epoch !== 0) {
+        checkShard(request);
         await this.#writes.gather(container, request, await this.#writesOf(prefix), gathered);
       }
       const decided = decision === undefined ? undefined : encodeTransactionDecision(decision);
@@ -352,20 +346,20 @@ export class Transactions {
   ): WriteOutcome {
     // What its leader has, it has too; else it must not say that it followed.
     if (order?.epoch !== undefined) throw notPrepared();
-    const { state, sequence } = this.#stateAt(prefix, id);
+    const { state, sequence } = transactionState(this.#target, prefix, id);
     if (decision === undefined) return { epoch: EPOCH_NONE, sequence, error: undefined };
     if (state === UNKNOWN_STATE) return refusedWrite(undone(), sequence);
     return { epoch: state as Epoch, sequence, error: undefined };
   }
 
-  async #writesOf(prefix: string): Promise<PartWrite[]> {
+  async #writesOf(prefix: string): Promise<KeptWrite[]> {
     const { store } = this.#target;
     const version = store.get(writesKey(prefix), LATEST);
-    if (version?.extent === undefined) return decodePartWrites(version?.inline ?? new Uint8Array(0));
+    if (version?.inline !== undefined) return keptWrites(version.inline, version.checksum);
+    if (version?.extent === undefined) return keptWrites(NO_BYTES, 0);
     const { extent } = version;
     const bytes = new Uint8Array(extent.length);
-    await store.readExtent(extent, 0, extent.length, bytes);
-    return decodePartWrites(bytes);
+    return keptWrites(bytes, await store.readExtent(extent, 0, extent.length, bytes));
   }
 
   async #forget(container: number, request: TransactionRequest, id: DtxId): Promise<WriteOutcome> {
@@ -387,27 +381,11 @@ export class Transactions {
 
   /** What the dkey knows of a transaction. Nothing of it may be told before `sequence` is stable. */
   stateOf(container: number, place: DkeyPlace, id: DtxId): TransactionOutcome {
-    return this.#stateAt(this.#prefixOf(container, place), id);
-  }
-
-  #stateAt(prefix: string, id: DtxId): TransactionOutcome {
-    const { store, locks } = this.#target;
-    const seen = new Seen();
-    const part = store.get(partKey(prefix), LATEST);
-    if (part !== undefined) seen.add(part.sequence);
-    if (isSame(locks.of(prefix)?.part.id, id)) return { state: PREPARED_STATE, sequence: seen.sequence };
-    const decision = store.get(decisionKey(prefix, id), LATEST);
-    if (decision !== undefined) seen.add(decision.sequence);
-    if (!isKept(decision?.kind)) return { state: UNKNOWN_STATE, sequence: seen.sequence };
-    const { epoch } = decodeTransactionDecision(decision?.inline ?? new Uint8Array(0));
-    return { state: epoch, sequence: seen.sequence };
+    return transactionState(this.#target, this.#prefixOf(container, place), id);
   }
 }
 
-function isKept(kind: VersionKind | undefined): boolean {
-  return kind !== undefined && kind !== VersionKind.tombstone;
-}
-
-function isSame(left: DtxId | undefined, right: DtxId): boolean {
-  return left?.client === right.client && left.sequence === right.sequence;
+/** Throws when nobody has said which shard of an erasure-coded dkey this target has: its writes are shared out. */
+function checkShard({ oid, shard }: TransactionRequest): void {
+  if (isErasureCoded(oid) !== (shard !== undefined)) throw unknownShard();
 }

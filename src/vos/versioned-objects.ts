@@ -41,18 +41,21 @@ import {
   SingleValues,
   type WriteOutcome,
 } from "./single-value.ts";
+import { ScrubMarks } from "./scrub-marks.ts";
 import type { StagedWrite } from "./staged-write.ts";
 import { TargetObjects, type TargetObjectsOptions } from "./target-objects.ts";
 import { type ShardReadOutcome, type ShardRange, ShardReads } from "./shard-read.ts";
 import { type ShardUpdate, ShardWrites } from "./shard-write.ts";
 import type { ReadBound } from "./read-bound.ts";
 import type { TransactionLocks } from "./transaction-locks.ts";
-import { type TransactionOutcome, type TransactionRequest, Transactions } from "./transactions.ts";
+import type { TransactionOutcome } from "./transaction-state.ts";
+import { type TransactionRequest, Transactions } from "./transactions.ts";
 import { type MergeCounters, WindowMerges } from "./window-merge.ts";
 
 export class VersionedObjects {
   /** For those who fill targets. */
   readonly copies: DkeyCopies;
+  readonly scrubMarks: ScrubMarks;
   readonly fillMarks: FillMarks;
   /** Of what this target holds. */
   readonly notes: HoldingNotes;
@@ -98,6 +101,7 @@ export class VersionedObjects {
     this.copies = new DkeyCopies(target);
     this.fillMarks = new FillMarks(target);
     this.notes = new HoldingNotes(target);
+    this.scrubMarks = new ScrubMarks(target);
     this.keyHistories = new KeyHistories(target);
     const read = { values: this.#values, arrays: this.#arrayReads, extents: this.#extents, keys: this.keyHistories };
     this.summaries = new DkeySummaries(target, read);
@@ -174,6 +178,10 @@ export class VersionedObjects {
     range: ShardRange,
   ): ShardReadOutcome | Promise<ShardReadOutcome> {
     return this.#shardReads.readArray(container, request, range);
+  }
+
+  showsWritten(container: number, request: AkeyReadRequest, range: ShardRange, written: Epoch): boolean {
+    return this.#shardReads.showsWritten(container, request, range, written);
   }
 
   readShardValue(container: number, request: AkeyReadRequest): Promise<ShardReadOutcome> {

@@ -4,6 +4,9 @@
  * and replaces that part at that same epoch: every epoch that may be read shows the same bytes before and after. A write or
  * punch that comes in between wins: the merge is dropped.
  */
+import { crc32 } from "../base/checksum.ts";
+import { checksumOfPart, joinChecksums } from "../base/checksum-join.ts";
+import { damagedAfterStore } from "../base/damage.ts";
 import type { Epoch } from "../base/epoch.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
 import { BLOCK_BYTES } from "../base/limits.ts";
@@ -108,9 +111,10 @@ export class WindowMerges {
     if (segments.length > MAX_META_SEGMENTS && windowClass !== 12) return false;
     const image = target.allocate(size);
     try {
-      await gather(target, fills, range.start, image);
-      const stored = storedForm(segments, image, size, target.inlineBytes(merge.container));
-      const extent = stored.bulk === undefined ? undefined : await target.store.writeExtent(stored.bulk);
+      const checksum = await gather(target, fills, range.start, image);
+      const stored = storedForm(segments, image, checksum, size, target.inlineBytes(merge.container));
+      const { bulk } = stored;
+      const extent = bulk === undefined ? undefined : await target.store.writeExtent(bulk, stored.checksum);
       return await this.#replace(merge, state, stored, extent);
     } finally {
       target.release(image);
@@ -150,7 +154,7 @@ export class WindowMerges {
         kind: stored.kind,
         meta: stored.meta,
         ...(extent !== undefined && { extent }),
-        ...(stored.inline !== undefined && { inline: stored.inline }),
+        ...(stored.inline !== undefined && { inline: stored.inline, checksum: stored.checksum }),
       };
       target.store.append([write]);
       replaced = true;
@@ -186,16 +190,32 @@ interface StoredForm {
   readonly meta: Uint8Array;
   readonly inline?: Uint8Array;
   readonly bulk?: Uint8Array;
+  /** CRC-32 of the one or the other, as follows from those of the pieces; 0 without. */
+  readonly checksum: number;
 }
 
-function storedForm(segments: readonly ByteRun[], image: Uint8Array, size: number, inlineBytes: number): StoredForm {
+/** `checksum`: of the image. Throws CORRUPT when it is not what its pieces were. */
+function storedForm(
+  segments: readonly ByteRun[],
+  image: Uint8Array,
+  checksum: number,
+  size: number,
+  inlineBytes: number,
+): StoredForm {
   const first = segments[0];
-  if (first === undefined) return { kind: VersionKind.tombstone, meta: NO_META };
+  if (first === undefined) return { kind: VersionKind.tombstone, meta: NO_META, checksum: 0 };
   const kind = VersionKind.value;
-  if (segments.length > MAX_META_SEGMENTS)
-    return { kind, meta: BITMAP_META, inline: encodeBitmapWindow(segments, image) };
+  if (segments.length > MAX_META_SEGMENTS) {
+    const inline = encodeBitmapWindow(segments, image);
+    const bitmap = crc32(inline.subarray(0, inline.length - size));
+    return { kind, meta: BITMAP_META, inline, checksum: joinChecksums(bitmap, checksum, size) };
+  }
   const end = segments.at(-1)!.end;
   const meta = first.start === 0 && first.end === size ? WHOLE_META : encodeSegmentsMeta(segments);
-  if (end - first.start <= inlineBytes) return { kind, meta, inline: image.subarray(first.start, end) };
-  return { kind, meta, bulk: image.subarray(first.start - (first.start % BLOCK_BYTES), end) };
+  const isInline = end - first.start <= inlineBytes;
+  const start = isInline ? first.start : first.start - (first.start % BLOCK_BYTES);
+  const stored = checksumOfPart(image, checksum, start, end);
+  if (stored === undefined) throw damagedAfterStore("when a window was merged");
+  const bytes = image.subarray(start, end);
+  return { kind, meta, checksum: stored, ...(isInline ? { inline: bytes } : { bulk: bytes }) };
 }

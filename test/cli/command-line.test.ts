@@ -70,7 +70,7 @@ describe("wrong calls end with status 2 and say what was meant", () => {
     ["pool", "use one of create, list"],
     ["poool list", "did you mean daos pool? See daos --help."],
     ["pool crate tank", "did you mean daos pool create?"],
-    ["pool zzzzzz", "drain. See daos pool --help."],
+    ["pool zzzzzz", "resize. See daos pool --help."],
     ["constructor", "there is no such command"],
     ["pool create tank --sise 4GiB", "did you mean --size?"],
     ["pool list --jsn", "did you mean --json?"],

@@ -10,6 +10,7 @@ const DEMO = {
   state: "ready",
   usedBytes: 12_288,
   snapshots: 0,
+  health: { state: "whole", gone: [], tolerable: 1, reason: "" },
   createdAt: "2026-01-02T03:04:05.000Z",
   properties: { label: "demo", oclass: "SX", chunk_size: 1_048_576 },
 };
@@ -30,6 +31,7 @@ test("container create prints the container; flags become properties", async () 
       "State       ready",
       "Used        12 KiB",
       "Snapshots   0",
+      "Health      whole, 1 more failure(s) are survived",
       "Created     2026-01-02T03:04:05.000Z",
       "oclass      S4",
       "chunk_size  4194304",

@@ -6,7 +6,7 @@ import { bytesOf } from "../../src/base/bytes.ts";
 import type { Epoch } from "../../src/base/epoch.ts";
 import { DaosError } from "../../src/base/errors.ts";
 import { byteStringOfKey, type Key } from "../../src/base/key.ts";
-import { MIB } from "../../src/base/limits.ts";
+import { GIB, MIB } from "../../src/base/limits.ts";
 import { type ObjectClass, objectClassByName } from "../../src/base/object-class.ts";
 import { type ObjectId, objectId, type ObjectType } from "../../src/base/object-id.ts";
 import type {
@@ -26,9 +26,19 @@ import { Placement } from "../../src/placement/placement.ts";
 import type { KeyValue, KeyValueListOptions, KeyValueWriteOptions } from "../../src/contracts/key-value.ts";
 import type { CheckArguments, CheckFinding, CheckReply } from "../../src/format/check-operations.ts";
 import type {
+  PoolOutcome,
+  SelfHealEvalReply,
+  SystemBackupReply,
+  SystemLeaderReply,
+  SystemStartReply,
+  SystemStopArguments,
+} from "../../src/format/system-operations.ts";
+import { SEVERITIES } from "../../src/base/events.ts";
+import type { EventDescription, SystemEventsArguments, SystemEventsReply } from "../../src/format/event-operations.ts";
+import type { DeviceDescription } from "../../src/format/device-operations.ts";
+import type {
   ContainerDescription,
   ContainerType,
-  DeviceDescription,
   EngineMetricsReply,
   PluginListReply,
   PoolDescription,
@@ -37,6 +47,7 @@ import type {
   SystemQueryReply,
 } from "../../src/format/operations.ts";
 import type { PoolTargetsReply } from "../../src/format/pool-targets.ts";
+import type { PoolScrubArguments, PoolScrubReply } from "../../src/format/scrub.ts";
 
 const CREATED_AT = "2026-01-02T03:04:05.000Z";
 const DEVICE_ID = "01234567-89ab-4cde-8f01-23456789abcd";
@@ -201,6 +212,107 @@ export class FakeSystem implements SystemAccess {
     });
   }
 
+  /** What was asked of engines, and what supervisors answer, one after the other. */
+  readonly engineCalls: object[] = [];
+  startReplies: SystemStartReply[] = [{ missing: [], supervisors: 0 }];
+
+  async stopEngines(args: SystemStopArguments): Promise<void> {
+    this.engineCalls.push(args);
+    if (args.ranks === undefined) this.stopped = true;
+  }
+
+  async startEngines(ranks: readonly number[] | undefined): Promise<SystemStartReply> {
+    this.engineCalls.push({ start: ranks });
+    return this.startReplies.length > 1 ? this.startReplies.shift()! : this.startReplies[0]!;
+  }
+
+  /** Pieces of the backup. */
+  backupPieces: readonly string[] = ["daos-", "backup"];
+
+  async *backup(): AsyncGenerator<SystemBackupReply> {
+    const sizeBytes = this.backupPieces.join("").length;
+    for (const piece of this.backupPieces) {
+      yield { id: 1, sizeBytes, records: 7, takenAtMs: Date.UTC(2026, 0, 1), bytes: Buffer.from(piece) };
+    }
+  }
+
+  leaderReply: SystemLeaderReply = { rank: 1, address: "127.0.0.1:10101", term: 12, leadsMs: 93_784_000 };
+
+  async leader(): Promise<SystemLeaderReply> {
+    return this.leaderReply;
+  }
+
+  /** What was asked of ranks in all pools, and what the pools answer. */
+  readonly rankChanges: string[] = [];
+  outcomes: PoolOutcome[] = [
+    { pool: "scratch", outcome: "unchanged", mapVersion: 4 },
+    { pool: "tank", outcome: "changed", mapVersion: 5 },
+  ];
+
+  async changeRanks(
+    change: string,
+    ranks: readonly number[],
+    { force = false }: { readonly force?: boolean },
+  ): Promise<PoolOutcome[]> {
+    this.rankChanges.push(`${change} ${ranks.join()}${force ? " force" : ""}`);
+    return this.outcomes;
+  }
+
+  selfHealFlags: readonly string[] = ["exclude", "pool_exclude", "pool_rebuild"];
+
+  async selfHeal(): Promise<readonly string[]> {
+    return this.selfHealFlags;
+  }
+
+  async setSelfHeal(flags: readonly string[]): Promise<readonly string[]> {
+    this.selfHealFlags = flags;
+    return flags;
+  }
+
+  async evalSelfHeal(): Promise<SelfHealEvalReply> {
+    return { excluded: [2], pools: this.outcomes.slice(1) };
+  }
+
+  /** The log of events, oldest first. */
+  eventLog: EventDescription[] = [
+    {
+      number: 7,
+      id: "engine_joined",
+      severity: "info",
+      time: "2026-01-01T00:00:00.000Z",
+      message: "rank 1 has joined from 127.0.0.1:10101",
+      rank: 1,
+      advice: "",
+    },
+    {
+      number: 8,
+      id: "engine_suspect",
+      severity: "warn",
+      time: "2026-01-01T00:00:05.000Z",
+      message: "rank 1 is suspect: it is not heard of",
+      rank: 1,
+      advice: "`daos system query` says how long it has. Look at its host and network.",
+    },
+  ];
+  /** What was asked for, and how many events one answer holds. */
+  readonly eventCalls: SystemEventsArguments[] = [];
+  eventPage = 100;
+
+  async events(args: SystemEventsArguments): Promise<SystemEventsReply> {
+    this.eventCalls.push(args);
+    const { after = 0, sinceMs = 0, severity = "info" } = args;
+    const wanted = this.eventLog.filter(
+      (event) =>
+        event.number > after &&
+        Date.parse(event.time) >= sinceMs &&
+        SEVERITIES.indexOf(event.severity) <= SEVERITIES.indexOf(severity),
+    );
+    const events = wanted.slice(0, this.eventPage);
+    const isMore = events.length < wanted.length;
+    const next = isMore ? events.at(-1)!.number : Math.max(after, this.eventLog.at(-1)?.number ?? 0);
+    return { events, next, isMore, missed: 0 };
+  }
+
   stop({ rank }: { readonly rank?: number | undefined } = {}): Promise<void> {
     if (rank === undefined) this.stopped = true;
     return Promise.resolve();
@@ -230,7 +342,7 @@ export class FakePool implements PoolAccess {
   readonly containers = new Map<string, FakeContainer>();
   readonly #system: FakeSystem;
   readonly #label: string;
-  readonly #sizeBytes: number;
+  #sizeBytes: number;
   #properties: Properties;
   readonly #exists: boolean;
 
@@ -256,7 +368,24 @@ export class FakePool implements PoolAccess {
       nvme: { totalBytes: 4096 * MIB, usedBytes: MIB, freeBytes: 4095 * MIB },
       containers: this.containers.size,
       targets: 2,
-      rebuild: { state: "busy", dkeys: 1200, bytes: 48 << 20, targetsDone: 1, targets: 2 },
+      rebuild: {
+        state: "busy",
+        dkeys: 1200,
+        bytes: 48 << 20,
+        targetsDone: 1,
+        targets: 2,
+        dkeysToBring: 3600,
+        dkeysLeft: 2400,
+        bytesLeft: 96 << 20,
+        dkeysPerSecond: 400,
+        bytesPerSecond: 16 << 20,
+        secondsLeft: 6,
+      },
+      health: { state: "degraded", gone: [1], tolerable: 0, reason: "rank 1 is gone: all can be read and written" },
+      capacity: [
+        { class: "SX", usableBytes: 3 * GIB, survives: 0 },
+        { class: "RP_2GX", usableBytes: 1.5 * GIB, survives: 1 },
+      ],
       createdAt: CREATED_AT,
       properties: this.#properties,
     };
@@ -324,6 +453,22 @@ export class FakePool implements PoolAccess {
     return this.#change((rank, index) => ranks.includes(rank) || targets.includes(index), "DRAIN");
   }
 
+  async scrub(action: PoolScrubArguments["action"], { bytesPerSecond = 16 * 1024 ** 2 } = {}): Promise<PoolScrubReply> {
+    this.#check();
+    const last = { bytes: 3 * 1024 ** 2, damaged: 2, repaired: 1, lost: 1 };
+    const now = { bytes: 1024 ** 2, damaged: 0, repaired: 0, lost: 0 };
+    const status = {
+      state: action === "start" ? "running" : action === "stop" ? "stopped" : "idle",
+      startedAtMs: action === "start" ? 1_790_000_000_000 : 0,
+      now: action === "start" ? now : { bytes: 0, damaged: 0, repaired: 0, lost: 0 },
+      finishedAtMs: 1_780_000_000_000,
+      last,
+      passes: 4,
+    } as const;
+    const targets = this.#map.targets.map(({ index, rank }) => ({ index, rank, ...(rank < 2 && { status }) }));
+    return { pool: this.#label, mode: "timed", periodSeconds: 604_800, bytesPerSecond, targets };
+  }
+
   async reintegrate({ ranks = [], targets = [] }: TargetSelection): Promise<PoolTargetsReply> {
     return this.#change((rank, index) => ranks.includes(rank) || targets.includes(index), "UPIN");
   }
@@ -350,8 +495,9 @@ export class FakePool implements PoolAccess {
     return this.#properties;
   }
 
-  async setProperties(properties: Properties): Promise<Properties> {
+  async setProperties({ size, ...properties }: Properties): Promise<Properties> {
     this.#check();
+    if (typeof size === "number") this.#sizeBytes = size;
     this.#properties = { ...this.#properties, ...properties };
     return this.#properties;
   }
@@ -488,6 +634,7 @@ export class FakeContainer extends FakeView implements ContainerAccess {
       state: "ready",
       usedBytes: 12_288,
       snapshots: this.snapshots.length,
+      health: { state: "whole", gone: [], tolerable: 1, reason: "" },
       createdAt: CREATED_AT,
       properties: this.properties,
     };

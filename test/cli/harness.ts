@@ -142,6 +142,8 @@ export class Harness {
   readonly starts: ServerStartOptions[] = [];
   readonly formats: StorageFormatOptions[] = [];
   scan: StorageScan = { blockDevices: [], nvme: [], persistentMemory: [], hugePages: [], missing: [] };
+  /** Backups that were restored. */
+  readonly restored: string[] = [];
   readonly benchmarks: BenchmarkOptions[] = [];
   /** What is wrong with a configuration file, by its path; those not named are valid. */
   readonly problemsOf = new Map<string, readonly ConfigurationProblem[]>();
@@ -181,6 +183,15 @@ export class Harness {
           throw new DaosError("ALREADY_EXISTS", `Cannot format storage "/var/lib/daos": ${state}.`);
         },
         migrateMeta: async ({ storage = "/var/lib/daos" }) => ({ storage, from: "sqlite", to: "etcd", records: 7 }),
+        restoreMeta: async ({ storage = "/var/lib/daos" }, backup) => {
+          this.restored.push(Buffer.from(backup).toString());
+          return { storage, system: "daos_server", to: "etcd", records: 7, takenAtMs: Date.UTC(2026, 0, 1) };
+        },
+        eraseSystem: async ({ storage = "/var/lib/daos", confirm, force }) => {
+          if (confirm === "daos_server") return { storages: [`${storage}/engine0`], records: force ? 0 : 7 };
+          const state = `--confirm says "${confirm}", and the system is "daos_server"`;
+          throw new DaosError("CONFIGURATION", `Cannot erase the system: ${state}. Give its name if it is meant.`);
+        },
         scanStorage: async () => this.scan,
         checkConfiguration: (_text, path) => this.problemsOf.get(path) ?? [],
         exampleConfiguration: () => "# example\nname: daos_server\n",

@@ -16,7 +16,29 @@ const TANK = {
   nvme: { totalBytes: 4 * GIB, usedBytes: MIB, freeBytes: 4 * GIB - MIB },
   containers: 0,
   targets: 2,
-  rebuild: { state: "busy", dkeys: 1200, bytes: 48 * MIB, targetsDone: 1, targets: 2 },
+  rebuild: {
+    state: "busy",
+    dkeys: 1200,
+    bytes: 48 * MIB,
+    targetsDone: 1,
+    targets: 2,
+    dkeysToBring: 3600,
+    dkeysLeft: 2400,
+    bytesLeft: 96 << 20,
+    dkeysPerSecond: 400,
+    bytesPerSecond: 16 << 20,
+    secondsLeft: 6,
+  },
+  health: {
+    state: "degraded",
+    gone: [1],
+    tolerable: 0,
+    reason: "rank 1 is gone: all can be read and written",
+  },
+  capacity: [
+    { class: "SX", usableBytes: 3 * GIB, survives: 0 },
+    { class: "RP_2GX", usableBytes: 1.5 * GIB, survives: 1 },
+  ],
   createdAt: "2026-01-02T03:04:05.000Z",
   properties: { label: "tank" },
 };
@@ -41,7 +63,10 @@ test("pool create prints the pool, as text and as JSON", async () => {
       "NVMe tier   1 MiB of 4 GiB used by all pools, 4 GiB free",
       "Containers  0",
       "Targets     2",
-      "Rebuild     busy, 1 of 2 targets done, 1200 dkeys, 48 MiB",
+      "Rebuild     busy, 1 of 2 targets done, 1200 dkeys, 48 MiB, 2400 dkeys left, about 6 s",
+      "Health      degraded: rank 1 is gone: all can be read and written; 0 more failure(s) are survived",
+      "Room for    3 GiB as SX, survives 0",
+      "            1.5 GiB as RP_2GX, survives 1",
       "Created     2026-01-02T03:04:05.000Z",
       "user.owner  physics",
       "user.at     10:30",
@@ -131,4 +156,10 @@ test("a name from elsewhere cannot drive the terminal", async () => {
   await harness.run(["pool", "set-prop", "tank", "user.note:\u001b]0;pwned\u0007\u202e"]);
   const { stdout } = await harness.run("pool get-prop tank user.note");
   expect(stdout).toContain("\\x1b]0;pwned\\x07\\u{202e}\n");
+});
+
+test("pool resize sets the size, and prints the pool as it is then", async () => {
+  const harness = await prepared();
+  expect((await harness.json("pool resize tank 8GiB")).value).toMatchObject({ label: "tank", sizeBytes: 8 * GIB });
+  expect((await harness.run("pool resize tank much")).status).toBe(2);
 });

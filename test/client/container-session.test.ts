@@ -15,6 +15,7 @@ import { encodeCbor } from "../../src/format/cbor.ts";
 import { decodeObjectRequest, encodeObjectReply, OBJECT_REPLY_BYTES } from "../../src/format/object-request.ts";
 import { servingTarget } from "../../src/format/pool-map.ts";
 import { bodyOf } from "../rpc/harness.ts";
+import { answerRefused } from "../../src/rpc/connection-errors.ts";
 import { RedundancySchemes } from "../../src/redundancy/redundancy-schemes.ts";
 import { simulatedWorld, type SimulatedWorld } from "../simulation/world.ts";
 
@@ -28,11 +29,13 @@ const ERRORS = {
   stale: new DaosError("STALE", "stale"),
   corrupt: new DaosError("CORRUPT", "corrupt"),
   garbled: new DaosError("PROTOCOL", "garbled"),
+  damaged: new DaosError("DAMAGED", "damaged"),
+  answerDamaged: answerRefused("h:1", new DaosError("DAMAGED", "damaged")),
 };
 
 /** Outcome of each start in turn; after them all succeed. */
 function sessionOver(
-  outcomes: ("unsent" | "sent" | "old" | "stale" | "corrupt" | "garbled")[],
+  outcomes: (keyof typeof ERRORS)[],
   targets = 1,
   isControlPlaneAway = false,
 ): {
@@ -58,6 +61,7 @@ function sessionOver(
         else completion.failed(ERRORS[outcome], outcome !== "unsent");
       });
     },
+    abandon: () => {},
     close: () => {},
   };
   const container = {
@@ -83,7 +87,7 @@ function sessionOver(
   const session = new ContainerSession(opened, {
     world,
     clock: new HybridLogicalClock(() => 0),
-    connections: new TargetConnections(() => Promise.resolve(link), 1000),
+    connections: new TargetConnections(() => Promise.resolve(link), world.timers, 1000),
     buffers: new ReceiveBuffers(),
     schemes: new RedundancySchemes([]),
     readOnly: false,
@@ -194,4 +198,45 @@ test("what is damaged on both copies is so once each has been asked", async () =
   const reading = operations.fetchValue(COPIED, byteStringOfText("k"), byteStringOfText("v"));
   await expect(reading).rejects.toMatchObject({ code: "CORRUPT" });
   expect(starts()).toBe(2);
+});
+
+/** What it has resolved to after so many milliseconds. */
+async function outcomeIn(world: SimulatedWorld, milliseconds: number, promise: Promise<string>): Promise<string> {
+  let outcome = "none";
+  void promise.then((code) => (outcome = code));
+  await world.timers.advance(milliseconds);
+  return outcome;
+}
+
+test("an update that is damaged on its way, or whose answer is, is sent again under its number", async () => {
+  const { operations, world, starts, numbers } = sessionOver(["damaged", "answerDamaged", "damaged"]);
+  expect(await outcomeIn(world, 2_000, conditionalPut(operations))).toBe("epoch 77");
+  expect(starts()).toBe(4);
+  expect(new Set(numbers).size).toBe(1);
+});
+
+test.each(["damaged", "answerDamaged"] as const)("what is %s each time ends as CORRUPT", async (outcome) => {
+  const { operations, world, starts } = sessionOver(Array(100).fill(outcome));
+  expect(await outcomeIn(world, 10_000, conditionalPut(operations))).toBe("CORRUPT");
+  expect(starts()).toBeGreaterThan(3);
+});
+
+test("bytes that the caller changes before the call is answered end it as CORRUPT, if they are damaged so", async () => {
+  for (const [changes, starts] of [
+    [true, 2],
+    [false, 3],
+  ] as const) {
+    const session = sessionOver(["damaged", "damaged"]);
+    const key = byteStringOfText("k");
+    const value = Uint8Array.of(1, 2, 3);
+    const put = session.operations.updateValue(OID, key, key, value).then(
+      (epoch) => `epoch ${epoch}`,
+      (error: DaosError) => error.code,
+    );
+    // The first sending is on its way by then.
+    await Promise.resolve();
+    if (changes) value[1] = 9;
+    expect(await outcomeIn(session.world, 2_000, put)).toBe(changes ? "CORRUPT" : "epoch 77");
+    expect(session.starts()).toBeLessThanOrEqual(starts);
+  }
 });

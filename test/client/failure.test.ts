@@ -3,6 +3,8 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { DaosError } from "../../src/base/errors.ts";
 import { connect, type Container, type System } from "../../src/client/index.ts";
 import { encodeCbor } from "../../src/format/cbor.ts";
+import { objectClassByName } from "../../src/base/object-class.ts";
+import { objectId } from "../../src/base/object-id.ts";
 import { Opcode } from "../../src/format/operations.ts";
 import { RpcServer } from "../../src/rpc/server.ts";
 import { codeOf, collect, FakeEngine, HOST, kvInterface, pattern } from "./fake-engine.ts";
@@ -19,8 +21,15 @@ interface Opened {
   readonly container: Container;
 }
 
-async function open(options: { targets?: number; retryWindowMs?: number; timeoutMs?: number } = {}): Promise<Opened> {
-  const engine = new FakeEngine(11, { targets: options.targets ?? 1 });
+interface OpenOptions {
+  readonly targets?: number;
+  readonly isSpread?: boolean;
+  readonly retryWindowMs?: number;
+  readonly timeoutMs?: number;
+}
+
+async function open(options: OpenOptions = {}): Promise<Opened> {
+  const engine = new FakeEngine(11, { targets: options.targets ?? 1, isSpread: options.isSpread ?? false });
   cleanups.push(() => engine.close());
   const system = await engine.connect(options);
   cleanups.push(() => system.close());
@@ -35,6 +44,57 @@ async function errorOf(operation: Promise<unknown>): Promise<DaosError> {
   if (error instanceof DaosError) return error;
   throw new Error(`not a DaosError: ${String(error)}`);
 }
+
+test("a leader that is silent is left for another one once its engine is excluded, whatever the time limit", async () => {
+  const { engine, system, container } = await open({ targets: 2, isSpread: true, timeoutMs: 60_000 });
+  const { clock, timers } = engine.world;
+  const object = container.object(objectId("MULTI_LEXICAL", objectClassByName("RP_2G1"), 0, 1n));
+  await object.update("d", "a", pattern(3));
+  // Whichever of the two is asked; nothing else is going on that would tell the client.
+  for (const target of engine.targets) target.mishap(Opcode.valueUpdate, "ignored");
+  const startNs = clock.monotonicNs();
+  const updating = object.update("d", "a", pattern(4));
+  await timers.advance(5_000);
+  const asked = engine.targets.findIndex(({ mishaps }) => mishaps.get(Opcode.valueUpdate)!.length === 0);
+  engine.targets[1 - asked]!.mishaps.clear();
+  engine.down.add(asked);
+  engine.mapVersion += 1;
+  engine.targets[1 - asked]!.mapVersion = engine.mapVersion;
+  await updating;
+  expect((clock.monotonicNs() - startNs) / 1e6).toBeLessThan(8_000);
+  await system.close();
+});
+
+test("a target that is gone without a word is left for another one, before anybody knows", async () => {
+  const { engine, container } = await open({ targets: 2, isSpread: true, timeoutMs: 60_000 });
+  const { clock, network } = engine.world;
+  const object = container.object(objectId("MULTI_LEXICAL", objectClassByName("RP_2G1"), 0, 1n));
+  await object.fetch("d", "a");
+  const asked = engine.targets.findIndex((target) => target.count(Opcode.valueFetch) > 0);
+  network.silence(engine.listeners[asked]!.port);
+  const startNs = clock.monotonicNs();
+  await object.fetch("d", "a");
+  expect((clock.monotonicNs() - startNs) / 1e6).toBeLessThan(15_000);
+});
+
+test("an engine that is gone without a word is left for the next address, also by what changes something, under its number", async () => {
+  const first = new FakeEngine(7);
+  const second = new FakeEngine(7, {}, first.world);
+  cleanups.push(() => first.close());
+  cleanups.push(() => second.close());
+  const addresses = [first.address, second.address].join();
+  const system = await connect(first.world, { system: addresses, interfaces: [kvInterface] });
+  cleanups.push(() => system.close());
+  await system.query();
+  first.world.network.silence(first.management.port);
+  const startNs = first.world.clock.monotonicNs();
+  const changing = codeOf(system.createPool({ label: "new", sizeBytes: 1 << 30 }));
+  await system.query();
+  expect(await changing).toBe("none");
+  expect((first.world.clock.monotonicNs() - startNs) / 1e6).toBeLessThan(10_000);
+  expect(second.asked.get(Opcode.poolCreate)).toBe(1);
+  expect(second.asked.get(Opcode.systemQuery)).toBe(1);
+});
 
 describe("a connection that is lost", () => {
   test("is opened again: reads and plain writes do not notice", async () => {
@@ -240,15 +300,42 @@ describe("the management connection", () => {
     expect(await codeOf(connect(engine.world, { system: "a b:c" }))).toBe("INVALID_ARGUMENT");
   });
 
-  test("repeats what only reads; a change whose answer is lost may have happened", async () => {
+  const pool = { label: "p", sizeBytes: 1 << 30 };
+  const sequences = ({ numbered }: FakeEngine): number[] => numbered.map(({ sequence }) => sequence);
+
+  test("repeats what only reads, and what changes records, under one number until its answer comes", async () => {
     const { engine, system } = await open();
     engine.mishaps.set(Opcode.systemQuery, ["lost"]);
     await system.query();
+    const late = { error: new DaosError("TIMEOUT", "the leader did not answer") };
+    engine.mishaps.set(Opcode.poolCreate, ["lost", "unanswered", late]);
+    expect((await system.createPool(pool)).label).toBe("p");
+    expect(sequences(engine)).toEqual([1, 1, 1, 1]);
+    await system.createPool(pool);
+    expect(engine.numbered.at(-1)).toMatchObject({ sequence: 2, firstIncomplete: 2 });
+  });
+
+  test("gives a change up after a while: it may have happened; what an engine remembers no number of at once", async () => {
+    const { engine, system } = await open({ retryWindowMs: 0 });
     engine.mishaps.set(Opcode.poolCreate, ["lost"]);
-    const error = await errorOf(system.createPool({ label: "p", sizeBytes: 1 << 30 }));
+    const error = await errorOf(system.createPool(pool));
     expect([error.code, error.message]).toEqual(["UNAVAILABLE", expect.stringContaining("may have happened")]);
-    expect((await system.createPool({ label: "p", sizeBytes: 1 << 30 })).label).toBe("p");
-    expect(engine.asked.get(Opcode.poolCreate)).toBe(1);
+    const patient = (await open()).engine;
+    const admin = await patient.connect();
+    cleanups.push(() => admin.close());
+    patient.mishaps.set(Opcode.serverStop, ["lost"]);
+    expect((await errorOf(admin.stop())).message).toContain("may have happened");
+  });
+
+  test("takes another number for a change whose first sending was too old, and no other one", async () => {
+    const { engine, system } = await open();
+    const old = { error: new DaosError("OLD_REQUEST", "forgotten") };
+    engine.mishaps.set(Opcode.poolCreate, [old, old]);
+    await system.createPool(pool);
+    expect(sequences(engine)).toEqual([1, 2, 3]);
+    engine.mishaps.set(Opcode.poolCreate, ["lost", old]);
+    expect((await errorOf(system.createPool(pool))).code).toBe("OLD_REQUEST");
+    expect(sequences(engine)).toEqual([1, 2, 3, 4, 4]);
   });
 
   test("puts the pages of a list together", async () => {

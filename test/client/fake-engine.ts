@@ -9,6 +9,7 @@ import { connect, type System } from "../../src/client/index.ts";
 import { decodeCbor, encodeCbor } from "../../src/format/cbor.ts";
 import { type ContainerDescription, Opcode, type SnapshotDescription } from "../../src/format/operations.ts";
 import { servingTarget } from "../../src/format/pool-map.ts";
+import type { RequestId } from "../../src/format/request-id.ts";
 import type { RpcReply, RpcRequest } from "../../src/rpc/request.ts";
 import { RpcServer } from "../../src/rpc/server.ts";
 import kvPlugin from "../../plugins/interface/kv/index.ts";
@@ -20,6 +21,8 @@ export const kvInterface = kvPlugin.create({});
 
 export interface FakeEngineOptions {
   readonly targets?: number;
+  /** Each target is of an engine of its own. */
+  readonly isSpread?: boolean;
   readonly type?: "kv" | "object";
   readonly objectClass?: string;
   readonly chunkBytes?: number;
@@ -32,10 +35,14 @@ export class FakeEngine {
   readonly listeners: RpcServer[] = [];
   /** Management requests, by opcode. */
   readonly asked = new Map<number, number>();
+  /** Ids of the requests that came, in order. */
+  readonly numbered: RequestId[] = [];
   readonly mishaps = new Map<number, Mishap[]>();
   readonly snapshots: SnapshotDescription[] = [];
   readonly clock: HybridLogicalClock;
   mapVersion = 1;
+  /** Targets that are out of service by the map. */
+  readonly down = new Set<number>();
   capability = "capability 1";
   readonly #options: FakeEngineOptions;
 
@@ -87,6 +94,8 @@ export class FakeEngine {
   }
 
   #manage(request: RpcRequest, reply: RpcReply): void {
+    const args = request.args.length === 0 ? {} : (decodeCbor(request.args) as Record<string, unknown>);
+    if (args["request"] !== undefined) this.numbered.push(args["request"] as RequestId);
     const mishap = this.mishaps.get(request.opcode)?.shift();
     if (mishap === "ignored") return;
     if (mishap === "lost" || mishap === "unanswered") {
@@ -95,7 +104,6 @@ export class FakeEngine {
       return;
     }
     this.asked.set(request.opcode, (this.asked.get(request.opcode) ?? 0) + 1);
-    const args = request.args.length === 0 ? {} : (decodeCbor(request.args) as Record<string, unknown>);
     try {
       if (mishap !== undefined) throw mishap.error;
       reply.send(encodeCbor(this.#answer(request.opcode, args)));
@@ -133,7 +141,10 @@ export class FakeEngine {
   }
 
   #map(): object {
-    const targets = this.listeners.map(({ port }, index) => servingTarget({ index, host: HOST, port }));
+    const targets = this.listeners.map(({ port }, index) => ({
+      ...servingTarget({ index, host: HOST, port }, this.#options.isSpread === true ? index : 0),
+      ...(this.down.has(index) && { state: "DOWN", since: this.mapVersion }),
+    }));
     return { version: this.mapVersion, targets };
   }
 

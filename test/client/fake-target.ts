@@ -47,6 +47,7 @@ export class FakeTarget implements RpcHandler {
   capability = "";
   #handles = new WeakMap<RpcPeer, Set<number>>();
   #nextHandle = 1;
+  #held: { readonly request: RpcRequest; readonly reply: RpcReply }[] | undefined;
   readonly #nextEpoch: () => number;
 
   constructor(nextEpoch: () => number) {
@@ -68,8 +69,23 @@ export class FakeTarget implements RpcHandler {
     this.connections.clear();
   }
 
+  /** Stands still: requests wait until it goes on. */
+  hang(): void {
+    this.#held ??= [];
+  }
+
+  goOn(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const { request, reply } of held) this.handle(request, reply);
+  }
+
   handle(request: RpcRequest, reply: RpcReply): void {
     this.connections.add(request.connection);
+    if (this.#held !== undefined) {
+      this.#held.push({ request, reply });
+      return;
+    }
     const mishap = this.mishaps.get(request.opcode)?.shift();
     if (mishap === "ignored") return;
     if (mishap === "lost") {

@@ -1,5 +1,6 @@
 /** Peers of another release: both sides say so, at once, with what to do. Engines among each other: test/control/engines.test.ts. */
 import { afterEach, expect, test } from "bun:test";
+import { crc32 } from "../../src/base/checksum.ts";
 import { DaosError } from "../../src/base/errors.ts";
 import type { Listener, Socket } from "../../src/contracts/world.ts";
 import { connect } from "../../src/client/index.ts";
@@ -28,9 +29,10 @@ const REFUSED = frameBytes(
     ),
   ),
 );
-/** Another version of frames altogether. */
+/** Another version of frames altogether: not ours, damaged in that place. */
 const FOREIGN = Buffer.from(CHOSEN("management"));
 FOREIGN[4] = 2;
+FOREIGN.writeUInt32LE(crc32(FOREIGN.subarray(0, 36)), 36);
 
 /** Answers whatever comes first with these bytes. */
 function serverOf(engine: FakeEngine, answer: Buffer, port = 0): Listener {

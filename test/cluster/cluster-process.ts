@@ -76,10 +76,16 @@ export class ClusterProcess {
     return [...this.#engines().values()];
   }
 
-  /** Kills an engine; resolves when its process is gone. */
-  async kill(engine: number): Promise<void> {
+  /** Process of an engine that runs. */
+  pidOf(engine: number): number {
     const pid = this.#engines().get(engine);
     if (pid === undefined) throw new Error(`engine ${engine} does not run`);
+    return pid;
+  }
+
+  /** Kills an engine; resolves when its process is gone. */
+  async kill(engine: number): Promise<void> {
+    const pid = this.pidOf(engine);
     process.kill(pid, "SIGKILL");
     await until(() => this.#engines().get(engine) !== pid, `engine ${engine} is dead`, READY_TIMEOUT_MS);
   }

@@ -79,3 +79,22 @@ test("a killed engine is a suspect for some seconds, which are told, then exclud
   expect(map.targets[5]!.state).toMatch(/^DOWN(OUT)?$/);
   expect((await system.query()).engines!.slice(0, 5).every(({ state }) => state === "joined")).toBe(true);
 });
+
+test("two engines that are killed at once leave a pool that bears it in one change of its map, and no other pool", async () => {
+  const lake = system.pool("lake");
+  await system.createPool({ label: "lake", sizeBytes: 256 << 20, properties: { rd_fac: "2" } });
+  await lake.createContainer({ label: "things", type: "kv" });
+  const before = (await lake.queryTargets()).map.version;
+  const killedMs = performance.now();
+  await Promise.all([3, 4].map((index) => engines[index]!.signal("SIGKILL")));
+  await until(
+    async () => (await lake.queryTargets()).map.targets.some(({ state }) => state.startsWith("DOWN")),
+    () => engines[0]!.output,
+  );
+  console.log(`excluded together ${((performance.now() - killedMs) / 1000).toFixed(2)} s after the kills`);
+  const gone = (await lake.queryTargets()).map.targets.filter(({ rank }) => rank === 3 || rank === 4);
+  expect(gone.map(({ since }) => since)).toEqual([before + 1, before + 1]);
+  const { health } = await system.pool("tank").query();
+  expect(health).toMatchObject({ state: "unavailable", gone: expect.arrayContaining([3, 4]) as number[] });
+  expect((await system.pool("tank").queryTargets()).map.targets[3]!.state).toBe("UPIN");
+});

@@ -27,7 +27,8 @@ describe.skipIf(ETCD_MISSING !== undefined)("an engine with its records in etcd"
   const start = async (storage: string): Promise<void> => {
     engine = launch(storage);
     const address = (await engine.printed(/daos engine ready on (\S+)|ready on (\S+)/)).slice(1).find(Boolean)!;
-    system = await connect({ system: address });
+    // It does not wait for an etcd that is gone.
+    system = await connect({ system: address, retryWindowMs: 500 });
   };
 
   /** What a start says that is refused. */

@@ -495,6 +495,22 @@ test("check: an engine that is away is told, the others are compared, and a repa
   expect(undecided).toMatchObject({ outcome: "failed", reason: expect.stringContaining("has not decided it") });
 });
 
+test("check: an engine of a release without checks is told, and the others are compared", async () => {
+  const own = await checkRig();
+  const unknown = new DaosError("UNSUPPORTED", "Cannot run the call: not known here.");
+  for (const name of ["identity", "check"] as const) own.engine(2).failures.set(name, unknown);
+  own.engine(1).target.poolNotes.clear();
+  const found = await own.check();
+  expect(found.map((finding) => [finding.class, finding.place])).toEqual([
+    ["ENGINE_UNREACHABLE", "rank 2"],
+    ["POOL_BAD_NOTE", "pool tank, rank 1 target 0"],
+  ]);
+  expect(found[0]).toMatchObject({
+    state: "it is joined and is of a release without checks: what it holds was not looked at",
+    advice: "Upgrade the engine, and check again.",
+  });
+});
+
 test("check: what changes while it is looked at is no finding", async () => {
   const own = await checkRig();
   own.engine(1).target.notes.clear();

@@ -30,6 +30,7 @@ describe("container create", () => {
       state: "ready",
       usedBytes: 0,
       snapshots: 0,
+      health: { state: "whole", gone: [], tolerable: 0, reason: "" },
       createdAt: "2026-01-02T03:04:05.000Z",
       properties: {
         label: "box",

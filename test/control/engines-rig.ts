@@ -3,6 +3,7 @@
  */
 import { DaosError } from "../../src/base/errors.ts";
 import { type Epoch, epochFrom } from "../../src/base/epoch.ts";
+import { isEventId } from "../../src/base/events.ts";
 import { GIB } from "../../src/base/limits.ts";
 import { ControlPlane, type ControlPlaneOptions } from "../../src/control/control-plane.ts";
 import type { EngineLink } from "../../src/control/members.ts";
@@ -15,8 +16,8 @@ import type {
   PoolShare,
   ServedContainer,
 } from "../../src/format/engine-operations.ts";
-import { ENGINE_PROTOCOL_VERSION } from "../../src/format/engine-operations.ts";
 import type { TargetQuestion } from "../../src/format/check-questions.ts";
+import { ENGINE_PROTOCOL_VERSION } from "../../src/format/engine-version.ts";
 import { simulatedWorld, type SimulatedWorld } from "../simulation/world.ts";
 import { hmac, SYSTEM_ID } from "./harness.ts";
 import { emptyMetaState, MemoryMetaStore, type MetaState } from "./memory-meta-store.ts";
@@ -42,10 +43,20 @@ export class MemoryEngine implements EngineLink {
   badDevices: EngineSelf["devices"] = [];
   incarnation = 1;
   isAway = false;
+  /** What each container takes here, and what the engine has for data. */
+  usedBytes = 3;
+  scmBytes = GIB;
+  nvmeBytes = GIB;
+  /** How it was told to stop, and what its supervisor was told to start. */
+  readonly orders: unknown[] = [];
+  isSupervised = false;
   /** What it says of filling. */
   isFilled = true;
   isStuck = false;
   damaged = 0;
+  /** Of three dkeys, how many it has come by. */
+  passed = 1;
+  isCounted = true;
   mapsBehind = 0;
   /** Calls of these names fail so. */
   readonly failures = new Map<keyof EngineCalls, DaosError>();
@@ -85,11 +96,11 @@ export class MemoryEngine implements EngineLink {
         return { incarnation: this.incarnation };
       case "space":
         return {
-          scmTotalBytes: GIB,
+          scmTotalBytes: this.scmBytes,
           scmUsedBytes: 1,
           logTotalBytes: 1,
           logUsedBytes: 0,
-          nvmeTotalBytes: GIB,
+          nvmeTotalBytes: this.nvmeBytes,
           nvmeUsedBytes: 1,
         };
       case "setPool": {
@@ -98,6 +109,12 @@ export class MemoryEngine implements EngineLink {
         for (const { number } of assignment.containers) this.open.add(number);
         return done;
       }
+      case "stop":
+        this.orders.push({ stop: value });
+        return done;
+      case "startEngines":
+        this.orders.push({ start: value });
+        return { isSupervised: this.isSupervised };
       case "setQuota": {
         const quota = value as PoolShare;
         this.quotas.set(quota.pool, quota);
@@ -152,7 +169,7 @@ export class MemoryEngine implements EngineLink {
     };
     const own = this.snapshots.get(container) ?? new Set<Epoch>();
     this.snapshots.set(container, own);
-    if (name === "usage") return { usages: containers.map(() => ({ scmBytes: 1, nvmeBytes: 2 })) };
+    if (name === "usage") return { usages: containers.map(() => ({ scmBytes: this.usedBytes, nvmeBytes: 0 })) };
     if (name === "createSnapshot") {
       const taken = at ?? epochFrom(5);
       own.add(taken);
@@ -171,6 +188,9 @@ export class MemoryEngine implements EngineLink {
             damaged: this.damaged,
             dkeys: 1,
             bytes: 2,
+            toBring: 3,
+            passed: this.passed,
+            isCounted: this.isCounted,
           },
         ],
       };
@@ -187,6 +207,8 @@ export interface EnginesRig {
   readonly meta: MetaState;
   readonly engines: readonly MemoryEngine[];
   readonly events: string[];
+  /** Ids of the events among them, with the rank or pool that they are about. */
+  readonly told: string[];
   join(index: number): Promise<void>;
   heartbeat(index: number): number;
   /** Lets time pass while these engines send heartbeats and join again when they are told to. */
@@ -212,6 +234,7 @@ export async function enginesRig(count: number, options: EnginesRigOptions = {})
   const system = await openSystem(store, { create: true, id: SYSTEM_ID, name: "daos", clock, random });
   const engines = options.engines ?? Array.from({ length: count }, (_value, index) => new MemoryEngine(index));
   const events: string[] = [];
+  const told: string[] = [];
   const plane = new ControlPlane({
     metaStore: store,
     system,
@@ -230,7 +253,10 @@ export async function enginesRig(count: number, options: EnginesRigOptions = {})
     membership: options.membership ?? SETTINGS,
     verdicts: options.verdicts ?? new GivenVerdicts(),
     ...(options.mayExclude !== undefined && { mayExclude: options.mayExclude }),
-    event: (_level, message) => events.push(message),
+    event: (what, message, { rank, pool } = {}) => {
+      events.push(message);
+      if (isEventId(what)) told.push(`${what} ${pool ?? rank ?? ""}`.trim());
+    },
     clock,
     timers,
     random,
@@ -246,19 +272,22 @@ export async function enginesRig(count: number, options: EnginesRigOptions = {})
     meta,
     engines,
     events,
+    told,
     async join(index) {
       const { id: engine, incarnation, address } = engines[index]!;
       const hello = { sentAtMs: 0, version: ENGINE_PROTOCOL_VERSION, engine, domain: `/rack${index}`, targets: 1 };
       const isKnown = ranks.has(index) || options.meta !== undefined;
-      const { rank } = await plane.engines.hello(hello, isKnown, true);
+      const { rank, version } = await plane.engines.hello(hello, isKnown, true);
       ranks.set(index, rank);
       const target = { host: "127.0.0.1", port: address.port + incarnation };
       const place = { address, targets: [target], domain: hello.domain, scmBytes: GIB, nvmeBytes: GIB };
-      await plane.engines.join({ sentAtMs: 0, engine, rank, incarnation, ...place });
+      const release = { software: "daos 0.1.0", ...(version !== undefined && { version }) };
+      await plane.engines.join({ sentAtMs: 0, engine, rank, incarnation, ...place, ...release });
     },
     heartbeat(index) {
       const { incarnation } = engines[index]!;
-      return plane.engines.heartbeat({ sentAtMs: 0, rank: ranks.get(index)!, incarnation, roster: 0 }).leaseMs;
+      return plane.engines.heartbeat({ sentAtMs: clock.wallMs(), rank: ranks.get(index)!, incarnation, roster: 0 })
+        .leaseMs;
     },
     async live(ms, ...alive) {
       for (let passedMs = 0; passedMs < ms; passedMs += HEARTBEAT_MS) {

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { DaosError } from "../../src/base/errors.ts";
 import { GIB } from "../../src/base/limits.ts";
-import { ENGINE_PROTOCOL_VERSION } from "../../src/format/engine-operations.ts";
+import { ENGINE_PROTOCOL_VERSION } from "../../src/format/engine-version.ts";
 import { mapKey } from "../../src/format/meta-key.ts";
 import { GivenVerdicts } from "./verdicts.ts";
 import { codeOf, SYSTEM_ID } from "./harness.ts";

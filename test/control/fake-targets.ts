@@ -6,7 +6,8 @@ import { DaosError } from "../../src/base/errors.ts";
 import { type Epoch, epochFrom } from "../../src/base/epoch.ts";
 import { GIB } from "../../src/base/limits.ts";
 import type { TargetControl, TierUsage } from "../../src/control/target-control.ts";
-import type { ServedContainer } from "../../src/format/engine-operations.ts";
+import type { RebuildPolicy, ServedContainer } from "../../src/format/engine-operations.ts";
+import type { ScrubSettings } from "../../src/format/scrub.ts";
 import type { StoreSpace } from "../../src/store/cell.ts";
 import type { CrashPoint } from "./crash-point.ts";
 
@@ -27,6 +28,7 @@ export class FakeTargets implements TargetControl {
   readonly open = new Map<number, string>();
   readonly quotas = new Map<string, { sizeBytes: number; containers: readonly number[] }>();
   readonly thresholds = new Map<string, number | "auto">();
+  readonly scrubs = new Map<string, ScrubSettings>();
   readonly handles = new Map<number, number>();
   readonly calls: string[] = [];
   totals = { scmTotalBytes: 1 * GIB, nvmeTotalBytes: 9 * GIB };
@@ -108,8 +110,16 @@ export class FakeTargets implements TargetControl {
     });
   }
 
-  setQuota(pool: string, sizeBytes: number, containers: readonly number[], threshold: number | "auto"): Promise<void> {
+  setQuota(
+    pool: string,
+    sizeBytes: number,
+    containers: readonly number[],
+    threshold: number | "auto",
+    _rebuild: RebuildPolicy,
+    scrub: ScrubSettings,
+  ): Promise<void> {
     return this.#step("setQuota", () => {
+      this.scrubs.set(pool, scrub);
       this.thresholds.set(pool, threshold);
       if (containers.length === 0 && sizeBytes === 0) this.quotas.delete(pool);
       else this.quotas.set(pool, { sizeBytes, containers: [...containers] });

@@ -20,7 +20,12 @@ import { SimulatedClock } from "../simulation/clock.ts";
 import { SimulatedTimers } from "../simulation/timers.ts";
 
 const LEASE_MS = 4_000;
-const NO_NEWS = { followed: () => {}, isAlone: () => false };
+const NO_NEWS = {
+  followed: () => {},
+  isAlone: () => false,
+  askPledges: async () => false,
+  startedAtNs: Number.NEGATIVE_INFINITY,
+};
 const STEP_MS = 50;
 
 /** One engine's way to a store that others use too: it can be cut, and commits can be held on their way. */
@@ -69,9 +74,17 @@ class Engine {
   readonly link: StoreLink;
   readonly leadership: Leadership;
   isAlone = false;
+  /** Others that are asked for pledges; undefined: nobody can be reached. */
+  others: readonly Engine[] | undefined;
   readonly terms: (number | undefined)[] = [];
 
-  constructor(index: number, store: MetaStore, clock: SimulatedClock, timers: SimulatedTimers) {
+  constructor(
+    index: number,
+    store: MetaStore,
+    clock: SimulatedClock,
+    timers: SimulatedTimers,
+    startedAtNs = Number.NEGATIVE_INFINITY,
+  ) {
     this.link = new StoreLink(store);
     this.leadership = new Leadership({
       store: this.link,
@@ -82,6 +95,12 @@ class Engine {
       changed: (term) => this.terms.push(term),
       followed: () => {},
       isAlone: () => this.isAlone,
+      askPledges: async () => {
+        await Promise.resolve();
+        const { term } = this.leadership;
+        return term !== undefined && this.others?.every(({ leadership }) => leadership.pledge(term)) === true;
+      },
+      startedAtNs,
     });
   }
 

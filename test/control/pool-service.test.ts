@@ -5,6 +5,9 @@ import { poolKey } from "../../src/format/meta-key.ts";
 import { encodeMetaRecord } from "../../src/format/meta-record.ts";
 import { codeOf, emptyDurable, expectConsistent, failureOf, start } from "./harness.ts";
 
+/** What pools do by themselves, unless told otherwise. */
+const HEALING = { self_heal: "exclude;rebuild;reintegrate", rebuild: "running", rebuild_share: 25 };
+
 describe("pool create", () => {
   test("describes the new pool, and query finds it by label and id", async () => {
     const { plane } = await start();
@@ -26,7 +29,18 @@ describe("pool create", () => {
       nvme: { totalBytes: 9 * GIB, usedBytes: 20, freeBytes: 9 * GIB - 20 },
       containers: 0,
       targets: 1,
-      rebuild: { state: "idle", dkeys: 0, bytes: 0, targetsDone: 0, targets: 0 },
+      rebuild: {
+        state: "idle",
+        dkeys: 0,
+        bytes: 0,
+        targetsDone: 0,
+        targets: 0,
+        dkeysPerSecond: 0,
+        bytesPerSecond: 0,
+      },
+      health: { state: "whole", gone: [], tolerable: 0, reason: "" },
+      // The engine of these tests has 10 bytes.
+      capacity: [{ class: "SX", usableBytes: 10, survives: 0 }],
       createdAt: "2026-01-02T03:04:05.000Z",
       properties: {
         label: "tank",
@@ -34,6 +48,10 @@ describe("pool create", () => {
         rd_fac: 0,
         ec_cell_sz: 131_072,
         data_threshold: 4096,
+        scrub: "timed",
+        scrub_freq: 604_800,
+        scrub_rate: 16_777_216,
+        ...HEALING,
         "user.owner": "ann",
       },
     });
@@ -203,6 +221,10 @@ describe("pool properties", () => {
       rd_fac: 0,
       ec_cell_sz: 131_072,
       data_threshold: 4096,
+      scrub: "timed",
+      scrub_freq: 604_800,
+      scrub_rate: 16_777_216,
+      ...HEALING,
       "user.team": "blue",
     });
     expect(targets.quotas.get(id)).toEqual({ sizeBytes: 2 * GIB, containers: [1] });
@@ -243,6 +265,10 @@ describe("pool properties", () => {
       rd_fac: 0,
       ec_cell_sz: 131_072,
       data_threshold: 4096,
+      scrub: "timed",
+      scrub_freq: 604_800,
+      scrub_rate: 16_777_216,
+      ...HEALING,
     });
   });
 });

@@ -29,7 +29,18 @@ test("a target that is gone is DOWNOUT once all others have said that they are d
   await rig.plane.maps.exclude({ pool: "tank", ranks: [2] });
   await rig.live(2_000, 1, 3);
   expect(await statesOf(rig)).toEqual(["UPIN", "UPIN", "DOWN", "UPIN"]);
-  expect(await rebuildOf(rig)).toEqual({ state: "busy", dkeys: 3, bytes: 6, targetsDone: 2, targets: 3 });
+  expect(await rebuildOf(rig)).toEqual({
+    state: "busy",
+    dkeys: 3,
+    bytes: 6,
+    targetsDone: 2,
+    targets: 3,
+    dkeysToBring: 9,
+    dkeysLeft: 6,
+    bytesLeft: 12,
+    dkeysPerSecond: 0,
+    bytesPerSecond: 0,
+  });
   // Its data is not whole elsewhere yet.
   expect(await codeOf(rig.plane.maps.reintegrate({ pool: "tank", ranks: [2] }))).toBe("BUSY");
   rig.engines[1]!.isFilled = true;
@@ -110,5 +121,65 @@ test("who cannot bring what is damaged is told of, once for each that is more", 
   rig.engines[3]!.damaged = 3;
   await rig.live(3_000, 1, 3);
   expect(told()).toHaveLength(2);
+  rig.plane.close();
+});
+
+test("how long it takes is what the slowest needs, as fast as it was lately; nobody knows while it is counted, or stands still", async () => {
+  const rig = await copiesRig();
+  for (const engine of rig.engines) Object.assign(engine, { isFilled: false, isCounted: false });
+  await rig.plane.maps.exclude({ pool: "tank", ranks: [2] });
+  await rig.live(1_000, 1, 3);
+  expect(await rebuildOf(rig)).not.toHaveProperty("dkeysLeft");
+  for (const engine of rig.engines) Object.assign(engine, { isCounted: true });
+  await rig.live(1_000, 1, 3);
+  expect((await rebuildOf(rig)).dkeysLeft).toBe(6);
+  expect(await rebuildOf(rig)).not.toHaveProperty("secondsLeft");
+  for (const index of [0, 1, 3]) rig.engines[index]!.passed = 2;
+  await rig.live(500, 1, 3);
+  const { dkeysLeft, dkeysPerSecond, secondsLeft } = await rebuildOf(rig);
+  expect(dkeysLeft).toBe(3);
+  // One of each in half a second, in one of several looks.
+  expect(dkeysPerSecond).toBeGreaterThan(0);
+  expect(dkeysPerSecond).toBeLessThanOrEqual(6);
+  expect(secondsLeft).toBeGreaterThanOrEqual(1);
+  rig.engines[1]!.passed = 3;
+  rig.engines[0]!.passed = 3;
+  await rig.live(20_000, 1, 3);
+  const late = await rebuildOf(rig);
+  expect(late.dkeysLeft).toBe(1);
+  expect(late.secondsLeft).toBeGreaterThan(secondsLeft!);
+  rig.plane.close();
+});
+
+test("a pause and a share come to all engines at once, to one that joins later with its pool; and are told of", async () => {
+  const rig = await copiesRig();
+  const policies = (): unknown[] => rig.engines.map(({ quotas }) => [...quotas.values()][0]?.rebuild);
+  const given = (share: number, isPaused: boolean): unknown => ({ share, isPaused });
+  await rig.plane.pools.setProperties({ pool: "tank", properties: { label: "tank" } });
+  expect(policies()).toEqual(Array.from({ length: 4 }, () => given(25, false)));
+  for (const engine of rig.engines) engine.isFilled = false;
+  await rig.plane.maps.exclude({ pool: "tank", ranks: [2], force: true });
+  await rig.live(1_000, 1, 3);
+  await rig.plane.pools.setProperties({ pool: "tank", properties: { rebuild_share: "40", rebuild: "paused" } });
+  expect(policies()[1]).toEqual(given(40, true));
+  await rig.live(1_000, 1, 3);
+  expect((await rebuildOf(rig)).state).toBe("paused");
+  rig.engines[3]!.restart();
+  await rig.join(3);
+  expect(policies()[3]).toEqual(given(40, true));
+  await rig.plane.pools.setProperties({ pool: "tank", properties: { rebuild: "running" } });
+  expect(policies()[3]).toEqual(given(40, false));
+  await rig.live(1_000, 1, 3);
+  expect((await rebuildOf(rig)).state).toBe("busy");
+  const told = rig.events
+    .filter((event) => event.includes("rebuild"))
+    .map((event) => /rebuild \w+ ?\w*/.exec(event)![0]);
+  expect(told).toEqual(["rebuild begins", "rebuild is paused", "rebuild goes on"]);
+  for (const bad of [0, 101, 1.5, "", "much", true]) {
+    const properties = { rebuild_share: bad };
+    expect(await codeOf(rig.plane.pools.setProperties({ pool: "tank", properties }))).toBe("INVALID_ARGUMENT");
+  }
+  const properties = { rebuild: "off" };
+  expect(await codeOf(rig.plane.pools.setProperties({ pool: "tank", properties }))).toBe("INVALID_ARGUMENT");
   rig.plane.close();
 });

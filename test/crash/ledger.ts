@@ -30,6 +30,12 @@ export class Ledger {
     return this.#slots.has(slot);
   }
 
+  /** It had an operation that ended without an answer, and has not been looked at since. */
+  isDoubtful(slot: string): boolean {
+    const entry = this.#slots.get(slot);
+    return entry !== undefined && !entry.running && entry.possible.size > 1;
+  }
+
   isIdle(slot: string): boolean {
     return this.#slots.get(slot)?.running !== true;
   }

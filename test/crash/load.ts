@@ -12,6 +12,8 @@ import { type Draw, Slots } from "./slots.ts";
 const WRITERS = 24;
 const SNAPSHOTS_KEPT = 4;
 const READERS = 32;
+/** Of a worker, after an operation that failed. */
+const FAILURE_PAUSE_MS = 200;
 /** One in so many operations is a punch. */
 const PUNCH_ONE_IN = 8;
 /** How often each kind is drawn. */
@@ -31,12 +33,22 @@ export interface Snapshot {
   readonly expected: ReadonlyMap<string, number>;
 }
 
+export interface LoadSize {
+  readonly writers?: number;
+  /** Of all slots, those that are used, 0 to 1: there are at least as many of each kind as writers. */
+  readonly share?: number;
+}
+
 export interface LoadOptions {
   readonly endIsAllowed?: boolean;
   /** Readers beside the writers; none unless given. */
   readonly readers?: number;
   /** `none`: no snapshots are taken. `may fail`: they need every engine, so while one is away they may fail. */
   readonly snapshots?: "none" | "may fail";
+  /** What operations may fail with: they are counted, and the load goes on. Writers leave the slot alone until it is verified. */
+  readonly mayFail?: (error: unknown) => boolean;
+  /** Pause of each worker after an operation, milliseconds; none unless given. */
+  readonly pauseMs?: number;
 }
 
 export class CrashLoad {
@@ -44,13 +56,22 @@ export class CrashLoad {
   readonly snapshots: Snapshot[] = [];
   /** Of the run that goes on or was last: how long its slowest acknowledged write took, and which one that was. */
   longest = { ms: 0, slot: "" };
+  longestRead = { ms: 0, slot: "" };
   reads = 0;
+  /** Operations that failed as they may, by code. */
+  readonly failures = new Map<string, number>();
+  readonly #writers: number;
   readonly #draw: Draw;
   readonly #kinds: readonly string[];
   readonly #slots: Slots;
 
-  constructor(random: () => number, objectClass: ObjectClass = objectClassByName("S1")) {
-    this.#slots = new Slots(objectClass);
+  constructor(
+    random: () => number,
+    objectClass: ObjectClass = objectClassByName("S1"),
+    { writers = WRITERS, share = 1 }: LoadSize = {},
+  ) {
+    this.#writers = writers;
+    this.#slots = new Slots(objectClass, share);
     this.#draw = (below) => Math.floor(random() * below);
     this.#kinds = Object.entries(WEIGHTS).flatMap(([kind, weight]) => Array<string>(weight).fill(kind));
   }
@@ -65,10 +86,13 @@ export class CrashLoad {
     const isOver = (): boolean => failed || stopped();
     const opening = (worker: number): Container => containers[worker % containers.length]!;
     this.longest = { ms: 0, slot: "" };
+    this.longestRead = { ms: 0, slot: "" };
     const works = [
       ...(snapshots === "none" ? [] : [this.#takeSnapshots(opening(0), isOver, snapshots === "may fail")]),
-      ...Array.from({ length: WRITERS }, (_value, writer) => this.#write(opening(writer), writer, isOver)),
-      ...Array.from({ length: readers }, (_value, reader) => this.#read(opening(reader), isOver)),
+      ...Array.from({ length: this.#writers }, (_value, writer) =>
+        this.#write(opening(writer), writer, isOver, options),
+      ),
+      ...Array.from({ length: readers }, (_value, reader) => this.#read(opening(reader), isOver, options)),
     ];
     const guarded = works.map(async (work) => {
       try {
@@ -83,11 +107,16 @@ export class CrashLoad {
     if (failure?.status === "rejected") throw failure.reason;
   }
 
-  async #write(container: Container, writer: number, stopped: () => boolean): Promise<void> {
+  async #write(container: Container, writer: number, stopped: () => boolean, options: LoadOptions): Promise<void> {
     while (!stopped()) {
       const kind = this.#kinds[this.#draw(this.#kinds.length)]!;
-      const own = Math.floor(this.#slots.countOf(kind) / WRITERS);
-      const slot = `${kind}/${this.#draw(own) * WRITERS + writer}`;
+      const own = Math.floor(this.#slots.countOf(kind) / this.#writers);
+      const slot = `${kind}/${this.#draw(own) * this.#writers + writer}`;
+      if (options.pauseMs !== undefined) await pause(options.pauseMs);
+      if (this.ledger.isDoubtful(slot)) {
+        await pause(1);
+        continue;
+      }
       const state = this.ledger.begin(slot, this.#draw(PUNCH_ONE_IN) === 0);
       const startedMs = performance.now();
       try {
@@ -97,23 +126,39 @@ export class CrashLoad {
         if (ms > this.longest.ms) this.longest = { ms, slot };
       } catch (error) {
         this.ledger.lost(slot);
-        throw error;
+        await this.#bear(error, options);
       }
     }
   }
 
   /** Reads slots that writers write meanwhile. */
-  async #read(container: Container, stopped: () => boolean): Promise<void> {
+  async #read(container: Container, stopped: () => boolean, options: LoadOptions): Promise<void> {
     while (!stopped()) {
       const kind = this.#kinds[this.#draw(this.#kinds.length)]!;
       const slot = `${kind}/${this.#draw(this.#slots.countOf(kind))}`;
+      if (options.pauseMs !== undefined) await pause(options.pauseMs);
       if (!this.ledger.has(slot)) {
         await pause(1);
         continue;
       }
-      await this.ledger.read(slot, () => this.#slots.read(container, slot));
-      this.reads += 1;
+      const startedMs = performance.now();
+      try {
+        await this.ledger.read(slot, () => this.#slots.read(container, slot));
+        this.reads += 1;
+        const ms = performance.now() - startedMs;
+        if (ms > this.longestRead.ms) this.longestRead = { ms, slot };
+      } catch (error) {
+        await this.#bear(error, options);
+      }
     }
+  }
+
+  /** Throws the error unless it may be. */
+  async #bear(error: unknown, { mayFail }: LoadOptions): Promise<void> {
+    if (mayFail?.(error) !== true) throw error;
+    const code = (error as { code?: string }).code ?? "unknown";
+    this.failures.set(code, (this.failures.get(code) ?? 0) + 1);
+    await pause(FAILURE_PAUSE_MS);
   }
 
   async #takeSnapshots(container: Container, stopped: () => boolean, mayFail: boolean): Promise<void> {

@@ -115,13 +115,16 @@ function slotKinds(objectClass: ObjectClass): Readonly<Record<string, SlotKind>>
 /** Slots of all kinds, named `kind/index`. */
 export class Slots {
   readonly #kinds: Readonly<Record<string, SlotKind>>;
+  readonly #share: number;
 
-  constructor(objectClass: ObjectClass) {
+  /** `share`: of all slots, those that are used, 0 to 1. */
+  constructor(objectClass: ObjectClass, share = 1) {
     this.#kinds = slotKinds(objectClass);
+    this.#share = share;
   }
 
   countOf(kind: string): number {
-    return this.#kinds[kind]!.count;
+    return Math.ceil(this.#kinds[kind]!.count * this.#share);
   }
 
   /** Writes a version of the slot, or punches it (version ABSENT). */

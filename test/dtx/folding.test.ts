@@ -8,6 +8,7 @@ import { DkeyLocks } from "../../src/dtx/dkey-locks.ts";
 import type { FoldStore } from "../../src/dtx/fold-store.ts";
 import { Folding } from "../../src/dtx/folding.ts";
 import type { GroupLeader } from "../../src/dtx/group-leader.ts";
+import type { LedUpdate } from "../../src/dtx/led-update.ts";
 import type { ShardedAkey } from "../../src/dtx/sharded-akey.ts";
 import { objectOf } from "../placement/pool-maps.ts";
 import { simulatedWorld } from "../simulation/world.ts";
@@ -31,13 +32,17 @@ interface Rig {
   /** Lets the folds that wait go on. */
   readonly letFold: () => void;
   readonly pass: (ms: number) => Promise<void>;
+  /** How often something was to be done in its turn. */
+  readonly turns: () => number;
 }
 
 /** Listings find one akey with replicas in stripe 0, or nothing where `finds` says so. Folds wait for `letFold`. */
 function makeRig(
   finds: (listing: number) => boolean = () => true,
   heldFrom: () => Epoch | undefined = () => undefined,
+  now: () => Epoch = () => NOW,
 ): Rig {
+  let turns = 0;
   const { timers } = simulatedWorld(1);
   const finishes: (() => void)[] = [];
   const mayFold = Promise.withResolvers<void>();
@@ -71,9 +76,13 @@ function makeRig(
     timers,
     leader: leader as unknown as GroupLeader,
     groupOf: () => ({ leader: SELF, members: [0, 1, 2], readable: [0, 1, 2], isStranded: false, shards: undefined }),
-    now: () => NOW,
+    now,
     shardedAkey: () => akey,
     filledOf: () => Promise.resolve([]),
+    inTurn: (work) => {
+      turns += 1;
+      return work();
+    },
     found: () => {},
   });
   return {
@@ -82,6 +91,7 @@ function makeRig(
     listings: () => finishes.length,
     letFold: () => mayFold.resolve(),
     pass: (ms) => timers.advance(ms),
+    turns: () => turns,
   };
 }
 
@@ -167,4 +177,32 @@ test("what a transaction holds counts as not folded from its lock on, for it is 
   held = NOW;
   expect(folding.foldedTo(CONTAINER)).toBe((NOW - LAG_US) as Epoch);
   folding.stop();
+});
+
+test("what is found is folded in its turn, what an update leaves is not", async () => {
+  let now = NOW;
+  const found = makeRig(undefined, undefined, () => (now = (now + 100_000) as Epoch));
+  found.letFold();
+  found.folding.want(CONTAINER);
+  await found.pass(300);
+  found.finish(0);
+  await found.pass(10_000);
+  expect(found.turns()).toBe(1);
+  expect(found.folding.foldedTo(CONTAINER)).toBeGreaterThan(NOW);
+  found.folding.stop();
+  const written = makeRig(
+    () => false,
+    undefined,
+    () => (now = (now + 100_000) as Epoch),
+  );
+  written.letFold();
+  const ownParts = [{ kind: "write", address: 0, length: 1 }];
+  const update = { container: CONTAINER, object: PLACE, ownParts, givenEpoch: now, arrayShares: [] };
+  written.folding.noteUpdate(update as unknown as LedUpdate);
+  await written.pass(300);
+  written.finish(0);
+  await written.pass(10_000);
+  expect(written.turns()).toBe(0);
+  expect(written.folding.foldedTo(CONTAINER)).toBeGreaterThan(now - 2 * LAG_US);
+  written.folding.stop();
 });

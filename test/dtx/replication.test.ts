@@ -8,6 +8,7 @@ import type { UpdateRequest } from "../../src/dtx/led-update.ts";
 import type { PeerAddress, PeerConnection } from "../../src/dtx/peer.ts";
 import type { OpenUpdate, PreparedStore } from "../../src/dtx/prepared-store.ts";
 import type { FillStore } from "../../src/dtx/fill-store.ts";
+import { FillPace } from "../../src/dtx/fill-pace.ts";
 import type { FoldStore } from "../../src/dtx/fold-store.ts";
 import { Replication } from "../../src/dtx/replication.ts";
 import { decodeIds, DtxState, encodeResyncReply } from "../../src/format/dtx-messages.ts";
@@ -17,6 +18,7 @@ import type { PoolMap } from "../../src/format/pool-map.ts";
 import type { RpcCompletion } from "../../src/rpc/pending-call.ts";
 import { objectOf, poolMap, withStates } from "../placement/pool-maps.ts";
 import { simulatedWorld } from "../simulation/world.ts";
+import { payloadBytes } from "../fixtures/payload-bytes.ts";
 
 const NOTHING = new Uint8Array(0);
 const DKEY = "dkey" as ByteString;
@@ -58,7 +60,7 @@ const ignorant: PeerConnection = {
   isClosed: false,
   call: async (opcode, _args, payload) => {
     if (opcode !== Opcode.dtxResync) return { args: NOTHING, payload: NOTHING };
-    const states = decodeIds(payload!).map(() => DtxState.unknown);
+    const states = decodeIds(payloadBytes(payload)).map(() => DtxState.unknown);
     return { args: NOTHING, payload: encodeResyncReply(states, []) };
   },
   start: (_opcode, _length, _encoder, _payload, _options, completion) => completion.answered({} as never),
@@ -104,9 +106,11 @@ function makeRig(
       copies: { list: () => ({ places: [], after: undefined }) },
       marks: { agreedUnder: () => 0, noteAgreed: () => Promise.resolve() },
     } as unknown as FillStore,
+    pace: new FillPace({ timers, nowMs: () => 0, foreground: { count: 0, isBusy: false } }),
     setGate: () => {},
     now: () => 1 as Epoch,
     serveStates: () => {},
+    serveRepair: () => {},
     poolOf: (container) => {
       const pool = pools.get(container);
       return pool === undefined ? undefined : { pool, map, own, containers: new Map() };
@@ -260,7 +264,7 @@ test("once a target was taken back nothing is decided before all others go by th
       return {
         args: NOTHING,
         payload: encodeResyncReply(
-          decodeIds(payload!).map(() => DtxState.prepared),
+          decodeIds(payloadBytes(payload)).map(() => DtxState.prepared),
           [],
         ),
       };
@@ -299,13 +303,13 @@ test("without redundancy an update waits for others to go by the map when its ob
     const rig = makeRig(LEADER, [], never);
     rig.pools.set(4, "tank");
     rig.set(MAP);
-    expect(rig.replication.leadsSingle(4, single, id)).toBe(false);
+    expect(rig.replication.isLed(4, single, id)).toBe(false);
     rig.set({ version: 2, targets });
     rig.set({ ...withStates(MAP, [FOLLOWER], "UPIN", 3), version: 3 });
-    expect(rig.replication.leadsSingle(4, single, id)).toBe(waits);
+    expect(rig.replication.isLed(4, single, id)).toBe(waits);
     // Another change of the map tells nothing about that.
     rig.set({ ...withStates(MAP, [FOLLOWER], "UPIN", 3), version: 4 });
-    expect(rig.replication.leadsSingle(4, single, id)).toBe(waits);
+    expect(rig.replication.isLed(4, single, id)).toBe(waits);
     rig.replication.stop();
   }
 });

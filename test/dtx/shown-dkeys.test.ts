@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { byteString, bytesOf } from "../../src/base/bytes.ts";
 import type { Epoch } from "../../src/base/epoch.ts";
 import type { ObjectId } from "../../src/base/object-id.ts";
+import { FillPace } from "../../src/dtx/fill-pace.ts";
 import type { FoldStore } from "../../src/dtx/fold-store.ts";
 import { type FillStore, fillStore } from "../../src/dtx/fill-store.ts";
 import { placedGroups } from "../../src/dtx/group.ts";
@@ -73,9 +74,11 @@ for (const name of ["SX", "RP_2GX"]) {
       readShard: () => Promise.reject(new Error("nothing is read here")),
       foldStore: { akeys: async function* () {} } as unknown as FoldStore,
       fillStore: held,
+      pace: new FillPace({ timers, nowMs: () => 0, foreground: { count: 0, isBusy: false } }),
       setGate: () => {},
       now: () => 1 as Epoch,
       serveStates: () => {},
+      serveRepair: () => {},
       poolOf: () => ({ pool: "tank", map, own: OWN, containers }),
     });
     const set = (next: PoolMap): void => {

@@ -137,7 +137,7 @@ describe("DeviceService", () => {
     expect(saved.at(-1)!.devices.map(({ state }) => state)).toEqual(["faulty", "normal"]);
     const reason = "target 2: an operation did not end within 1000 ms";
     expect(standIns.map(({ marks }) => marks)).toEqual([[reason], [], [reason]]);
-    expect(events[0]).toContain(`error: device ${DEVICE_A} is faulty (${reason})`);
+    expect(events[0]).toContain(`device_faulty: device ${DEVICE_A} is faulty (${reason})`);
     standIns[0]!.fail("10 operations failed");
     await world.timers.advance(1);
     expect([saved.length, events.length]).toEqual([1, 1]);

@@ -20,6 +20,7 @@ function desk(): (body: object, opcode?: number) => Promise<unknown> {
     incarnation: 5,
     self: { engine: "", system: "" },
     devices: () => [],
+    pledge: () => false,
     stop: () => {},
   });
   const control = { admission: undefined, address: undefined };

@@ -4,7 +4,13 @@ import { DaosError } from "../../src/base/errors.ts";
 import { MAX_RESTART_DELAY_MS } from "../../src/base/limits.ts";
 import { loadConfiguration } from "../../src/engine/configuration.ts";
 import { type EnginePlan, planEngines } from "../../src/engine/engine-plan.ts";
-import { engineArguments, type EngineChild, type EngineEnd, Supervisor } from "../../src/engine/supervisor.ts";
+import {
+  engineArguments,
+  type EngineChild,
+  type EngineEnd,
+  RESTART_STATUS,
+  Supervisor,
+} from "../../src/engine/supervisor.ts";
 import { simulatedWorld } from "../simulation/world.ts";
 
 const STORAGE = "/data";
@@ -97,14 +103,18 @@ function rig(count: number, dies: (index: number, start: number) => number | und
     timers: world.timers,
     plans,
     event: (message) => order.push(message),
-    spawn: ({ index, storage }: EnginePlan, { control, port }, ready) => {
+    spawn: ({ index, storage }: EnginePlan, { control, port, restartedAfter }, ready) => {
       startsMs[index]!.push(world.clock.monotonicNs() / 1e6);
       const child = new FakeChild(String(index), order);
       children[index] = child;
       const status = dies(index, startsMs[index]!.length);
-      order.push(`start ${index} port ${port} control ${control?.port ?? "none"}`);
+      order.push(
+        `start ${index} port ${port} control ${control?.port ?? "none"}${restartedAfter === undefined ? "" : ` after ${restartedAfter}`}`,
+      );
       if (status === undefined) {
-        queueMicrotask(() => ready({ address: `127.0.0.1:${5000 + index}`, storage, created: true, pid: 1 }));
+        queueMicrotask(() =>
+          ready({ address: `127.0.0.1:${5000 + index}`, storage, created: true, pid: 1, rank: index + 5 }),
+        );
       } else child.end({ status, signal: undefined });
       return child;
     },
@@ -137,7 +147,7 @@ test("an engine that dies is started at once on its port, then after delays that
     return Math.round(startMs - diedMs);
   });
   expect(delays).toEqual([0, 500, 1000, 2000, 4000, 8000, 16_000, 30_000]);
-  expect(order).toContain("start 1 port 5001 control 5000");
+  expect(order).toContain("start 1 port 5001 control 5000 after by SIGKILL");
   // One that ran for long is started at once again.
   await world.timers.advance(120_000);
   const starts = startsMs[1]!.length;
@@ -154,6 +164,44 @@ test("an engine that an admin stopped stays away; when all have, it is over", as
   await world.timers.advance(100_000);
   expect(startsMs[1]!.length).toBe(1);
   children[0]!.end({ status: 0, signal: undefined });
+  await supervisor.ended;
+});
+
+test("an engine that ends to be restarted is started at once, as often as that is wanted, and that is no failure", async () => {
+  const { world, supervisor, children, startsMs, order } = rig(2);
+  await supervisor.start();
+  for (let round = 1; round <= 5; round += 1) {
+    children[1]!.end({ status: RESTART_STATUS, signal: undefined });
+    await world.timers.advance(1);
+    expect(startsMs[1]!.length).toBe(round + 1);
+  }
+  expect(order.filter((line) => line.includes(" after "))).toEqual([]);
+  children[1]!.end(died);
+  await world.timers.advance(1);
+  // The first death is not waited for.
+  expect(startsMs[1]!.length).toBe(7);
+  await supervisor.stop();
+});
+
+test("an engine that an admin stopped is started when its rank is named, and no other", async () => {
+  const { world, supervisor, children, startsMs, order } = rig(3);
+  await supervisor.start();
+  children[1]!.end({ status: 0, signal: undefined });
+  await world.timers.advance(1);
+  supervisor.startAgain([5, 7]);
+  expect(startsMs[1]!.length).toBe(1);
+  supervisor.startAgain([6]);
+  await world.timers.advance(1);
+  expect(startsMs.map(({ length }) => length)).toEqual([1, 2, 1]);
+  expect(order.at(-1)).toBe("engine 1: ready on 127.0.0.1:5001");
+  // It counts again: the others end, and it is not over yet.
+  children[0]!.end({ status: 0, signal: undefined });
+  children[2]!.end({ status: 0, signal: undefined });
+  let isOver = false;
+  void supervisor.ended.then(() => (isOver = true));
+  await world.timers.advance(1);
+  expect(isOver).toBe(false);
+  children[1]!.end({ status: 0, signal: undefined });
   await supervisor.ended;
 });
 

@@ -12,6 +12,7 @@ import {
   objectRequestBytes,
 } from "../../src/format/object-request.ts";
 import { Opcode } from "../../src/format/operations.ts";
+import { ForegroundRequests } from "../../src/engine/foreground.ts";
 import { TargetService, type TargetServiceParts } from "../../src/engine/target-service.ts";
 import type { RpcReply, RpcRequest } from "../../src/rpc/request.ts";
 
@@ -79,14 +80,15 @@ function rig(learnMap: TargetServiceParts["learnMap"] = () => Promise.resolve(),
     enumeration: {},
     payloadBuffers: { allocate: () => undefined, release: () => {} },
     learnMap,
-    replication: { movesSingle: () => false, leadsSingle: () => false, track: () => {} },
+    replication: { movesSingle: () => false, isLed: () => false, mayMiss: () => true, track: () => {} },
     timers: { after: () => () => {} },
     lease: { check: () => held?.checkLease() },
+    foreground: new ForegroundRequests(),
   } as unknown as TargetServiceParts;
   const reply = {
     block: Buffer.alloc(OBJECT_REPLY_BYTES),
     start: () => 0,
-    finish: () => events.push("answered"),
+    finish: () => events.push("answered") > 0,
     send: () => events.push("answered"),
     fail: (error: DaosError) => events.push(error.code),
   } as unknown as RpcReply;

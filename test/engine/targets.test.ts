@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import type { Epoch } from "../../src/base/epoch.ts";
 import { DaosError } from "../../src/base/errors.ts";
+import { MIB } from "../../src/base/limits.ts";
 import type { TargetCalls, TargetQuota } from "../../src/engine/target-calls.ts";
 import { Targets } from "../../src/engine/targets.ts";
 import { serveThreadCalls, ThreadCaller } from "../../src/engine/thread-call.ts";
@@ -128,8 +129,10 @@ test("destroying a snapshot that only some targets have succeeds: a crash may ha
 
 test("each target is told its share of a quota", async () => {
   const { targets, standIns } = rig(3);
-  await targets.setQuota("tank", 33, [4], 1024);
-  const quota = { pool: "tank", sizeBytes: 33, containers: [4], thresholdBytes: 1024 };
+  const rebuild = { share: 30, isPaused: true };
+  await targets.setQuota({ pool: "tank", targetBytes: 33, containers: [4], thresholdBytes: 1024, rebuild });
+  const scrub = { mode: "timed", periodSeconds: 604_800, bytesPerSecond: 16 * MIB } as const;
+  const quota = { pool: "tank", sizeBytes: 33, containers: [4], thresholdBytes: 1024, rebuild, scrub };
   for (const { quotas } of standIns) expect(quotas).toEqual([quota]);
 });
 

@@ -77,6 +77,28 @@ const GOLDEN: { readonly [Kind in MetaRecordKind]: readonly [object, string] } =
     { engine: OTHER, host: "10.0.0.5", port: 10001 },
     `leader/1 SUM {"engine":"${OTHER}","host":"10.0.0.5","port":10001}`,
   ],
+  policy: [{ flags: ["exclude"] }, `policy/1 SUM {"flags":["exclude"]}`],
+  event: [
+    {
+      number: 12,
+      id: "device_faulty",
+      severity: "error",
+      timeMs: 1767323045000,
+      message: "device x is faulty",
+      rank: 2,
+      target: 0,
+      device: OTHER,
+      pool: "tank",
+      by: { rank: 2, incarnation: 1767323045000, sequence: 3 },
+    },
+    `event/1 SUM {"number":12,"id":"device_faulty","severity":"error","timeMs":1767323045000,` +
+      `"message":"device x is faulty","rank":2,"target":0,"device":"${OTHER}","pool":"tank",` +
+      `"by":{"rank":2,"incarnation":1767323045000,"sequence":3}}`,
+  ],
+  requests: [
+    { firstIncomplete: 3, latest: 158198245000000, done: [{ sequence: 4, subject: ID }] },
+    `requests/1 SUM {"firstIncomplete":3,"latest":158198245000000,"done":[{"sequence":4,"subject":"${ID}"}]}`,
+  ],
   removal: [{ pool: ID }, `removal/1 SUM {"pool":"${ID}"}`],
   counter: [{ value: 41 }, `counter/1 SUM {"value":41}`],
 };
@@ -89,6 +111,9 @@ const CHECKSUMS: Record<MetaRecordKind, string> = {
   member: "1e068cf5",
   map: "d3a9ee38",
   leader: "c7c6b9d2",
+  policy: "00904dc3",
+  event: "79128065",
+  requests: "8aaa9be1",
   removal: "6641a212",
   counter: "ce8342f4",
 };

@@ -137,7 +137,8 @@ describe("object request", () => {
   });
 
   test("with unknown flags or numbers over 2^53 is refused", () => {
-    const known = [ObjectFlag.orNextReadable, ObjectFlag.epochIsSeen, ObjectFlag.staged] as readonly number[];
+    const { orNextReadable, epochIsSeen, staged, asStored } = ObjectFlag;
+    const known: readonly number[] = [orNextReadable, epochIsSeen, staged, asStored];
     for (let bit = 5; bit < 32; bit += 1) {
       if (known.includes(2 ** bit)) continue;
       expect(refusal(() => decodeObjectRequest(encoded({ ...REQUEST, flags: 2 ** bit })))).toBe("INVALID_ARGUMENT");

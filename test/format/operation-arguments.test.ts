@@ -42,6 +42,10 @@ const FULL: {
     args: { pool: "a", ranks: [1], targets: [5], force: true },
     optional: ["ranks", "targets", "force"],
   },
+  [Opcode.poolScrub]: {
+    args: { pool: "a", action: "start", bytesPerSecond: 1_048_576 },
+    optional: ["bytesPerSecond"],
+  },
   [Opcode.containerCreate]: {
     args: { pool: "a", label: "b", type: "kv", properties: { a: "b" } },
     optional: ["properties"],
@@ -55,6 +59,17 @@ const FULL: {
   [Opcode.snapshotCreate]: { args: { ...box, name: "" }, optional: [] },
   [Opcode.snapshotList]: { args: box, optional: [] },
   [Opcode.snapshotDestroy]: { args: { ...box, name: "s" }, optional: [] },
+  [Opcode.systemEvents]: {
+    args: { after: 1, sinceMs: 2, severity: "warn", limit: 3 },
+    optional: ["after", "sinceMs", "severity", "limit"],
+  },
+  [Opcode.systemExclude]: { args: { ranks: [1], force: true, after: "a" }, optional: ["force", "after"] },
+  [Opcode.systemDrain]: { args: { ranks: [1], force: true, after: "a" }, optional: ["force", "after"] },
+  [Opcode.systemReintegrate]: { args: { ranks: [1], force: true, after: "a" }, optional: ["force", "after"] },
+  [Opcode.systemStop]: { args: { ranks: [1], force: true, restart: true }, optional: ["ranks", "force", "restart"] },
+  [Opcode.systemBackup]: { args: { id: 1, offset: 2 }, optional: ["id", "offset"] },
+  [Opcode.systemStart]: { args: { ranks: [1] }, optional: ["ranks"] },
+  [Opcode.selfHealSet]: { args: { flags: ["exclude"] }, optional: [] },
   [Opcode.attach]: { args: { capability: key }, optional: [] },
   [Opcode.detach]: { args: { handle: 1 }, optional: [] },
   [Opcode.epochQuery]: { args: { handle: 1 }, optional: [] },

@@ -1,11 +1,13 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import { crc32 } from "../../src/base/checksum.ts";
 import type { ByteString } from "../../src/base/bytes.ts";
 import type { Epoch } from "../../src/base/epoch.ts";
 import { DaosError } from "../../src/base/errors.ts";
 import {
   decodeSettledVersion,
   encodeSettledVersion,
+  encodeSettledWrite,
   historyKey,
   type SettledContent,
 } from "../../src/format/settled-version.ts";
@@ -17,6 +19,7 @@ const INLINE: SettledContent = {
   kind: 1,
   meta: Buffer.from([9, 8]),
   inline: Buffer.from("hi"),
+  checksum: crc32(Buffer.from("hi")),
   extent: undefined,
 };
 const EXTENT: SettledContent = {
@@ -24,16 +27,18 @@ const EXTENT: SettledContent = {
   kind: 2,
   meta: Buffer.alloc(0),
   inline: undefined,
+  checksum: 0,
   extent: { offset: 8192, length: 5000, checksums: Uint32Array.of(1, 2) },
 };
 
 function content(version: SettledContent): SettledContent {
-  const { epoch, kind, meta, inline, extent } = version;
+  const { epoch, kind, meta, inline, checksum, extent } = version;
   return {
     epoch,
     kind,
     meta: Buffer.from(meta),
     inline: inline === undefined ? undefined : Buffer.from(inline),
+    checksum,
     extent,
   };
 }
@@ -75,12 +80,21 @@ test("settled version: what is encoded is decoded", () => {
     extent: fc.constant(undefined),
   });
   fc.assert(
-    fc.property(contents, fc.boolean(), (given, hasOlder) => {
+    fc.property(contents, fc.boolean(), (drawn, hasOlder) => {
+      const given = { ...drawn, checksum: drawn.inline === undefined ? 0 : crc32(drawn.inline) };
       const decoded = decodeSettledVersion(KEY, encodeSettledVersion(KEY, given, hasOlder));
       expect(content(decoded)).toEqual(given);
       expect(decoded.hasOlder).toBe(hasOlder);
     }),
   );
+});
+
+test("settled version: inline bytes that are not what their checksum says become no row", () => {
+  const damaged = { ...INLINE, inline: Buffer.from("ho") };
+  expectCode("CORRUPT", () => encodeSettledVersion(KEY, damaged, false));
+  const write = { ...INLINE, key: KEY, metaOffset: 0, metaLength: 0, inlineLength: 2 };
+  expectCode("CORRUPT", () => encodeSettledWrite(KEY, Buffer.from("ho"), write));
+  expect(decodeSettledVersion(KEY, encodeSettledWrite(KEY, Buffer.from("hi"), write)).checksum).toBe(INLINE.checksum);
 });
 
 test("settled version: arbitrary bytes are CORRUPT, never a crash", () => {

@@ -154,6 +154,15 @@ function refusalTests(): void {
       await (await open(`${folder}/shared`, folder, false)).close();
     }));
 
+  test("a file that is let go of meanwhile, as one of a process that was killed is, is waited for", () =>
+    inTemporaryFolder(async (folder) => {
+      await (await open(undefined, folder)).close();
+      const holder = Bun.spawn(["flock", join(folder, "nvme"), "sh", "-c", "echo held; sleep 0.3"], { stdout: "pipe" });
+      await holder.stdout.getReader().read();
+      await (await open(undefined, folder, false)).close();
+      expect(await holder.exited).toBe(0);
+    }));
+
   test("a file system without direct I/O: UNSUPPORTED", () =>
     // The files of /proc have none.
     inTemporaryFolder(async (folder) => {

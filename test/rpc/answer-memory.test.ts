@@ -106,7 +106,7 @@ test("a damaged answer, and a lost connection, leave the place to the caller", a
   server.socket.write(frame);
   server.socket.write(answer(server, 1, Buffer.alloc(SIZE_BYTES, 2)).subarray(0, SIZE_BYTES / 2));
   await world.settle();
-  expect(damaged.code).toBe("PROTOCOL");
+  expect(damaged.code).toBe("UNAVAILABLE");
   connection.close();
   expect(lost.code).toBe("UNAVAILABLE");
   lost.place.fill(0xee);

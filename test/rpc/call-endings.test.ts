@@ -203,7 +203,9 @@ describe("loss", () => {
       const bytes = frameBytes({ opcode: TestOpcode.echo, requestId: 2, flags: RESPONSE });
       bytes[at]! ^= 0x10;
       server.socket.write(bytes);
-      expect(["PROTOCOL", "VERSION"]).toContain((await failure(server.world, call)).code);
+      const { code, cause } = await failure(server.world, call);
+      expect([code, (cause as DaosError).code]).toEqual(["UNAVAILABLE", "DAMAGED"]);
+      expect(connection.isClosed).toBe(true);
     }
   });
 });
@@ -312,7 +314,7 @@ describe("back-pressure", () => {
     payload.fill(2);
     server.socket.resume();
     await server.world.settle();
-    expect(server.refusals).toEqual(["PROTOCOL"]);
+    expect(server.refusals).toEqual(["DAMAGED"]);
     expect(server.requests.length).toBe(0);
     expect(connection.isClosed).toBe(false);
   });

@@ -11,6 +11,7 @@ import { Opcode } from "../../src/format/operations.ts";
 import type { FrameBody } from "../../src/rpc/frame-body.ts";
 import { RpcConnection } from "../../src/rpc/connection.ts";
 import { GATHERED_SEND_BYTES } from "../../src/rpc/output-queue.ts";
+import { summed } from "../../src/rpc/pending-call.ts";
 import { BareServer } from "./bare-server.ts";
 import { callText, connectClient, failure, frameBytes, NOTHING, startServer, TestOpcode } from "./harness.ts";
 import { LoopbackWorld, settled } from "./loopback.ts";
@@ -204,7 +205,7 @@ describe("call", () => {
     await settled(bench.world, callText(connection, TestOpcode.echo, "on"));
   });
 
-  test("whose answer is damaged fails PROTOCOL, alone", async () => {
+  test("whose answer is damaged fails UNAVAILABLE, alone", async () => {
     const server = new BareServer();
     const connection = await server.connect();
     const calls = [callText(connection, TestOpcode.echo, ""), callText(connection, TestOpcode.echo, "")];
@@ -216,9 +217,27 @@ describe("call", () => {
     bytes[FRAME_HEADER_BYTES]! ^= 1;
     server.socket.write(bytes);
     server.answer(server.requests[1]!.requestId, "good");
-    expect((await failure(server.world, calls[0]!)).code).toBe("PROTOCOL");
+    const { code, cause } = await failure(server.world, calls[0]!);
+    expect([code, (cause as DaosError).code]).toEqual(["UNAVAILABLE", "DAMAGED"]);
     expect(Buffer.from((await settled(server.world, calls[1]!)).args).toString()).toBe("good");
   });
+
+  test.each([1, 100, 20 * KIB, 100 * KIB])(
+    "with a payload of %d bytes that changed since it was summed up is refused with DAMAGED, alone",
+    async (size) => {
+      const bench = startServer();
+      const connection = await connectClient(bench);
+      const bytes = Buffer.alloc(size, 3);
+      const payload = { ...summed(bytes), views: [bytes.subarray(0, size >> 1), bytes.subarray(size >> 1)] };
+      const answer = await settled(bench.world, connection.call(TestOpcode.echo, Buffer.from("args"), payload));
+      expect(Buffer.from(answer.payload).equals(bytes)).toBe(true);
+      expect(answer.payloadChecksum).toBe(payload.checksum);
+      bytes[size >> 1]! ^= 8;
+      const call = connection.call(TestOpcode.echo, Buffer.from("args"), payload);
+      expect((await failure(bench.world, call)).code).toBe("DAMAGED");
+      await settled(bench.world, callText(connection, TestOpcode.echo, "on"));
+    },
+  );
 
   test("start gives the answer in place", async () => {
     const bench = startServer();

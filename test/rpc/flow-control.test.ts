@@ -151,7 +151,7 @@ describe("all connections", () => {
     const damaged = frameBytes({ opcode: TestOpcode.echo }, NOTHING, Buffer.alloc(50 * KIB));
     damaged[1000] = 1;
     await peer.send(bench, damaged);
-    expect(peer.lastError?.code).toBe("PROTOCOL");
+    expect(peer.lastError?.code).toBe("DAMAGED");
     expect([allocated, released]).toEqual([1, 1]);
     const other = await BarePeer.greet(bench);
     await other.send(bench, damaged.subarray(0, 20 * KIB));

@@ -78,7 +78,7 @@ describe("FrameReader", () => {
           if (isDamaged) bytes[bytes.length - 1]! ^= 4;
           expected.push(
             isDamaged
-              ? `${requestId} PROTOCOL`
+              ? `${requestId} DAMAGED`
               : `${requestId} ${String.fromCharCode(65 + index).repeat(args)} ${payload}`,
           );
           return bytes;
@@ -149,7 +149,7 @@ describe("FrameReader", () => {
       expect(() => {
         reader.read(bytes, 0, good.length + cut);
         reader.read(bytes, good.length + cut, bytes.length);
-      }).toThrow("header checksum");
+      }).toThrow("checksum of its header");
       expect(sink.events.length).toBe(1);
     }
   });

@@ -3,12 +3,14 @@
  */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { crc32 } from "../../src/base/checksum.ts";
 import { KIB, MIB } from "../../src/base/limits.ts";
 import { encodeCbor } from "../../src/format/cbor.ts";
 import { FRAME_HEADER_BYTES } from "../../src/format/frame.ts";
 import { Opcode } from "../../src/format/operations.ts";
 import { encodeHello } from "../../src/rpc/hello.ts";
-import { BarePeer, frameBytes, NOTHING, startServer, TestOpcode } from "./harness.ts";
+import { BarePeer, callText, connectClient, failure, frameBytes, NOTHING, startServer, TestOpcode } from "./harness.ts";
+import { settled } from "./loopback.ts";
 
 const hello = (): Buffer => frameBytes({ opcode: Opcode.hello }, encodeHello("bare"));
 
@@ -98,14 +100,15 @@ describe("requests", () => {
     expect(peer.frames.at(-1)?.payload.length).toBe(9 * MIB);
   });
 
-  test("a damaged body is answered PROTOCOL and the connection goes on", async () => {
+  test("a damaged body is answered DAMAGED and the connection goes on", async () => {
     for (const size of [10, 100 * KIB]) {
       const bench = startServer();
       const peer = await BarePeer.greet(bench);
       const bytes = frameBytes({ opcode: TestOpcode.echo, requestId: 8 }, Buffer.from("abc"), Buffer.alloc(size));
       bytes[FRAME_HEADER_BYTES + 5]! ^= 1;
       await peer.send(bench, bytes);
-      expect(peer.lastError?.code).toBe("PROTOCOL");
+      expect(peer.lastError?.code).toBe("DAMAGED");
+      expect(bench.server.counters.damagedFrames).toBe(1);
       expect(peer.frames.at(-1)?.header.requestId).toBe(8);
       await peer.send(bench, frameBytes({ opcode: TestOpcode.echo }, Buffer.from("on")));
       expect(peer.frames.at(-1)?.args.toString()).toBe("on");
@@ -151,7 +154,8 @@ describe("requests", () => {
         const bytes = frameBytes({ opcode: TestOpcode.echo }, Buffer.from("abc"));
         bytes[at]! ^= flip;
         await peer.send(bench, bytes);
-        expect(["PROTOCOL", "VERSION"]).toContain(peer.lastError!.code);
+        expect(peer.lastError!.code).toBe("DAMAGED");
+        expect(bench.server.counters.damagedFrames).toBe(1);
         expect(peer.frames.at(-1)?.header.requestId).toBe(0);
         expect(peer.isClosed).toBe(true);
         expect(bench.handler.handled).toBe(0);
@@ -305,6 +309,23 @@ describe("replies", () => {
     const { reply } = bench.handler.kept[0]!;
     reply.send(NOTHING);
     expect(() => reply.send(NOTHING)).toThrow("replied to twice");
+  });
+
+  test.each([10, 20 * KIB])("a payload of %d bytes that is not what it should be is answered CORRUPT", async (size) => {
+    const bench = startServer();
+    const connection = await connectClient(bench);
+    const bytes = Buffer.alloc(size, 5);
+    for (const [checksum, code] of [
+      [crc32(bytes), "ok"],
+      [crc32(bytes) ^ 1, "CORRUPT"],
+    ] as const) {
+      const call = connection.call(TestOpcode.keep, NOTHING);
+      await bench.world.settle();
+      bench.handler.kept.at(-1)!.reply.send(Buffer.from("args"), bytes, undefined, checksum);
+      const outcome = code === "ok" ? settled(bench.world, call) : failure(bench.world, call);
+      expect(await outcome).toMatchObject(code === "ok" ? { payloadChecksum: checksum } : { code });
+    }
+    await settled(bench.world, callText(connection, TestOpcode.echo, "on"));
   });
 
   test("a large payload is sent from where it is and released once it is on its way", async () => {

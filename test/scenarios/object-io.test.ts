@@ -355,6 +355,7 @@ test("opening an object asks nobody", async () => {
       },
       call: (...call) => ((calls += 1), link.call(...call)),
       start: (...call) => ((calls += 1), link.start(...call)),
+      abandon: (completion) => link.abandon(completion),
       close: () => link.close(),
     }));
     const known = rig.object("S1");

@@ -30,6 +30,7 @@ export class Losses {
       return link.isClosed;
     },
     call: (...call) => link.call(...call),
+    abandon: (completion) => link.abandon(completion),
     close: () => link.close(),
     start: (opcode, length, encoder, payload, options, completion) => {
       const loss = this.next[0]?.opcode === opcode ? this.next.shift()!.loss : undefined;

@@ -3,6 +3,7 @@ import type { RpcLink } from "../../src/client/rpc-link.ts";
 import { Opcode } from "../../src/format/operations.ts";
 import { decodeTransactionStep } from "../../src/format/transaction-part.ts";
 import type { ScenarioRig } from "./scenario-rig.ts";
+import { payloadBytes } from "../fixtures/payload-bytes.ts";
 
 /** By then targets have asked about what a client left, and undone what nobody decided: milliseconds. */
 export const LEFT_ALONE_MS = 12_000;
@@ -15,10 +16,11 @@ export function endingAt(kind: "commit" | "resolve" | "forget"): (link: RpcLink)
       return link.isClosed;
     },
     call: (...call) => link.call(...call),
+    abandon: (completion) => link.abandon(completion),
     close: () => link.close(),
     start: (opcode, length, encoder, payload, options, completion) => {
-      if (opcode === Opcode.transactionStep && payload instanceof Uint8Array) {
-        hasEnded ||= decodeTransactionStep(payload).kind === kind;
+      if (opcode === Opcode.transactionStep && payload !== undefined) {
+        hasEnded ||= decodeTransactionStep(payloadBytes(payload)).kind === kind;
         if (hasEnded) return;
       }
       link.start(opcode, length, encoder, payload, options, completion);

@@ -17,6 +17,7 @@ import type { RpcCompletion } from "../../src/rpc/pending-call.ts";
 import { VersionKind } from "../../src/store/cell.ts";
 import { MetaType } from "../../src/vos/cell-meta.ts";
 import type { DkeyCopies } from "../../src/vos/dkey-copy.ts";
+import { payloadBytes } from "../fixtures/payload-bytes.ts";
 
 const FAULTY_MS = 6_000;
 const SEEDS = 10;
@@ -85,13 +86,9 @@ test("canary: a target that serves on when its lease is over is found", async ()
 /** A fill store whose copies do some things otherwise. */
 function withCopies(store: FillStore, changed: Partial<DkeyCopies>): FillStore {
   const { copies } = store;
-  const own = Object.fromEntries(
-    (["prefixOf", "placeOf", "list", "has", "hasCoded", "purge", "read", "write", "finish"] as const).map((name) => [
-      name,
-      (...args: never[]) => (copies[name] as (...args: never[]) => unknown).apply(copies, args),
-    ]),
-  );
-  return { ...store, copies: { ...own, ...changed } as DkeyCopies };
+  const get = (_target: DkeyCopies, name: keyof DkeyCopies): unknown =>
+    changed[name] ?? (copies[name] as (...args: never[]) => unknown).bind(copies);
+  return { ...store, copies: new Proxy(copies, { get } as ProxyHandler<DkeyCopies>) };
 }
 
 test("canary: a target that keeps what it had when it is filled is found", async () => {
@@ -175,7 +172,10 @@ test("canary: a dkey that undoes its part of a transaction without asking is fou
       call: async (opcode, args, payload, options) => {
         const answer = await connection.call(opcode, args, payload, options);
         if (opcode !== Opcode.transactionState) return answer;
-        return { args: answer.args, payload: encodeStates(decodeStateQueries(payload!).map(() => UNKNOWN_STATE)) };
+        return {
+          args: answer.args,
+          payload: encodeStates(decodeStateQueries(payloadBytes(payload)).map(() => UNKNOWN_STATE)),
+        };
       },
     }),
   };
@@ -189,9 +189,10 @@ test("canary: a transaction whose epoch is below that of one of its locks is fou
         return link.isClosed;
       },
       call: (...call) => link.call(...call),
+      abandon: (completion) => link.abandon(completion),
       close: () => link.close(),
       start: (opcode, length, encoder, payload, options, completion) => {
-        const step = opcode === Opcode.transactionStep ? decodeTransactionStep(payload as Uint8Array) : undefined;
+        const step = opcode === Opcode.transactionStep ? decodeTransactionStep(payloadBytes(payload)) : undefined;
         const isSecond = step?.kind === "prepare" && step.part.primary !== undefined;
         link.start(opcode, length, encoder, payload, options, isSecond ? withoutEpoch(completion) : completion);
       },

@@ -54,6 +54,7 @@ export class ErasureRig {
       leastServing: Math.max(1, nodeCount - 4),
       mostDown: 2,
       objectClass,
+      policySeed: seed,
       log: () => {},
     });
   }

@@ -16,6 +16,7 @@ import { openSession } from "./cluster/client.ts";
 import { NodeClock } from "./cluster/node-clock.ts";
 import { CONTAINER } from "./cluster/node.ts";
 import { ErasureRig } from "./erasure-rig.ts";
+import { payloadBytes } from "../fixtures/payload-bytes.ts";
 
 /** Of two cells of 4 KiB. */
 const STRIPE_BYTES = 8_192;
@@ -271,10 +272,11 @@ function sessionWith(
       return link.isClosed;
     },
     call: (...call) => link.call(...call),
+    abandon: (completion) => link.abandon(completion),
     close: () => link.close(),
     start: (...call) => {
       const [opcode, , , payload, , completion] = call;
-      const isIt = opcode === Opcode.transactionStep && decodeTransactionStep(payload as Uint8Array).kind === kind;
+      const isIt = opcode === Opcode.transactionStep && decodeTransactionStep(payloadBytes(payload)).kind === kind;
       if (isIt) instead(() => link.start(...call), completion);
       else link.start(...call);
     },

@@ -20,6 +20,8 @@ export interface Carrier {
   /** Runs `event` at the other end, after all that this socket sent before. */
   deliver(from: SimulatedSocket, event: () => void): void;
   forget(socket: SimulatedSocket): void;
+  /** Sees what a socket sends, and may change it. */
+  carry?(from: SimulatedSocket, packet: Uint8Array): void;
 }
 
 export class SimulatedSocket implements Socket {
@@ -50,6 +52,7 @@ export class SimulatedSocket implements Socket {
     if (taken === 0) return 0;
     this.#outstandingBytes += taken;
     const packet = new Uint8Array(bytes.subarray(0, taken)); // a slice of a Buffer would share its memory
+    this.#network.carry?.(this, packet);
     this.#network.deliver(this, () => this.peer?.arrive(packet));
     return taken;
   }
@@ -139,6 +142,7 @@ export class SimulatedNetwork implements Network {
   readonly #listeners = new Map<number, Accept>();
   readonly #sockets = new Set<SimulatedSocket>();
   readonly #severed = new Set<number>();
+  readonly #silenced = new Set<number>();
   /** When the last packet of a socket arrives: later ones do not overtake it. */
   readonly #lastArrivalNs = new WeakMap<SimulatedSocket, number>();
   readonly #nowNs: () => number;
@@ -176,6 +180,9 @@ export class SimulatedNetwork implements Network {
           reject(new DaosError("CANCELED", `Cannot connect to "${host}:${port}": the caller canceled.`));
         } else if (accept === undefined || this.#severed.has(port)) {
           reject(new DaosError("UNAVAILABLE", `Cannot connect to "${host}:${port}": refused. Check the server.`));
+        } else if (this.#silenced.has(port)) {
+          const late = new DaosError("TIMEOUT", `Cannot connect to "${host}:${port}": no answer. Check the server.`);
+          this.#timers.afterNs((options.timeoutMs ?? 0) * 1e6, () => reject(late));
         } else {
           resolve(this.#join(host, port, accept, open));
         }
@@ -191,6 +198,11 @@ export class SimulatedNetwork implements Network {
     }
   }
 
+  /** From now on nothing comes from or to a listener, and nobody is told: packets are lost, connections take for ever. */
+  silence(port: number): void {
+    this.#silenced.add(port);
+  }
+
   heal(port: number): void {
     this.#severed.delete(port);
   }
@@ -198,6 +210,7 @@ export class SimulatedNetwork implements Network {
   // For the sockets of this network.
 
   deliver(from: SimulatedSocket, event: () => void): void {
+    if (this.#silenced.has(from.port)) return;
     const now = this.#nowNs();
     const arrival = Math.max(now + this.#delayNs(), this.#lastArrivalNs.get(from) ?? 0);
     this.#lastArrivalNs.set(from, arrival);

@@ -12,6 +12,7 @@ const WRITE: LoggedWrite = {
   metaOffset: 100,
   metaLength: 7,
   inlineLength: 3000,
+  checksum: 0,
   extent: undefined,
 };
 

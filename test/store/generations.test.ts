@@ -9,7 +9,7 @@ const GENERATION_CELLS = 100;
 const SOURCE = { bytes: Buffer.alloc(0), durableSequence: 0 };
 
 function version(epoch: number): LoggedVersion {
-  return new LoggedVersion(SOURCE, epoch, epoch as Epoch, VersionKind.value, 0, 0, -1, undefined);
+  return new LoggedVersion(SOURCE, epoch, epoch as Epoch, VersionKind.value, 0, 0, -1, 0, undefined);
 }
 
 test("dropUpTo drops the generations that end there or before, and counts what is left", () => {

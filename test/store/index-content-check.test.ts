@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { crc32 } from "../../src/base/checksum.ts";
 import type { ByteString } from "../../src/base/bytes.ts";
 import type { Epoch } from "../../src/base/epoch.ts";
 import { KIB, MIB } from "../../src/base/limits.ts";
@@ -31,6 +32,7 @@ function version(index: number): Parameters<typeof encodeSettledVersion>[1] {
     kind: 1,
     meta: NO_META,
     inline: Buffer.from(`the value of ${index}`),
+    checksum: crc32(Buffer.from(`the value of ${index}`)),
     extent: undefined,
   };
 }
@@ -96,22 +98,27 @@ test("index content: what LMDB wrote passes, an empty file passes", () => {
   checkIndexContent(PATH, fileOf(Buffer.alloc(0)));
 });
 
-test("index content: a flipped bit in any key or value is CORRUPT", () => {
+function flipTwo(bytes: Buffer, at: number, bit: number): void {
+  bytes[at + 2]! ^= bit;
+  bytes[at + 5]! ^= bit;
+}
+
+test("index content: a flipped bit in any key is CORRUPT, as are two in a value; one in a value is mended later", () => {
   for (let cell = 0; cell < CELLS; cell += 211) {
     const name = `cell-${String(cell).padStart(6, "0")}`;
     for (const bit of [1, 0x80]) {
       expectCode("CORRUPT", () => check((bytes) => everywhere(bytes, name, (at) => (bytes[at + 10]! ^= bit))));
-      expectCode("CORRUPT", () =>
-        check((bytes) => everywhere(bytes, `the value of ${cell}`, (at) => (bytes[at + 2]! ^= bit))),
-      );
+      const value = `the value of ${cell}`;
+      check((bytes) => everywhere(bytes, value, (at) => (bytes[at + 2]! ^= bit)));
+      expectCode("CORRUPT", () => check((bytes) => everywhere(bytes, value, (at) => flipTwo(bytes, at, bit))));
     }
   }
 });
 
 test("index content: a row of history is checked under its cell's key, a large row on its own pages", () => {
   const inHistory = `cell-000007`;
-  expectCode("CORRUPT", () => check((bytes) => everywhere(bytes, inHistory, (at) => (bytes[at + 11 + 7]! ^= 1))));
-  expectCode("CORRUPT", () => check((bytes) => everywhere(bytes, "\x04".repeat(64), (at) => (bytes[at + 5]! ^= 1))));
+  expectCode("CORRUPT", () => check((bytes) => everywhere(bytes, inHistory, (at) => (bytes[at + 11 + 7]! ^= 3))));
+  expectCode("CORRUPT", () => check((bytes) => everywhere(bytes, "\x04".repeat(64), (at) => flipTwo(bytes, at, 1))));
 });
 
 test("index content: a free page that is in use is CORRUPT, for LMDB would write over it", () => {
@@ -169,7 +176,7 @@ test("index content: random damage is CORRUPT, VERSION or harmless, and quickly 
 });
 
 test("index content: beyond the budget only the branch pages are read", () => {
-  const damage = (bytes: Buffer): void => everywhere(bytes, "the value of 2998", (at) => (bytes[at]! ^= 1));
+  const damage = (bytes: Buffer): void => everywhere(bytes, "the value of 2998", (at) => flipTwo(bytes, at, 1));
   expectCode("CORRUPT", () => check(damage));
   check(damage, 4);
 });

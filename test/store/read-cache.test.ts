@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { crc32 } from "../../src/base/checksum.ts";
 import type { ByteString } from "../../src/base/bytes.ts";
 import type { Epoch } from "../../src/base/epoch.ts";
 import { decodeSettledVersion, encodeSettledVersion, type SettledVersion } from "../../src/format/settled-version.ts";
@@ -6,11 +7,13 @@ import { VersionKind } from "../../src/store/cell.ts";
 import { ABSENT, READ_CACHE_BYTES, ReadCache } from "../../src/store/read-cache.ts";
 
 function version(key: ByteString, inlineBytes: number): SettledVersion {
+  const inline = new Uint8Array(inlineBytes);
   const content = {
     epoch: 5 as Epoch,
     kind: VersionKind.value,
     meta: new Uint8Array(1),
-    inline: new Uint8Array(inlineBytes),
+    inline,
+    checksum: crc32(inline),
     extent: undefined,
   };
   return decodeSettledVersion(key, encodeSettledVersion(key, content, false));

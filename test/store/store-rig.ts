@@ -11,6 +11,7 @@ import {
   VersionKind,
 } from "../../src/store/cell.ts";
 import { openStore } from "../../src/store/open-store.ts";
+import type { CheckedStore } from "../../src/store/store-checks.ts";
 import { InlineSettler, type Settler } from "../../src/store/settler.ts";
 import { CrashMachine, type MachineOptions } from "./crash-machine.ts";
 import type { ModelIndex } from "./model-index.ts";
@@ -36,7 +37,7 @@ export function text(version: Version | undefined): string | undefined {
 
 export class StoreRig {
   readonly machine: CrashMachine;
-  store!: CellStore;
+  store!: CheckedStore;
   index!: ModelIndex;
   region!: ReturnType<CrashMachine["openRegion"]>;
   device!: ReturnType<CrashMachine["openDevice"]>;

@@ -1,5 +1,6 @@
 /** Which device reads it takes to bring array data together, and that the bytes are right. */
 import { expect, test } from "bun:test";
+import { crc32 } from "../../src/base/checksum.ts";
 import { bytesEqual } from "../../src/base/bytes.ts";
 import type { Epoch } from "../../src/base/epoch.ts";
 import { BLOCK_BYTES } from "../../src/base/limits.ts";
@@ -18,11 +19,13 @@ interface Read {
 
 function target(reads: Read[]): TargetObjects {
   const store = {
-    async readExtent(extent: ExtentRef, offset: number, length: number, into: Uint8Array): Promise<void> {
+    async readExtent(extent: ExtentRef, offset: number, length: number, into: Uint8Array): Promise<number> {
       expect(extent.length).toBeGreaterThanOrEqual(offset + length);
       expect([...extent.checksums]).toEqual(checksums(extent.offset, extent.length));
       reads.push({ offset: extent.offset + offset, length });
-      into.set(MEDIUM.subarray(extent.offset + offset, extent.offset + offset + length));
+      const bytes = MEDIUM.subarray(extent.offset + offset, extent.offset + offset + length);
+      into.set(bytes);
+      return crc32(bytes);
     },
   };
   return { store } as unknown as TargetObjects;
@@ -37,13 +40,17 @@ function checksums(offset: number, length: number): number[] {
 function fill(start: number, end: number, block: number, lead = 0, storedBytes = lead + end - start): Fill {
   const offset = block * BLOCK_BYTES;
   const extent = { offset, length: storedBytes, checksums: Uint32Array.from(checksums(offset, storedBytes)) };
-  return { piece: { epoch: 1 as Epoch, start, end, storedAt: lead, inline: undefined, extent }, start, end };
+  return {
+    piece: { epoch: 1 as Epoch, start, end, storedAt: lead, inline: undefined, checksum: 0, extent },
+    start,
+    end,
+  };
 }
 
 async function gathered(fills: readonly Fill[], start: number, end: number): Promise<Read[]> {
   const reads: Read[] = [];
   const into = new Uint8Array(end - start);
-  await gather(target(reads), fills, start, into);
+  expect(await gather(target(reads), fills, start, into)).toBe(crc32(into));
   for (const { piece, start: from, end: to } of fills) {
     const at = piece.storedAt + from - piece.start;
     const expected = piece.inline ?? MEDIUM.subarray(piece.extent!.offset);
@@ -89,9 +96,14 @@ test("an extent that is taken only in part is where a read ends", async () => {
 
 test("bytes from records lie between those from extents", async () => {
   const inline = Uint8Array.of(1, 2, 3, 4);
-  const piece = { epoch: 2 as Epoch, start: K4, end: K4 + 4, storedAt: 0, inline, extent: undefined };
+  const checksum = crc32(inline);
+  const piece = { epoch: 2 as Epoch, start: K4, end: K4 + 4, storedAt: 0, inline, checksum, extent: undefined };
   const last = { ...fill(K4, 2 * K4, 11), start: K4 + 4 };
   const fills = [fill(0, K4, 10), { piece, start: K4, end: K4 + 4 }, last];
   expect((await gathered(fills, 0, 2 * K4)).length).toBe(2);
-  expect(gather(target([]), [{ piece, start: K4, end: K4 + 4 }], K4, new Uint8Array(4))).toBeUndefined();
+  expect(gather(target([]), [{ piece, start: K4, end: K4 + 4 }], K4, new Uint8Array(4))).toBe(checksum);
+  const part = { piece, start: K4 + 1, end: K4 + 3 };
+  expect(gather(target([]), [part], K4, new Uint8Array(4))).toBe(crc32(Uint8Array.of(0, 2, 3, 0)));
+  inline[3] = 9;
+  expect(() => gather(target([]), [part], K4, new Uint8Array(4))).toThrow("not what was stored");
 });

@@ -145,12 +145,16 @@ async function copy(from: Rig, to: Rig, oid: ObjectId): Promise<void> {
       prefix,
       versions: page.versions,
     });
-    const received = decodeFillRequest(message.args, message.payload);
+    const received = decodeFillRequest(message.args, message.payload, message.checksum);
     if (received.kind !== "cells") throw new Error("it is another message");
     await to.objects.copies.write(CONTAINER, prefix, received.versions, mayWrite);
     next = page.next;
   } while (next !== undefined);
   await to.objects.copies.finish(prefix, mayWrite);
+}
+
+function digestOf({ objects: { copies } }: Rig): string {
+  return Buffer.from(copies.digest(CONTAINER, copies.prefixOf(CONTAINER, OID, DKEY))!).toString("hex");
 }
 
 function rigOf(): Rig {
@@ -184,7 +188,16 @@ async function expectAlike(oid: ObjectId): Promise<void> {
       }
       await from.objects.idle();
       await to.objects.idle();
+      if (oid === OID) {
+        // Whoever finds that both have the same digest brings nothing.
+        await to.objects.adoptSnapshots(CONTAINER, from.objects.listSnapshots(CONTAINER));
+        if (digestOf(from) === digestOf(to)) {
+          for (const epoch of [EPOCH_NONE, ...snapshots])
+            expect(await view(to, oid, epoch)).toEqual(await view(from, oid, epoch));
+        }
+      }
       await copy(from, to, oid);
+      if (oid === OID) expect(digestOf(to)).toBe(digestOf(from));
       for (const epoch of [EPOCH_NONE, ...snapshots])
         expect(await view(to, oid, epoch)).toEqual(await view(from, oid, epoch));
       for (const one of after) {
@@ -217,6 +230,46 @@ test(
   () => expectAlike(SINGLE),
   60_000,
 );
+
+test("a digest is of what is shown, wherever the bytes lie, and another one when any of it is another", async () => {
+  const [left, right] = [rigOf(), rigOf()];
+  right.objects.setThreshold(CONTAINER, 16 * KIB);
+  const [value, array] = [VALUES[0]!, ARRAYS[0]!];
+  const both = async (one: (rig: Rig, given?: Epoch) => Promise<{ epoch: Epoch }>): Promise<void> => {
+    const { epoch } = await one(left);
+    await one(right, epoch);
+  };
+  const order = (epoch: Epoch | undefined) => {
+    sequence += 1;
+    return { origin: { client: 1, sequence, firstIncomplete: 0 }, isPrepared: false, epoch, appended: () => {} };
+  };
+  const put = (length: number) => (rig: Rig, given?: Epoch) =>
+    settled(
+      rig.objects.updateValue(
+        CONTAINER,
+        { oid: OID, dkey: DKEY, akey: value, order: order(given) },
+        Buffer.alloc(length, 7),
+      ),
+    );
+  const write = (recordIndex: number, length: number, byte: number) => (rig: Rig, given?: Epoch) => {
+    const range = { recordIndex, recordCount: length, recordBytes: 1 };
+    const request = { oid: OID, dkey: DKEY, akey: array, order: order(given), ...range };
+    return settled(rig.objects.writeArray(CONTAINER, request, Buffer.alloc(length, byte)));
+  };
+  // On the device here, in the record there.
+  for (const one of [put(9_000), write(0, 5_000, 1), write(70_000, 300, 2), write(200_001, 6_000, 3)]) await both(one);
+  for (const rig of [left, right]) await rig.objects.idle();
+  const same = digestOf(left);
+  expect(digestOf(right)).toBe(same);
+  left.store.settle();
+  expect(digestOf(left)).toBe(same);
+  const { epoch } = await write(200_001, 6_000, 4)(left);
+  await write(200_001, 6_000, 5)(right, epoch);
+  for (const rig of [left, right]) await rig.objects.idle();
+  // The same cells at the same epoch, with other bytes.
+  expect(digestOf(left)).not.toBe(same);
+  expect(digestOf(right)).not.toBe(digestOf(left));
+});
 
 test("large dkeys are read page by page, and dkeys of objects that are not wanted are not listed", async () => {
   const rig = rigOf();
@@ -275,8 +328,8 @@ test("what transactions keep of a dkey goes with it, also where there is nothing
   for (const prefix of prefixes) {
     const page = await copies.read(CONTAINER, prefix);
     const request = { kind: "cells", container: CONTAINER, flags: 0, prefix, versions: page.versions } as const;
-    const { args, payload } = encodeFillRequest(request);
-    const received = decodeFillRequest(args, payload);
+    const { args, payload, checksum } = encodeFillRequest(request);
+    const received = decodeFillRequest(args, payload, checksum);
     if (received.kind !== "cells") throw new Error("it is another message");
     await to.objects.copies.write(CONTAINER, prefix, received.versions, mayWrite);
     const version = to.store.get(writesKey(prefix), LATEST)!;

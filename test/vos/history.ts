@@ -4,6 +4,7 @@
  */
 import { expect } from "bun:test";
 import fc from "fast-check";
+import { crc32 } from "../../src/base/checksum.ts";
 import type { ByteString } from "../../src/base/bytes.ts";
 import type { Epoch } from "../../src/base/epoch.ts";
 import type { CellStore } from "../../src/store/cell.ts";
@@ -261,6 +262,7 @@ export class Comparison {
         view.holds === "value" ? { found: true, value: view.value, epoch: view.epoch as Epoch } : { found: false };
       // An array of which everything was punched is still no value, and no error is owed.
       if (view.holds === "value" || fetched.found !== undefined) expect(fetched).toMatchObject(expected);
+      if (view.holds === "value") expect(fetched.checksum).toBe(crc32(fetched.value));
       const extents = await objects.listExtents(CONTAINER, { ...keys, from: 0, limit: 100 });
       expect(extents.extents).toEqual([]);
       return;
@@ -284,6 +286,7 @@ export class Comparison {
       expect(read.found).toBe(found);
       const shown = found ? read.bytes : new Uint8Array(expected.bytes.length);
       expect(Buffer.compare(shown, expected.bytes)).toBe(0);
+      expect(read.checksum).toBe(crc32(read.bytes));
       const present = new Uint8Array(expected.present.length).fill(1);
       for (const hole of read.holes)
         present.fill(0, (hole.index - recordIndex) * size, (hole.index - recordIndex + hole.count) * size);

@@ -110,6 +110,11 @@ export class ModelStore implements CellStore {
     assert(write.key.length <= MAX_CELL_KEY_BYTES, "key within its limit");
     assert(write.meta.length <= MAX_VERSION_META_BYTES, "meta within its limit");
     assert(write.inline === undefined || write.extent === undefined, "inline or extent");
+    const { inline, checksum } = write;
+    assert(
+      inline === undefined || checksum === undefined || checksum === crc32(inline),
+      "inline bytes have their checksum",
+    );
     let versions = this.#cells.get(write.key);
     if (versions === undefined) {
       versions = [];
@@ -195,13 +200,14 @@ export class ModelStore implements CellStore {
 
   #lend(version: StoredVersion): Version {
     const sequence = version.sequence > this.durableSequence ? version.sequence : 0;
-    if (this.#options.strict !== true) return { ...version, sequence };
+    const checksum = version.inline === undefined ? 0 : crc32(version.inline);
+    if (this.#options.strict !== true) return { ...version, checksum, sequence };
     const meta = version.meta.slice();
     const inline = version.inline?.slice();
     if (this.#lent.length === 0) queueMicrotask(() => this.#poison());
     this.#lent.push(meta);
     if (inline !== undefined) this.#lent.push(inline);
-    return { ...version, meta, inline, sequence };
+    return { ...version, meta, inline, checksum, sequence };
   }
 
   #poison(): void {
@@ -258,7 +264,8 @@ export class ModelStore implements CellStore {
     return this.#keys;
   }
 
-  async writeExtent(buffer: Uint8Array): Promise<ExtentRef> {
+  async writeExtent(buffer: Uint8Array, checksum?: number): Promise<ExtentRef> {
+    assert(checksum === undefined || checksum === crc32(buffer), "bytes of an extent have their checksum");
     if (this.full) throw new DaosError("NO_SPACE", "Cannot write: the model is full.");
     await Promise.resolve();
     const bytes = Uint8Array.from(buffer);
@@ -290,7 +297,7 @@ export class ModelStore implements CellStore {
     this.abandoned += 1;
   }
 
-  async readExtent(extent: ExtentRef, offset: number, length: number, into: Uint8Array): Promise<void> {
+  async readExtent(extent: ExtentRef, offset: number, length: number, into: Uint8Array): Promise<number> {
     assert(offset >= 0 && offset + length <= extent.length && into.length >= length, "reads stay within the extent");
     assert(extent.checksums.length === Math.ceil(extent.length / BLOCK_BYTES), "each chunk has a checksum");
     const pieces: { stored: StoredExtent; start: number; end: number }[] = [];
@@ -309,10 +316,15 @@ export class ModelStore implements CellStore {
     }
     this.reads += pieces.length;
     this.deviceReads += 1;
+    return crc32(into.subarray(0, length));
   }
 
   viewExtent(): undefined {
     return undefined;
+  }
+
+  dropCache(): void {
+    // Nothing is kept besides.
   }
 
   setSnapshots(container: number, epochs: readonly Epoch[]): void {

@@ -1,5 +1,6 @@
 /** What one shard of an erasure-coded akey stores, and tells of it. */
 import { expect, test } from "bun:test";
+import { crc32 } from "../../src/base/checksum.ts";
 import { MIB } from "../../src/base/limits.ts";
 import { objectClassByName } from "../../src/base/object-class.ts";
 import { objectId } from "../../src/base/object-id.ts";
@@ -30,6 +31,7 @@ test("ShardWrites.write: a fold, which does not know the size of records, keeps 
     const range = { address, length: text.length };
     const read = await objects.readShardArray(CONTAINER, { ...AKEY, epoch: EPOCH_NONE }, range);
     expect([Buffer.from(read.bytes).toString(), read.recordBytes]).toEqual([text, 4]);
+    expect(read.checksum).toBe(crc32(read.bytes));
   }
 });
 

@@ -19,6 +19,65 @@ test("wall time is within a millisecond of the system's, has fractions, and does
   expect(fractions).toBeGreaterThan(10_000);
 });
 
+/** A clock over a system whose wall clock can be set. */
+function settable(): { clock: RealClock; pass: (ms: number) => number; set: (aheadMs: number) => void } {
+  let nowMs = 5_000;
+  let aheadMs = 1_700_000_000_000;
+  const wallMs = (): number => Math.floor(nowMs + aheadMs);
+  const clock = new RealClock({ wallMs, monotonicMs: () => nowMs });
+  // It is read all the time, as engines do.
+  const pass = (ms: number): number => {
+    const endMs = nowMs + ms;
+    while (nowMs < endMs) {
+      const before = clock.wallMs();
+      nowMs = Math.min(endMs, nowMs + 7.25);
+      expect(clock.wallMs()).toBeGreaterThan(before);
+    }
+    return clock.wallMs() - wallMs();
+  };
+  const set = (ms: number): void => void (aheadMs += ms);
+  return { clock, pass, set };
+}
+
+test("wall time follows a clock that is set a little off at once, ahead and behind", () => {
+  const { clock, pass, set } = settable();
+  for (const ms of [80, -80, 3, -3]) {
+    const before = clock.wallMs();
+    set(ms);
+    expect(Math.abs(clock.wallMs() - before - ms)).toBeLessThan(2);
+    expect(pass(1_000)).toBeLessThan(1);
+  }
+});
+
+test("wall time hardly moves with a clock that is far off for half a minute, and is right when that is over", () => {
+  for (const aheadMs of [300_000, -300_000, 800, -800]) {
+    const { pass, set } = settable();
+    pass(1_000);
+    set(aheadMs);
+    const offMs = -pass(30_000) - aheadMs;
+    expect(Math.abs(offMs)).toBeLessThan(610);
+    expect(Math.sign(offMs)).toBe(-Math.sign(aheadMs));
+    set(-aheadMs);
+    expect(Math.abs(pass(30_500))).toBeLessThan(1);
+  }
+});
+
+test("wall time believes a clock that stays where it was set for a minute, not one that is set again and again", () => {
+  const { clock, pass, set } = settable();
+  set(300_000);
+  expect(pass(59_000)).toBeLessThan(-298_000);
+  set(50_000);
+  expect(pass(59_000)).toBeLessThan(-340_000);
+  set(-50_000);
+  pass(59_990);
+  expect(pass(20)).toBe(0);
+  const before = clock.wallMs();
+  set(-100_000);
+  pass(59_000);
+  // It does not go back before that.
+  expect(clock.wallMs()).toBeGreaterThan(before);
+});
+
 test("monotonic time goes on, in nanoseconds", async () => {
   const { clock, timers } = realWorld();
   const start = clock.monotonicNs();

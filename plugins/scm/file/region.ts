@@ -104,7 +104,7 @@ function allocateRegion(path: string, sizeBytes: number): Uint8Array {
   }
 }
 
-/** Reads the file into the region. Pages that hold only zeros are not touched, so an empty region takes no memory. */
+/** Reads the file into the region. Pages that hold only zeros are not touched: an engine starts no later for a large region. */
 function load(file: DiskFile, bytes: Uint8Array): void {
   const stepBytes = Math.min(LOAD_STEP_BYTES, bytes.length);
   const step = Buffer.from(new SharedArrayBuffer(stepBytes));

@@ -56,7 +56,7 @@ function allocateRegion(folder: string, sizeBytes: number): Uint8Array {
   }
 }
 
-/** Reads the device into the region. Pages that hold only zeros are not touched, so an empty region takes no memory. */
+/** Reads the device into the region. Pages that hold only zeros are not touched: an engine starts no later for a large region. */
 async function load({ device }: LogDevice, bytes: Uint8Array): Promise<void> {
   await forEachStep(device, bytes.length, async (memory, start) => {
     await device.read(start, memory);

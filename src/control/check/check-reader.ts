@@ -1,4 +1,5 @@
-/** What a check asks of the meta store and of the targets; an engine that is away is passed over. */
+/** What a check asks of the meta store and of the targets; an engine that is away, or of a release that cannot be asked, is passed over. */
+import { hasCode } from "../../base/errors.ts";
 import type { TargetQuestionName, TargetQuestions } from "../../format/check-questions.ts";
 import { CONTAINER_PREFIX } from "../../format/meta-key.ts";
 import type { MapRecord, MemberRecord } from "../../format/meta-record.ts";
@@ -36,7 +37,7 @@ export class CheckReader {
     return map.targets.map(({ rank, target }) => ({ rank, target }));
   }
 
-  /** Undefined: the engine is away. Rejects with what the target answers. */
+  /** Undefined: the engine is away, or of a release without checks. Rejects with what the target answers. */
   async ask<Name extends TargetQuestionName>(
     { rank, target }: TargetName,
     name: Name,
@@ -47,7 +48,7 @@ export class CheckReader {
     try {
       return (await link.call("check", { target, name, value })) as ReturnType<TargetQuestions[Name]>;
     } catch (error) {
-      if (!isAway(error)) throw error;
+      if (!isAway(error) && !hasCode(error, "UNSUPPORTED")) throw error;
       return undefined;
     }
   }

@@ -1,4 +1,5 @@
 /** The members of the system: whether they are who the records say, and whether their devices are there. */
+import { hasCode } from "../../base/errors.ts";
 import type { EngineSelf } from "../../format/engine-operations.ts";
 import { MAP_PREFIX, POOL_PREFIX } from "../../format/meta-key.ts";
 import type { MemberRecord } from "../../format/meta-record.ts";
@@ -12,13 +13,19 @@ import type { Look, Phase } from "./phase.ts";
 /** What is known of one member. */
 export interface MemberView {
   readonly member: MemberRecord;
-  /** Undefined: it does not answer. */
-  readonly self: EngineSelf | undefined;
+  /** Or why it says nothing: it does not answer, or is of a release without checks. */
+  readonly self: EngineSelf | "away" | "older";
   /** Pools that have a target of it which takes part. */
   readonly pools: number;
   /** Pools whose maps name it. */
   readonly named: number;
 }
+
+/** Why an engine says nothing; what to do, if not as usual. */
+const SILENT = {
+  away: ["does not answer", undefined],
+  older: ["is of a release without checks", "Upgrade the engine, and check again."],
+} as const;
 
 /** Pure. */
 export function compareMembers(system: string, members: readonly MemberView[]): Difference[] {
@@ -36,10 +43,11 @@ export function compareMembers(system: string, members: readonly MemberView[]): 
       const twin = `it is the same engine (${engine}) as rank ${first.rank}, which was started later`;
       return [{ class: "ENGINE_DUPLICATE", place, state: twin, ...(named > 0 && { action: "IGNORE" }), subject }];
     }
-    if (self === undefined) {
+    if (typeof self === "string") {
       if (pools === 0) return [];
-      const silent = `it is ${state} and does not answer: what it holds was not looked at`;
-      return [{ class: "ENGINE_UNREACHABLE", place, state: silent, subject }];
+      const [why, advice] = SILENT[self];
+      const silent = `it is ${state} and ${why}: what it holds was not looked at`;
+      return [{ class: "ENGINE_UNREACHABLE", place, state: silent, ...(advice !== undefined && { advice }), subject }];
     }
     const found: Difference[] = [];
     if (self.system !== system || self.engine !== engine) {
@@ -82,14 +90,15 @@ export class EnginesPhase implements Phase {
     return { differences, looked: views.length, bytes: 0, next: undefined };
   }
 
-  async #self(rank: number): Promise<EngineSelf | undefined> {
+  async #self(rank: number): Promise<MemberView["self"]> {
     const link = this.#reader.members.link(rank);
-    if (link === undefined) return undefined;
+    if (link === undefined) return "away";
     try {
       return await link.call("identity", {});
     } catch (error) {
+      if (hasCode(error, "UNSUPPORTED")) return "older";
       if (!isAway(error)) throw error;
-      return undefined;
+      return "away";
     }
   }
 

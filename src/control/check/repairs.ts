@@ -273,7 +273,7 @@ export class Repairs {
 
   async #forgetMember(rank: number): Promise<void> {
     const { members, maps } = this.#parts;
-    const pools = await maps.poolsOf(rank);
+    const pools = await maps.poolsOf([rank]);
     if (pools.length > 0) {
       throw new DaosError("BUSY", `Cannot forget rank ${rank}: ${pools.length} pool(s) name it. Exclude it from them.`);
     }

@@ -66,12 +66,16 @@ export function openSession(name: string, clock: NodeClock, parts: SessionParts)
   const buffers = new ReceiveBuffers();
   const datagrams = new SimulatedDatagrams(random, timers);
   const world = { clock, timers, random, network, datagrams, disk: new SimulatedDisk(random, clock, timers) };
-  const connections = new TargetConnections(async (host, port, { timeoutMs }) => {
-    const options = { timers, clock: epochs, timeoutMs, payloadBuffers: buffers };
-    const connection = await RpcConnection.connect(network, host, port, options);
-    const link = stagingLink(connection, random, timers);
-    return parts.wrapped?.(link) ?? link;
-  }, 2_000);
+  const connections = new TargetConnections(
+    async (host, port, { timeoutMs }) => {
+      const options = { timers, clock: epochs, timeoutMs, payloadBuffers: buffers };
+      const connection = await RpcConnection.connect(network, host, port, options);
+      const link = stagingLink(connection, random, timers);
+      return parts.wrapped?.(link) ?? link;
+    },
+    timers,
+    2_000,
+  );
   return new ContainerSession(parts.control.openNow(), {
     world,
     clock: epochs,

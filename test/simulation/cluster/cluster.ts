@@ -6,6 +6,7 @@
 import { byteStringOfText } from "../../../src/base/bytes.ts";
 import { EPOCH_NONE } from "../../../src/base/epoch.ts";
 import { DaosError } from "../../../src/base/errors.ts";
+import { scrubContainer, scrubStore } from "../../../src/dtx/scrub-walk.ts";
 import { objectClassByName } from "../../../src/base/object-class.ts";
 import { objectId } from "../../../src/base/object-id.ts";
 import { Placement } from "../../../src/placement/placement.ts";
@@ -32,6 +33,8 @@ const FAULTY_MS = 12_000;
 const LONG_FAULTY_MS = 70_000;
 /** Simulated time within which everything is to be quiet and well once it is healed. */
 const CALM_MS = 90_000;
+/** Sets the draws of what rebuilding may do apart from the others. */
+const POLICY_SEED = 0x5e1f_4ea1;
 /** Pauses of 10 simulated milliseconds within which a read in the background ends. */
 const MAX_READ_WAITS = 50;
 /** Simulated time within which all targets are up again, and there is room on them. */
@@ -125,6 +128,7 @@ export class Cluster {
       // Transactions are of objects with two copies.
       mostDown: 1,
       objectClass: "RP_2G1",
+      policySeed: options.seed ^ POLICY_SEED,
       log: (line) => log(line),
     });
     this.subjects = classes.flatMap((name, user) => {
@@ -203,6 +207,7 @@ export class Cluster {
     if (!this.#isAnythingLost()) await this.#within(transactions.checkLiveness(partaking), CALM_MS, what);
     counts.transactions = transactions.check();
     await this.#checkQuiet(counts);
+    await this.#within(this.#scrubRotten(), CALM_MS, "what has rotted is not scrubbed to its end");
     await this.#checkReplicas([...this.subjects, ...transactions.coded]);
     this.#checkHistories(counts);
     faults.end();
@@ -309,6 +314,17 @@ export class Cluster {
   #isOnlyCopyRotten({ oid, dkey }: Subject): boolean {
     const { shards } = new Placement(this.control.map).groupOf(oid, dkey);
     return shards.length === 1 && this.nodes[shards[0]!.target]!.isRotten;
+  }
+
+  /** Whatever has rotted has a good copy elsewhere, where the object has redundancy: from then on every target is right by itself. */
+  async #scrubRotten(): Promise<void> {
+    for (const node of this.nodes) {
+      if (!node.isRotten || node.life === undefined || this.control.isExcluded(node.index)) continue;
+      const { store, repairs } = node.life;
+      for await (const _ of scrubStore(store.checks, repairs)) await this.timers.advance(1);
+      for await (const _ of scrubContainer(store.checks, repairs, CONTAINER)) await this.timers.advance(1);
+      node.isRotten = false;
+    }
   }
 
   /** Nothing is left undecided, and no decision on its way. */

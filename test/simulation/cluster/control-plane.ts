@@ -17,11 +17,12 @@ import {
   servingTarget,
   type TargetState,
 } from "../../../src/format/pool-map.ts";
+import type { RebuildPolicy } from "../../../src/format/engine-operations.ts";
 import { type Uuid, uuidFromBytes } from "../../../src/base/uuid.ts";
 import { withOutages } from "../../../src/placement/outages.ts";
 import { hmacSha256 } from "../../../src/world/hmac.ts";
 import type { SimulatedClock } from "../clock.ts";
-import type { SimulatedRandom } from "../random.ts";
+import { SimulatedRandom } from "../random.ts";
 import type { SimulatedTimers } from "../timers.ts";
 import type { ClusterNetwork } from "./network.ts";
 import { CAPABILITY_KEY, type ClusterNode, CONTAINER, type NodeLife, POOL, SERVED } from "./node.ts";
@@ -56,6 +57,8 @@ export interface ControlPlaneParts {
   readonly objectClass: string;
   /** So many of the last nodes are no part of the pool at first. */
   readonly spareNodes: number;
+  /** Of what rebuilding may do. */
+  readonly policySeed: number;
   readonly log: (line: string) => void;
 }
 
@@ -71,7 +74,10 @@ export class ControlPlane {
   /** Epochs of the container's snapshots. */
   readonly snapshots: Epoch[] = [];
   /** Maps that were made, by what they did. */
-  readonly counts = { excluded: 0, rebuilt: 0, reintegrated: 0, complete: 0, extended: 0, drained: 0 };
+  readonly counts = { excluded: 0, rebuilt: 0, reintegrated: 0, complete: 0, extended: 0, drained: 0, policies: 0 };
+  /** What rebuilding may do. */
+  policy: RebuildPolicy = { share: 25, isPaused: false };
+  readonly #policyRandom: SimulatedRandom;
   /** The map version for which a target has last said that it is done. */
   readonly #done = new Map<number, number>();
   /** All have said so of this version, and since when they are asked again. */
@@ -96,6 +102,7 @@ export class ControlPlane {
       wallMs: () => parts.clock.wallMs(),
     });
     this.#ids = { pool: uuidFromBytes(Buffer.alloc(16, 1), 0), container: uuidFromBytes(Buffer.alloc(16, 2), 0) };
+    this.#policyRandom = new SimulatedRandom(parts.policySeed);
     this.#beat();
   }
 
@@ -112,8 +119,33 @@ export class ControlPlane {
       if (this.#parts.random.next() < 0.4) this.#drain();
     }
     if (this.reintegrates && this.#parts.random.next() < 0.2) this.#takeBack();
+    if (this.moves) this.#changePolicy();
     if (this.snapshots.length < MAX_SNAPSHOTS && this.#parts.random.next() < 0.1) void this.#takeSnapshot();
     this.#parts.timers.after(HEARTBEAT_MS, () => this.#beat());
+  }
+
+  /** Now and then another share, a pause, or its end. */
+  #changePolicy(): void {
+    const random = this.#policyRandom;
+    if (random.next() < 0.9) return;
+    this.policy = { share: 1 + random.below(100), isPaused: random.next() < 0.3 };
+    this.counts.policies += 1;
+    this.#tellPolicy();
+  }
+
+  /** What is rebuilt goes on. */
+  resumeRebuild(): void {
+    this.policy = { ...this.policy, isPaused: false };
+    this.#tellPolicy();
+  }
+
+  #tellPolicy(): void {
+    const { policy } = this;
+    this.#parts.log(`rebuild takes ${policy.share} per cent${policy.isPaused ? ", paused" : ""}`);
+    for (const node of this.#parts.nodes) {
+      const { life } = node;
+      if (life !== undefined) this.#toNode(node, life, () => life.replication.setFillPolicy(POOL, this.policy));
+    }
   }
 
   /** A target asks for its lease, and hears of the map with the answer. */
@@ -147,6 +179,7 @@ export class ControlPlane {
   }
 
   #bring(node: ClusterNode, map: PoolMap): void {
+    node.life?.replication.setFillPolicy(POOL, this.policy);
     node.setMap({ pool: POOL, map, own: node.index, containers: [SERVED] });
   }
 

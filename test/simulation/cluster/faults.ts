@@ -8,6 +8,7 @@ import { rotKinds } from "./faults/bit-rot.ts";
 import { clockKind } from "./faults/clock-errors.ts";
 import { crashKinds } from "./faults/crashes.ts";
 import type { FaultKind, FaultParts } from "./faults/fault-kind.ts";
+import { flipKind } from "./faults/flipped-bits.ts";
 import { forgetKind } from "./faults/forgotten-clients.ts";
 import { fullKinds } from "./faults/full-media.ts";
 import { partitionKinds } from "./faults/partitions.ts";
@@ -23,6 +24,10 @@ const PAUSE_MS = 800;
 const FORGET_PAUSE_MS = 100;
 const FORGET_SEED = 0x464f;
 const FORGET_SHARE = 0.25;
+/** Longest time between two flipped bits, which come by draws of their own, and in how many seeds. */
+const FLIP_PAUSE_MS = 30;
+const FLIP_SEED = 0x464c;
+const FLIP_SHARE = 0.25;
 
 export class Faults {
   readonly #cluster: Cluster;
@@ -32,6 +37,8 @@ export class Faults {
   readonly #others: FaultKind[];
   readonly #forgetting: FaultKind[];
   readonly #forgettingRandom: SimulatedRandom;
+  readonly #flips: FaultKind[];
+  readonly #flippingRandom: SimulatedRandom;
   #isOver = false;
 
   /** `only`: the kinds that come, by name; all of them unless given. Throws when one is not known. */
@@ -48,7 +55,9 @@ export class Faults {
     const crashes = crashKinds({ cluster, random, note });
     const others = otherKinds({ cluster, random, note });
     const forgetting = [forgetKind({ cluster, random, note })];
-    const names = [...crashes, ...others, ...forgetting].map(({ name }) => name);
+    this.#flippingRandom = new SimulatedRandom(cluster.seed ^ FLIP_SEED);
+    const flipping = [flipKind({ cluster, random: this.#flippingRandom, note })];
+    const names = [...crashes, ...others, ...forgetting, ...flipping].map(({ name }) => name);
     for (const name of only ?? []) {
       if (!names.includes(name)) throw new Error(`no fault is called "${name}"; there are: ${names.join(", ")}`);
     }
@@ -57,6 +66,8 @@ export class Faults {
     this.#forgettingRandom = new SimulatedRandom(cluster.seed ^ FORGET_SEED);
     const forgets = this.#forgettingRandom.next() < FORGET_SHARE;
     this.#forgetting = forgetting.filter(({ name }) => only?.has(name) ?? forgets);
+    const flips = this.#flippingRandom.next() < FLIP_SHARE;
+    this.#flips = flipping.filter(({ name }) => only?.has(name) ?? flips);
   }
 
   start(): void {
@@ -68,6 +79,7 @@ export class Faults {
     this.#next(this.#crashes, CRASH_PAUSE_MS);
     this.#next(this.#others, PAUSE_MS);
     this.#next(this.#forgetting, FORGET_PAUSE_MS, this.#forgettingRandom);
+    this.#next(this.#flips, FLIP_PAUSE_MS, this.#flippingRandom);
   }
 
   #next(kinds: readonly FaultKind[], pauseMs: number, random = this.#random): void {
@@ -96,6 +108,7 @@ export class Faults {
     this.#isOver = true;
     const { nodes, timers, control } = this.#cluster;
     control.moves = false;
+    control.resumeRebuild();
     while (nodes.some(({ isUp, isLost }) => !isUp && !isLost)) await timers.advance(50);
     for (const { index, isLost } of nodes) if (isLost) control.exclude(index);
     for (const kind of this.#others) await kind.heal?.();

@@ -34,6 +34,8 @@ export class ClusterNetwork implements Carrier {
   readonly #listeners = new Map<number, { node: NodeNetwork; accept: Accept }>();
   readonly #ends = new Map<SimulatedSocket, End>();
   readonly #links = new Map<string, Link>();
+  /** Nodes, and which way the next packet of each goes in which a bit flips. */
+  readonly #flips = new Map<string, { readonly way: "sent" | "received"; readonly random: SimulatedRandom }>();
 
   constructor(random: SimulatedRandom, timers: SimulatedTimers, clock: SimulatedClock) {
     this.#random = random;
@@ -75,7 +77,27 @@ export class ClusterNetwork implements Carrier {
     return this.#link(from, to).isHeld;
   }
 
+  /** A bit of the next packet that a node sends, or of the next one that is for it, flips. */
+  flipNext(name: string, way: "sent" | "received", random: SimulatedRandom): void {
+    this.#flips.set(name, { way, random });
+  }
+
+  carry(from: SimulatedSocket, packet: Uint8Array): void {
+    const end = this.#ends.get(from);
+    if (end === undefined || this.#flips.size === 0) return;
+    for (const [way, { name }] of [
+      ["sent", end.own],
+      ["received", end.other],
+    ] as const) {
+      const flip = this.#flips.get(name);
+      if (flip?.way !== way) continue;
+      this.#flips.delete(name);
+      packet[flip.random.below(packet.length)]! ^= 1 << flip.random.below(8);
+    }
+  }
+
   healAll(): void {
+    this.#flips.clear();
     for (const name of this.#links.keys()) {
       const [from, to] = name.split(" ");
       this.release(from!, to!);

@@ -3,7 +3,6 @@
  * and listener, composed as src/engine/target.ts does.
  */
 import { HybridLogicalClock } from "../../../src/base/epoch.ts";
-import { DaosError } from "../../../src/base/errors.ts";
 import { KIB } from "../../../src/base/limits.ts";
 import { portableCodec } from "../../../native/isal/portable-codec.ts";
 import { erasureProvider } from "../../../plugins/redundancy/erasure/index.ts";
@@ -11,31 +10,35 @@ import type { RpcLink } from "../../../src/client/rpc-link.ts";
 import type { RedundancyScheme } from "../../../src/contracts/redundancy.ts";
 import { CapabilityAuthority } from "../../../src/control/capability-authority.ts";
 import type { PeerConnection } from "../../../src/dtx/peer.ts";
+import { FillPace } from "../../../src/dtx/fill-pace.ts";
 import { type FillStore, fillStore } from "../../../src/dtx/fill-store.ts";
 import type { FoldStore } from "../../../src/dtx/fold-store.ts";
 import type { RunUpdate } from "../../../src/dtx/group-follower.ts";
 import { preparedStore, type PreparedStore } from "../../../src/dtx/prepared-store.ts";
+import type { Repairs } from "../../../src/dtx/repairs.ts";
 import { Replication } from "../../../src/dtx/replication.ts";
+import { attachmentGrant } from "../../../src/engine/attachment-grant.ts";
 import { AttachmentTable } from "../../../src/engine/attachment-table.ts";
-import type { Attachment } from "../../../src/engine/attachments.ts";
 import { TargetFoldStore } from "../../../src/engine/fold-store.ts";
+import { ForegroundRequests } from "../../../src/engine/foreground.ts";
 import { EnumerationService } from "../../../src/engine/enumeration-service.ts";
 import { Lease } from "../../../src/engine/lease.ts";
-import { NewerMap, PoolMapTable, type TargetMap } from "../../../src/engine/pool-map-table.ts";
+import { PoolMapTable, type TargetMap } from "../../../src/engine/pool-map-table.ts";
 import { QuotaTable } from "../../../src/engine/quota.ts";
 import { ShardReadService } from "../../../src/engine/shard-read-service.ts";
+import { targetRepairs, watchedShards } from "../../../src/engine/target-repairs.ts";
 import { TargetService } from "../../../src/engine/target-service.ts";
-import { Right } from "../../../src/format/capability.ts";
 import { RedundancySchemes } from "../../../src/redundancy/redundancy-schemes.ts";
 import { RpcConnection } from "../../../src/rpc/connection.ts";
 import { RpcServer } from "../../../src/rpc/server.ts";
-import type { CellStore, GateRule } from "../../../src/store/cell.ts";
+import type { GateRule } from "../../../src/store/cell.ts";
 import { openStore } from "../../../src/store/open-store.ts";
 import { InlineSettler } from "../../../src/store/settler.ts";
 import { windowLead } from "../../../src/vos/array-window.ts";
 import { isGatedKey } from "../../../src/vos/cell-key.ts";
 import { VersionedObjects } from "../../../src/vos/versioned-objects.ts";
 import { hmacSha256 } from "../../../src/world/hmac.ts";
+import type { CheckedStore } from "../../../src/store/store-checks.ts";
 import { CrashMachine } from "../../store/crash-machine.ts";
 import type { SimulatedClock } from "../clock.ts";
 import type { SimulatedRandom } from "../random.ts";
@@ -82,13 +85,14 @@ export interface NodeParts {
 export interface NodeLife {
   readonly network: NodeNetwork;
   readonly timers: SimulatedTimers;
-  readonly store: CellStore;
+  readonly store: CheckedStore;
   readonly device: ReturnType<CrashMachine["openDevice"]>;
   readonly objects: VersionedObjects;
   readonly maps: PoolMapTable;
   readonly lease: Lease;
   readonly quotas: QuotaTable;
   readonly replication: Replication;
+  readonly repairs: Repairs;
 }
 
 export class ClusterNode {
@@ -101,6 +105,8 @@ export class ClusterNode {
   readonly #parts: NodeParts;
   /** Bytes on its media have changed by themselves. */
   isRotten = false;
+  /** Of the lives that have ended. */
+  readonly #repaired = { repaired: 0, lost: 0 };
   /** Number of the next container that is this target's alone. */
   nextContainer = CONTAINER + 1;
   /** It found at its start that it cannot serve any more. */
@@ -167,8 +173,11 @@ export class ClusterNode {
     const maps = new PoolMapTable(timers);
     const lease = new Lease(wall);
     const authority = new CapabilityAuthority({ key: CAPABILITY_KEY, hmac: hmacSha256, wallMs: () => wall.wallMs() });
-    const attachments = new AttachmentTable(grant(authority, quotas, maps), () => wall.wallMs());
+    const attachments = new AttachmentTable(attachmentGrant(authority, quotas, maps), () => wall.wallMs());
     const { bug } = this.#parts;
+    const repairs = targetRepairs({ timers, store, objects, replication: () => replication });
+    const filled = fillStore(store, objects, async (...dkey) => (await repairs.dkey(...dkey)).repaired);
+    const foreground = new ForegroundRequests();
     const shardReads = new ShardReadService({ store, objects, payloadBuffers, replication: () => replication });
     const replication: Replication = new Replication({
       store: traced(bug.store?.(preparedStore(store)) ?? preparedStore(store), (line) =>
@@ -188,9 +197,10 @@ export class ClusterNode {
         const scheme = SCHEMES.of(word, maps.cellBytesOf(container));
         return bug.scheme?.(scheme) ?? scheme;
       },
-      readShard: (...request) => shardReads.readForLeader(...request),
+      ...watchedShards(repairs, shardReads),
       foldStore: bug.fold?.(new TargetFoldStore(store, objects)) ?? new TargetFoldStore(store, objects),
-      fillStore: bug.fill?.(fillStore(store, objects)) ?? fillStore(store, objects),
+      fillStore: bug.fill?.(filled) ?? filled,
+      pace: new FillPace({ timers, nowMs: () => wall.monotonicNs() / 1e6, foreground }),
       setGate: (container, epoch) => objects.setGate(container, epoch),
       now: () => clock.next(),
       serveStates: (...asked) => service.serveStates(...asked),
@@ -207,27 +217,37 @@ export class ClusterNode {
       payloadBuffers,
       replication,
       shardReads,
+      repairs,
       ...(usedLease !== undefined && { lease: usedLease }),
       learnMap: (newer) => maps.learn(newer),
       timers,
       clock: wall,
       random: this.#parts.random,
       now: () => clock.next(),
+      foreground,
     });
     maps.onChange((changed) => replication.mapChanged(changed));
     const common = { network, timers, clock, host: this.name, port: this.port, software: "simulated" };
     void new RpcServer({ ...common, role: "target", handler: service, payloadBuffers });
     this.lives += 1;
-    this.life = { network, timers, store, device, objects, maps, lease, quotas, replication };
+    this.life = { network, timers, store, device, objects, maps, lease, quotas, replication, repairs };
     return this.life;
   }
 
   /** Ends the process, or cuts its power: memory is gone, what was not durable is lost or torn. */
   kill(noticeMs: number): void {
     this.#parts.log(`${this.name} ends, durable to ${this.life?.store.durableSequence}`);
+    Object.assign(this.#repaired, this.repaired);
     this.life?.network.end(noticeMs);
     this.life = undefined;
     this.machine.losePower("simulation");
+  }
+
+  /** What it has repaired of its media, and found that nobody has. */
+  get repaired(): { readonly repaired: number; readonly lost: number } {
+    const { repaired, lost } = this.#repaired;
+    const now = this.life?.repairs.counts ?? { repaired: 0, lost: 0 };
+    return { repaired: repaired + now.repaired, lost: lost + now.lost };
   }
 
   /** Opens what the media have. */
@@ -243,30 +263,6 @@ export class ClusterNode {
     life.quotas.set({ pool: POOL, sizeBytes: Number.MAX_SAFE_INTEGER, containers: [CONTAINER] });
     life.maps.set(map);
   }
-}
-
-function grant(
-  authority: CapabilityAuthority,
-  quotas: QuotaTable,
-  maps: PoolMapTable,
-): (bytes: Uint8Array) => Attachment {
-  return (bytes) => {
-    const capability = authority.verify(bytes, ({ containerNumber, mapVersion }) => {
-      const place = maps.mapOf(containerNumber);
-      if (place === undefined) throw notServed();
-      if (mapVersion > place.map.version) throw new NewerMap(place, mapVersion);
-      return place.map.version;
-    });
-    const quota = quotas.of(capability.containerNumber);
-    const pool = maps.mapOf(capability.containerNumber);
-    if (quota === undefined || pool === undefined) throw notServed();
-    const writable = (capability.rights & Right.write) !== 0;
-    return { container: CONTAINER, pool, writable, quota, expiresAtMs: capability.expiresAtMs };
-  };
-}
-
-function notServed(): DaosError {
-  return new DaosError("STALE", "Cannot attach: the container is not served here. Open the container again.");
 }
 
 /** The same, with a line in the log for each decision. */

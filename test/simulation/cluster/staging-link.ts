@@ -31,6 +31,7 @@ export function stagingLink(link: RpcLink, random: SimulatedRandom, timers: Simu
       return link.isClosed;
     },
     call: (...call) => link.call(...call),
+    abandon: (completion) => link.abandon(completion),
     close: () => link.close(),
     start: (opcode, length, encoder, payload, options, completion) => {
       const isStage = opcode === Opcode.valueStage || opcode === Opcode.arrayStage;

@@ -20,6 +20,7 @@ import { CODED_RECORD_BYTES, idOfValue, idsOfRecords, RECORD_BYTES, recordsOf, v
 import { RECORD_COUNT as CODED_RECORD_COUNT } from "./history.ts";
 import type { ClusterNode } from "./node.ts";
 import { type KnownTransaction, type SnapshotRead, TransactionHistory } from "./transaction-history.ts";
+import { payloadBytes } from "../../fixtures/payload-bytes.ts";
 
 const CLIENT_COUNT = 3;
 const RECORD_COUNT = 4;
@@ -128,10 +129,11 @@ export class TransactionWork {
         return link.isClosed;
       },
       call: (...call) => link.call(...call),
+      abandon: (completion) => link.abandon(completion),
       close: () => link.close(),
       start: (opcode, length, encoder, payload, options, completion) => {
-        if (opcode === Opcode.transactionStep && payload instanceof Uint8Array) {
-          const step = decodeTransactionStep(payload);
+        if (opcode === Opcode.transactionStep && payload !== undefined) {
+          const step = decodeTransactionStep(payloadBytes(payload));
           const { client, epoch } = encoder as ObjectCall<unknown>;
           const left = this.#stepsLeft[number]!;
           this.#stepsLeft[number] = left - 1;

@@ -101,6 +101,9 @@ class BitRot {
     if (node === undefined) return;
     for (let count = 0; count < node.machine.damageReports; count += 1) this.#parts.note("rot found", node.name);
     node.machine.damageReports = 0;
+    const { repaired, lost } = node.repaired;
+    for (let count = 0; count < repaired; count += 1) this.#parts.note("rot repaired", node.name);
+    for (let count = 0; count < lost; count += 1) this.#parts.note("rot left", node.name);
   }
 }
 
