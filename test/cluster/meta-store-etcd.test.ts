@@ -102,7 +102,7 @@ describe.skipIf(ETCD_MISSING !== undefined)("an engine with its records in etcd"
     await etcd.untilReady();
     const output = await refused("first");
     expect(output).toContain("has no record of it");
-    expect(output).toContain("restore it");
+    expect(output).toContain("`daos system restore`");
     expect(await refused("first")).toContain("has no record of it");
   });
 });
