@@ -19,9 +19,7 @@ interface CheckClass {
   readonly advice: string;
 }
 
-const DAMAGE_ADVICE =
-  "`daos pool scrub start` repairs what the others have of it. If it stays, exclude the target from the pool, wait for the " +
-  "rebuild, and reintegrate it.";
+const DAMAGE_ADVICE = "`daos pool scrub start` repairs what the others have of it.";
 const SHARD_ADVICE =
   "It cannot be repaired in place yet: exclude the target from the pool, wait for the rebuild, and reintegrate it; " +
   "it is filled from the others then.";
