@@ -10,7 +10,7 @@ import {
   MAX_TRANSACTION_BYTES,
   MAX_TRANSACTION_PUNCH_BYTES,
 } from "../base/limits.ts";
-import { isErasureCoded } from "../base/object-id.ts";
+import { isErasureCoded, type ObjectId } from "../base/object-id.ts";
 import type { RedundancyScheme, ShardPart } from "../contracts/redundancy.ts";
 import type { Unlock } from "../dtx/dkey-locks.ts";
 import type { UpdateRange } from "../dtx/folding.ts";
@@ -41,8 +41,6 @@ export interface PlannedUpdate {
   readonly led: LedUpdate;
   readonly unlock: Unlock;
 }
-
-type StepRequest = Pick<ObjectRequest, "oid"> & { readonly order?: WriteOrder | undefined };
 
 export interface ErasureUpdatesParts {
   readonly objects: VersionedObjects;
@@ -138,7 +136,12 @@ export class ErasureUpdates {
   }
 
   /** What this target's shard has to know for a step of a transaction. `shares`: see TransactionParts. */
-  shardOf(container: number, { oid, order }: StepRequest, shares?: ArrayShare[]): TransactionParts | undefined {
+  shardOf(
+    container: number,
+    oid: ObjectId,
+    order: WriteOrder | undefined,
+    shares?: ArrayShare[],
+  ): TransactionParts | undefined {
     if (!isErasureCoded(oid) || order?.shard === undefined) return undefined;
     return new TransactionParts(this.#parts.replication.schemeOf(container, oid), order.shard, shares);
   }

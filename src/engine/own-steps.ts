@@ -43,7 +43,7 @@ export class OwnSteps {
     const isMoving = !isRedundant(object.oid) && replication?.movesSingle(container, object.oid) === true;
     try {
       const order: WriteOrder = led ?? { origin: object, isPrepared: false, epoch: undefined };
-      const shard = this.#erasure?.shardOf(container, object, led?.arrayShares);
+      const shard = this.#erasure?.shardOf(container, object.oid, order, led?.arrayShares);
       const step = { ...object, order, isMoving, shard };
       const taking = runOperation(objects, Opcode.transactionStep, container, step, payload);
       if (taking instanceof Promise) replication?.track(container, taking);

@@ -312,7 +312,7 @@ export class UpdateService {
     payload: Uint8Array,
     shares?: ArrayShare[],
   ): WriteOutcome | Promise<WriteOutcome> {
-    const shard = this.#erasure?.shardOf(container, object, shares);
+    const shard = this.#erasure?.shardOf(container, object.oid, object.order, shares);
     return runOperation(this.#parts.objects, opcode, container, { ...object, shard }, payload);
   }
 

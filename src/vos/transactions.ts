@@ -122,7 +122,7 @@ export class Transactions {
   ): Promise<WriteOutcome> {
     const target = this.#target;
     const { order } = request;
-    if (isErasureCoded(request.oid) !== (request.shard !== undefined)) throw unknownShard();
+    checkShard(request);
     if (step.part.punchesUnder !== undefined && step.writes.length + step.reads.length > 0) throw notAlone();
     const early = this.#refusal(container, request, step, new Seen());
     if (early !== undefined) return early;
@@ -254,6 +254,7 @@ export class Transactions {
         }
         if (!isSwept) await this.#writes.gatherObject(container, request, gathered);
       } else if (epoch !== 0) {
+        checkShard(request);
         await this.#writes.gather(container, request, await this.#writesOf(prefix), gathered);
       }
       const decided = decision === undefined ? undefined : encodeTransactionDecision(decision);
@@ -382,4 +383,9 @@ export class Transactions {
   stateOf(container: number, place: DkeyPlace, id: DtxId): TransactionOutcome {
     return transactionState(this.#target, this.#prefixOf(container, place), id);
   }
+}
+
+/** Throws when nobody has said which shard of an erasure-coded dkey this target has: its writes are shared out. */
+function checkShard({ oid, shard }: TransactionRequest): void {
+  if (isErasureCoded(oid) !== (shard !== undefined)) throw unknownShard();
 }
