@@ -2,6 +2,10 @@
  * Decisions on their way to the members of groups. Commits are sent in batches, for nobody waits for them but readers, who
  * ask by themselves; aborts at once, before any update that follows. A decision that everybody has durably, ourselves
  * included, is closed: the members may forget it.
+ *
+ * A member hears of decisions in the order in which they were made, for what it keeps of a cell is the newest of those that
+ * are decided. So a member that does not take what it is told ends the connection, and is told nothing more before it was
+ * asked what it has, and has heard again what it missed.
  */
 import type { DtxId } from "../base/dtx-id.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
@@ -47,6 +51,8 @@ export class Outbox {
   readonly #options: OutboxOptions;
   readonly #decided = new DtxMap<Decided>();
   readonly #batches = new Map<number, Batch>();
+  /** Members that have missed something: they hear of nothing else before that is sent again (`resend`). */
+  readonly #missed = new Set<number>();
 
   constructor(options: OutboxOptions) {
     this.#options = options;
@@ -107,11 +113,16 @@ export class Outbox {
 
   /** Tells a member once more what it does not have: its connection was lost meanwhile. */
   resend(member: number): void {
+    this.#missed.delete(member);
+    const batch = this.#batch(member);
+    batch.commits = [];
+    batch.aborts = [];
     for (const decided of this.#decided.values()) if (decided.waiting.has(member)) this.#post(member, decided);
   }
 
   /** The target is no longer among the members. */
   removeMember(member: number): void {
+    this.#missed.delete(member);
     this.#batches.get(member)?.cancelTimer?.();
     this.#batches.delete(member);
     for (const decided of this.#decided.values()) this.#has(decided, member);
@@ -135,6 +146,7 @@ export class Outbox {
   }
 
   #post(member: number, decided: Decided): void {
+    if (this.#missed.has(member)) return;
     const batch = this.#batch(member);
     (decided.isCommit ? batch.commits : batch.aborts).push(decided);
     this.#filled(member, batch);
@@ -156,13 +168,14 @@ export class Outbox {
 
   async #send(member: number, batch: Batch): Promise<void> {
     const peer = this.#options.peer(member);
-    if (peer === undefined) return;
+    if (peer === undefined || this.#missed.has(member)) return;
     const { args, payload } = encodeDecisions(batch);
     try {
       await peer.call(Opcode.dtxDecide, args, payload, { mapVersion: this.#options.mapVersion() });
     } catch (error) {
       if (!(error instanceof DaosError)) throw error;
-      // What it does not have is sent again when it is ready anew: also where it only refused this, its connection stands.
+      this.#missed.add(member);
+      // What it does not have is sent again when it is ready anew.
       this.#options.timers.after(AGAIN_MS, () => this.#options.peer(member)?.resyncAgain());
       return;
     }

@@ -269,6 +269,11 @@ export class Replication {
     found.requests.attach(target, request.connection);
   }
 
+  /** Whether a connection may go on without such a request of its: not without decisions, which are taken in their order. */
+  mayMiss({ session }: RpcPeer, opcode: number): boolean {
+    return opcode !== Opcode.dtxDecide || !(session instanceof PeerSession);
+  }
+
   connectionClosed(connection: RpcPeer): void {
     const { session } = connection;
     if (session instanceof PeerSession) session.pool.requests.detach(session.target, connection);

@@ -145,6 +145,7 @@ export class TargetService implements RpcHandler {
     if (!(error instanceof NewerMap) || hasLearnt) {
       this.#releasePayload(request);
       this.#failed(error, reply);
+      if (!this.mayMiss(request.connection, request.opcode)) request.connection.terminate();
       return;
     }
     request.retain();
@@ -156,6 +157,10 @@ export class TargetService implements RpcHandler {
 
   #releasePayload(request: RpcRequest): void {
     if (request.payloadBuffer !== undefined) this.#payloadBuffers.release(request.payloadBuffer);
+  }
+
+  mayMiss(connection: RpcPeer, opcode: number): boolean {
+    return this.#replication.mayMiss(connection, opcode);
   }
 
   connectionClosed(connection: RpcPeer): void {

@@ -19,6 +19,8 @@ const NOTHING = Buffer.alloc(0);
 export interface RpcHandler {
   /** Must not throw but DaosError, which becomes the reply. Answers through `reply`, now or later. */
   handle(request: RpcRequest, reply: RpcReply): void;
+  /** Whether the connection may go on when a request of this kind is refused unread. */
+  mayMiss?(peer: RpcPeer, opcode: number): boolean;
   /** The connection is gone: drop what was kept for it. */
   connectionClosed?(peer: RpcPeer): void;
 }

@@ -211,7 +211,8 @@ export class ServerConnection implements SocketHandlers, FrameSink, ReplyChannel
 
   refused(header: FrameHeader, error: DaosError): boolean {
     this.#flow.endCollecting();
-    if (header.flags !== 0 || header.requestId === 0) {
+    const isMissed = this.#state.handler.mayMiss?.(this, header.opcode) === false;
+    if (header.flags !== 0 || header.requestId === 0 || isMissed) {
       this.cut(error);
       return false;
     }

@@ -81,3 +81,30 @@ test("a decision is closed when the log has room for it", async () => {
   expect(said).toEqual(["forget"]);
   expect(outbox.size).toBe(0);
 });
+
+test("a member that has missed a decision hears of no later one before it hears of that again, in their order", async () => {
+  const { timers } = simulatedWorld(1);
+  const taken: number[] = [];
+  let refusals = 1;
+  let meetings = 0;
+  const peer = {
+    call: async (_opcode: number, args: Uint8Array, payload: Uint8Array) => {
+      refusals -= 1;
+      if (refusals >= 0) throw new DaosError("DAMAGED", "Cannot read frame.");
+      taken.push(...decodeDecisions(args, payload).commits.map(({ sequence }) => sequence));
+    },
+    resyncAgain: () => (meetings += 1),
+  } as unknown as Peer;
+  const store = { forget: () => {}, whenDecisionsDurable: (callback: () => void) => callback() };
+  const outbox = new Outbox({ timers, peer: () => peer, mapVersion: () => 1, store });
+  outbox.add({ client: 1, sequence: 1 }, "commit", [2]);
+  await timers.advance(10);
+  outbox.add({ client: 1, sequence: 2 }, "commit", [2]);
+  await timers.advance(200);
+  expect([taken, meetings]).toEqual([[], 1]);
+  outbox.resend(2);
+  outbox.add({ client: 1, sequence: 3 }, "commit", [2]);
+  await timers.advance(10);
+  expect(taken).toEqual([1, 2, 3]);
+  outbox.stop();
+});

@@ -79,7 +79,7 @@ function rig(learnMap: TargetServiceParts["learnMap"] = () => Promise.resolve(),
     enumeration: {},
     payloadBuffers: { allocate: () => undefined, release: () => {} },
     learnMap,
-    replication: { movesSingle: () => false, isLed: () => false, track: () => {} },
+    replication: { movesSingle: () => false, isLed: () => false, mayMiss: () => true, track: () => {} },
     timers: { after: () => () => {} },
     lease: { check: () => held?.checkLease() },
   } as unknown as TargetServiceParts;
