@@ -34,7 +34,7 @@ import {
 } from "../format/transaction-part.ts";
 import { type CellWrite, type ExtentRef, VersionKind } from "../store/cell.ts";
 import { isUndecided } from "../store/stability.ts";
-import { dkeyPrefix, OBJECT_PREFIX_BYTES, ownCellKey } from "./cell-key.ts";
+import { dkeyPrefix, ownCellKey } from "./cell-key.ts";
 import {
   encodeObjectMeta,
   NO_META,
@@ -49,6 +49,7 @@ import { Seen, type TargetObjects } from "./target-objects.ts";
 import { changedSince, writeRefusal } from "./transaction-checks.ts";
 import { sweptBefore } from "./swept-dkey.ts";
 import { decisionKey, partKey, writesKey } from "./transaction-cells.ts";
+import { isHeldByOther } from "./transaction-holds.ts";
 import { isKept, isSame, type TransactionOutcome, transactionState } from "./transaction-state.ts";
 import {
   begunToMove,
@@ -171,20 +172,11 @@ export class Transactions {
     if (lock !== undefined && isSame(lock.part.id, part.id)) {
       return { epoch: lock.epoch, sequence: seen.sequence, error: undefined };
     }
-    if (lock !== undefined || this.#isHeldByOther(prefix, part)) return refusedWrite(lockedByOther(), 0);
+    if (lock !== undefined || isHeldByOther(target, prefix, part)) return refusedWrite(lockedByOther(), 0);
     const { oid, dkey, epoch, shard } = request;
     const view = { container, oid, dkey, epoch, shard };
     const error = changedSince(target, view, reads, seen) ?? writeRefusal(target, view, writes, seen);
     return error === undefined ? undefined : refusedWrite(error, seen.sequence);
-  }
-
-  /** Whether another transaction holds the object of a dkey, or, of an object that is to be punched, a dkey. */
-  #isHeldByOther(prefix: string, { id, punchesUnder }: TransactionPart): boolean {
-    const { locks } = this.#target;
-    const object = prefix.slice(0, OBJECT_PREFIX_BYTES);
-    const others = punchesUnder === undefined ? locks.ofObject(object) : locks.within(object);
-    for (const { part } of others) if (!isSame(part.id, id)) return true;
-    return false;
   }
 
   #lock(
