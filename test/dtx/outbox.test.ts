@@ -90,7 +90,7 @@ test("a member that has missed a decision hears of no later one before it hears 
   const peer = {
     call: async (_opcode: number, args: Uint8Array, payload: Uint8Array) => {
       refusals -= 1;
-      if (refusals >= 0) throw new DaosError("DAMAGED", "Cannot read frame.");
+      if (refusals >= 0) throw new DaosError("OVERLOADED", "Cannot take in a body.");
       taken.push(...decodeDecisions(args, payload).commits.map(({ sequence }) => sequence));
     },
     resyncAgain: () => (meetings += 1),
