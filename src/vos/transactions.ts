@@ -28,7 +28,6 @@ import {
   encodeTransactionPart,
   type PartWrite,
   type TransactionDecision,
-  type TransactionPart,
   type TransactionStep,
   UNKNOWN_STATE,
 } from "../format/transaction-part.ts";
