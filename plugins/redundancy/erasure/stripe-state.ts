@@ -238,7 +238,7 @@ export function columnContent(
   for (const replica of slice.replicas) {
     const cut = cutExtent(replica.extent, cellStart + low, cellStart + high, -cellStart);
     if (cut === undefined) continue;
-    if (bytes === cell) bytes = cell === undefined ? new Uint8Array(high - low) : cell.slice();
+    if (bytes === cell) bytes = cell === undefined ? new Uint8Array(high - low) : new Uint8Array(cell);
     const from = cut.address + cellStart - replica.extent.address;
     bytes!.set(replica.bytes.subarray(from, from + cut.length), cut.address - low);
     fromParity(cut.address);
