@@ -152,26 +152,22 @@ run("a process that only names the socket is no daemon left behind", () =>
   }),
 );
 
-// A daemon that hangs, with requests of the worker in flight, is waited for before it is replaced: ten times at the worst.
-run(
-  "a worker is terminated at any moment of its I/O, ten times: no crash, and the next one serves",
-  () =>
-    inTemporaryFolder(async (folder) => {
-      await (await open(folder, true)).close();
-      for (let round = 0; round < 10; round += 1) {
-        const worker = new Worker(new URL("../fixtures/spdk-worker-thread.ts", import.meta.url));
-        const ready = Promise.withResolvers<void>();
-        worker.onmessage = () => ready.resolve();
-        worker.onerror = (event) => ready.reject(new Error(event.message));
-        worker.postMessage({ folder, sizeBytes: SIZE_BYTES });
-        await ready.promise;
-        worker.terminate();
-      }
-      const device = await open(folder, false);
-      await device.read(0, new Uint8Array(BLOCK));
-      await device.close();
-    }),
-  150_000,
+run("a worker is terminated at any moment of its I/O, ten times: no crash, and the next one serves", () =>
+  inTemporaryFolder(async (folder) => {
+    await (await open(folder, true)).close();
+    for (let round = 0; round < 10; round += 1) {
+      const worker = new Worker(new URL("../fixtures/spdk-worker-thread.ts", import.meta.url));
+      const ready = Promise.withResolvers<void>();
+      worker.onmessage = () => ready.resolve();
+      worker.onerror = (event) => ready.reject(new Error(event.message));
+      worker.postMessage({ folder, sizeBytes: SIZE_BYTES });
+      await ready.promise;
+      worker.terminate();
+    }
+    const device = await open(folder, false);
+    await device.read(0, new Uint8Array(BLOCK));
+    await device.close();
+  }),
 );
 
 /** A world in which time passes so many times faster. */
