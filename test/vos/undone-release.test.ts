@@ -15,14 +15,9 @@ const FIRST = { client: 1, sequence: 1 };
 
 for (const decision of ["commit", "abort"] as const) {
   test(`an object is not held for a punch before a release of one of its dkeys is decided (${decision})`, async () => {
-    const { store, machine, device } = await StoreRig.create({ regionBytes: MIB, deviceBytes: 16 * MIB });
-    const objects = new VersionedObjects({
-      store,
-      clock: new HybridLogicalClock(() => machine.clock.wallMs()),
-      timers: machine.timers,
-      allocate: (sizeBytes) => device.allocate(sizeBytes),
-      release: () => device.release(),
-    });
+    const { store, machine } = await StoreRig.create({ regionBytes: MIB, deviceBytes: 16 * MIB });
+    const clock = new HybridLogicalClock(() => machine.clock.wallMs());
+    const objects = new VersionedObjects({ store, clock, timers: machine.timers });
     objects.openContainer(CONTAINER);
     let sequence = 10;
     const step = async (dkey: string, isPrepared: boolean, what: TransactionStep, epoch = LATEST): Promise<string> => {
