@@ -61,6 +61,25 @@ export interface MembersParts {
   readonly software: string;
 }
 
+/** What is known of an engine before it is there. */
+export type EngineShape = Pick<MemberRecord, "engine" | "domain"> & { readonly targets: number };
+
+/** The record of an engine that has its rank and was not heard of yet. */
+export function newMember(rank: number, { engine, domain, targets }: EngineShape): MemberRecord {
+  return {
+    rank,
+    engine,
+    state: "new",
+    domain,
+    incarnation: 0,
+    host: "",
+    port: 0,
+    targets: Array.from({ length: targets }, () => ({ host: "", port: 0 })),
+    scmBytes: 0,
+    nvmeBytes: 0,
+  };
+}
+
 export class Members {
   readonly life: Membership;
   readonly #parts: MembersParts;
@@ -340,19 +359,7 @@ export class Members {
       if (twin !== undefined) return { compares: [], operations: [], result: twin.rank };
       const counter = await records.get("counter", RANK_COUNTER_KEY);
       const rank = (counter?.record.value ?? FIRST_RANK) + 1;
-      const unknown = Array.from({ length: targets }, () => ({ host: "", port: 0 }));
-      const record: MemberRecord = {
-        rank,
-        engine,
-        state: "new",
-        domain,
-        incarnation: 0,
-        host: "",
-        port: 0,
-        targets: unknown,
-        scmBytes: 0,
-        nvmeBytes: 0,
-      };
+      const record = newMember(rank, { engine, domain, targets });
       this.#keep(record);
       return {
         compares: [absent(memberKey(rank)), { key: RANK_COUNTER_KEY, revision: counter?.revision ?? 0 }],

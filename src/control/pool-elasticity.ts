@@ -105,15 +105,13 @@ function keepingOf({ targets }: MapRecord, rank: number): number {
   return targets.filter((target) => target.rank === rank && isKeeping(target.state)).length;
 }
 
-/** Throws UNAVAILABLE when what has one copy may lie on a target that is gone: nobody could bring it to where it belongs then. */
-function checkPresent(
-  action: string,
-  pool: PoolRecord,
-  { targets }: MapRecord,
-  containers: readonly ContainerRecord[],
-): void {
+/**
+ * Throws UNAVAILABLE when what has one copy may lie on a target that is gone: nobody could bring it to where it belongs
+ * then.
+ */
+function checkPresent(action: string, pool: PoolRecord, map: MapRecord, containers: readonly ContainerRecord[]): void {
   const found = containers.find(({ properties }) => Number(properties["rd_fac"] ?? 0) === 0);
-  if (found === undefined || !isSingleAway(targets)) return;
+  if (found === undefined || !isSingleAway(map)) return;
   const state = `container "${found.label}" has no redundancy (rd_fac 0), and targets are gone that may have something of it`;
   throw new DaosError("UNAVAILABLE", `Cannot ${action} pool "${pool.label}": ${state}. Reintegrate them first.`);
 }

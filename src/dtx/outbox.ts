@@ -3,9 +3,9 @@
  * ask by themselves; aborts at once, before any update that follows. A decision that everybody has durably, ourselves
  * included, is closed: the members may forget it.
  *
- * A member hears of decisions in the order in which they were made, for what it keeps of a cell is the newest of those that
- * are decided. So a member that does not take what it is told ends the connection, and is told nothing more before it was
- * asked what it has, and has heard again what it missed.
+ * A member hears of decisions in the order in which they were made, for what it keeps of a cell is the newest of those
+ * that are decided. So a member that does not take what it is told ends the connection, and is told nothing more before it
+ * was asked what it has, and has heard again what it missed.
  */
 import type { DtxId } from "../base/dtx-id.ts";
 import { DaosError, hasCode } from "../base/errors.ts";
@@ -114,10 +114,11 @@ export class Outbox {
   /** Tells a member once more what it does not have: its connection was lost meanwhile. */
   resend(member: number): void {
     this.#missed.delete(member);
-    const batch = this.#batch(member);
-    batch.commits = [];
-    batch.aborts = [];
+    const batch = this.#batches.get(member);
+    batch?.cancelTimer?.();
+    this.#batches.delete(member);
     for (const decided of this.#decided.values()) if (decided.waiting.has(member)) this.#post(member, decided);
+    for (const id of batch?.forgets ?? []) this.#forget(member, id);
   }
 
   /** The target is no longer among the members. */
@@ -137,6 +138,9 @@ export class Outbox {
     const batch = this.#batches.get(member);
     if (batch === undefined) return;
     batch.cancelTimer?.();
+    batch.cancelTimer = undefined;
+    // What it may forget waits with what it has missed.
+    if (this.#missed.has(member)) return;
     this.#batches.delete(member);
     void this.#send(member, batch);
   }
@@ -168,7 +172,7 @@ export class Outbox {
 
   async #send(member: number, batch: Batch): Promise<void> {
     const peer = this.#options.peer(member);
-    if (peer === undefined || this.#missed.has(member)) return;
+    if (peer === undefined) return;
     const { args, payload } = encodeDecisions(batch);
     try {
       await peer.call(Opcode.dtxDecide, args, payload, { mapVersion: this.#options.mapVersion() });

@@ -67,12 +67,13 @@ export interface PoolMap {
   readonly targets: readonly MapTarget[];
 }
 
-/** Whether data that nobody has lost is to be on other targets once what is under way is done. */
-export function isMovingMap({
-  targets,
-}: {
+/** As much of a pool map as says what is under way. */
+interface MapStates {
   readonly targets: readonly Pick<MapTarget, "state" | "drained">[];
-}): boolean {
+}
+
+/** Whether data that nobody has lost is to be on other targets once what is under way is done. */
+export function isMovingMap({ targets }: MapStates): boolean {
   return targets.some(({ state, drained }) => {
     return state === "NEW" || state === "DRAIN" || (state === "UP" && drained !== undefined);
   });
@@ -82,12 +83,12 @@ export function isMovingMap({
  * Whether objects without redundancy might be looked for where they are not, were all done that moves data: while a target is
  * gone, and was not drained before, nobody can bring what it has to others, nor what it was to take over to it.
  */
-export function outrunsSingles(map: { readonly targets: readonly Pick<MapTarget, "state" | "drained">[] }): boolean {
-  return isMovingMap(map) && isSingleAway(map.targets);
+export function outrunsSingles(map: MapStates): boolean {
+  return isMovingMap(map) && isSingleAway(map);
 }
 
 /** Whether a target is gone that may have the only copy of something. */
-export function isSingleAway(targets: readonly Pick<MapTarget, "state" | "drained">[]): boolean {
+export function isSingleAway({ targets }: MapStates): boolean {
   return targets.some(({ state, drained }) => isGone(state) && drained === undefined);
 }
 

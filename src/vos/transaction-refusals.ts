@@ -12,7 +12,10 @@ export function unnamed(): DaosError {
 
 export function unknownShard(): DaosError {
   const state = "it is not known which shard of the object lies here";
-  return new DaosError("UNSUPPORTED", `Cannot prepare the transaction: ${state}. Send it to a target of its pool.`);
+  return new DaosError(
+    "UNSUPPORTED",
+    `Cannot take a step of the transaction: ${state}. Send it to a target of its pool.`,
+  );
 }
 
 export function lockedByOther(): DaosError {

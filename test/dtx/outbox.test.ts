@@ -84,27 +84,43 @@ test("a decision is closed when the log has room for it", async () => {
 
 test("a member that has missed a decision hears of no later one before it hears of that again, in their order", async () => {
   const { timers } = simulatedWorld(1);
-  const taken: number[] = [];
-  let refusals = 1;
+  const calls: (readonly number[])[] = [];
+  const forgotten: number[] = [];
+  let refusals = 0;
   let meetings = 0;
   const peer = {
     call: async (_opcode: number, args: Uint8Array, payload: Uint8Array) => {
       refusals -= 1;
-      if (refusals >= 0) throw new DaosError("DAMAGED", "Cannot read frame.");
-      taken.push(...decodeDecisions(args, payload).commits.map(({ sequence }) => sequence));
+      if (refusals >= 0) throw new DaosError("OVERLOADED", "Cannot take in a body.");
+      const { commits, forgets } = decodeDecisions(args, payload);
+      calls.push(commits.map(({ sequence }) => sequence));
+      forgotten.push(...forgets.map(({ sequence }) => sequence));
     },
     resyncAgain: () => (meetings += 1),
   } as unknown as Peer;
-  const store = { forget: () => {}, whenDecisionsDurable: (callback: () => void) => callback() };
+  let close = (): void => {};
+  const store = { forget: () => {}, whenDecisionsDurable: (callback: () => void) => (close = callback) };
   const outbox = new Outbox({ timers, peer: () => peer, mapVersion: () => 1, store });
-  outbox.add({ client: 1, sequence: 1 }, "commit", [2]);
+  const commit = async (sequence: number, waitedMs: number): Promise<void> => {
+    outbox.add({ client: 1, sequence }, "commit", [2]);
+    await timers.advance(waitedMs);
+  };
+  await commit(1, 10);
+  refusals = 1;
+  await commit(2, 10);
+  await commit(3, 200);
+  // What it may forget meanwhile is not lost, and does not go ahead either.
+  close();
   await timers.advance(10);
-  outbox.add({ client: 1, sequence: 2 }, "commit", [2]);
-  await timers.advance(200);
-  expect([taken, meetings]).toEqual([[], 1]);
+  expect([calls, forgotten, meetings]).toEqual([[[1]], [], 1]);
   outbox.resend(2);
-  outbox.add({ client: 1, sequence: 3 }, "commit", [2]);
+  outbox.add({ client: 1, sequence: 4 }, "commit", [2]);
   await timers.advance(10);
-  expect(taken).toEqual([1, 2, 3]);
+  expect([calls, forgotten]).toEqual([[[1], [2, 3, 4]], [1]]);
+  // Who has missed nothing is told nothing.
+  outbox.resend(2);
+  outbox.flush(2);
+  await timers.advance(10);
+  expect(calls.length).toBe(2);
   outbox.stop();
 });

@@ -10,12 +10,13 @@ import type { OpenUpdate, PreparedStore } from "../../src/dtx/prepared-store.ts"
 import type { FillStore } from "../../src/dtx/fill-store.ts";
 import { FillPace } from "../../src/dtx/fill-pace.ts";
 import type { FoldStore } from "../../src/dtx/fold-store.ts";
-import { Replication } from "../../src/dtx/replication.ts";
+import { PeerSession, Replication } from "../../src/dtx/replication.ts";
 import { decodeIds, DtxState, encodeResyncReply } from "../../src/format/dtx-messages.ts";
 import { NO_REQUEST_ID, type ObjectRequest } from "../../src/format/object-request.ts";
 import { Opcode } from "../../src/format/operations.ts";
 import type { PoolMap } from "../../src/format/pool-map.ts";
 import type { RpcCompletion } from "../../src/rpc/pending-call.ts";
+import type { RpcPeer } from "../../src/rpc/request.ts";
 import { objectOf, poolMap, withStates } from "../placement/pool-maps.ts";
 import { simulatedWorld } from "../simulation/world.ts";
 import { payloadBytes } from "../fixtures/payload-bytes.ts";
@@ -312,4 +313,16 @@ test("without redundancy an update waits for others to go by the map when its ob
     expect(rig.replication.isLed(4, single, id)).toBe(waits);
     rig.replication.stop();
   }
+});
+
+test("of another target no decision may be missed, while anything else may, and anything of a client", () => {
+  const rig = makeRig(LEADER, [], never);
+  rig.pools.set(4, "tank");
+  rig.set(MAP);
+  const session = new PeerSession(rig.replication.poolOf(4)!, FOLLOWER);
+  const mayMiss = (of: unknown, opcode: number): boolean =>
+    rig.replication.mayMiss({ session: of } as unknown as RpcPeer, opcode);
+  expect([mayMiss(session, Opcode.dtxDecide), mayMiss(session, Opcode.dtxPrepare)]).toEqual([false, true]);
+  expect(mayMiss(undefined, Opcode.dtxDecide)).toBe(true);
+  rig.replication.stop();
 });

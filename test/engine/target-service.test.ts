@@ -80,7 +80,12 @@ function rig(learnMap: TargetServiceParts["learnMap"] = () => Promise.resolve(),
     enumeration: {},
     payloadBuffers: { allocate: () => undefined, release: () => {} },
     learnMap,
-    replication: { movesSingle: () => false, isLed: () => false, mayMiss: () => true, track: () => {} },
+    replication: {
+      movesSingle: () => false,
+      isLed: () => false,
+      mayMiss: (_connection: unknown, opcode: number) => opcode !== Opcode.dtxDecide,
+      track: () => {},
+    },
     timers: { after: () => () => {} },
     lease: { check: () => held?.checkLease() },
     foreground: new ForegroundRequests(),
@@ -164,4 +169,15 @@ test("a read is answered when the bound of reads is durable", async () => {
   reads.moved();
   await nextTurn();
   expect(events).toEqual(["fetch", "answered"]);
+});
+
+test("a connection whose decisions are refused ends: those that follow must not be taken before them", () => {
+  const held = new HeldDkey();
+  held.isLeaseOver = true;
+  const { service, reply, events } = rig(undefined, held);
+  const connection = { session: undefined, terminate: () => void events.push("cut") };
+  const from = (opcode: number): RpcRequest => Object.assign(request(opcode, MAP_VERSION), { connection });
+  service.handle(from(Opcode.dtxPrepare), reply);
+  service.handle(from(Opcode.dtxDecide), reply);
+  expect(events).toEqual(["UNAVAILABLE", "UNAVAILABLE", "cut"]);
 });

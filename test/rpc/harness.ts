@@ -43,6 +43,8 @@ export class TestHandler implements RpcHandler {
   readonly closed: RpcPeer[] = [];
   /** Tells the server how much a read will return before it runs. */
   holdsReads = true;
+  /** No connection may go on without a request of this kind. */
+  needed: number | undefined;
   handled = 0;
 
   handle(request: RpcRequest, reply: RpcReply): void {
@@ -67,6 +69,10 @@ export class TestHandler implements RpcHandler {
       default:
         reply.fail(new DaosError("UNSUPPORTED", `Cannot run operation ${request.opcode}: not known.`));
     }
+  }
+
+  mayMiss(_peer: RpcPeer, opcode: number): boolean {
+    return opcode !== this.needed;
   }
 
   connectionClosed(peer: RpcPeer): void {

@@ -117,6 +117,19 @@ describe("requests", () => {
     }
   });
 
+  test("a damaged body that the connection may not go on without ends it: what follows is not served", async () => {
+    const bench = startServer();
+    bench.handler.needed = TestOpcode.keep;
+    const peer = await BarePeer.greet(bench);
+    const damaged = frameBytes({ opcode: TestOpcode.keep, requestId: 8 }, Buffer.from("abc"));
+    damaged[FRAME_HEADER_BYTES]! ^= 1;
+    await peer.send(bench, Buffer.concat([damaged, frameBytes({ opcode: TestOpcode.echo }, Buffer.from("on"))]));
+    expect(peer.lastError?.code).toBe("PROTOCOL");
+    expect(peer.frames.at(-1)?.header.requestId).toBe(0);
+    expect(bench.handler.handled).toBe(0);
+    expect(bench.handler.closed.length).toBe(1);
+  });
+
   test("an oversize body is answered TOO_LARGE without being stored, and the connection goes on", async () => {
     const bench = startServer();
     const peer = await BarePeer.greet(bench);

@@ -324,15 +324,18 @@ test("of a shard's array all that it knows of the bytes that were read is compar
   expect(await told((1 << 20) + 2)).toBe("CONFLICT");
 });
 
-test("a dkey with erasure code is not prepared where nobody knows which shard it is", async () => {
+test("a dkey with erasure code is neither prepared nor written where nobody knows which shard it is", async () => {
   const rig = makeRig();
-  const what: TransactionStep = {
-    kind: "prepare",
-    part: { id: ID, primary: undefined, resolveSequence: 2 },
-    writes: [],
-    reads: [],
-  };
+  const part = { id: ID, primary: undefined, resolveSequence: 2 };
+  const what: TransactionStep = { kind: "prepare", part, writes: [update("a", "the whole value")], reads: [] };
   expect(await refusal(() => step(rig, what, LATEST, CODED))).toBe("UNSUPPORTED");
+  const { epoch } = await codedStep(
+    rig,
+    shardWith(() => []),
+    what,
+  );
+  expect(await refusal(() => step(rig, { kind: "resolve", id: ID }, epoch, CODED))).toBe("UNSUPPORTED");
+  expect(rig.objects.locks.size).toBe(1);
 });
 
 test("a part that punches an object holds all of it from others until it is resolved, and then all is gone at its epoch", async () => {

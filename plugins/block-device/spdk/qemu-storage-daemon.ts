@@ -20,7 +20,7 @@ const START_TIMEOUT_MS = 20_000;
 const START_ATTEMPTS = 3;
 /** An NVMe device is drained and reset before the daemon ends. */
 const STOP_TIMEOUT_MS = 10_000;
-/** One that hung up, lives and does not answer for so long is killed. */
+/** One that hung up, lives and does not answer for so long is killed; so is a left-over that does not end. */
 const HUNG_UP_TIMEOUT_MS = 2_000;
 const LOOK_EVERY_MS = 10;
 const MAX_OUTPUT_BYTES = 4096;
@@ -199,14 +199,18 @@ export class QemuStorageDaemon implements BackEnd {
     const { socketPath } = this.#options;
     for (const pid of daemonsOn(socketPath)) {
       const runs = (): boolean => isDaemonOn(pid, socketPath);
-      for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+      // Nobody waits for what it has in flight, with which it often never ends in good order.
+      for (const [signal, timeoutMs] of [
+        ["SIGTERM", HUNG_UP_TIMEOUT_MS],
+        ["SIGKILL", STOP_TIMEOUT_MS],
+      ] as const) {
         if (!runs()) break;
         try {
           process.kill(pid, signal);
         } catch {
           break;
         }
-        await this.#until(() => !runs(), STOP_TIMEOUT_MS);
+        await this.#until(() => !runs(), timeoutMs);
       }
       if (!runs()) continue;
       const state = `process ${pid} of an earlier run keeps it`;

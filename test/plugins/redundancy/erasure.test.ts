@@ -128,6 +128,24 @@ describe("rounds", () => {
     expect(plan.result!.epoch).toBe(at(20));
   });
 
+  test("a degraded read leaves what the shards gave as it is, also where that is a Buffer", () => {
+    const { scheme, shards } = group();
+    for (const part of scheme.planWrite(4196, 50, full.slice(0, 50).fill(7))) shards[part.shard]!.apply(part, at(25));
+    const plan = scheme.planRead(0, 8192, at(30), [1, 2])!;
+    const taken: { readonly bytes: Buffer; readonly before: Buffer }[] = [];
+    for (let reads = plan.next(); reads.length > 0; reads = plan.next()) {
+      const results = reads.map((read) => {
+        const result = shards[read.shard]!.read(read, []);
+        const bytes = Buffer.from(result.bytes);
+        taken.push({ bytes, before: Buffer.from(bytes) });
+        return { ...result, bytes };
+      });
+      plan.take(results);
+    }
+    expect(plan.result!.bytes.subarray(4196, 4246).every((byte) => byte === 7)).toBe(true);
+    for (const { bytes, before } of taken) expect(bytes.equals(before)).toBe(true);
+  });
+
   test("aggregation that overtakes a degraded read between its rounds: CONFLICT, never bytes", async () => {
     const { scheme, shards } = group();
     const plan = scheme.planRead(0, 200, at(30), [1, 2])!;

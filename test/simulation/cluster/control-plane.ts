@@ -289,7 +289,7 @@ export class ControlPlane {
   /** All nodes that are no part of the pool yet, if they are up. */
   #extend(): void {
     const { targets } = this.map;
-    if (isSingleAway(targets)) return;
+    if (isSingleAway(this.map)) return;
     const missing = this.#parts.nodes.slice(targets.length);
     if (missing.length === 0 || missing.some(({ life }) => life === undefined)) return;
     const version = this.map.version + 1;
@@ -309,7 +309,7 @@ export class ControlPlane {
     const { random, nodes, leastLeft } = this.#parts;
     const index = random.below(nodes.length);
     if (this.#stateOf(index) !== "UPIN" || this.#count("UPIN") <= leastLeft) return;
-    if (this.#count("DOWN") + this.#count("NEW") > 0 || isSingleAway(this.map.targets)) return;
+    if (this.#count("DOWN") + this.#count("NEW") > 0 || isSingleAway(this.map)) return;
     this.#change("drained", (target) => (target.index === index ? "DRAIN" : target.state));
   }
 
