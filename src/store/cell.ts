@@ -334,8 +334,9 @@ export interface CellStore {
 
   /**
    * Removes all versions of all cells in the ranges (ascending, apart), whatever snapshots, gates and readers at past epochs
-   * need. What was punched there counts as punched. Until it resolves nothing may be read or written there, and nothing of it
-   * may be undecided. A crash in the middle leaves some of it. Rejects with NO_SPACE, UNAVAILABLE (closing), READ_ONLY.
+   * need, with the reclaims that lie within one of them: older versions that are written there afterwards stay. Until it
+   * resolves nothing may be read or written there, and nothing of it may be undecided. A crash in the middle leaves some of
+   * it. Rejects with NO_SPACE, UNAVAILABLE (closing), READ_ONLY.
    */
   purge(ranges: readonly KeyRange[]): Promise<void>;
 

@@ -17,6 +17,7 @@ import {
   advanceReclaim,
   type ContainerRange,
   containersOf,
+  dropReclaims,
   nextReclaim,
   type ParkedReclaims,
   wakeReclaims,
@@ -199,6 +200,8 @@ function purgeSlice(
   rewriter: CellRewriter,
   ranges: readonly KeyRange[],
 ): ByteString | undefined {
+  // They would hide older versions that are written there afterwards.
+  dropReclaims(transaction, ranges);
   let count = 0;
   for (const { from, to } of ranges) {
     if (count >= SLICE_CELLS) return from;

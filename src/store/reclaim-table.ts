@@ -14,13 +14,15 @@ import {
   reclaimSuffix,
   uint32OfKey,
 } from "../format/settled-row.ts";
-import type { ReclaimRange } from "./cell.ts";
+import type { KeyRange, ReclaimRange } from "./cell.ts";
 import type { IndexReader, IndexTransaction } from "./settled-index.ts";
 
 /** First key after the working ones. */
 const PARKED_ROWS = "\x01" as ByteString;
 const STATE_BYTES = 1;
 const LAST = "\xff";
+/** What follows a container in the key of a row: epoch, sequence and place. */
+const SUFFIX_BYTES = 18;
 
 const CONTAINER_BYTES = 4;
 const LAST_CONTAINER = 0xffff_ffff;
@@ -65,8 +67,7 @@ export function addReclaim(transaction: IndexTransaction, range: ReclaimRange, o
 /** Whether the container has a reclaim of this epoch: then tombstones of the same record belong to a punch under way. */
 export function hasReclaim(index: IndexReader, container: number, epoch: Epoch): boolean {
   for (const parked of [false, true]) {
-    const prefix = reclaimPrefix(parked, container, epoch);
-    const cursor = index.cursor("reclaim", prefix, (prefix + LAST.repeat(11)) as ByteString, false);
+    const cursor = index.cursor("reclaim", ...keysBehind(reclaimPrefix(parked, container, epoch)), false);
     const found = cursor.key !== undefined;
     cursor.close();
     if (found) return true;
@@ -112,6 +113,31 @@ export function advanceReclaim(
 function move(transaction: IndexTransaction, key: ByteString, progress: ReclaimProgress, state: string): void {
   const moved = (state + key.slice(STATE_BYTES)) as ByteString;
   transaction.put("reclaim", moved, encodeReclaim(moved, { ...progress, cursor: progress.from, kept: false }));
+}
+
+/** Removes those that lie within one of the ranges. */
+export function dropReclaims(transaction: IndexTransaction, ranges: readonly KeyRange[]): void {
+  const dropped: ByteString[] = [];
+  for (const container of new Set(ranges.map(({ from }) => uint32OfKey(from)))) {
+    for (const parked of [false, true]) {
+      const cursor = transaction.cursor("reclaim", ...keysBehind(reclaimPrefix(parked, container)), false);
+      for (; cursor.key !== undefined; cursor.next()) {
+        const reclaim = decodeReclaim(cursor.key, cursor.value);
+        if (ranges.some((range) => isWithin(reclaim, range))) dropped.push(cursor.key);
+      }
+      cursor.close();
+    }
+  }
+  for (const key of dropped) transaction.remove("reclaim", key);
+}
+
+function isWithin(inner: KeyRange, outer: KeyRange): boolean {
+  return inner.from >= outer.from && (outer.to === "" || (inner.to !== "" && inner.to <= outer.to));
+}
+
+/** Where the rows begin and end that have this prefix. */
+function keysBehind(prefix: ByteString): [ByteString, ByteString] {
+  return [prefix, (prefix + LAST.repeat(SUFFIX_BYTES + 1)) as ByteString];
 }
 
 /** Parked ranges: all, or those of a container that were punched at `from` to `to`, both included. */

@@ -124,7 +124,7 @@ describe("requests", () => {
     const damaged = frameBytes({ opcode: TestOpcode.keep, requestId: 8 }, Buffer.from("abc"));
     damaged[FRAME_HEADER_BYTES]! ^= 1;
     await peer.send(bench, Buffer.concat([damaged, frameBytes({ opcode: TestOpcode.echo }, Buffer.from("on"))]));
-    expect(peer.lastError?.code).toBe("PROTOCOL");
+    expect(peer.lastError?.code).toBe("DAMAGED");
     expect(peer.frames.at(-1)?.header.requestId).toBe(0);
     expect(bench.handler.handled).toBe(0);
     expect(bench.handler.closed.length).toBe(1);

@@ -37,6 +37,30 @@ test("purge: older epochs can be written there anew, and are there after a crash
   await rig.store.close();
 });
 
+test("purge: what was punched there before does not take what is written there anew, also where the punch waited for a gate", async () => {
+  for (const isGated of [undefined, () => true]) {
+    const rig = new StoreRig();
+    rig.isGated = isGated;
+    await rig.open(true);
+    rig.store.setSnapshots(CONTAINER, [3 as Epoch, 9 as Epoch]);
+    await rig.write([put("b", 2, "old"), put("d", 2, "old")]);
+    const punch = { from: key("b"), to: key("c"), epoch: 5 as Epoch };
+    const other = { from: key("d"), to: key("e"), epoch: 5 as Epoch };
+    await rig.write([], [punch, other]);
+    await rig.settle();
+    await rig.store.purge([range("b", "c")]);
+    await rig.write([put("b", 4, "new")]);
+    await rig.settle();
+    rig.store.setSnapshots(CONTAINER, [9 as Epoch]);
+    rig.store.setGate(CONTAINER, 20 as Epoch);
+    await rig.settle();
+    await rig.store.aggregate(CONTAINER);
+    // What the other punch hid goes when no snapshot shows it.
+    expect([rig.get("b", 9), rig.get("b"), rig.get("d", 9)]).toEqual(["new", "new", undefined]);
+    await rig.store.close();
+  }
+});
+
 test("purge: many ranges over many slices; usage and blocks come back", async () => {
   const rig = await StoreRig.create();
   const extent = await rig.store.writeExtent(new Uint8Array(3 * BLOCK_BYTES));
