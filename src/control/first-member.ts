@@ -3,7 +3,8 @@
  * whoever leads must know it by then.
  */
 import { memberKey } from "../format/meta-key.ts";
-import { type EngineShape, FIRST_RANK, newMember } from "./members.ts";
+import { FIRST_RANK } from "./members.ts";
+import { type EngineShape, newMember } from "./new-member.ts";
 import { absent, type Change, type MetaRecords, putRecord } from "./meta-records.ts";
 
 /** Writes it down unless there is one. */

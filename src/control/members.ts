@@ -23,6 +23,7 @@ import type { Verdict, Verdicts } from "./verdicts.ts";
 import { EngineReleases } from "./engine-releases.ts";
 import { refuseCopy } from "./storage-copy.ts";
 import { absent, type Change, type MetaRecords, putRecord, unchanged } from "./meta-records.ts";
+import { newMember } from "./new-member.ts";
 
 /** Of the engine that began the system. */
 export const FIRST_RANK = 0;
@@ -59,25 +60,6 @@ export interface MembersParts {
   readonly system: { readonly id: string; readonly name: string };
   /** Release of this program. */
   readonly software: string;
-}
-
-/** What is known of an engine before it is there. */
-export type EngineShape = Pick<MemberRecord, "engine" | "domain"> & { readonly targets: number };
-
-/** The record of an engine that has its rank and was not heard of yet. */
-export function newMember(rank: number, { engine, domain, targets }: EngineShape): MemberRecord {
-  return {
-    rank,
-    engine,
-    state: "new",
-    domain,
-    incarnation: 0,
-    host: "",
-    port: 0,
-    targets: Array.from({ length: targets }, () => ({ host: "", port: 0 })),
-    scmBytes: 0,
-    nvmeBytes: 0,
-  };
 }
 
 export class Members {
