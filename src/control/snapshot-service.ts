@@ -3,7 +3,7 @@
  * store. The intent is committed before the targets act; what a crash or a failure left half done is settled before the
  * next snapshot of that container, and by `resume`: epochs that no record names are given up, marked ones are removed.
  */
-import { DaosError } from "../base/errors.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
 import { type Epoch, epochFrom } from "../base/epoch.ts";
 import { checkLabel } from "../base/label.ts";
 import { MAX_SNAPSHOTS } from "../base/limits.ts";
@@ -21,6 +21,7 @@ import type { Catalogue } from "./catalogue.ts";
 import { beingDestroyed, type ControlParts, destroyedSince, isoTime, newUuid } from "./control-parts.ts";
 import { absent, type Change, putRecord, type Stored, unchanged } from "./meta-records.ts";
 import { type Mark, unmarked } from "./request-outcomes.ts";
+import { servedContainer } from "./served-container.ts";
 
 export class SnapshotService {
   readonly #parts: ControlParts;
@@ -39,13 +40,26 @@ export class SnapshotService {
       const key = args.name === "" ? unnamedSnapshotKey(container.id, newUuid(this.#parts.random)) : undefined;
       const intent = await this.#begin(container, key ?? snapshotKey(container.id, args.name), args.name);
       try {
-        const epoch = await this.#parts.targets.createSnapshot(container.number, container.pool);
+        const epoch = await this.#take(container);
         return describe(await this.#complete(container, intent, epoch, mark));
       } catch (error) {
         await this.#settleQuietly(container);
         throw error;
       }
     });
+  }
+
+  /** An engine that has just joined may not have been told of the container yet. */
+  async #take(container: ContainerRecord): Promise<Epoch> {
+    const { targets } = this.#parts;
+    const { number, pool } = container;
+    try {
+      return await targets.createSnapshot(number, pool);
+    } catch (error) {
+      if (!hasCode(error, "NOT_FOUND")) throw error;
+    }
+    await targets.openContainer(servedContainer(container), pool);
+    return targets.createSnapshot(number, pool);
   }
 
   /** Oldest first. */

@@ -141,7 +141,7 @@ export class FakeTargets implements TargetControl {
   #opened(container: number): { snapshots: Set<number>; usage: TierUsage } {
     const found = this.state.containers.get(container);
     if (found === undefined || !this.open.has(container)) {
-      throw new DaosError("STALE", `Cannot use container ${container}: not open.`);
+      throw new DaosError("NOT_FOUND", `Cannot use container ${container}: not open.`);
     }
     return found;
   }

@@ -59,6 +59,15 @@ test("a failure of the targets leaves no name and no epoch behind", async () => 
   expectConsistent(durable, targets);
 });
 
+test("a target that was not told of the container yet is told, and has the snapshot", async () => {
+  const durable = emptyDurable();
+  const { plane, targets } = await withBox(durable);
+  targets.open.clear();
+  await plane.snapshots.create({ ...box, name: "s" });
+  expectConsistent(durable, targets);
+  expect((await plane.snapshots.list(box)).snapshots.map(({ name }) => name)).toEqual(["s"]);
+});
+
 test("a name half destroyed or half made is free for the next snapshot", async () => {
   const durable = emptyDurable();
   const { plane, targets } = await withBox(durable);
