@@ -219,9 +219,13 @@ export class ElectedRole implements EngineRole {
   }
 
   /** Requests that the leader before was to answer are over: nobody may wait for it who stands still. */
-  #followed({ host, port }: LeaderRecord): void {
+  #dropLeader(): void {
     this.#leader?.close();
     this.#leader = undefined;
+  }
+
+  #followed({ host, port }: LeaderRecord): void {
+    this.#dropLeader();
     this.#parts.event("info", `the control plane is at ${formatListenAddress({ host, port })}`);
     this.#member?.follow();
   }
@@ -233,6 +237,7 @@ export class ElectedRole implements EngineRole {
       this.#parts.event("info", "this engine does not lead the control plane any more");
       return;
     }
+    this.#dropLeader();
     this.#opening = this.#open(term);
   }
 
