@@ -28,6 +28,8 @@ import type { UpdateRange } from "./update-range.ts";
 /** Pause between looks at what is to be folded, and how long a stripe is left alone after a write, milliseconds. */
 const LOOK_MS = 250;
 const SETTLE_MS = 1_000;
+/** One that is written to again and again is folded when it has waited so long: the gate waits for it. */
+const LONGEST_WAIT_MS = 4_000;
 /** Stripes folded at a time. */
 const FOLD_WINDOW = 4;
 /** Stripes that are remembered; of a container with more the rest is looked for again later. */
@@ -56,8 +58,9 @@ export interface FoldingOptions {
 interface Unfolded {
   /** Of the first write that is not folded. */
   readonly first: Epoch;
-  /** When it may be folded, by the epochs' clock. */
+  /** When it may be folded, by the epochs' clock, and when it is, whatever is written. */
   notBefore: Epoch;
+  readonly dueAt: Epoch;
   isFolding: boolean;
 }
 
@@ -175,18 +178,20 @@ export class Folding {
   }
 
   #noteStripe({ container, stripes }: UnfoldedAkey, stripe: number, epoch: Epoch): void {
-    const notBefore = this.#later();
     const known = stripes.get(stripe);
-    if (known !== undefined) known.notBefore = notBefore;
-    else if (this.#unfoldedCount >= MAX_UNFOLDED_STRIPES) this.#scans.set(container, { state: "wanted" });
+    if (known !== undefined) {
+      // One that could not be folded when it was due waits for its next try.
+      known.notBefore = Math.max(known.notBefore, Math.min(this.#later(SETTLE_MS), known.dueAt)) as Epoch;
+    } else if (this.#unfoldedCount >= MAX_UNFOLDED_STRIPES) this.#scans.set(container, { state: "wanted" });
     else {
-      stripes.set(stripe, { first: epoch, notBefore, isFolding: false });
+      const [notBefore, dueAt] = [this.#later(SETTLE_MS), this.#later(LONGEST_WAIT_MS)];
+      stripes.set(stripe, { first: epoch, notBefore, dueAt, isFolding: false });
       this.#unfoldedCount += 1;
     }
   }
 
-  #later(): Epoch {
-    return (this.#options.now() + SETTLE_MS * 1_000) as Epoch;
+  #later(afterMs: number): Epoch {
+    return (this.#options.now() + afterMs * 1_000) as Epoch;
   }
 
   /** The stripe is folded, or nobody needs it to be. What was noted under an earlier map is not counted any more. */
@@ -276,7 +281,7 @@ export class Folding {
         void (state.first === OLDEST ? this.#options.inTurn(fold) : fold()).finally(() => {
           this.#folding -= 1;
           state.isFolding = false;
-          state.notBefore = this.#later();
+          state.notBefore = this.#later(SETTLE_MS);
         });
       }
     }

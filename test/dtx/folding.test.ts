@@ -206,3 +206,23 @@ test("what is found is folded in its turn, what an update leaves is not", async 
   expect(written.folding.foldedTo(CONTAINER)).toBeGreaterThan(now - 2 * LAG_US);
   written.folding.stop();
 });
+
+test("a stripe that is written to again and again is folded in between, and the gate moves on", async () => {
+  let now = NOW;
+  const { folding, finish, letFold, pass } = makeRig(
+    () => false,
+    undefined,
+    () => now,
+  );
+  letFold();
+  for (let write = 0; write < 60; write += 1) {
+    const ownParts = [{ kind: "write", address: 0, length: 1 }];
+    const update = { container: CONTAINER, object: PLACE, ownParts, givenEpoch: now, arrayShares: [] };
+    folding.noteUpdate(update as unknown as LedUpdate);
+    await pass(300);
+    now = (now + 300_000) as Epoch;
+    if (write === 0) finish(0);
+    if (write > 1) expect(folding.foldedTo(CONTAINER)).toBeGreaterThan(now - 5_000_000);
+  }
+  folding.stop();
+});
