@@ -75,6 +75,12 @@ export const EVENTS = {
     advice: "Synchronise the clocks: chrony or NTP on every host.",
   },
   engine_clock_right: { severity: "info", meaning: "That clock is right again.", advice: "" },
+  target_renewed: {
+    severity: "warn",
+    meaning:
+      "The store of a target was damaged so that it could not be opened, and others have all that it had: it was made anew, empty.",
+    advice: "Look at the host's memory and devices. The target comes back by itself.",
+  },
   device_faulty: {
     severity: "error",
     meaning: "A device failed too often, was too slow or hung. Its targets take no more large values.",

@@ -14,6 +14,7 @@ import type {
   EngineJoinArguments,
   EngineMapArguments,
   EngineReference,
+  EngineRenewArguments,
   PoolAssignment,
 } from "../format/engine-operations.ts";
 import type { EngineEventsArguments } from "../format/event-operations.ts";
@@ -111,6 +112,18 @@ export class EngineAdmission {
   /** The connection that an engine's heartbeats came on is gone. */
   lost({ rank, incarnation }: Pick<EngineReference, "rank" | "incarnation">): void {
     this.#parts.members.life.lost(rank, incarnation);
+  }
+
+  /**
+   * Whether damaged targets of an engine may be made anew: all that they had is elsewhere. Rejects with BUSY while the engine
+   * seems to be there, and with UNAVAILABLE while they are needed.
+   */
+  async renew({ rank, targets }: Omit<EngineRenewArguments, "sentAtMs">): Promise<void> {
+    const { members, maps } = this.#parts;
+    const action = `Cannot make target(s) ${targets.join(", ")} of rank ${rank} anew`;
+    if (members.isHere(rank)) throw new DaosError("BUSY", `${action}: it is not missed yet. Ask again.`);
+    const need = await maps.needOf(rank, targets);
+    if (need !== undefined) throw new DaosError("UNAVAILABLE", `${action}: ${need}. Ask again when it is DOWNOUT.`);
   }
 
   /** Rejects with NOT_FOUND when the engine has no part in the pool. */

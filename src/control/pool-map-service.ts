@@ -215,6 +215,17 @@ export class PoolMapService {
     });
   }
 
+  /** Which pool may need what these targets of an engine have; undefined: all of it is elsewhere. */
+  async needOf(rank: number, targets: readonly number[]): Promise<string | undefined> {
+    for (const { key, record } of await this.#parts.records.all("map", MAP_PREFIX)) {
+      const own = record.targets.filter((target) => target.rank === rank && targets.includes(target.target));
+      const needed = own.find(({ state }) => state !== "DOWNOUT");
+      if (needed !== undefined)
+        return `target ${needed.index} of pool ${key.slice(MAP_PREFIX.length)} is ${needed.state}`;
+    }
+    return undefined;
+  }
+
   /** The map to work by now. Rejects with UNAVAILABLE when an exclusion takes too long to become effective. */
   async forClients(pool: string): Promise<PoolMap> {
     const { record } = await this.#parts.store.get(pool);

@@ -51,7 +51,7 @@ export class EngineDesk {
 
   /** Whether the opcode is one of these. */
   serves(opcode: number): boolean {
-    return opcode >= Opcode.engineHello && opcode <= Opcode.engineEvents;
+    return opcode >= Opcode.engineHello && opcode <= Opcode.engineRenew;
   }
 
   /** The answer's payload. `request`'s bytes are read before the first await. */
@@ -127,6 +127,9 @@ export class EngineDesk {
         return {};
       case Opcode.engineEvents:
         await admission.events(checkEngineValue(engineSchemas.events, "engineEvents", body));
+        return {};
+      case Opcode.engineRenew:
+        await admission.renew(checkEngineValue(engineSchemas.renew, "engineRenew", body));
         return {};
       case Opcode.engineMap:
         return admission.map(checkEngineValue(engineSchemas.map, "engineMap", body));

@@ -7,15 +7,11 @@
  * replays it.
  */
 import { HybridLogicalClock } from "../base/epoch.ts";
-import type { Severity } from "../base/events.ts";
 import type { Uuid } from "../base/uuid.ts";
-import type { Hmac } from "../control/capability-authority.ts";
 import { newUuid } from "../control/control-parts.ts";
 import { FIRST_RANK } from "../control/members.ts";
-import type { ResumeReport } from "../control/resumption.ts";
 import { capabilityKeyOf, openSystem } from "../control/system-service.ts";
 import type { MetaStore } from "../contracts/meta-store.ts";
-import type { Thread, World } from "../contracts/world.ts";
 import type { EngineAddress, StopOrder } from "../format/engine-operations.ts";
 import { RpcServer } from "../rpc/server.ts";
 import type { Configuration } from "./configuration.ts";
@@ -24,16 +20,16 @@ import { EngineDesk } from "./engine-desk.ts";
 import { ElectedRole } from "./elected-role.ts";
 import { EventOutbox } from "./event-outbox.ts";
 import { HealthWatch } from "./health-watch.ts";
-import { engineMetrics, type ProcessUsage } from "./engine-metrics.ts";
+import { engineMetrics } from "./engine-metrics.ts";
+import type { Engine, EngineParts } from "./engine-parts.ts";
 import { EngineIdentity } from "./engine-identity.ts";
 import { FailureDetector } from "./failure-detector.ts";
 import { ControlRole, type EngineRole, MemberRole, type RoleParts } from "./engine-role.ts";
 import { EngineService } from "./engine-service.ts";
 import { isWildcard } from "./listen-address.ts";
 import { ManagementService } from "./management-service.ts";
-import { choosePlugins, type MemoryNamespace, type PluginChoice } from "./plugin-choice.ts";
+import { choosePlugins, type PluginChoice } from "./plugin-choice.ts";
 import { configured } from "./plugin-errors.ts";
-import type { PluginRegistry } from "./plugin-registry.ts";
 import {
   formattedSuperblock,
   markReady,
@@ -42,61 +38,11 @@ import {
   type OpenStorage,
   type OpenStorageOptions,
 } from "./storage-folder.ts";
+import { askRenewal } from "./target-renewal.ts";
 import { type StartedTargets, TargetStarter } from "./target-starter.ts";
 import type { Targets } from "./targets.ts";
 
 const STOP_GRACE_MS = 2_000;
-
-export interface EngineParts {
-  readonly world: World;
-  /** Release name told to clients, such as `daos 0.1.0`. */
-  readonly software: string;
-  readonly registry: PluginRegistry;
-  readonly hmac: Hmac;
-  readonly pid: number;
-  readonly spawnTarget: (index: number) => Thread;
-  /** Persistent memory of this machine, for the choice of plugins; none unless given. */
-  readonly persistentMemory?: () => readonly MemoryNamespace[];
-  /** Whether files of this folder can be read and written past the page cache; not so unless given. */
-  readonly hasDirectIo?: (folder: string) => boolean;
-  /** Shows what happens while the engine runs. */
-  readonly event?: (severity: Severity, message: string) => void;
-  /** How it ended before, when its supervisor has started it again. */
-  readonly restartedAfter?: string;
-  /** Has the supervisor start engines of these ranks that it has and that are stopped. */
-  readonly startEngines?: (ranks: readonly number[]) => void;
-  /** Lights the lamp of a device; without it there is none. */
-  readonly identifyDevice?: (path: string) => Promise<void>;
-  /** See OpenStorageOptions.format; `force` also overwrites what the devices hold. */
-  readonly format?: NonNullable<OpenStorageOptions["format"]>;
-  /** Port of the management listener, where it is not the configured one: the supervisor keeps one across restarts. */
-  readonly managementPort?: number;
-  /** An address of this machine that others reach, told in the place of a listener's that stands for all. */
-  readonly hostAddress?: () => string | undefined;
-  /** Engines on this host that share the file system; 1 unless given. */
-  readonly sharers?: number;
-  /** Ends a start that waits for the system it joins. */
-  readonly canceled?: AbortSignal;
-  readonly usage: () => ProcessUsage;
-}
-
-export interface Engine {
-  readonly host: string;
-  readonly port: number;
-  readonly storage: string;
-  readonly rank: number;
-  /** Name of its system. */
-  readonly system: string;
-  /** The storage was formatted by this start. */
-  readonly created: boolean;
-  readonly resumed: ResumeReport;
-  /** What the admin should know about the media of the targets, one line each. */
-  readonly notices: readonly string[];
-  /** Resolves when the engine has stopped: whether it is to be started again. Rejects when it ended because something failed. */
-  readonly ended: Promise<{ readonly isRestarting: boolean }>;
-  /** Finishes what runs, settles and closes. Resolves as `ended` does. */
-  stop(): Promise<unknown>;
-}
 
 /** Rejects with CONFIGURATION, BUSY (another engine has the folder), VERSION, CORRUPT, NO_SPACE, UNAVAILABLE (address, system to join), PERMISSION, ALREADY_EXISTS (joining). */
 export async function startEngine(configuration: Configuration, parts: EngineParts): Promise<Engine> {
@@ -166,7 +112,22 @@ class EngineStartup {
     });
     failed.catch(() => {});
     const rank = membership?.rank ?? FIRST_RANK;
-    const started = await this.#startTargets(storage, rank, capabilityKey, failed);
+    const started = await this.#startTargets(storage, rank, capabilityKey, failed).catch((error: unknown) => {
+      const addresses = membership === undefined ? [] : identity.controlAddresses(membership);
+      const metaStore = isShared ? this.#metaStore : undefined;
+      const configuration = this.#configuration;
+      const asked = {
+        ...this.#parts,
+        configuration,
+        epochs,
+        superblock,
+        rank,
+        key: capabilityKey,
+        addresses,
+        metaStore,
+      };
+      return askRenewal(error, asked);
+    });
     const parts = await this.#roleParts(storage, rank, capabilityKey, epochs, started);
     const { table } = started;
     let role: EngineRole;
@@ -176,6 +137,10 @@ class EngineStartup {
     else role = new ControlRole({ ...parts, ...openMeta });
     this.#role = role;
     started.notices.unshift(choice.notice);
+    for (const target of started.renewed) {
+      const state = "its store was damaged, and all that it had is elsewhere: it was made anew, empty";
+      this.#outbox.tell("target_renewed", `rank ${rank}, target ${target}: ${state}`, { rank, target });
+    }
     return this.#serve(role, parts, started, format, failed);
   }
 

@@ -25,6 +25,8 @@ export interface TargetSettings {
   readonly folder: string;
   /** Format a new store. */
   readonly create: boolean;
+  /** Make the store anew, for it is damaged and nobody needs what it had; the device stays. */
+  readonly renew: boolean;
   readonly host: string;
   /** 0 picks one. */
   readonly port: number;

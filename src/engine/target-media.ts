@@ -32,8 +32,8 @@ export async function openTargetMedia(
 ): Promise<TargetMedia> {
   const scm = await registry.provider("scm", settings.scm.plugin, settings.scm.config);
   const nvme = await registry.provider("block-device", settings.nvme.plugin, settings.nvme.config);
-  const { folder, create } = settings;
-  const region = await scm.open(world, { folder, create, sizeBytes: settings.scm.sizeBytes });
+  const { folder, create, renew } = settings;
+  const region = await scm.open(world, { folder, create: create || renew, sizeBytes: settings.scm.sizeBytes });
   const deviceOptions = { folder, create: create || settings.device.isNew, sizeBytes: settings.nvme.sizeBytes };
   const opened = await openTargetDevice(world, nvme, deviceOptions, settings.device, faulted);
   return { region, device: opened.device, notices: [...(region.notices ?? []), ...opened.notices] };
@@ -41,13 +41,14 @@ export async function openTargetMedia(
 
 export async function openTargetStore(
   { world, startSettler }: { readonly world: World; readonly startSettler: (settings: SettleSettings) => Settler },
-  { folder, create, indexBytes }: Pick<TargetSettings, "folder" | "create" | "indexBytes">,
+  { folder, create, renew, indexBytes }: Pick<TargetSettings, "folder" | "create" | "renew" | "indexBytes">,
   region: ScmRegion,
   device: BlockDevice,
 ): Promise<CheckedStore> {
   const indexPath = `${folder}/${INDEX_FILE}`;
+  if (renew) for (const path of [indexPath, `${indexPath}-lock`]) world.disk.remove(path);
   if (world.disk.exists(indexPath)) checkIndexFile(world.disk, indexPath);
   const index = openLmdbIndex({ path: indexPath, sizeBytes: indexBytes, disk: world.disk });
   const settler = startSettler({ indexPath, indexBytes, region: settleRegion(region) });
-  return openStore({ world, region, device, index, settler, create, destageRule: windowLead });
+  return openStore({ world, region, device, index, settler, create: create || renew, destageRule: windowLead });
 }

@@ -2,7 +2,7 @@
  * Starts the threads of an engine's targets: what each is told of its storage, its device and the system, and what all of
  * them answered.
  */
-import { DaosError } from "../base/errors.ts";
+import { DaosError, hasCode } from "../base/errors.ts";
 import { MIB } from "../base/limits.ts";
 import type { Uuid } from "../base/uuid.ts";
 import type { Thread, World } from "../contracts/world.ts";
@@ -14,6 +14,7 @@ import type { TargetDeviceSettings } from "./device-opening.ts";
 import { DeviceTable } from "./device-table.ts";
 import { type OpenStorage, saveSuperblock, targetFolder } from "./storage-folder.ts";
 import type { TargetCalls, TargetSettings } from "./target-calls.ts";
+import { DamagedTargets, isToRenew, noteRenewed } from "./target-renewal.ts";
 import { Targets } from "./targets.ts";
 import { ThreadCaller } from "./thread-call.ts";
 
@@ -41,10 +42,14 @@ export interface StartedTargets {
   readonly addresses: readonly EngineAddress[];
   readonly notices: string[];
   readonly table: DeviceTable;
+  /** Targets that were damaged and are made anew. */
+  readonly renewed: readonly number[];
 }
 
 export class TargetStarter {
   readonly threads: Thread[] = [];
+  /** Targets that are made anew. */
+  #renewed: readonly number[] = [];
   readonly #parts: TargetStarterParts;
 
   constructor(parts: TargetStarterParts) {
@@ -54,7 +59,11 @@ export class TargetStarter {
   /** Rejects with the first failure of a target. The threads are the caller's to end. */
   async run(storage: OpenStorage): Promise<StartedTargets> {
     const { world, spawnTarget, configuration, fail, failed } = this.#parts;
-    const callers = Array.from({ length: storage.superblock.targets }, (_value, index) => {
+    const { targets: count } = storage.superblock;
+    this.#renewed = Array.from({ length: count }, (_, index) => index).filter((index) =>
+      isToRenew(world.disk, targetFolder(configuration.storage, index)),
+    );
+    const callers = Array.from({ length: count }, (_value, index) => {
       const thread = spawnTarget(index);
       this.threads.push(thread);
       return new ThreadCaller<TargetCalls>(thread, (error) => {
@@ -62,9 +71,12 @@ export class TargetStarter {
       });
     });
     const starts = callers.map((caller, index) => caller.call("start", this.#settings(storage, index)));
-    const ready = await Promise.race([Promise.all(starts), failed]);
+    const outcomes = await Promise.race([Promise.allSettled(starts), failed]);
+    const ready = outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
+    if (ready.length < outcomes.length) throw failureOf(outcomes);
     const addresses = ready.map(({ host, port }) => ({ host, port }));
     const notices = ready.flatMap((target, index) => target.notices.map((notice) => `target ${index}: ${notice}`));
+    for (const index of this.#renewed) noteRenewed(world.disk, targetFolder(configuration.storage, index));
     const speed = ready.map((target) => target.speed).find((measured) => measured !== undefined);
     const { superblock } = storage;
     const table = new DeviceTable(speed === undefined ? superblock : { ...superblock, speed }, (changed) =>
@@ -72,7 +84,7 @@ export class TargetStarter {
     );
     if (superblock.devices.some(({ successor }) => successor !== undefined)) table.completeSuccession();
     const targets = new Targets(callers, world.clock, world.timers, table.superblock.speed);
-    return { targets, addresses, notices, table };
+    return { targets, addresses, notices, table, renewed: this.#renewed };
   }
 
   #settings({ superblock, format }: OpenStorage, index: number): TargetSettings {
@@ -84,6 +96,7 @@ export class TargetStarter {
       index,
       folder: targetFolder(storage, index),
       create: format,
+      renew: this.#renewed.includes(index),
       host: listen.host,
       port: targetPort(configuration, index),
       scm: { plugin: scm.plugin, sizeBytes: logBytes, config: scm.config },
@@ -121,6 +134,15 @@ export class TargetStarter {
       faults,
     };
   }
+}
+
+/** What the start of the engine fails with. */
+function failureOf(outcomes: readonly PromiseSettledResult<unknown>[]): unknown {
+  const reasons = outcomes.map((outcome) => (outcome.status === "rejected" ? (outcome.reason as unknown) : undefined));
+  const other = reasons.find((reason) => reason !== undefined && !hasCode(reason, "CORRUPT"));
+  if (other !== undefined) return other;
+  const damaged = reasons.flatMap((reason, index) => (reason === undefined ? [] : [index]));
+  return new DamagedTargets((reasons[damaged[0]!] as DaosError).message, damaged);
 }
 
 /** The log's part of a target's SCM: whole units. */

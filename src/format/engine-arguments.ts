@@ -97,6 +97,11 @@ export const engineSchemas = {
     software: text.exactOptional(),
   }) satisfies z.ZodType<engine.EngineJoinArguments>,
   reference: z.object({ ...sent, rank, incarnation: count }) satisfies z.ZodType<engine.EngineReference>,
+  renew: z.object({
+    ...sent,
+    rank,
+    targets: z.array(count).min(1).max(MAX_ENGINE_TARGETS),
+  }) satisfies z.ZodType<engine.EngineRenewArguments>,
   heartbeat: z.object({
     ...sent,
     rank,

@@ -98,6 +98,13 @@ export interface EngineMapArguments extends EngineMessage {
   readonly pool: string;
 }
 
+/** engineRenew: these targets of an engine are damaged. May they be made anew? UNAVAILABLE: not yet. */
+export interface EngineRenewArguments extends EngineMessage {
+  readonly rank: number;
+  /** By their numbers in the engine. */
+  readonly targets: readonly number[];
+}
+
 /** A container as its targets must know it. */
 export interface ServedContainer {
   readonly number: number;

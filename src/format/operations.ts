@@ -29,6 +29,7 @@ export const Opcode = {
   engineMap: 28,
   engineCall: 29,
   engineEvents: 30,
+  engineRenew: 31,
   poolCreate: 32,
   poolList: 33,
   poolQuery: 34,

@@ -419,3 +419,21 @@ test("an engine that cannot remove a container joins all the same, and is asked 
   await rig.join(1);
   expect([...engine.destroyed]).toEqual([1]);
 });
+
+test("a damaged target may be made anew when its engine is missed and others have what it had in all pools", async () => {
+  const rig = await tankRig(3);
+  const renew = (targets = [0]): Promise<string> => codeOf(rig.plane.engines.renew({ rank: 1, targets }));
+  expect(await renew()).toBe("BUSY");
+  await rig.plane.engines.leave({ rank: 1, incarnation: 1 });
+  expect(await renew()).toBe("UNAVAILABLE");
+  const { map } = await rig.plane.maps.exclude({ pool: "tank", ranks: [1], force: true });
+  expect((await mapOf(rig)).states[1]).toBe("DOWN");
+  expect(await renew()).toBe("UNAVAILABLE");
+  // Another target of the engine has nothing of the pool.
+  await rig.plane.engines.renew({ rank: 1, targets: [1] });
+  const pool = (await rig.plane.pools.query({ pool: "tank" })).id;
+  await rig.plane.maps.completeFilled(pool, map.version);
+  expect((await mapOf(rig)).states[1]).toBe("DOWNOUT");
+  await rig.plane.engines.renew({ rank: 1, targets: [0] });
+  rig.plane.close();
+});

@@ -23,7 +23,6 @@ export class Daemon {
   #isWanted = false;
   /** How it ended without being killed here, since that was asked last. */
   #ends: string[] = [];
-  #failures = 0;
 
   constructor(options: DaemonOptions) {
     this.#options = options;
@@ -41,13 +40,7 @@ export class Daemon {
     return ends;
   }
 
-  /** How often it ended by itself since it was started from here. */
-  get failures(): number {
-    return this.#failures;
-  }
-
   start(): void {
-    this.#failures = 0;
     this.#isWanted = true;
     this.#spawn();
   }
@@ -79,7 +72,6 @@ export class Daemon {
   async #watch(child: Bun.Subprocess): Promise<void> {
     await child.exited;
     if (!this.#isWanted) return;
-    this.#failures += 1;
     this.#ends.push(String(child.signalCode ?? `status ${child.exitCode}`));
     await delay(RESTART_MS);
     if (this.#isWanted && this.#child === child) this.#spawn();

@@ -2,7 +2,7 @@
  * A system of hosts with an engine each, three of which also run a member of etcd: started, asked how it does, and given
  * what an admin gives it. Any engine may lead.
  */
-import { mkdirSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { DaosError } from "../../../src/base/errors.ts";
 import { connect, type System } from "../../../src/library.ts";
@@ -22,8 +22,6 @@ const CALL_TIMEOUT_MS = 30_000;
 const LOOK_TIMEOUT_MS = 5_000;
 const RETRY_WINDOW_MS = 60_000;
 const START_TIMEOUT_MS = 180_000;
-/** An engine that has ended so often does not start by itself any more. */
-const MOST_STARTS = 3;
 
 /** How a host's engine does: its rank, its state, and those of its targets in the pool. */
 export interface EngineStatus {
@@ -41,8 +39,8 @@ export class FaultSystem {
 
   /** Hosts whose storage has rotted and was not filled anew since. */
   readonly #rotten = new Set<number>();
-  /** How often an admin had to do something that the system is to do by itself. */
-  readonly byHand = { reintegrated: 0, refilled: 0, replaced: 0 };
+  /** How often an admin did what the system would have done by itself, later. */
+  readonly byHand = { refilled: 0 };
 
   /** Hears what is missing while the system heals, whenever that changes. */
   changed: (missing: string) => void = () => undefined;
@@ -159,9 +157,7 @@ export class FaultSystem {
       if (missing !== before) this.changed(missing ?? "nothing is missing");
       if (missing === undefined && this.#rotten.size === 0) return true;
       if (missing === undefined) await this.#refillRotten();
-      await this.#takeBack();
       await this.#extend();
-      await this.#replaceUnreadable();
       return false;
     };
     await until(isWhole, timeoutMs, async () => `${missing}\n${this.lastWords}`);
@@ -172,46 +168,27 @@ export class FaultSystem {
     this.#rotten.add(host);
   }
 
-  /** By hand, as long as nothing reads all there is and repairs it: what has rotted is filled anew from other hosts. */
+  /**
+   * The next fault comes sooner than a scrub has read all there is: what has rotted is filled anew from other hosts. But what
+   * could not be opened has been made anew, and filled, by then.
+   */
   async #refillRotten(): Promise<void> {
     const seen = (await this.look()) ?? [];
     for (const host of this.#rotten) {
       const rank = seen[host]?.rank;
       if (rank === undefined) continue;
+      const renewed = this.hosts[host]!.files("renewed");
+      if (renewed.length > 0) {
+        for (const path of renewed) rmSync(path);
+        this.#rotten.delete(host);
+        continue;
+      }
       await unlessBusy(async () => {
         await this.admin.pool(POOL).exclude({ ranks: [rank] });
         this.#rotten.delete(host);
         this.byHand.refilled += 1;
       });
     }
-  }
-
-  /** An engine whose storage has rotted so that it does not start is given an empty disk, as soon as nobody needs the old one. */
-  async #replaceUnreadable(): Promise<void> {
-    const seen = await this.look();
-    for (const host of this.#rotten) {
-      const { engine } = this.hosts[host]!;
-      const isMoved = seen?.[host]?.targets.every((state) => state === "DOWNOUT") === true;
-      if (seen?.[host]?.state === "joined" || !isMoved || engine.failures < MOST_STARTS) continue;
-      await engine.kill();
-      this.hosts[host]!.replaceDisk();
-      engine.start();
-      this.#rotten.delete(host);
-      this.byHand.replaced += 1;
-    }
-  }
-
-  /** By hand, as long as the system does not do it: engines that were excluded and are back serve again. */
-  async #takeBack(): Promise<void> {
-    const seen = (await this.look()) ?? [];
-    const isBack = (status: EngineStatus | undefined): boolean =>
-      status?.state === "joined" && status.targets.includes("DOWNOUT");
-    const ranks = seen.filter(isBack).map((status) => status!.rank);
-    if (ranks.length === 0) return;
-    await unlessBusy(async () => {
-      await this.admin.pool(POOL).reintegrate({ ranks });
-      this.byHand.reintegrated += ranks.length;
-    });
   }
 
   /** A new engine becomes part of the pool: that is for an admin to decide. */
