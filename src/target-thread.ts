@@ -50,6 +50,7 @@ serveThreadCalls<TargetCalls>(parentThread(), {
   counters: () => target.counters(),
   device: () => target.device(),
   deviceFault: () => target.deviceFault(),
+  storeDamage: () => target.storeDamage(),
   check: (question) => target.check(question),
   markDevice: (reason) => target.markDevice(reason),
 });

@@ -5,7 +5,7 @@ import { encodeFillRequest, FillFlag } from "../format/fill-message.ts";
 import type { StoredDkey } from "../vos/dkey-copy.ts";
 import { unitOf } from "./dkey-unit.ts";
 import { type Cells, copiedCells, inPages, madeCells, type MadeCellsParts } from "./fill-content.ts";
-import { FillLinks } from "./fill-links.ts";
+import { DamagedDestination, FillLinks } from "./fill-links.ts";
 import type { FillPace, FillPolicy, FillSlice } from "./fill-pace.ts";
 import { Destination, type FillRound, isDamage, type LevelledDkey, nameOf, notYet } from "./fill-round.ts";
 import { levelOf, unfilledOf } from "./fill-store.ts";
@@ -54,7 +54,7 @@ export class DkeyFill {
     }
   }
 
-  /** As `fill`, for an update that waits for it: it does not wait for its turn. */
+  /** As `fill`, for an update that waits for it: it does not wait for its turn. UNAVAILABLE, too, when a target cannot take it. */
   fillNow(round: FillRound, container: number, place: StoredDkey): Promise<void> {
     const isUnderWay = round.filling.has(place.prefix) && !round.isUrgent(place.prefix);
     round.hurry(place.prefix);
@@ -63,7 +63,10 @@ export class DkeyFill {
       pace.look();
       this.links.hurry(round, container, place.prefix, unfilledOf(groups().groupOf(place.oid, place.dkey)));
     }
-    return this.fill(round, container, place);
+    return this.fill(round, container, place).catch((error: unknown) => {
+      // It will be excluded, or made anew: nobody's data is lost.
+      throw error instanceof DamagedDestination ? notYet("what a target has is damaged") : error;
+    });
   }
 
   #slice(round: FillRound, { prefix, level }: LevelledDkey, policy: FillSlice["policy"]): FillSlice {

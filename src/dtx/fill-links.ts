@@ -15,6 +15,13 @@ const BUSY_MS = 20;
 /** How often a message is sent that is damaged on its way. */
 const MAX_SENDINGS = 3;
 
+/** What a target has is damaged, so that it cannot take what it is to be filled with. */
+export class DamagedDestination extends DaosError {
+  constructor(message: string) {
+    super("CORRUPT", message);
+  }
+}
+
 export class FillLinks {
   readonly #peer: (index: number) => Peer | undefined;
   readonly #timers: Timers;
@@ -112,6 +119,7 @@ export class FillLinks {
       try {
         return (await peer.call(Opcode.dtxFill, args, payload, options)).payload;
       } catch (error) {
+        if (hasCode(error, "CORRUPT")) throw new DamagedDestination((error as DaosError).message);
         // It was not taken. What is damaged each time was so before it left, and is read again.
         if (!hasCode(error, "DAMAGED") || sendings === MAX_SENDINGS) throw error;
       }

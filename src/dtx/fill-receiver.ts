@@ -228,6 +228,7 @@ export class FillReceiver {
         reply.send(NO_ARGUMENTS, await this.#take(round, leader, fill, check));
       } catch (error) {
         if (!(error instanceof DaosError)) throw error;
+        if (error.code === "CORRUPT") this.#options.store.damaged(error.message);
         reply.fail(error);
       }
     };

@@ -37,6 +37,8 @@ export interface FillStore {
   forgottenTo(): Epoch;
   /** Repairs what is damaged of a dkey here; how many places. */
   repair(container: number, place: DkeyPlace): Promise<number>;
+  /** Hears that the store cannot take what it is to be filled with, for what it has is damaged. */
+  damaged(reason: string): void;
   /** Resolves when nothing that `sequence` names can be undone any more; see CellStore.whenStable. */
   stable(sequence: number): Promise<void>;
 }
@@ -45,9 +47,11 @@ export function fillStore(
   store: CellStore,
   objects: VersionedObjects,
   repair: FillStore["repair"] = () => Promise.resolve(0),
+  damaged: FillStore["damaged"] = () => {},
 ): FillStore {
   return {
     repair,
+    damaged,
     copies: objects.copies,
     marks: objects.fillMarks,
     keys: objects.keyHistories,

@@ -25,10 +25,9 @@ import { NO_PARTS, payloadOf, type ShardParts, shardParts } from "./shard-parts.
 import { akeyRequest, type ShardedAkey } from "./sharded-akey.ts";
 import type { UpdateRange } from "./update-range.ts";
 
-/** Pause between looks at what is to be folded, and how long a stripe is left alone after a write, milliseconds. */
+/** Pause between looks at what is to be folded, and how long a stripe is left alone after a write, but waits at most, milliseconds. */
 const LOOK_MS = 250;
 const SETTLE_MS = 1_000;
-/** One that is written to again and again is folded when it has waited so long: the gate waits for it. */
 const LONGEST_WAIT_MS = 4_000;
 /** Stripes folded at a time. */
 const FOLD_WINDOW = 4;
@@ -55,6 +54,7 @@ export interface FoldingOptions {
   readonly found: (container: number) => void;
 }
 
+const OLDEST = 1 as Epoch;
 interface Unfolded {
   /** Of the first write that is not folded. */
   readonly first: Epoch;
@@ -182,12 +182,12 @@ export class Folding {
     if (known !== undefined) {
       // One that could not be folded when it was due waits for its next try.
       known.notBefore = Math.max(known.notBefore, Math.min(this.#later(SETTLE_MS), known.dueAt)) as Epoch;
-    } else if (this.#unfoldedCount >= MAX_UNFOLDED_STRIPES) this.#scans.set(container, { state: "wanted" });
-    else {
-      const [notBefore, dueAt] = [this.#later(SETTLE_MS), this.#later(LONGEST_WAIT_MS)];
-      stripes.set(stripe, { first: epoch, notBefore, dueAt, isFolding: false });
-      this.#unfoldedCount += 1;
+      return;
     }
+    if (this.#unfoldedCount >= MAX_UNFOLDED_STRIPES) return void this.#scans.set(container, { state: "wanted" });
+    const [notBefore, dueAt] = [this.#later(SETTLE_MS), this.#later(LONGEST_WAIT_MS)];
+    stripes.set(stripe, { first: epoch, notBefore, dueAt, isFolding: false });
+    this.#unfoldedCount += 1;
   }
 
   #later(afterMs: number): Epoch {
@@ -398,5 +398,3 @@ export class Folding {
     for await (const stripes of stripesOfOthers(akey)) this.#note(container, place, stripes, OLDEST);
   }
 }
-
-const OLDEST = 1 as Epoch;

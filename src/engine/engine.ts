@@ -7,6 +7,7 @@
  * replays it.
  */
 import { HybridLogicalClock } from "../base/epoch.ts";
+import { DaosError } from "../base/errors.ts";
 import type { Uuid } from "../base/uuid.ts";
 import { newUuid } from "../control/control-parts.ts";
 import { FIRST_RANK } from "../control/members.ts";
@@ -37,8 +38,9 @@ import {
   openStorageFolder,
   type OpenStorage,
   type OpenStorageOptions,
+  targetFolder,
 } from "./storage-folder.ts";
-import { askRenewal } from "./target-renewal.ts";
+import { askRenewal, checkDamage, mayAsk, noteDamaged, type TargetRenewalParts } from "./target-renewal.ts";
 import { type StartedTargets, TargetStarter } from "./target-starter.ts";
 import type { Targets } from "./targets.ts";
 
@@ -112,22 +114,20 @@ class EngineStartup {
     });
     failed.catch(() => {});
     const rank = membership?.rank ?? FIRST_RANK;
-    const started = await this.#startTargets(storage, rank, capabilityKey, failed).catch((error: unknown) => {
-      const addresses = membership === undefined ? [] : identity.controlAddresses(membership);
-      const metaStore = isShared ? this.#metaStore : undefined;
-      const configuration = this.#configuration;
-      const asked = {
-        ...this.#parts,
-        configuration,
-        epochs,
-        superblock,
-        rank,
-        key: capabilityKey,
-        addresses,
-        metaStore,
-      };
-      return askRenewal(error, asked);
-    });
+    const renewal: TargetRenewalParts = {
+      ...this.#parts,
+      configuration: this.#configuration,
+      epochs,
+      superblock,
+      rank,
+      key: capabilityKey,
+      addresses: membership === undefined ? [] : identity.controlAddresses(membership),
+      metaStore: isShared ? this.#metaStore : undefined,
+    };
+    if (!format) await checkDamage(renewal);
+    const starting = this.#startTargets(storage, rank, capabilityKey, failed);
+    const started = await starting.catch((error: unknown) => askRenewal(error, renewal));
+    if (mayAsk(renewal)) this.#watchStores(started.targets);
     const parts = await this.#roleParts(storage, rank, capabilityKey, epochs, started);
     const { table } = started;
     let role: EngineRole;
@@ -142,6 +142,21 @@ class EngineStartup {
       this.#outbox.tell("target_renewed", `rank ${rank}, target ${target}: ${state}`, { rank, target });
     }
     return this.#serve(role, parts, started, format, failed);
+  }
+
+  /** An engine of which a target cannot be filled ends, and comes back with that made anew, when others have what it had. */
+  #watchStores(targets: Targets): void {
+    const { disk, clock } = this.#parts.world;
+    for (let index = 0; index < targets.count; index += 1) {
+      targets.storeDamage(index).then(
+        (reason) => {
+          noteDamaged(disk, targetFolder(this.#configuration.storage, index), clock.wallMs());
+          this.#fail(new DaosError("CORRUPT", `Cannot go on with target ${index}: it is to be filled, but: ${reason}`));
+        },
+        // The thread has ended, and the engine with it.
+        () => {},
+      );
+    }
   }
 
   /** Looks only: what it reads of a storage that another engine is making is compared again under the lock. */

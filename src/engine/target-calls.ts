@@ -140,6 +140,8 @@ export interface TargetCalls {
   device(value: undefined): DeviceReport;
   /** Resolves with the reason when the device becomes faulty by itself, once; until then it does not. */
   deviceFault(value: undefined): Promise<string>;
+  /** Resolves with the reason when the store is found damaged so that it cannot be filled. */
+  storeDamage(value: undefined): Promise<string>;
   /** Marks the device faulty for this reason, or, when it is empty, puts it back into service: BUSY while it hangs. */
   markDevice(reason: string): void;
 }

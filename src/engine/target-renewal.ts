@@ -19,11 +19,15 @@ import { PeerLink } from "./peer-link.ts";
 import { targetFolder } from "./storage-folder.ts";
 import { sayHello } from "./system-member.ts";
 
-/** In a target's folder: it is to be made anew at the next start. */
+/** In a target's folder: what it has was found damaged, so that it cannot be filled. */
+const DAMAGED_FILE = "damaged";
+/** It is to be made anew at the next start. */
 const RENEW_FILE = "renew";
 /** As it is called when that is done. */
 const RENEWED_FILE = "renewed";
 const RENEW_TIMEOUT_MS = 5_000;
+/** An engine that could go on stays away so long for others to take over what a damaged target has, and no longer. */
+const LONGEST_AWAY_MS = 600_000;
 
 /** These targets of an engine are damaged, and nothing else kept it from starting. */
 export class DamagedTargets extends DaosError {
@@ -42,7 +46,27 @@ export function isToRenew(disk: Disk, folder: string): boolean {
 
 /** It has been. Durable on return: from then on it may take data. */
 export function noteRenewed(disk: Disk, folder: string): void {
+  disk.remove(`${folder}/${DAMAGED_FILE}`);
   disk.rename(`${folder}/${RENEW_FILE}`, `${folder}/${RENEWED_FILE}`);
+}
+
+/** The target was found damaged while it was open. */
+export function noteDamaged(disk: Disk, folder: string, nowMs: number): void {
+  writeDown(disk, `${folder}/${DAMAGED_FILE}`, String(nowMs));
+}
+
+/** Since when the target is known to be damaged, milliseconds since 1970. */
+function damagedSince(disk: Disk, folder: string): number | undefined {
+  const path = `${folder}/${DAMAGED_FILE}`;
+  if (!disk.exists(path)) return undefined;
+  const file = disk.openFile(path, { readOnly: true });
+  try {
+    const text = Buffer.alloc(file.sizeBytes());
+    file.readSync(text, 0);
+    return Number(text.toString()) || 0;
+  } finally {
+    file.close();
+  }
 }
 
 export interface TargetRenewalParts {
@@ -74,9 +98,29 @@ export async function askRenewal(error: unknown, parts: TargetRenewalParts): Pro
   if (addresses.length === 0) throw error;
   const refusal = await refusalOf(parts, addresses, error.targets);
   if (refusal !== undefined) throw new DaosError("CORRUPT", `${error.message} It is not made anew yet: ${refusal}`);
-  for (const folder of folders) writeDown(disk, folder, error.message);
+  for (const folder of folders) writeDown(disk, `${folder}/${RENEW_FILE}`, `${error.message}\n`);
   const state = `all that target(s) ${error.targets.join(", ")} had is elsewhere`;
   throw new DaosError("UNAVAILABLE", `${error.message} But ${state}: made anew, empty, when the engine starts again.`);
+}
+
+/** Before targets are opened: rejects as askRenewal while some that were found damaged are to be made anew. */
+export async function checkDamage(parts: TargetRenewalParts): Promise<void> {
+  const { superblock, configuration, world } = parts;
+  const damaged = Array.from({ length: superblock.targets }, (_, index) => index).filter((index) => {
+    const folder = targetFolder(configuration.storage, index);
+    const since = isToRenew(world.disk, folder) ? undefined : damagedSince(world.disk, folder);
+    if (since === undefined) return false;
+    const isOver = Math.abs(world.clock.wallMs() - since) > LONGEST_AWAY_MS;
+    if (isOver) world.disk.remove(`${folder}/${DAMAGED_FILE}`);
+    return !isOver;
+  });
+  if (damaged.length === 0 || !mayAsk(parts)) return;
+  await askRenewal(new DamagedTargets(`Target(s) ${damaged.join(", ")} were found damaged.`, damaged), parts);
+}
+
+/** Whether there is anybody who can tell that others have what it had. */
+export function mayAsk({ addresses, metaStore }: TargetRenewalParts): boolean {
+  return addresses.length > 0 || metaStore !== undefined;
 }
 
 async function addressesOf({ addresses, metaStore }: TargetRenewalParts): Promise<readonly EngineAddress[]> {
@@ -113,11 +157,10 @@ async function refusalOf(
   return refusal;
 }
 
-function writeDown(disk: Disk, folder: string, reason: string): void {
-  const path = `${folder}/${RENEW_FILE}`;
+function writeDown(disk: Disk, path: string, text: string): void {
   const file = disk.openFile(`${path}.new`, { create: true });
   try {
-    file.writeSync(Buffer.from(`${reason}\n`), 0);
+    file.writeSync(Buffer.from(text), 0);
     file.syncSync();
   } finally {
     file.close();

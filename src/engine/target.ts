@@ -80,6 +80,7 @@ export class Target implements TargetCalls {
   /** Of what other targets answer. */
   readonly #damage = { damagedFrames: 0 };
   #faulted!: (reason: string) => void;
+  readonly #storeDamage = Promise.withResolvers<string>();
 
   constructor(parts: TargetParts) {
     this.#parts = parts;
@@ -201,7 +202,12 @@ export class Target implements TargetCalls {
       schemeOf: (container, word) => schemes.of(word, maps.cellBytesOf(container)),
       ...watchedShards(repairs, shardReads),
       foldStore: new TargetFoldStore(store, objects),
-      fillStore: fillStore(store, objects, async (...dkey) => (await repairs.dkey(...dkey)).repaired),
+      fillStore: fillStore(
+        store,
+        objects,
+        async (...dkey) => (await repairs.dkey(...dkey)).repaired,
+        (reason) => this.#storeDamage.resolve(reason),
+      ),
       pace: new FillPace({ timers, nowMs: () => wall.monotonicNs() / 1e6, foreground }),
       setGate: (container, epoch) => objects.setGate(container, epoch),
       now: () => clock.next(),
@@ -335,6 +341,10 @@ export class Target implements TargetCalls {
 
   deviceFault(): Promise<string> {
     return this.#fault;
+  }
+
+  storeDamage(): Promise<string> {
+    return this.#storeDamage.promise;
   }
 
   markDevice(reason: string): void {

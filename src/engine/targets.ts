@@ -86,6 +86,11 @@ export class Targets {
     return this.#callers[index]!.call("deviceFault", undefined);
   }
 
+  /** Resolves with the reason when target `index` finds its store damaged, see TargetCalls. */
+  storeDamage(index: number): Promise<string> {
+    return this.#callers[index]!.call("storeDamage", undefined);
+  }
+
   /** Each target's answer; of one that hangs, what it said last. */
   #askAll<Name extends "space" | "counters">(
     name: Name,

@@ -88,3 +88,47 @@ for (const [what, damage] of [
     }
   }, 240_000);
 }
+
+test("a target that cannot be filled, for a row of its index is damaged, is made anew, and updates go on", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "daos-renewal-"));
+  const storage = join(folder, "storage");
+  const cluster = await ClusterProcess.start({ storage, engines: 4, ...SIZES, config: { scm: { plugin: "file" } } });
+  const system = await connect({ system: cluster.address, timeoutMs: 15_000, retryWindowMs: 30_000 });
+  const state = (): string => cluster.output.split("\n").slice(-30).join("\n");
+  try {
+    await system.createPool({ label: "tank", sizeBytes: 2 ** 29 });
+    const pool = system.pool("tank");
+    await pool.createContainer({ label: "marks", type: "kv", properties: { oclass: "RP_2GX" } });
+    const kv = (await pool.openContainer("marks")).kv();
+    const put = async (round: number): Promise<void> => {
+      for (let index = 0; index < MARKS; index += 1) await kv.put(`mark ${index}`, Buffer.from(`${MARK} ${round}`));
+    };
+    await put(0);
+    const index = join(storage, `engine${DAMAGED}`, "target-0", "index.lmdb");
+    await until(() => readFileSync(index).includes(MARK), state);
+    cluster.hold();
+    await cluster.kill(DAMAGED);
+    await until(async () => (await pool.query()).rebuild?.state === "done", state);
+    const bytes = readFileSync(index);
+    for (let at = bytes.indexOf(MARK); at >= 0; at = bytes.indexOf(MARK, at + 1)) overwrite(index, at, MARK.length);
+    cluster.release();
+    let round = 1;
+    await until(async () => {
+      await put((round += 1));
+      return existsSync(join(storage, `engine${DAMAGED}`, "target-0", "renewed"));
+    }, state);
+    await until(() => isWhole(system), state);
+    await put((round += 1));
+    cluster.hold();
+    await cluster.kill((DAMAGED + 1) % 4);
+    await pool.exclude({ ranks: [(DAMAGED + 1) % 4] });
+    for (let mark = 0; mark < MARKS; mark += 1) {
+      const found = await kv.get(`mark ${mark}`);
+      expect(Buffer.from(found!.value).toString()).toBe(`${MARK} ${round}`);
+    }
+  } finally {
+    await system.close();
+    await cluster.killAll();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}, 240_000);
