@@ -39,6 +39,8 @@ export class FaultSystem {
 
   /** Hosts whose storage has rotted and was not filled anew since. */
   readonly #rotten = new Set<number>();
+  /** Ranks that were excluded to be filled anew. */
+  readonly #excluded = new Set<number>();
   /** How often an admin did what the system would have done by itself, later. */
   readonly byHand = { refilled: 0 };
 
@@ -157,6 +159,7 @@ export class FaultSystem {
       if (missing !== before) this.changed(missing ?? "nothing is missing");
       if (missing === undefined && this.#rotten.size === 0) return true;
       if (missing === undefined) await this.#refillRotten();
+      await this.#takeBack();
       await this.#extend();
       return false;
     };
@@ -186,7 +189,21 @@ export class FaultSystem {
       await unlessBusy(async () => {
         await this.admin.pool(POOL).exclude({ ranks: [rank] });
         this.#rotten.delete(host);
+        this.#excluded.add(rank);
         this.byHand.refilled += 1;
+      });
+    }
+  }
+
+  /** What an admin has excluded an admin takes back. */
+  async #takeBack(): Promise<void> {
+    const seen = this.#excluded.size === 0 ? [] : ((await this.look()) ?? []);
+    for (const status of seen) {
+      if (status?.state !== "joined" || !this.#excluded.has(status.rank)) continue;
+      if (!status.targets.includes("DOWNOUT")) continue;
+      await unlessBusy(async () => {
+        await this.admin.pool(POOL).reintegrate({ ranks: [status.rank] });
+        this.#excluded.delete(status.rank);
       });
     }
   }
