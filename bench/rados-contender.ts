@@ -1,11 +1,15 @@
 /**
  * Ceph's object store as a contender: three OSDs started by the peer script, measured by `rados bench`. Reads are random over what a write run has left.
  */
+import { readdirSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Contender } from "./benchmark.ts";
-import { cephCpuUs, radosFigure, runCeph } from "./ceph-commands.ts";
-import { runPeer } from "./peers.ts";
+import { peerProblem, runPeer } from "./peers.ts";
 import type { Figures } from "./table.ts";
 
+const STATE = join(process.env["PEERS_DIR"] ?? join(tmpdir(), "peers"), "ceph");
+const TICK_US = 10_000;
 const SECONDS = 4;
 
 export interface RadosWorkload {
@@ -14,6 +18,12 @@ export interface RadosWorkload {
   readonly operation: "write" | "rand";
   readonly sizeBytes: number;
   readonly concurrency: number;
+}
+
+/** Why Ceph cannot be measured here; undefined when it can. */
+export function radosProblem(): string | undefined {
+  const missing = ["ceph-osd", "ceph-mon", "rados"].find((name) => Bun.which(name) === null);
+  return peerProblem("ceph") ?? (missing === undefined ? undefined : `${missing} is not installed`);
 }
 
 export class RadosContender implements Contender {
@@ -39,12 +49,13 @@ export class RadosContender implements Contender {
   async measure(workload: string): Promise<Figures> {
     const { pool, operation, sizeBytes, concurrency } = this.#workloads[workload]!;
     const run = operation === "rand" ? `read-${sizeBytes}` : `write-${sizeBytes}`;
-    const before = cephCpuUs();
+    const before = serverCpuUs();
     const text = await radosBench(pool, operation, sizeBytes, concurrency, run);
-    const cpuUs = cephCpuUs() - before;
-    const count = radosFigure(text, /Total (?:writes|reads) made/);
-    const opsPerSecond = count / radosFigure(text, /Total time run/);
-    if (operation === "write") await runCeph("rados", ["-p", pool, "cleanup", "--run-name", run, "-t", "64"]);
+    const cpuUs = serverCpuUs() - before;
+    const field = (name: RegExp): number => Number(new RegExp(`^${name.source}:\\s*([\\d.]+)`, "m").exec(text)?.[1]);
+    const count = field(/Total (?:writes|reads) made/);
+    const opsPerSecond = count / field(/Total time run/);
+    if (operation === "write") await rados(["-p", pool, "cleanup", "--run-name", run, "-t", "64"]);
     return {
       "op/s": opsPerSecond,
       "MB/s": (opsPerSecond * sizeBytes) / 1e6,
@@ -65,7 +76,7 @@ function radosBench(
   run: string,
 ): Promise<string> {
   const size = operation === "write" ? ["-b", String(sizeBytes), "--no-cleanup"] : [];
-  return runCeph("rados", [
+  return rados([
     "-p",
     pool,
     "bench",
@@ -77,4 +88,28 @@ function radosBench(
     run,
     ...size,
   ]);
+}
+
+async function rados(args: readonly string[]): Promise<string> {
+  const environment = { ...process.env, CEPH_CONF: join(STATE, "ceph.conf") };
+  const child = Bun.spawn(["rados", ...args], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "ignore",
+    env: environment,
+    cwd: STATE,
+  });
+  const [text, status] = await Promise.all([new Response(child.stdout).text(), child.exited]);
+  if (status !== 0) throw new Error(`rados ${args.join(" ")}: status ${status}`);
+  return text;
+}
+
+function serverCpuUs(): number {
+  const folder = join(STATE, "run");
+  let ticks = 0;
+  for (const name of readdirSync(folder).filter((file) => file.endsWith(".pid"))) {
+    const fields = readFileSync(`/proc/${readFileSync(join(folder, name), "utf8").trim()}/stat`, "utf8").split(" ");
+    ticks += Number(fields[13]) + Number(fields[14]);
+  }
+  return ticks * TICK_US;
 }

@@ -4,8 +4,7 @@
  */
 import type { Benchmark, Goal } from "./benchmark.ts";
 import { ClusterContender, type ClusterWorkload } from "./cluster-contender.ts";
-import { cephProblem } from "./ceph-commands.ts";
-import { RadosContender, type RadosWorkload } from "./rados-contender.ts";
+import { RadosContender, radosProblem, type RadosWorkload } from "./rados-contender.ts";
 
 const SMALL = ["array", "--size", "4KiB", "--concurrency", "64", "--keys", "65536", "--seconds", "4"];
 const LARGE = ["array", "--size", "4MiB", "--concurrency", "16", "--keys", "128", "--seconds", "4"];
@@ -57,7 +56,7 @@ function of<Field extends "daos" | "rados">(field: Field): Record<string, Pair[F
 
 const benchmark: Benchmark = {
   title: "Redundant objects against rados bench, three engines against three OSDs",
-  unavailable: cephProblem,
+  unavailable: radosProblem,
   workloads: Object.keys(PAIRS),
   // Fresh engines compile their code meanwhile: 3.5 s of CPU in the first 5 s of writes, over three of them.
   isWarm: true,

@@ -3,8 +3,7 @@
  */
 import type { Benchmark, Goal } from "./benchmark.ts";
 import { EngineContender } from "./engine-contender.ts";
-import { cephProblem } from "./ceph-commands.ts";
-import { RadosContender } from "./rados-contender.ts";
+import { RadosContender, radosProblem } from "./rados-contender.ts";
 
 const SMALL_WRITE = "write 4 KiB, 32 in flight";
 const SMALL_READ = "read 4 KiB, 32 in flight";
@@ -23,7 +22,7 @@ const goal = (workload: string, figure: string, atLeast: number): Goal => ({
 
 const benchmark: Benchmark = {
   title: "Array reads and writes against rados bench with one copy",
-  unavailable: cephProblem,
+  unavailable: radosProblem,
   workloads: [SMALL_WRITE, SMALL_READ, LARGE_WRITE, LARGE_READ],
   contenders: () => [
     new EngineContender({
